@@ -1,0 +1,1 @@
+"""Dagster: one module per asset, each with `build(recipe)`."""

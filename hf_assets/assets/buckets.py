@@ -1,0 +1,40 @@
+"""How each image is resized and cropped."""
+
+import dagster as dg
+import pyarrow as pa
+
+from hf_assets import report
+from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.media import image
+from hf_assets.resources.gpu import GpuResource
+from hf_assets.resources.hub import HubResource
+from hf_assets.resources.results import result
+from hf_assets.resources.tables import FOLDER
+from hf_assets.stages import geometry
+from hf_assets.workers import bucketing
+
+
+def build(recipe: Recipe) -> dg.AssetsDefinition:
+    @dg.asset(
+        key_prefix=recipe.id,
+        group_name=recipe.group,
+        ins={"captions": dg.AssetIn([recipe.id, "captions"]), "raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
+        code_version=code_version(
+            geometry.VERSION, str(image.VERSION), recipe.image_column, recipe.geometry, *bucketing.size_rules(recipe)
+        ),
+        metadata={FOLDER: str(recipe.folders.metadata)},
+        io_manager_key="tables",
+        kinds={"arrow"},
+    )
+    def buckets(
+        context: dg.AssetExecutionContext, captions: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
+    ) -> dg.MaterializeResult[pa.Table]:
+        """The captioned images: content hash, size, target size, crop and bucket. Of an image only the header is decoded, once in its life."""
+        outcome = bucketing.assign(recipe, captions, raw_dataset, hub.source(recipe), gpu.threads, context.log.info)
+        metadata = {
+            "funnel": report.funnel(len(captions), outcome.dropped, outcome.quarantined),
+            "buckets": report.buckets(outcome.table),
+        }
+        return result(context, recipe, outcome, {name: dg.MetadataValue.md(text) for name, text in metadata.items()})
+
+    return buckets

@@ -1,0 +1,30 @@
+"""The captions of the kept rows."""
+
+import dagster as dg
+import pyarrow as pa
+
+from hf_assets import report
+from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.resources.results import result
+from hf_assets.resources.tables import FOLDER
+from hf_assets.stages import captions as stage
+from hf_assets.workers.outcome import Outcome
+
+
+def build(recipe: Recipe) -> dg.AssetsDefinition:
+    @dg.asset(
+        key_prefix=recipe.id,
+        group_name=recipe.group,
+        ins={"filtered": dg.AssetIn([recipe.id, "filtered"])},
+        code_version=code_version(stage.VERSION, recipe.captions),
+        metadata={FOLDER: str(recipe.folders.metadata)},
+        io_manager_key="tables",
+        kinds={"arrow"},
+    )
+    def captions(context: dg.AssetExecutionContext, filtered: pa.Table) -> dg.MaterializeResult[pa.Table]:
+        """The kept rows that have a caption, each with its captions. Rows without one are not encoded."""
+        table, num_without = stage.extract(filtered, recipe.captions)
+        metadata = {"distinct": len(stage.distinct(table)), "examples": dg.MetadataValue.md(report.examples(table))}
+        return result(context, recipe, Outcome(table, dropped=num_without), metadata)
+
+    return captions

@@ -1,0 +1,35 @@
+"""The rows worth reading."""
+
+import dagster as dg
+import pyarrow as pa
+
+from hf_assets import report
+from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.resources.results import result
+from hf_assets.resources.tables import FOLDER
+from hf_assets.stages import filtering
+from hf_assets.workers.outcome import Outcome
+
+
+def build(recipe: Recipe) -> dg.AssetsDefinition:
+    @dg.asset(
+        key_prefix=recipe.id,
+        group_name=recipe.group,
+        ins={"raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
+        code_version=code_version(filtering.VERSION, recipe.filter),
+        metadata={FOLDER: str(recipe.folders.metadata)},
+        io_manager_key="tables",
+        kinds={"arrow"},
+    )
+    def filtered(context: dg.AssetExecutionContext, raw_dataset: pa.Table) -> dg.MaterializeResult[pa.Table]:
+        """The rows that pass this dataset's filters. Each dropped one lies in `filtered_dropped.parquet` with its reason."""
+        judged = filtering.judge(raw_dataset, recipe.filter)
+        kept, dropped = filtering.kept(judged), filtering.dropped(judged)
+        return result(
+            context,
+            recipe,
+            Outcome(kept, dropped=dropped),
+            {"funnel": dg.MetadataValue.md(report.funnel(len(judged), dropped))},
+        )
+
+    return filtered

@@ -1,0 +1,39 @@
+"""The rows of a split."""
+
+import dagster as dg
+import pyarrow as pa
+
+from hf_assets import fingerprint
+from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.resources.hub import HubResource
+from hf_assets.resources.results import result
+from hf_assets.resources.tables import FOLDER
+from hf_assets.sources import rows
+from hf_assets.sources.parquet import WantedColumns
+from hf_assets.workers.outcome import Outcome
+
+
+def build(recipe: Recipe) -> dg.AssetsDefinition:
+    wanted = WantedColumns(recipe.image_column, recipe.required_columns, recipe.filter.optional_columns)
+
+    @dg.asset(
+        key_prefix=recipe.id,
+        group_name=recipe.group,
+        deps=[dg.AssetKey([recipe.id, "hub_revision"])],
+        code_version=code_version(rows.VERSION, recipe.source, *map(str, wanted)),
+        metadata={FOLDER: str(recipe.folders.metadata)},
+        io_manager_key="tables",
+        kinds={"huggingface", "arrow"},
+    )
+    def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:
+        """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""
+        source = hub.source(recipe)
+        snapshot = source.resolve()
+        read = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", context.log.info)
+        outcome = Outcome(
+            read.table, computed=read.computed, reused=len(read.table) - read.computed, bytes_read=read.bytes_read
+        )
+        version = fingerprint.of_value([snapshot.fingerprint, wanted])
+        return result(context, recipe, outcome, {"revision": snapshot.commit, "files": len(snapshot.files)}, version)
+
+    return raw_dataset

@@ -1,0 +1,42 @@
+"""What a trainer reads."""
+
+import dagster as dg
+import pyarrow as pa
+
+from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.resources.results import result
+from hf_assets.resources.tables import FOLDER
+from hf_assets.stages import joining
+from hf_assets.training import layout
+from hf_assets.workers.outcome import Outcome
+
+
+def build(recipe: Recipe) -> dg.AssetsDefinition:
+    @dg.asset(
+        key_prefix=recipe.id,
+        group_name=recipe.group,
+        ins={name: dg.AssetIn([recipe.id, name]) for name in ("captions", "buckets", "vae_latents", "text_embeds")},
+        code_version=code_version(joining.VERSION),
+        metadata={FOLDER: str(recipe.folders.metadata)},
+        io_manager_key="tables",
+        kinds={"dataset", "arrow"},
+    )
+    def training_set(
+        context: dg.AssetExecutionContext,
+        captions: pa.Table,
+        buckets: pa.Table,
+        vae_latents: pa.Table,
+        text_embeds: pa.Table,
+    ) -> dg.MaterializeResult[pa.Table]:
+        """Every trainable sample with all that a trainer needs. Open it with `hf_assets.training.TrainingSet`."""
+        table, num_incomplete = joining.join(captions, buckets, vae_latents, text_embeds, extension="jpg")
+        stores = layout.Stores(recipe.folders.latents, recipe.folders.embeds)
+        located = table.replace_schema_metadata(layout.to_metadata(stores, recipe.folders.metadata))
+        return result(
+            context,
+            recipe,
+            Outcome(located, dropped=num_incomplete),
+            {"folder": dg.MetadataValue.path(str(recipe.folders.metadata))},
+        )
+
+    return training_set

@@ -1,0 +1,32 @@
+"""The images' latents."""
+
+import dagster as dg
+import pyarrow as pa
+
+from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.resources.gpu import POOL, GpuResource
+from hf_assets.resources.hub import HubResource
+from hf_assets.resources.results import result
+from hf_assets.resources.tables import FOLDER
+from hf_assets.workers import latents
+
+
+def build(recipe: Recipe) -> dg.AssetsDefinition:
+    @dg.asset(
+        key_prefix=recipe.id,
+        group_name=recipe.group,
+        ins={"buckets": dg.AssetIn([recipe.id, "buckets"]), "raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
+        code_version=code_version(latents.VERSION, recipe.image_column, recipe.model),
+        metadata={FOLDER: str(recipe.folders.metadata)},
+        io_manager_key="tables",
+        pool=POOL,
+        kinds={"pytorch", "arrow"},
+    )
+    def vae_latents(
+        context: dg.AssetExecutionContext, buckets: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
+    ) -> dg.MaterializeResult[pa.Table]:
+        """Each bucketed image's latent: its key, and the shard that holds it. Only latents that the store lacks are computed."""
+        outcome, facts = latents.encode(recipe, buckets, raw_dataset, hub.source(recipe), gpu.compute, context.log.info)
+        return result(context, recipe, outcome, facts)
+
+    return vae_latents

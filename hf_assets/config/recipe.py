@@ -1,0 +1,74 @@
+"""What is done with one dataset, frozen: the config with all names resolved and all defaults filled in.
+
+Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from hf_assets import fingerprint
+from hf_assets.models.source import PipelineSource
+from hf_assets.sources.spec import SourceSpec
+from hf_assets.stages.captions import CaptionRules
+from hf_assets.stages.filtering import FilterRules
+from hf_assets.stages.geometry import GeometryRules
+
+
+class Folders(BaseModel):
+    """Where a dataset's results lie. Never hashed: a moved folder costs nothing."""
+
+    model_config = ConfigDict(frozen=True)
+
+    metadata: Path
+    latents: Path
+    embeds: Path
+
+
+class ModelRecipe(BaseModel):
+    """Which encoders, and the type in which they compute and store."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: PipelineSource
+    dtype: str
+
+    @property
+    def without_vae(self) -> "ModelRecipe":
+        """What the text side depends on: not on a VAE given in place of the pipeline's own."""
+        return self.model_copy(update={"pipeline": self.pipeline.model_copy(update={"vae": None})})
+
+
+class Recipe(BaseModel):
+    """One dataset's recipe."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    source: SourceSpec
+    image_column: str
+    filter: FilterRules
+    captions: CaptionRules
+    geometry: GeometryRules
+    model: ModelRecipe
+    folders: Folders
+    trainer: dict[str, Any] = {}
+
+    @property
+    def group(self) -> str:
+        """Name of the asset group: the id with every other character than letters, digits and `_` turned into `_`."""
+        return re.sub(r"[^A-Za-z0-9_]", "_", self.id)
+
+    @property
+    def required_columns(self) -> tuple[str, ...]:
+        """The columns besides the media that this recipe reads, as dotted paths."""
+        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns)))
+
+
+def code_version(stage_version: int | str, *settings: BaseModel | str) -> str:
+    """Version of an asset's code: the stage's own version and just the settings that it reads."""
+    return fingerprint.of_value(
+        [stage_version, *(s.model_dump(mode="json") if isinstance(s, BaseModel) else s for s in settings)]
+    )

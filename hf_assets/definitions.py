@@ -1,0 +1,71 @@
+"""The code location: a config file becomes one graph of assets per dataset. Loading it asks no Hub and imports no encoder."""
+
+import logging
+import os
+from typing import Any
+
+import dagster as dg
+
+from hf_assets.assets import (
+    buckets,
+    captions,
+    filtered,
+    hub_revision,
+    raw_dataset,
+    text_embeds,
+    training_set,
+    vae_latents,
+)
+from hf_assets.config import loading
+from hf_assets.config.loading import Config
+from hf_assets.resources.gpu import GpuResource
+from hf_assets.resources.hub import HubResource
+from hf_assets.resources.tables import TablesIOManager
+
+MODULES = (hub_revision, raw_dataset, filtered, captions, buckets, vae_latents, text_embeds, training_set)
+
+
+@dg.configured(
+    dg.multi_or_in_process_executor,
+    config_schema=dg.Field(
+        dg.Selector(
+            {
+                "in_process": dg.Field(dg.Permissive(), default_value={}),
+                "multiprocess": dg.Field(dg.Permissive(), default_value={}),
+            }
+        ),
+        default_value={"in_process": {}},
+    ),
+)
+def executor(config: dict[str, Any]) -> dict[str, Any]:
+    """All assets of a run in one process unless the run config says `multiprocess`: starting a process costs seconds, and nothing runs side by side
+    within one dataset but the two encoders, which take turns anyway."""
+    return config
+
+
+def build_definitions(config: Config) -> dg.Definitions:
+    """The assets, resources and schedule that a config asks for."""
+    schedules = []
+    if config.refresh is not None:
+        schedules.append(
+            dg.ScheduleDefinition(name="refresh", target=dg.AssetSelection.all(), cron_schedule=config.refresh.cron)
+        )
+    return dg.Definitions(
+        assets=[module.build(recipe) for recipe in config.recipes for module in MODULES],
+        resources={"hub": HubResource(), "gpu": GpuResource(), "tables": TablesIOManager()},
+        schedules=schedules,
+        executor=executor,
+    )
+
+
+def _definitions() -> dg.Definitions:
+    file = loading.config_file()
+    if loading.ENVIRONMENT_VARIABLE not in os.environ and not file.exists():
+        logging.getLogger("hf_assets").warning(
+            "no datasets: there is no %s here, and %s is not set", file, loading.ENVIRONMENT_VARIABLE
+        )
+        return dg.Definitions()
+    return build_definitions(loading.load(file))
+
+
+defs = _definitions()

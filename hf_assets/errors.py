@@ -1,0 +1,41 @@
+"""Every error that hf_assets raises on purpose.
+
+HfAssetsError
+├── ConfigError    the JSON file is wrong: file, JSON path, value and remedy are in the message
+├── DatasetError   the dataset is not there, not readable, or not as the config says
+├── ModelError     the pipeline is not there, not readable, or not one that can encode
+├── MediaError     one sample's bytes can't be used: the sample is quarantined, the run goes on
+└── StoreError     a shard or an index part is not what it should be
+"""
+
+
+class HfAssetsError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigError(HfAssetsError):
+    """The config file is wrong. The message reads `file: json.path: what, and what to do`."""
+
+
+class DatasetError(HfAssetsError):
+    """The dataset can't be found, read, or doesn't hold what the config names."""
+
+
+class ModelError(HfAssetsError):
+    """The model can't be found, read, or can't encode this kind of data."""
+
+
+class MediaError(HfAssetsError):
+    """One sample's bytes can't be used.
+
+    Attributes:
+        reason: a short, countable word such as `undecodable`; the message holds the details.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class StoreError(HfAssetsError):
+    """A stored tensor or table is missing, truncated or altered."""

@@ -1,0 +1,83 @@
+"""Content hashes: the only identity that this project uses (xxh3, 128 bit, 32 hex digits)."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+
+def of_bytes(data: bytes | bytearray | memoryview) -> str:
+    return xxhash.xxh3_128_hexdigest(data)
+
+
+def of_value(value: Any) -> str:
+    """Hash a JSON value. Key order is irrelevant; 1 and 1.0 differ."""
+    return of_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return of_stream(file)
+
+
+def of_stream(stream: BinaryIO) -> str:
+    state = xxhash.xxh3_128()
+    while block := stream.read(1 << 20):
+        state.update(block)
+    return state.hexdigest()
+
+
+def of_strings(strings: pa.Array | pa.ChunkedArray, batch_rows: int = 65_536) -> pa.ChunkedArray:
+    """Hash each string of a column; null stays null. Python objects exist for one batch at a time."""
+    digest = xxhash.xxh3_128_hexdigest
+    column = strings if isinstance(strings, pa.ChunkedArray) else pa.chunked_array([strings], type=strings.type)
+    chunks = [
+        pa.array(
+            [None if text is None else digest(text.encode()) for text in chunk.slice(start, batch_rows).to_pylist()],
+            pa.string(),
+        )
+        for chunk in column.chunks
+        for start in range(0, len(chunk), batch_rows)
+    ]
+    return pa.chunked_array(chunks, type=pa.string())
+
+
+def of_table(table: pa.Table, columns: Iterable[str] | None = None) -> str:
+    """Hash a table's logical content: values, column names and types, row order.
+
+    How the table is chunked or sliced, whether a column without nulls carries a validity bitmap, and schema metadata
+    don't matter: the hash is taken over the rows written as plain Parquet, which has one form for all of these.
+    """
+    chosen = table.select(list(columns)) if columns is not None else table
+    chosen = chosen.replace_schema_metadata(None).combine_chunks()
+    sink = _HashSink()
+    pq.write_table(
+        chosen,
+        pa.PythonFile(sink, mode="w"),
+        compression="none",
+        use_dictionary=False,
+        write_statistics=False,
+        store_schema=False,
+    )
+    return sink.state.hexdigest()
+
+
+class _HashSink:
+    """A file that keeps only the hash of what is written to it."""
+
+    def __init__(self) -> None:
+        self.state = xxhash.xxh3_128()
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        self.state.update(data)
+        return memoryview(data).nbytes
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,298 @@
+"""Turn an image file's bytes into facts (header only) and into pixels.
+
+What a picture looks like is settled here, once: upright, in sRGB, over white, 8 bits a channel, the first frame of an
+animation. `probe` and `decode` read the orientation with one function, so the size that `probe` tells is the size that
+`decode` returns.
+
+Pillow's plugins are used without `Image.open`: the signature alone decides the format, so nothing is tried out, no
+other program is started (EPS), and the limit against decompression bombs is ours.
+
+Shape letters: H W pixels. Sizes are (width, height), crops are (top, left), in pixels.
+"""
+
+import re
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from hf_assets.errors import MediaError
+
+if TYPE_CHECKING:
+    import torch
+
+# Bump when a change to this module changes any picture's size or pixels.
+VERSION = 1
+
+# 16,384 x 16,384: above every camera (200 megapixels), about 1 GB decoded. A header that claims more is taken for a
+# decompression bomb. Pillow itself refuses a WebP above 179 megapixels, before we can ask.
+MAX_PIXELS = 2**28
+
+# Bytes that a format's files have, and where.
+SIGNATURES: list[tuple[int, bytes, type[ImageFile.ImageFile]]] = [
+    (0, b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (0, b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (8, b"WEBP", WebPImagePlugin.WebPImageFile),
+    (0, b"GIF87a", GifImagePlugin.GifImageFile),
+    (0, b"GIF89a", GifImagePlugin.GifImageFile),
+    *[(0, start, TiffImagePlugin.TiffImageFile) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")],
+    *[(4, b"ftyp" + brand, AvifImagePlugin.AvifImageFile) for brand in (b"avif", b"avis", b"mif1", b"msf1")],
+    (0, b"\xff\x4f\xff\x51", Jpeg2KImagePlugin.Jpeg2KImageFile),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", Jpeg2KImagePlugin.Jpeg2KImageFile),
+    (0, b"BM", BmpImagePlugin.BmpImageFile),
+    *[(0, start, PpmImagePlugin.PpmImageFile) for start in (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf")],
+]
+
+# What turns a picture upright, by the value of its EXIF orientation; 1 and anything unknown is upright already.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# The modes that can be taken to sRGB by an embedded profile, and the colour space that the profile must then be of.
+PROFILE_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+
+_PILLOW_IS_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image file's header says.
+
+    Attributes:
+        width, height: as displayed, in pixels: after the EXIF orientation.
+        format: Pillow's name, such as `JPEG`.
+    """
+
+    width: int
+    height: int
+    format: str
+
+
+def probe(data: bytes) -> ImageFacts:
+    """Read an image's size from its header; no pixel is decoded.
+
+    Raises:
+        MediaError: `empty`, `undecodable` (not an image of a known format), `too_large` (more than `MAX_PIXELS`).
+    """
+    image, orientation = _open(data)
+    width, height = image.size if orientation < 5 else image.size[::-1]
+    return ImageFacts(width, height, image.format or "")
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decode an image, or an animation's first frame, to what a viewer shows on a white page: mode RGB, sRGB, upright.
+
+    Transparency is composited on white. Pixels with an embedded colour profile are converted from it to sRGB; a profile
+    that is broken, or not of the pixels' colour space, is left out. Gray of 16 bits is scaled to 8. So is gray in
+    floats: 0 to 1 is the whole range where no pixel is above 1, else 0 to 255 is.
+
+    Raises:
+        MediaError: `empty`, `undecodable` (a truncated file as well), `too_large`.
+    """
+    image, orientation = _open(data)
+    with _pillow_errors(image.format or "image"):
+        image.load()
+        picture = _to_srgb(image)
+        return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
+
+
+def fit(
+    picture: Image.Image, resized_size: Sequence[int], crop_top_left: Sequence[int], target_size: Sequence[int]
+) -> "torch.Tensor":
+    """Resize a picture with antialiasing (bicubic, as Pillow's, within 1 level but for 1 value in 10,000) and crop it.
+
+    Args:
+        picture: mode RGB.
+        resized_size: (width, height) before the crop.
+        crop_top_left: (top, left) of the crop in the resized picture.
+        target_size: (width, height) of the crop.
+
+    Returns:
+        (3, H, W) uint8, RGB, 0 to 255, contiguous; H and W are the target's.
+    """
+    import torch
+
+    width, height = resized_size
+    top, left = crop_top_left
+    target_width, target_height = target_size
+    assert 0 <= top <= height - target_height, f"crop {top} + {target_height} px exceeds the resized height {height}"
+    assert 0 <= left <= width - target_width, f"crop {left} + {target_width} px exceeds the resized width {width}"
+    pixels = (
+        torch.from_numpy(np.array(picture)).permute(2, 0, 1).unsqueeze(0)
+    )  # (1, 3, H, W), still interleaved in memory
+    if picture.size != (width, height):
+        pixels = torch.nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
+    return pixels[0, :, top : top + target_height, left : left + target_width].contiguous()
+
+
+def to_pixels(
+    data: bytes,
+    resized_size: Sequence[int],
+    crop_top_left: Sequence[int],
+    target_size: Sequence[int],
+    original_size: Sequence[int] | None = None,
+) -> "torch.Tensor":
+    """Decode, resize and crop one image: `decode`, then `fit`.
+
+    Args:
+        original_size: the (width, height) that the geometry was made for.
+
+    Returns:
+        (3, H, W) uint8, RGB, 0 to 255.
+
+    Raises:
+        MediaError: as `decode`, and `size_mismatch`: the picture is not of `original_size`.
+    """
+    picture = decode(data)
+    if original_size is not None and picture.size != tuple(original_size):
+        raise MediaError(
+            "size_mismatch",
+            f"the image decodes to {picture.width} x {picture.height} pixels, but its geometry was made for "
+            f"{original_size[0]} x {original_size[1]}; correct the dataset's width and height columns, or name none",
+        )
+    return fit(picture, resized_size, crop_top_left, target_size)
+
+
+def _open(data: bytes) -> tuple[ImageFile.ImageFile, int]:
+    """The image with its header read, within the limit, and its EXIF orientation (1 to 8)."""
+    if not data:
+        raise MediaError("empty", "the image has no bytes")
+    _set_up_pillow()
+    plugin = next((cls for at, signature, cls in SIGNATURES if data.startswith(signature, at)), None)
+    if plugin is None:
+        raise MediaError(
+            "undecodable", f"not an image of a known format: {len(data):,d} bytes that start with {data[:12]!r}"
+        )
+    with _pillow_errors(plugin.format or "image"):
+        image = plugin(BytesIO(data))
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise MediaError("too_large", f"{width:,d} x {height:,d} pixels are more than the limit of {MAX_PIXELS:,d}")
+    return image, _orientation(image, data)
+
+
+def _set_up_pillow() -> None:
+    """Keep Pillow's process-wide settings as decoding needs them, whatever else set them.
+
+    Its warnings (corrupt EXIF and the like) concern a sample that is then either decoded or quarantined. They are
+    switched off for good, since `warnings.catch_warnings` is not safe in threads.
+    """
+    if _PILLOW_IS_QUIET not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+    # Some libraries set this; a truncated file would then decode to a picture that is half gray.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+@contextmanager
+def _pillow_errors(name: str) -> Iterator[None]:
+    """Turn whatever Pillow raises at broken bytes, which can be nearly anything, into a MediaError."""
+    try:
+        yield
+    except (MediaError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise MediaError("too_large", f"{name}: {error}") from error
+    except Exception as error:
+        raise MediaError("undecodable", f"{name}: {error or type(error).__name__}") from error
+
+
+def _orientation(image: ImageFile.ImageFile, data: bytes) -> int:
+    """The EXIF (or XMP) orientation, 1 to 8; 1 where there is none or it can't be read, as viewers take it."""
+    if image.format == "TIFF":  # turned upright by Pillow as it loads, and its size says so before
+        return 1
+    # PngImageFile.getexif decodes all pixels to look behind them. The chunk is found without that.
+    if image.format == "PNG" and "exif" not in image.info and (exif := _png_exif(data)):
+        image.info["exif"] = exif
+    try:
+        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+    except Exception:  # broken EXIF: nearly anything
+        return 1
+    return orientation if orientation in UPRIGHT else 1
+
+
+def _png_exif(data: bytes) -> bytes | None:
+    """The content of a PNG's eXIf chunk, which may stand behind the pixels."""
+    if b"eXIf" not in data:
+        return None
+    position = 8
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind == b"eXIf":
+            return data[position + 8 : position + 8 + length]
+        position += 12 + length
+    return None
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """A loaded image of any mode as RGB in sRGB, composited on white."""
+    profile = image.info.get("icc_profile")
+    alpha = None
+    if image.mode.startswith(("I", "F")):
+        colour, alpha = _to_8_bits(image)
+    elif image.has_transparency_data:
+        with_alpha = image.convert("RGBA")
+        alpha = with_alpha.getchannel("A")
+        colour = image.convert("L") if image.mode == "LA" else with_alpha.convert("RGB")
+    else:
+        colour = image if image.mode in PROFILE_SPACES else image.convert("RGB")
+    picture = _without_profile(colour, profile)
+    if alpha is None:
+        return picture
+    page = Image.new("RGB", picture.size, "white")
+    page.paste(picture, mask=alpha)
+    return page
+
+
+def _to_8_bits(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """(L, alpha) of gray in 16 bits (modes I;16 and I, 0 to 65,535) or in floats (mode F)."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        if not np.isfinite(values).all():
+            raise MediaError("undecodable", "the image's floats hold NaN or infinity")
+        scaled = np.rint(np.clip(values * (255 if values.max() <= 1 else 1), 0, 255))
+    else:
+        scaled = (np.clip(values, 0, 65_535).astype(np.uint32) * 255 + 32_767) // 65_535
+    transparent = image.info.get("transparency")
+    alpha = None if transparent is None else Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
+    return Image.fromarray(scaled.astype(np.uint8)), alpha
+
+
+def _without_profile(colour: Image.Image, icc: bytes | None) -> Image.Image:
+    """RGB in sRGB, of an image in RGB, L or CMYK that may have an ICC profile."""
+    if icc:
+        try:
+            profile = ImageCms.ImageCmsProfile(BytesIO(icc))
+            space, name = profile.profile.xcolor_space.strip(), profile.profile.profile_description or ""
+            if space == PROFILE_SPACES[colour.mode] and not name.startswith("sRGB"):
+                converted = ImageCms.profileToProfile(colour, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+                assert converted is not None
+                return converted
+        except (ImageCms.PyCMSError, OSError):  # a broken profile says nothing about the pixels
+            pass
+    return colour.convert("RGB")

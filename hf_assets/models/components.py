@@ -1,0 +1,210 @@
+"""Which files each side of a pipeline is loaded from, and the fingerprints that follow from them."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from hf_assets import fingerprint
+from hf_assets.errors import ModelError
+from hf_assets.models import families, prompt
+from hf_assets.models.repository import Repository
+from hf_assets.models.source import INDEX, Pipeline, names_component
+
+# In the libraries' order of preference: diffusers takes a sharded file before a single one, transformers the reverse.
+WEIGHT_LAYOUTS = (
+    ("diffusion_pytorch_model", ("sharded", "single")),
+    ("model", ("single", "sharded")),
+)
+PICKLED = (".bin", ".ckpt", ".pt", ".pth")
+WEIGHT_INDEX = re.compile(r".*\.index(\.[^.]+)?\.json")
+NOT_CONTENT = re.compile(r"(readme|license)(\..*)?", re.IGNORECASE)
+NOT_TEXT_INDEX_KEYS = frozenset({"_diffusers_version", "_name_or_path"})
+
+
+@dataclass(frozen=True)
+class Component:
+    """One model, tokenizer or processor, and where it lies.
+
+    Attributes:
+        folder: relative to the repository's root; empty at the root itself.
+        variant: of the weights that are there for it; None is the default.
+        files: everything that loading it reads, relative to the repository's root.
+    """
+
+    name: str
+    library: str
+    class_name: str
+    repository: Repository
+    folder: str
+    variant: str | None
+    files: tuple[str, ...]
+
+    @property
+    def is_model(self) -> bool:
+        """Whether there are weights in it, as opposed to a tokenizer or a processor."""
+        return any(file.endswith(".safetensors") for file in self.files)
+
+    def hashes(self) -> dict[str, str]:
+        """File name within the component -> hash."""
+        return {file.removeprefix(f"{self.folder}/"): self.repository.hash(file) for file in self.files}
+
+
+def vae_component(pipeline: Pipeline) -> Component:
+    """The VAE that the pipeline's latents are made with: its own, or the one given in its place.
+
+    Raises:
+        ModelError: there is none, its weights are not safetensors, or its latents follow a rule that is not known here.
+    """
+    if reason := families.UNSUPPORTED_LATENTS.get(pipeline.class_name):
+        raise ModelError(f"latents of {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
+    if pipeline.vae_repository is not None:
+        return _replacing_vae(pipeline, pipeline.vae_repository)
+    if "vae" not in pipeline.components:
+        raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no VAE: name one with the key vae")
+    return _component(pipeline, "vae")
+
+
+def text_components(pipeline: Pipeline) -> list[Component]:
+    """The text encoders, tokenizers and what else `encode_prompt` needs, in the order of model_index.json.
+
+    Raises:
+        ModelError: there are none, or their weights are not safetensors.
+    """
+    if reason := families.UNSUPPORTED_TEXT.get(pipeline.class_name):
+        raise ModelError(f"captions for {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
+    names = [name for name, (library, _) in pipeline.components.items() if _is_text(name, library)]
+    if not names:
+        raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no text encoder: choose one that reads captions")
+    return [_component(pipeline, name) for name in names]
+
+
+def shell_of(pipeline: Pipeline) -> str | None:
+    """The component that the text side needs the configuration of, but not the weights."""
+    shell = families.SHELLS.get(pipeline.class_name)
+    if shell is None or shell.component not in pipeline.components or shell.unless in pipeline.components:
+        return None
+    return shell.component
+
+
+def vae_fingerprint(pipeline: Pipeline) -> str:
+    """Changes exactly when latents would: with the VAE's weights, configuration or class, or the rule of normalisation.
+
+    Raises:
+        ModelError: see `vae_component`.
+    """
+    vae = vae_component(pipeline)
+    return fingerprint.of_value(
+        {
+            "class": vae.class_name,
+            "files": vae.hashes(),
+            "ignores_shift": pipeline.class_name in families.IGNORES_SHIFT,
+        }
+    )
+
+
+def text_fingerprint(pipeline: Pipeline) -> str:
+    """Changes exactly when embeddings would: with the text side's files, the pipeline's settings, or its class.
+
+    The settings are those of model_index.json and the arguments that `__call__` of this diffusers version would give.
+
+    Raises:
+        ModelError: see `text_components` and `prompt.arguments`.
+    """
+    components = text_components(pipeline)
+    loaded = {component.name for component in components}
+    shell = shell_of(pipeline)
+    return fingerprint.of_value(
+        {
+            "index": {key: value for key, value in pipeline.index.items() if _is_text_setting(key, value, loaded)},
+            "arguments": prompt.arguments(prompt.pipeline_class(pipeline)),
+            "files": {component.name: component.hashes() for component in components},
+            "shell": pipeline.repository.hash(f"{shell}/config.json") if shell else None,
+        }
+    )
+
+
+def _is_text(name: str, library: str) -> bool:
+    """Denoisers, schedulers and autoencoders are of the library diffusers; what reads text never is."""
+    return library != "diffusers" and name not in families.NOT_TEXT
+
+
+def _is_text_setting(key: str, value: Any, loaded: set[str]) -> bool:
+    if names_component(value) and key not in loaded:
+        # An empty text encoder is a setting, an empty denoiser is not.
+        return value[0] is None and key.startswith(("text_encoder", "tokenizer"))
+    return key not in NOT_TEXT_INDEX_KEYS
+
+
+def _component(pipeline: Pipeline, name: str) -> Component:
+    library, class_name = pipeline.components[name]
+    may_lack_weights = _is_text(name, library)
+    files, variant = _files(pipeline.repository, name, pipeline.source.variant, may_lack_weights=may_lack_weights)
+    return Component(name, library, class_name, pipeline.repository, name, variant, files)
+
+
+def _replacing_vae(pipeline: Pipeline, repository: Repository) -> Component:
+    source = pipeline.source.vae
+    assert source is not None
+    folder = source.subfolder or ""
+    if source.subfolder is None and "config.json" not in repository.paths and "vae/config.json" in repository.paths:
+        folder = "vae"  # a whole pipeline was named
+    config = f"{folder}/config.json".lstrip("/")
+    if config not in repository.paths:
+        raise ModelError(f"{repository.name} has no {config}: name the VAE's folder there with subfolder")
+    class_name = repository.read_json(config).get("_class_name")
+    if class_name is None and "vae" in pipeline.components:
+        class_name = pipeline.components["vae"][1]
+    if class_name is None:
+        raise ModelError(
+            f"{repository.name}: {config} has no _class_name, so it is no VAE of diffusers: choose another"
+        )
+    files, variant = _files(repository, folder, source.variant)
+    if source.variant is not None and variant is None:
+        raise ModelError(
+            f"{repository.name} has no safetensors weights of the variant {source.variant!r}: "
+            "remove variant, or name one that is there"
+        )
+    return Component("vae", "diffusers", class_name, repository, folder, variant, files)
+
+
+def _files(
+    repository: Repository, folder: str, variant: str | None, *, may_lack_weights: bool = False
+) -> tuple[tuple[str, ...], str | None]:
+    """The files that `from_pretrained` reads in this folder, and the variant that they are of.
+
+    As in diffusers, a component without weights of the wanted variant falls back to its default weights.
+    """
+    prefix = f"{folder}/" if folder else ""
+    inside = sorted(path for path in repository.paths if path.startswith(prefix))
+    names = [path.removeprefix(prefix) for path in inside]
+    if not names:
+        raise ModelError(f"{repository.name} has no folder {folder}, which it should: fetch the model again")
+    for wanted in dict.fromkeys((variant, None)):
+        if weights := _weights(names, wanted):
+            return tuple(prefix + name for name in sorted({*filter(_is_setting, names), *weights})), wanted
+    if not may_lack_weights or any(name.endswith(PICKLED) for name in names):
+        raise ModelError(
+            f"{repository.name}: {folder or 'its root'} has no safetensors weights, and pickled ones (.bin, .ckpt) "
+            "are never loaded since they can run code: choose a repository or revision with *.safetensors"
+        )
+    return tuple(path for path in inside if not NOT_CONTENT.fullmatch(path.rpartition("/")[2])), None
+
+
+def _is_setting(name: str) -> bool:
+    return name.endswith(".json") and "/" not in name and name != INDEX and not WEIGHT_INDEX.fullmatch(name)
+
+
+def _weights(names: list[str], variant: str | None) -> list[str]:
+    dotted = f".{variant}" if variant else ""
+    for stem, layouts in WEIGHT_LAYOUTS:
+        index = f"{stem}.safetensors.index{dotted}.json"
+        # The second form, with the variant last, is older.
+        shard = re.compile(rf"{stem}({re.escape(dotted)}-\d+-of-\d+|-\d+-of-\d+{re.escape(dotted)})\.safetensors")
+        found = {
+            "single": [f"{stem}{dotted}.safetensors"] if f"{stem}{dotted}.safetensors" in names else [],
+            "sharded": [index, *filter(shard.fullmatch, names)] if index in names else [],
+        }
+        for layout in layouts:
+            if found[layout]:
+                return found[layout]
+    return []

@@ -1,0 +1,111 @@
+"""Loading one component's weights, quietly and completely, and giving the memory back."""
+
+import contextlib
+import gc
+import importlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hf_assets.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf_assets.models.components import Component
+    from hf_assets.models.repository import Repository
+
+    Device = torch.device | str
+
+
+class _Logging(NamedTuple):
+    library: Any
+    verbosity: int
+    shows_progress: bool
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep diffusers and transformers from reporting what is meant: cut captions, absent components, progress."""
+    import diffusers
+    import transformers
+
+    before = []
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        before.append(_Logging(library, library.get_verbosity(), library.is_progress_bar_enabled()))
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, verbosity, shows_progress in before:
+            library.set_verbosity(verbosity)
+            if shows_progress:
+                library.enable_progress_bar()
+
+
+def class_of(repository: "Repository", library: str, class_name: str) -> Any:
+    """The class that model_index.json names: of diffusers, transformers, or one of diffusers' pipeline modules.
+
+    Raises:
+        ModelError: the installed versions have no such class.
+    """
+    import diffusers
+
+    with quiet():
+        module = library if library in ("diffusers", "transformers") else f"diffusers.pipelines.{library}"
+        try:
+            return getattr(importlib.import_module(module), class_name)
+        except (ImportError, AttributeError) as error:
+            raise ModelError(
+                f"{repository.name} needs the class {class_name} of {library}, which is not to be had with diffusers "
+                f"{diffusers.__version__} here ({error}): upgrade diffusers and transformers, or install what it needs"
+            ) from error
+
+
+def load_model(component: "Component", device: "Device", dtype: "torch.dtype") -> Any:
+    """One model with all its weights, in evaluation mode. Only the component's own files are fetched.
+
+    Raises:
+        ModelError: the weights can't be read, or some are missing, which the libraries would fill with random numbers.
+    """
+    import diffusers
+
+    kind = class_of(component.repository, component.library, component.class_name)
+    at = f"{component.repository.name}/{component.folder}".rstrip("/")
+    folder = component.repository.fetch(component.files) / component.folder
+    dtype_name = "torch_dtype" if issubclass(kind, diffusers.ModelMixin) else "dtype"
+    options: dict[str, Any] = {dtype_name: dtype, "variant": component.variant, "use_safetensors": True}
+    with quiet():
+        try:
+            model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{at} can't be loaded as {component.class_name}: {error}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{at} lacks {len(missing):,d} weights of {component.class_name} (first: {missing[0]}): "
+            "the file is for another class or version, so choose another revision"
+        )
+    return model.to(device).eval().requires_grad_(False)
+
+
+def shell(repository: "Repository", library: str, class_name: str, folder: str) -> Any:
+    """A model that has its configuration and its shapes, but no weights: it is on the meta device.
+
+    Raises:
+        ModelError: its config.json can't be read, or isn't one of that class.
+    """
+    import torch
+
+    kind = class_of(repository, library, class_name)
+    config = repository.read_json(f"{folder}/config.json".lstrip("/"))
+    with quiet(), torch.device("meta"):
+        return kind.from_config(config)
+
+
+def free_memory(device: "Device") -> None:
+    """Give what is no longer referenced back to the device, so that the next model finds room."""
+    import torch
+
+    gc.collect()
+    if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()

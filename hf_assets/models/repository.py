@@ -1,0 +1,240 @@
+"""What a model repository holds, pinned to one commit and hashed without a download."""
+
+import contextlib
+import glob
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from hf_assets import fingerprint
+from hf_assets.errors import ModelError
+
+# `HfApi.model_info` doesn't retry by itself, unlike the downloads of huggingface_hub.
+RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0)
+RETRIED_STATUS_CODES = frozenset({429, 500, 502, 503, 504})
+# A file that changed this shortly before it was hashed can change again within one tick of the file system's clock.
+SETTLED_AFTER_NS = 2_000_000_000
+
+
+class Repository(Protocol):
+    """A folder or a Hub repository: the same files for as long as the object lives."""
+
+    @property
+    def name(self) -> str:
+        """The Hub id, or the absolute path of the folder."""
+
+    @property
+    def sha(self) -> str | None:
+        """The commit; None for a folder."""
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """Every file, relative to the root, with forward slashes."""
+
+    def hash(self, path: str) -> str:
+        """The hash of one file's content."""
+
+    def fetch(self, paths: Iterable[str]) -> Path:
+        """Make these files present on this machine, and return the folder that they lie in."""
+
+    def read_json(self, path: str) -> dict[str, Any]:
+        """One of the small configuration files."""
+
+
+def resolve(repository: str, revision: str | None = None, *, hash_cache: Path | None = None) -> Repository:
+    """List a repository at one commit. Of a Hub repository nothing is downloaded; of a folder nothing is hashed yet.
+
+    Args:
+        repository: a folder where there is one of that name, else a Hub id.
+        revision: branch, tag or commit; None is the default branch.
+        hash_cache: a JSON file that remembers the hashes of a folder's files by size, times and inode.
+
+    Raises:
+        ModelError: there is no such repository, revision or folder, or the Hub can't be reached.
+    """
+    folder = Path(repository).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise ModelError(f"{repository} is a folder, which has no revisions: remove revision {revision!r}")
+        return FolderRepository(folder.resolve(), hash_cache)
+    if repository.startswith((".", "/", "~")) or repository.count("/") > 1 or "\\" in repository:
+        raise ModelError(f"the model folder {folder} does not exist: check it, or give a Hub id such as user/model")
+    return _list_hub(repository, revision)
+
+
+@dataclass(frozen=True)
+class FolderRepository:
+    """A folder on this machine. Hidden files and folders are not part of it."""
+
+    root: Path
+    hash_cache: Path | None = None
+    sha: None = None
+    paths: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found: set[str] = set()
+        for folder, subfolders, names in os.walk(self.root, followlinks=True):
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            inside = Path(folder).relative_to(self.root)
+            found.update((inside / name).as_posix() for name in names if not name.startswith("."))
+        object.__setattr__(self, "paths", frozenset(found))
+
+    @property
+    def name(self) -> str:
+        return str(self.root)
+
+    def hash(self, path: str) -> str:
+        """The content's hash, taken when asked for: weights that nothing is loaded from are never read."""
+        file = self.root / path
+        return fingerprint.of_file(file) if self.hash_cache is None else _remembered_hash(file, self.hash_cache)
+
+    def fetch(self, paths: Iterable[str]) -> Path:
+        return self.root
+
+    def read_json(self, path: str) -> dict[str, Any]:
+        return _parse_json((self.root / path).read_bytes(), self.name, path)
+
+
+@dataclass(frozen=True)
+class HubRepository:
+    """A Hub repository at one commit.
+
+    Attributes:
+        hashes: path -> LFS sha256 where the file is in LFS, else the git blob id.
+    """
+
+    name: str
+    sha: str
+    hashes: dict[str, str] = field(repr=False)
+
+    @property
+    def paths(self) -> frozenset[str]:
+        return frozenset(self.hashes)
+
+    def hash(self, path: str) -> str:
+        return self.hashes[path]
+
+    def fetch(self, paths: Iterable[str]) -> Path:
+        from huggingface_hub import snapshot_download
+
+        with hub_errors(self.name, self.sha):
+            folder = snapshot_download(
+                self.name, revision=self.sha, allow_patterns=[glob.escape(path) for path in paths]
+            )
+        return Path(folder)
+
+    def read_json(self, path: str) -> dict[str, Any]:
+        from huggingface_hub import hf_hub_download
+
+        with hub_errors(self.name, self.sha):
+            file = hf_hub_download(self.name, path, revision=self.sha)
+        return _parse_json(Path(file).read_bytes(), self.name, path)
+
+
+@contextlib.contextmanager
+def hub_errors(repository: str, revision: str | None) -> Iterator[None]:
+    """Say in one line what the Hub refused and what to do about it.
+
+    Raises:
+        ModelError: in place of the errors of huggingface_hub.
+    """
+    from huggingface_hub import errors
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    at = f"{repository} at {revision}" if revision else repository
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{repository} is gated: accept its licence on its Hub page, then set HF_TOKEN to a token of that account"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"the Hub has no model {repository}, or it is private: "
+            "check the name, or set HF_TOKEN to a token that may read it"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(f"{repository} has no revision {revision!r}: give a branch, tag or commit of it") from error
+    except errors.RemoteEntryNotFoundError as error:
+        raise ModelError(f"{at} lacks a file that it lists ({error}): pin another revision") from error
+    except errors.HFValidationError as error:
+        raise ModelError(f"{repository!r} is neither a folder nor a Hub id such as user/model") from error
+    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
+        raise ModelError(
+            f"the Hub can't be reached for {at}: check the connection and HF_HUB_OFFLINE, "
+            "or name a folder that holds the model"
+        ) from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        raise ModelError(f"the Hub answered {status} for {at}: run again later, and check HF_TOKEN") from error
+    except httpx.TransportError as error:
+        raise ModelError(f"the Hub can't be reached for {at} ({error}): check the connection, run again") from error
+
+
+def _list_hub(repository: str, revision: str | None) -> HubRepository:
+    with hub_errors(repository, revision):
+        info = _model_info(repository, revision)
+    assert info.sha is not None
+    hashes = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings or []}
+    return HubRepository(repository, info.sha, hashes)
+
+
+def _model_info(repository: str, revision: str | None) -> Any:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    for wait_s in (*RETRY_WAITS_S, None):
+        try:
+            return HfApi().model_info(repository, revision=revision, files_metadata=True)
+        except HfHubHTTPError as error:
+            if wait_s is None or error.response.status_code not in RETRIED_STATUS_CODES:
+                raise
+            asked = error.response.headers.get("retry-after", "")
+            time.sleep(max(wait_s, float(asked)) if asked.isdigit() else wait_s)
+        except httpx.TransportError:
+            if wait_s is None:
+                raise
+            time.sleep(wait_s)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _parse_json(data: bytes, repository: str, path: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(data)
+    except ValueError as error:
+        raise ModelError(f"{repository}: {path} is not JSON ({error}): fetch the model again") from error
+    if not isinstance(parsed, dict):
+        raise ModelError(
+            f"{repository}: {path} holds no JSON object but a {type(parsed).__name__}: fetch the model again"
+        )
+    return parsed
+
+
+def _remembered_hash(file: Path, cache: Path) -> str:
+    """The file's hash, from the cache where size, times and inode are those it was taken under.
+
+    Like git's index, a file that was changed within the last seconds is not remembered. The change time is compared
+    too, since tools that restore a file's modification time can't restore that one.
+    """
+    try:
+        known = json.loads(cache.read_text())
+    except (FileNotFoundError, ValueError):
+        known = {}  # a cache that can't be read holds nothing: every hash is taken anew
+    status = file.stat()
+    state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    entry = known.get(str(file))
+    if entry is not None and entry["state"] == state:
+        return str(entry["hash"])
+    digest = fingerprint.of_file(file)
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_AFTER_NS:
+        known[str(file)] = {"state": state, "hash": digest}
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        temporary = cache.with_name(f"{cache.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(known))
+        temporary.replace(cache)
+    return digest

@@ -1,0 +1,5 @@
+"""Tables as Markdown for the page: small, escaped, pure."""
+
+from hf_assets.report.markdown import buckets, examples, funnel
+
+__all__ = ["buckets", "examples", "funnel"]

@@ -1,0 +1,73 @@
+"""Where and how fast encoders run. Nothing here is part of a key: changing it costs nothing."""
+
+import os
+from typing import Literal
+
+import dagster as dg
+from pydantic import Field
+
+from hf_assets.errors import ModelError
+from hf_assets.workers.compute import UNIT_SAMPLES, Compute
+
+# Assets that use the device share this pool, which dagster.yaml limits to one at a time.
+POOL = "gpu"
+
+
+class GpuResource(dg.ConfigurableResource):
+    """Device, batch sizes and threads. Set them in the run config, or by the environment variables that the fields name."""
+
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        default_factory=lambda: os.environ.get("HF_ASSETS_DEVICE", "auto"),  # type: ignore[arg-type,return-value]
+        description="`auto` takes the GPU where there is one. Environment: HF_ASSETS_DEVICE.",
+        validate_default=True,
+    )
+    batch_size: int = Field(
+        default_factory=lambda: int(os.environ.get("HF_ASSETS_BATCH_SIZE", "0")),
+        ge=0,
+        description="Images per forward of the VAE; 0: 8 on a GPU, 2 on a CPU. Halved by itself when memory doesn't suffice. Environment: HF_ASSETS_BATCH_SIZE.",
+        validate_default=True,
+    )
+    text_batch_size: int = Field(
+        default_factory=lambda: int(os.environ.get("HF_ASSETS_TEXT_BATCH_SIZE", "16")),
+        ge=1,
+        description="Captions per forward of the text encoders, where the family allows more than one. Environment: HF_ASSETS_TEXT_BATCH_SIZE.",
+        validate_default=True,
+    )
+    decode_threads: int = Field(
+        default_factory=lambda: int(os.environ.get("HF_ASSETS_DECODE_THREADS", "0")),
+        ge=0,
+        description="Threads that decode media ahead of the encoder; 0: one per core, at most 16. Environment: HF_ASSETS_DECODE_THREADS.",
+        validate_default=True,
+    )
+    unit_samples: int = Field(
+        default=UNIT_SAMPLES,
+        ge=1,
+        description="Encoded samples that wait in memory before they are written: what a crash can cost.",
+    )
+
+    @property
+    def threads(self) -> int:
+        """Threads that decode media."""
+        return self.decode_threads or min(os.cpu_count() or 1, 16)
+
+    def compute(self) -> Compute:
+        """The settings with `auto` and 0 resolved for this machine.
+
+        Raises:
+            ModelError: the device is `cuda` and there is none.
+        """
+        import torch
+
+        has_cuda = torch.cuda.is_available()
+        if self.device == "cuda" and not has_cuda:
+            raise ModelError(
+                'the gpu resource says device "cuda", but torch finds no GPU here: set device to "cpu" or "auto", or install a CUDA build of torch'
+            )
+        device = "cuda" if self.device != "cpu" and has_cuda else "cpu"
+        return Compute(
+            device=device,
+            batch_size=self.batch_size or (8 if device == "cuda" else 2),
+            text_batch_size=self.text_batch_size,
+            decode_threads=self.threads,
+            unit_samples=self.unit_samples,
+        )

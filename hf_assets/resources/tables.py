@@ -1,0 +1,46 @@
+"""The small tables that travel between assets, as Parquet files in the dataset's metadata folder."""
+
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+
+from hf_assets import files
+from hf_assets.errors import StoreError
+
+# Key of an asset's definition metadata that names the folder of its table.
+FOLDER = "hf_assets/folder"
+# Key of a table's schema metadata: the data version under which it was written.
+DATA_VERSION = b"hf_assets.data_version"
+
+
+class TablesIOManager(dg.ConfigurableIOManager):
+    """Keeps the table of asset `[id, name]` as `{metadata folder}/{name}.parquet`."""
+
+    def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
+        path = table_path(Path((context.definition_metadata or {})[FOLDER]), context.asset_key.path[-1])
+        files.write_table(path, obj)
+        context.add_output_metadata({"dagster/uri": str(path)})
+
+    def load_input(self, context: dg.InputContext) -> pa.Table:
+        assert context.upstream_output is not None
+        path = table_path(Path((context.upstream_output.definition_metadata or {})[FOLDER]), context.asset_key.path[-1])
+        table = files.read_table(path)
+        if table is None:
+            state = "is damaged" if path.exists() else "does not exist"
+            raise StoreError(f"the table {path} {state}: materialize {context.asset_key.to_user_string()} again")
+        return table
+
+
+def table_path(folder: Path, name: str) -> Path:
+    """Where a table of a dataset lies."""
+    return folder / f"{name}.parquet"
+
+
+def written_version(path: Path) -> str | None:
+    """The data version of the table at `path`, if there is one."""
+    table = files.read_table(path)
+    if table is None or DATA_VERSION not in (table.schema.metadata or {}):
+        return None
+    version: bytes = table.schema.metadata[DATA_VERSION]
+    return version.decode()

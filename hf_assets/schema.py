@@ -1,0 +1,121 @@
+"""The tables that travel between assets: their columns, types and order.
+
+Sizes are [width, height] in pixels; a crop is [top, left] in pixels of the resized image. Tables that people and other programs read
+(`training_set` above all) keep these names from release to release.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SIZE = pa.list_(pa.int32(), 2)
+
+# Position of the row in the split.
+ROW = pa.field("row", pa.int64(), nullable=False)
+
+# Where a row's bytes lie: the file's path in the repository, the hash of its content, and the row within it.
+LOCATION = pa.schema(
+    [
+        pa.field("file_path", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("file_hash", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("file_row", pa.int64()),
+    ]
+)
+
+# The columns of the dataset that the config names, in one struct, so that no name can collide with ours.
+COLUMNS = "columns"
+
+CAPTIONS = pa.schema([ROW, pa.field("captions", pa.list_(pa.string()))])
+
+MEDIA = pa.schema([ROW, pa.field("media_hash", pa.string()), pa.field("original_size", SIZE)])
+
+BUCKETS = pa.schema(
+    [
+        *MEDIA,
+        pa.field("intermediary_size", SIZE),
+        pa.field("target_size", SIZE),
+        pa.field("crop_top_left", SIZE),
+        pa.field("aspect_ratio", pa.float64()),
+        pa.field("bucket", pa.string()),
+    ]
+)
+
+VAE_LATENTS = pa.schema(
+    [
+        ROW,
+        pa.field("latent_key", pa.string()),
+        pa.field("latent_shape", pa.list_(pa.int32())),
+        pa.field("shard", pa.string()),
+    ]
+)
+
+TEXT_EMBEDS = pa.schema(
+    [pa.field("caption", pa.string()), pa.field("embed_key", pa.string()), pa.field("shard", pa.string())]
+)
+
+TRAINING_SET = pa.schema(
+    [
+        ROW,
+        pa.field("file", pa.string()),
+        pa.field("media_hash", pa.string()),
+        pa.field("captions", pa.list_(pa.string())),
+        pa.field("original_size", SIZE),
+        pa.field("intermediary_size", SIZE),
+        pa.field("target_size", SIZE),
+        pa.field("crop_top_left", SIZE),
+        pa.field("bucket", pa.string()),
+        pa.field("latent_key", pa.string()),
+        pa.field("latent_shape", pa.list_(pa.int32())),
+        pa.field("embed_keys", pa.list_(pa.string())),
+    ]
+)
+
+# A sample that failed: what it is, where it came from, in which stage and why.
+QUARANTINE = pa.schema(
+    [
+        ROW,
+        pa.field("address", pa.string()),
+        pa.field("key", pa.string()),
+        pa.field("stage", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("message", pa.string()),
+        pa.field("seen_at", pa.timestamp("s", tz="UTC")),
+    ]
+)
+
+
+def column_names(table: pa.Table) -> set[str]:
+    """The top-level columns of the dataset that this table has."""
+    return {field.name for field in table.schema.field(COLUMNS).type} if COLUMNS in table.column_names else set()
+
+
+def column(table: pa.Table, path: str) -> pa.ChunkedArray:
+    """A column of the dataset by its name or dotted path.
+
+    A path is first taken as the name of a column that has dots in it, then as a way into structs. A field that the struct lacks reads as nulls.
+    """
+    struct = table[COLUMNS]
+    names = [field.name for field in struct.type]
+    if path in names:
+        return pc.struct_field(struct, path)
+    head, *rest = path.split(".")
+    values = pc.struct_field(struct, head)
+    for name in rest:
+        if not pa.types.is_struct(values.type) or values.type.get_field_index(name) < 0:
+            return pa.chunked_array([pa.nulls(len(table), pa.float64())])
+        values = pc.struct_field(values, name)
+    return values
+
+
+def pairs(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.FixedSizeListArray:
+    """Two columns as one of pairs."""
+    values = np.empty(2 * len(first), dtype=np.int32)
+    values[0::2] = first.to_numpy()
+    values[1::2] = second.to_numpy()
+    return pa.FixedSizeListArray.from_arrays(pa.array(values), type=SIZE)
+
+
+def halves(values: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """A column of pairs as two arrays."""
+    flat = pc.list_flatten(values).to_numpy()
+    return flat[0::2], flat[1::2]

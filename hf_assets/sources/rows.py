@@ -1,0 +1,106 @@
+"""A split as one table of rows: their place and the columns that the config names. A file's columns are read once in their life."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from hf_assets import files, fingerprint, schema
+from hf_assets.errors import DatasetError
+from hf_assets.sources.parquet import Columns, WantedColumns, read_columns
+from hf_assets.sources.source import Source
+from hf_assets.sources.spec import DataFile, Snapshot
+
+# Bump when a change to this module changes the table.
+VERSION = 1
+
+READ_THREADS = 8
+SNAPSHOT = b"hf_assets.snapshot"
+NUM_ROWS = b"num_rows"
+
+
+class Rows(NamedTuple):
+    """A split's rows, and what reading them took."""
+
+    table: pa.Table
+    computed: int  # rows whose columns were read now
+    bytes_read: int
+
+
+def read(source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path, say: Callable[[str], None]) -> Rows:
+    """Read the wanted columns of every file of the split, each file once per content: what was read before comes from the folder `memory`.
+
+    Returns:
+        A table with `row`, where the row's bytes lie (`schema.LOCATION`), and the wanted columns in the struct `columns`.
+
+    Raises:
+        DatasetError: a column is missing, or files disagree about a column's type.
+    """
+
+    def read_file(file: DataFile) -> tuple[Columns, bool]:
+        kept = memory / f"{file.hash}.{fingerprint.of_value([VERSION, *wanted])}.parquet"
+        if (known := _load(kept)) is not None:
+            return known, False
+        with source.open_ranges(snapshot, file) as handle:
+            columns = read_columns(handle, wanted, file.path)
+        _save(columns, kept)
+        return columns, True
+
+    parts: list[tuple[Columns, bool]] = []
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        for number, part in enumerate(pool.map(read_file, snapshot.files), 1):
+            parts.append(part)
+            if part[1] and number % 100 == 0:
+                say(f"read the columns of {number:,} of {len(snapshot.files):,} files")
+    table = _joined(snapshot, [columns for columns, _ in parts])
+    fresh = [columns for columns, is_fresh in parts if is_fresh]
+    return Rows(table, sum(columns.num_rows for columns in fresh), sum(columns.bytes_read for columns in fresh))
+
+
+def snapshot_of(raw_dataset: pa.Table) -> Snapshot:
+    """The snapshot from which a `raw_dataset` table was read."""
+    repository, commit, is_local, listed = json.loads(raw_dataset.schema.metadata[SNAPSHOT])
+    return Snapshot(repository, commit, is_local, tuple(DataFile(*file) for file in listed))
+
+
+def _joined(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
+    counts = np.array([part.num_rows for part in parts], dtype=np.int64)
+    which_file = np.repeat(np.arange(len(parts), dtype=np.int32), counts)
+    starts = np.cumsum(counts) - counts
+    row = np.arange(int(counts.sum()), dtype=np.int64)
+    paths = pa.array([file.path for file in snapshot.files], pa.string())
+    hashes = pa.array([file.hash for file in snapshot.files], pa.string())
+    place = pa.table(
+        [
+            row,
+            pa.DictionaryArray.from_arrays(which_file, paths),
+            pa.DictionaryArray.from_arrays(which_file, hashes),
+            row - starts[which_file] if len(parts) else row,
+        ],
+        schema=pa.schema([schema.ROW, *schema.LOCATION]),
+    )
+    if parts and parts[0].table.num_columns:
+        try:
+            columns = pa.concat_tables([part.table for part in parts], promote_options="permissive")
+        except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+            raise DatasetError(
+                f'files of "{snapshot.repository}" disagree about the type of a column: {error}'
+            ) from None
+        place = place.append_column(schema.COLUMNS, columns[schema.COLUMNS])
+    facts = json.dumps([snapshot.repository, snapshot.commit, snapshot.is_local, snapshot.files])
+    return place.replace_schema_metadata({SNAPSHOT: facts})
+
+
+def _load(kept: Path) -> Columns | None:
+    table = files.read_table(kept)
+    if table is None:
+        return None
+    return Columns(table.replace_schema_metadata(None), int(table.schema.metadata[NUM_ROWS]), 0)
+
+
+def _save(columns: Columns, kept: Path) -> None:
+    files.write_table(kept, columns.table.replace_schema_metadata({NUM_ROWS: str(columns.num_rows)}))

@@ -1,0 +1,55 @@
+"""Join what was made of each row into what a trainer needs."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import schema
+
+# Bump when a change to this module changes the training set.
+VERSION = 1
+
+
+def join(
+    captions: pa.Table, buckets: pa.Table, vae_latents: pa.Table, text_embeds: pa.Table, extension: str
+) -> tuple[pa.Table, int]:
+    """The rows that have a latent and at least one embedded caption; and how many captioned rows have not.
+
+    Args:
+        extension: of the name under which a row's media is known to trainers: row 12 is `12.jpg`.
+
+    Returns:
+        A table of `schema.TRAINING_SET`, in the split's order, and the number of rows left out.
+    """
+    latent_at = pc.index_in(captions["row"], value_set=vae_latents["row"].combine_chunks())
+    texts, embed_keys = _embedded(captions["captions"], text_embeds)
+    complete = pc.and_(pc.is_valid(latent_at), pc.greater(pc.list_value_length(embed_keys), 0))
+    latents = vae_latents.take(latent_at.filter(complete))
+    rows = latents["row"]
+    media = buckets.take(pc.index_in(rows, value_set=buckets["row"].combine_chunks()))
+    columns = {
+        "row": rows,
+        "file": pc.binary_join_element_wise(rows.cast(pa.string()), extension, "."),
+        "captions": texts.filter(complete),
+        "embed_keys": embed_keys.filter(complete),
+        "latent_key": latents["latent_key"],
+        "latent_shape": latents["latent_shape"],
+        **{
+            name: media[name]
+            for name in ("media_hash", "original_size", "intermediary_size", "target_size", "crop_top_left", "bucket")
+        },
+    }
+    table = pa.table([columns[name] for name in schema.TRAINING_SET.names], schema=schema.TRAINING_SET)
+    return table, len(captions) - len(table)
+
+
+def _embedded(captions: pa.ChunkedArray, text_embeds: pa.Table) -> tuple[pa.ListArray, pa.ListArray]:
+    """Each row's captions that have an embed, and these embeds' keys."""
+    lists = captions.combine_chunks()
+    flat = lists.flatten()
+    embed_at = pc.index_in(flat, value_set=text_embeds["caption"].combine_chunks())
+    has_embed = pc.is_valid(embed_at)
+    parents = lists.value_parent_indices().filter(has_embed).to_numpy()
+    offsets = pa.array(np.searchsorted(parents, np.arange(len(lists) + 1)).astype(np.int32))
+    keys = text_embeds["embed_key"].combine_chunks().take(embed_at.filter(has_embed))
+    return pa.ListArray.from_arrays(offsets, flat.filter(has_embed)), pa.ListArray.from_arrays(offsets, keys)

@@ -1,0 +1,83 @@
+"""A training set as a torch dataset: memory-mapped tensors beside their captions and geometry."""
+
+import random
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from torch.utils.data import Dataset
+
+from hf_assets import files
+from hf_assets.errors import StoreError
+from hf_assets.store.reading import TensorReader
+from hf_assets.training import layout
+
+TABLE = "training_set.parquet"
+
+
+class TrainingSet(Dataset[dict[str, Any]]):
+    """The samples of one dataset.
+
+    `len(ts)` samples; `ts[i]` is a dict with `latents` (no batch axis), one entry per tensor of the text side under the name that the
+    pipeline gives it (no batch axis either), `caption`, `file`, `row`, `original_size` and `target_size` ([width, height]) and
+    `crop_top_left` ([top, left]). A sample with several captions gives one of them, drawn by `epoch` and position.
+
+    It stays as it was opened while runs or garbage collection go on beside it, and can be used by the workers of a `DataLoader`.
+
+    Attributes:
+        buckets: shape of the latents -> indices of the samples that have it.
+        epoch: set it at each epoch's start to draw captions anew.
+    """
+
+    def __init__(self, table: pa.Table, latents: TensorReader, embeds: TensorReader) -> None:
+        self.table = table
+        self.epoch = 0
+        self._latents = latents
+        self._embeds = embeds
+        self.buckets = _by_shape(table)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open the training set in a dataset's metadata folder, `cache_dir/huggingface_metadata/{id}`.
+
+        Raises:
+            StoreError: there is none, or tensors that it names are missing or damaged.
+        """
+        folder = Path(folder)
+        table = files.read_table(folder / TABLE)
+        if table is None:
+            raise StoreError(f"{folder / TABLE} is missing or damaged: materialize the training_set of this dataset")
+        stores = layout.from_metadata(table.schema, folder.absolute())
+        latents = TensorReader(stores.latents, table["latent_key"])
+        return cls(table, latents, TensorReader(stores.embeds, pc.list_flatten(table["embed_keys"])))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self):,}")
+        position = index % len(self)
+        row = self.table.slice(position, 1).to_pylist()[0]
+        which = 0
+        if len(row["captions"]) > 1:
+            which = random.Random(f"{row['media_hash']}:{row['row']}:{self.epoch}").randrange(len(row["captions"]))
+        return {
+            **self._latents[row["latent_key"]],
+            **self._embeds[row["embed_keys"][which]],
+            "caption": row["captions"][which],
+            **{name: row[name] for name in ("file", "row", "original_size", "target_size", "crop_top_left")},
+        }
+
+
+def _by_shape(table: pa.Table) -> dict[tuple[int, ...], list[int]]:
+    """Shape -> positions, without a Python object per row before the result itself."""
+    shapes = table["latent_shape"].combine_chunks()
+    names = pc.binary_join(pc.cast(shapes, pa.list_(pa.string())), "x").dictionary_encode()
+    codes = names.indices.to_numpy()
+    return {
+        tuple(int(edge) for edge in name.split("x")): np.flatnonzero(codes == code).tolist()
+        for code, name in enumerate(names.dictionary.to_pylist())
+    }

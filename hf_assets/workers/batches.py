@@ -1,0 +1,28 @@
+"""Batches that shrink until they fit into memory."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def in_halves(encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor") -> "list[torch.Tensor]":
+    """Encode a batch, and where memory doesn't suffice, its halves.
+
+    Args:
+        encode: (B, …) to (B, …).
+
+    Returns:
+        B results on the CPU, without the batch axis.
+    """
+    import torch
+
+    try:
+        return list(encode(batch).cpu())
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise
+    torch.cuda.empty_cache()
+    middle = len(batch) // 2
+    return in_halves(encode, batch[:middle]) + in_halves(encode, batch[middle:])

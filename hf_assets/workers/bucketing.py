@@ -1,0 +1,52 @@
+"""Give every captioned row its size, crop and bucket."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.media import image
+from hf_assets.sources.rows import snapshot_of
+from hf_assets.sources.source import Source
+from hf_assets.stages import filtering, geometry
+from hf_assets.store.ledger import Ledger
+from hf_assets.workers.outcome import Outcome
+from hf_assets.workers.probing import probe
+
+
+def size_rules(recipe: Recipe) -> tuple[str, ...]:
+    """The filter rules that may have to be judged here, for the asset's code version."""
+    rules = recipe.filter
+    return (str(rules.min_width), str(rules.min_height)) if rules.has_size_rules and not rules.width_column else ()
+
+
+def assign(
+    recipe: Recipe, captions: pa.Table, raw_dataset: pa.Table, source: Source, threads: int, say: Callable[[str], None]
+) -> Outcome:
+    """Probe the media that no earlier run has seen, then compute every row's geometry.
+
+    Rows are dropped that are smaller than `minimum_image_size`, or than `min_width` and `min_height` where no column told so before.
+    """
+    wanted = raw_dataset.select(["row", *schema.LOCATION.names]).filter(
+        pc.is_in(raw_dataset["row"], value_set=captions["row"].combine_chunks())
+    )
+    book = Ledger(recipe.folders.metadata / "ledger", recipe.image_column, image.VERSION)
+    probed = probe(wanted, source, snapshot_of(raw_dataset), book, recipe.image_column, threads, say)
+    assigned = geometry.assign(probed.media, recipe.geometry)
+    if recipe.filter.has_size_rules and filtering.size_columns_of(raw_dataset, recipe.filter) is None:
+        judged = pc.coalesce(filtering.judge_sizes(assigned["original_size"], recipe.filter), assigned["dropped_for"])
+        assigned = assigned.set_column(assigned.schema.get_field_index("dropped_for"), "dropped_for", judged)
+    is_kept = pc.is_null(assigned["dropped_for"])
+    table = assigned.filter(is_kept).select(schema.BUCKETS.names).cast(schema.BUCKETS)
+    dropped = assigned.filter(pc.invert(is_kept)).select(["row", "media_hash", "original_size", "dropped_for"])
+    reused = len(wanted) - probed.computed
+    return Outcome(
+        table,
+        computed=probed.computed,
+        reused=reused,
+        dropped=dropped,
+        quarantined=probed.quarantined,
+        bytes_read=probed.bytes_read,
+    )

@@ -1,0 +1,24 @@
+"""How fast, never what: the settings that no key depends on."""
+
+from dataclasses import dataclass
+
+# Samples whose results wait in memory before they are written: what a crash can cost. Slow encoders write earlier.
+UNIT_SAMPLES = 256
+UNIT_BYTES = 512 << 20
+UNIT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Device, batch sizes and threads.
+
+    Attributes:
+        device: as torch names it: `cpu`, `cuda`, `cuda:1`.
+        unit_samples: at most so many encoded samples wait to be written.
+    """
+
+    device: str = "cpu"
+    batch_size: int = 4
+    text_batch_size: int = 16
+    decode_threads: int = 2
+    unit_samples: int = UNIT_SAMPLES

@@ -1,0 +1,83 @@
+"""Which encoder is used, pinned for one stage of one run; and which of its results the store already holds."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import fingerprint
+from hf_assets.config.recipe import Recipe
+from hf_assets.models.components import text_fingerprint, vae_fingerprint
+from hf_assets.models.source import Pipeline, resolve_pipeline
+from hf_assets.store import tensors
+
+
+class Encoder(NamedTuple):
+    """A side of a pipeline at one commit.
+
+    Attributes:
+        fingerprint: of all that a result depends on besides the sample: weights, settings, dtype, code versions.
+        header: what a shard's metadata say about how it was made.
+    """
+
+    pipeline: Pipeline
+    fingerprint: str
+    header: dict[str, str]
+
+
+def vae_of(recipe: Recipe, code_version: str) -> Encoder:
+    """Pin the VAE. Nothing is loaded, and nothing downloaded but a few small files."""
+    pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=_hash_cache(recipe))
+    return _encoder("vae_latents", pipeline, vae_fingerprint(pipeline), recipe.model.dtype, code_version)
+
+
+def text_of(recipe: Recipe, code_version: str) -> Encoder:
+    """Pin the text encoders. Nothing is loaded, and nothing downloaded but a few small files."""
+    pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=_hash_cache(recipe))
+    return _encoder("text_embeds", pipeline, text_fingerprint(pipeline), recipe.model.dtype, code_version)
+
+
+def missing(keyed: pa.Table, key: str, index: pa.Table) -> pa.Table:
+    """The first row of each key that is neither stored nor known to fail, in order: duplicates are encoded once.
+
+    Args:
+        keyed: has the column `key`.
+        index: of the store (`store.tensors.INDEX`).
+    """
+    settled = pc.unique(index["key"])
+    lacking = keyed.filter(pc.invert(pc.is_in(keyed[key], value_set=settled)))
+    first = (
+        pa.table({"key": lacking[key], "at": pa.array(range(len(lacking)), pa.int64())})
+        .group_by("key")
+        .aggregate([("at", "min")])
+    )
+    return lacking.take(first["at_min"].combine_chunks().sort())
+
+
+def located(keyed: pa.Table, key: str, index: pa.Table) -> pa.Table:
+    """The rows whose key is stored, with the `shard` that holds it and the `shape` of its first tensor."""
+    stored = index.filter(pc.equal(index["status"], tensors.OK))
+    positions = pc.index_in(keyed[key], value_set=stored["key"].combine_chunks())
+    is_stored = pc.is_valid(positions)
+    found = stored.take(positions.filter(is_stored))
+    return keyed.filter(is_stored).append_column("shard", found["shard"]).append_column("shape", found["shape"])
+
+
+def _encoder(stage: str, pipeline: Pipeline, component: str, dtype: str, code_version: str) -> Encoder:
+    header = {
+        "stage": stage,
+        "pipeline": pipeline.name,
+        "revision": pipeline.sha or "",
+        "encoder": component,
+        "dtype": dtype,
+        "code_version": code_version,
+        "normalisation": "as the denoiser expects: shift, scale or statistics applied"
+        if stage == "vae_latents"
+        else "none",
+    }
+    return Encoder(pipeline, fingerprint.of_value([component, dtype, code_version]), header)
+
+
+def _hash_cache(recipe: Recipe) -> Path:
+    return recipe.folders.metadata / "sources" / "model_hashes.json"

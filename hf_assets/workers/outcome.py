@@ -1,0 +1,27 @@
+"""What a stage hands to its asset."""
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from hf_assets import schema
+
+
+class Outcome(NamedTuple):
+    """A stage's table, and how it came about.
+
+    Attributes:
+        identity: the columns that make the table's data version; None: all. Where a tensor lies is not part of what it is.
+        computed: samples computed now; None: the table is made as a whole, so all rows where it changed, else none.
+        dropped: rows left out by a rule, with their reasons, or their number.
+        quarantined: samples that failed (`schema.QUARANTINE`).
+        bytes_read: media and table bytes taken from the dataset.
+    """
+
+    table: pa.Table
+    identity: tuple[str, ...] | None = None
+    computed: int | None = None
+    reused: int = 0
+    dropped: pa.Table | int = 0
+    quarantined: pa.Table = schema.QUARANTINE.empty_table()
+    bytes_read: int = 0
