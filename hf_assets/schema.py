@@ -32,6 +32,7 @@ MEDIA = pa.schema([ROW, pa.field("media_hash", pa.string()), pa.field("original_
 BUCKETS = pa.schema(
     [
         *MEDIA,
+        pa.field("resized_size", SIZE),
         pa.field("intermediary_size", SIZE),
         pa.field("target_size", SIZE),
         pa.field("crop_top_left", SIZE),

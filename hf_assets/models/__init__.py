@@ -1,0 +1,20 @@
+"""Diffusers pipelines as encoders: what they are pinned to, their fingerprints, and their two sides."""
+
+from hf_assets.models.components import text_fingerprint, vae_fingerprint
+from hf_assets.models.source import ComponentSource, Pipeline, PipelineSource, resolve_pipeline
+from hf_assets.models.text import TextEncoder, load_text
+from hf_assets.models.vae import Vae, load_vae, spatial_multiple
+
+__all__ = [
+    "ComponentSource",
+    "Pipeline",
+    "PipelineSource",
+    "TextEncoder",
+    "Vae",
+    "load_text",
+    "load_vae",
+    "resolve_pipeline",
+    "spatial_multiple",
+    "text_fingerprint",
+    "vae_fingerprint",
+]

@@ -1,7 +1,6 @@
 """How a pipeline's own `encode_prompt` is to be called, read from its signature and source."""
 
 import ast
-import functools
 import inspect
 import textwrap
 from typing import Any
@@ -58,8 +57,7 @@ def arguments(kind: Any) -> dict[str, Any]:
     return chosen
 
 
-@functools.cache
-def returned_names(kind: type[Any]) -> tuple[str, ...]:
+def returned_names(kind: Any) -> tuple[str, ...]:
     """What `encode_prompt` calls the values that it returns, in order: read from its last `return`."""
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(kind.encode_prompt)))
     returns = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Return) and node.value is not None]

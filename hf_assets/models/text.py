@@ -12,6 +12,9 @@ from hf_assets.models import families, loading, prompt
 from hf_assets.models.components import shell_of, text_components
 from hf_assets.models.source import INDEX, Pipeline, names_component
 
+# Bump when a change to this side of the package changes an embedding.
+VERSION = 1
+
 if TYPE_CHECKING:
     import torch
 
@@ -69,6 +72,7 @@ class TextEncoder:
         self.batches = type(pipeline).__name__ in families.BATCHED_TEXT
         self._pipeline = pipeline
         self._arguments = arguments
+        self._returned = prompt.returned_names(type(pipeline))
         self._batch_axes = self._probe()
         self.names = tuple(self._batch_axes)
 
@@ -112,11 +116,9 @@ class TextEncoder:
             outputs = self._pipeline.encode_prompt(
                 prompt=list(captions), device=torch.device(self.device), **copy.deepcopy(self._arguments)
             )
-        kind = type(self._pipeline)
-        names = prompt.returned_names(kind)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        assert len(names) == len(outputs), f"{kind.__name__}.encode_prompt returns {len(outputs)} values for {names}"
-        by_name = zip(names, outputs, strict=True)
+        assert len(outputs) == len(self._returned), f"encode_prompt returns {len(outputs)} values for {self._returned}"
+        by_name = zip(self._returned, outputs, strict=True)
         return {name: value for name, value in by_name if value is not None and "negative" not in name}
 
     def _probe(self) -> dict[str, int | None]:

@@ -16,6 +16,9 @@ from hf_assets.models.components import Component, vae_component
 from hf_assets.models.prompt import pipeline_class
 from hf_assets.models.source import Pipeline
 
+# Bump when a change to this side of the package changes a latent.
+VERSION = 1
+
 if TYPE_CHECKING:
     import torch
 

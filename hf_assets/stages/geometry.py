@@ -153,7 +153,7 @@ class GeometryRules(BaseModel):
 
     @property
     def edge_px(self) -> int:
-        """The side of the square target, which stands for the resolution as one number ("pixel resolution")."""
+        """The side of square targets. As SimpleTuner has it, the type `pixel` takes it as given, not aligned."""
         if self.resolution_type == "pixel":
             return int(self.resolution)
         megapixels = _megapixels(self.resolution, self)

@@ -21,7 +21,7 @@ def latent_keys(buckets: pa.Table, encoder: str) -> pa.ChunkedArray:
     """
     sizes = [
         pa.array(half).cast(pa.string())
-        for name in ("intermediary_size", "target_size", "crop_top_left")
+        for name in ("resized_size", "target_size", "crop_top_left")
         for half in schema.halves(buckets[name])
     ]
     media = buckets["media_hash"].combine_chunks()

@@ -45,7 +45,7 @@ class Job(NamedTuple):
     media: Media
     media_hash: str
     original_size: list[int]
-    intermediary_size: list[int]
+    resized_size: list[int]
     target_size: list[int]
     crop_top_left: list[int]
 
@@ -141,7 +141,7 @@ class _Run:
         snapshot = snapshot_of(self.raw_dataset)
         is_wanted = pc.is_in(self.raw_dataset["row"], value_set=jobs["row"].combine_chunks())
         place = self.raw_dataset.select(["row", *schema.LOCATION.names]).filter(is_wanted)
-        names = ["latent_key", "media_hash", "original_size", "intermediary_size", "target_size", "crop_top_left"]
+        names = ["latent_key", "media_hash", "original_size", "resized_size", "target_size", "crop_top_left"]
         facts = (row for batch in jobs.select(names).to_batches(max_chunksize=1024) for row in batch.to_pylist())
         for media, fact in zip(
             media_of(by_file(place, snapshot), self.source, snapshot, self.recipe.image_column), facts, strict=True
@@ -160,7 +160,7 @@ def _pixels(job: Job) -> "tuple[Job, torch.Tensor | MediaError]":
         return job, image.to_pixels(
             data,
             original_size=job.original_size,
-            intermediary_size=job.intermediary_size,
+            resized_size=job.resized_size,
             crop_top_left=job.crop_top_left,
             target_size=job.target_size,
         )
