@@ -7,7 +7,37 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 
 # Keys that only a trainer uses: their values are kept for the reader and listed once, and no key of ours depends on them.
 TRAINER_ONLY = frozenset(
-    ["train_batch_size", "repeats", "probability", "start_epoch", "start_step", "end_epoch", "end_step", "is_regularisation_data", "slider_strength", "timestep_sampling_offset", "vae_cache_ondemand", "vae_cache_disable", "vae_cache_clear_each_epoch", "skip_file_discovery", "preserve_data_backend_cache", "scan_for_errors", "vae_cache_scan_behaviour", "read_batch_size", "write_batch_size", "image_processing_batch_size", "vae_batch_size", "max_workers", "delete_problematic_images", "delete_unwanted_images", "compress_cache", "num_proc", "auto_load", "hash_filenames", "disable_validation"]
+    [
+        "train_batch_size",
+        "repeats",
+        "probability",
+        "start_epoch",
+        "start_step",
+        "end_epoch",
+        "end_step",
+        "is_regularisation_data",
+        "slider_strength",
+        "timestep_sampling_offset",
+        "vae_cache_ondemand",
+        "vae_cache_disable",
+        "vae_cache_clear_each_epoch",
+        "skip_file_discovery",
+        "preserve_data_backend_cache",
+        "scan_for_errors",
+        "vae_cache_scan_behaviour",
+        "read_batch_size",
+        "write_batch_size",
+        "image_processing_batch_size",
+        "vae_batch_size",
+        "max_workers",
+        "delete_problematic_images",
+        "delete_unwanted_images",
+        "compress_cache",
+        "num_proc",
+        "auto_load",
+        "hash_filenames",
+        "disable_validation",
+    ]
 )
 
 

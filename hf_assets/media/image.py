@@ -74,8 +74,8 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# The modes that can be taken to sRGB by an embedded profile, and the colour space that the profile must then be of.
-PROFILE_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+# The modes that an embedded profile can describe; every other mode is converted to RGB first.
+PROFILE_MODES = ("RGB", "L", "CMYK")
 
 _PILLOW_IS_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
@@ -238,8 +238,6 @@ def _orientation(image: ImageFile.ImageFile, data: bytes) -> int:
 
 def _png_exif(data: bytes) -> bytes | None:
     """The content of a PNG's eXIf chunk, which may stand behind the pixels."""
-    if b"eXIf" not in data:
-        return None
     position = 8
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -260,7 +258,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         alpha = with_alpha.getchannel("A")
         colour = image.convert("L") if image.mode == "LA" else with_alpha.convert("RGB")
     else:
-        colour = image if image.mode in PROFILE_SPACES else image.convert("RGB")
+        colour = image if image.mode in PROFILE_MODES else image.convert("RGB")
     picture = _without_profile(colour, profile)
     if alpha is None:
         return picture
@@ -288,11 +286,11 @@ def _without_profile(colour: Image.Image, icc: bytes | None) -> Image.Image:
     if icc:
         try:
             profile = ImageCms.ImageCmsProfile(BytesIO(icc))
-            space, name = profile.profile.xcolor_space.strip(), profile.profile.profile_description or ""
-            if space == PROFILE_SPACES[colour.mode] and not name.startswith("sRGB"):
+            # Nearly every profile calls itself sRGB: there is nothing to convert, and it would take thrice a decode.
+            if not (profile.profile.profile_description or "").startswith("sRGB"):
                 converted = ImageCms.profileToProfile(colour, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
                 assert converted is not None
                 return converted
-        except (ImageCms.PyCMSError, OSError):  # a broken profile says nothing about the pixels
+        except (ImageCms.PyCMSError, OSError):  # broken, or of another colour space: it says nothing about the pixels
             pass
     return colour.convert("RGB")

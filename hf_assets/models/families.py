@@ -51,7 +51,7 @@ SHELLS = {
 UNSUPPORTED_TEXT = {
     "AceStepPipeline": "it encodes lyrics beside the caption",
     "HunyuanDiTPipeline": "it calls encode_prompt once for each of its two text encoders",
-    "HunyuanImagePipeline": "its encode_prompt fails on two captions, by which the batch axis is found (diffusers 0.42)",
+    "HunyuanImagePipeline": "its encode_prompt fails on two captions, which find the batch axis (diffusers 0.42)",
 }
 
 # Pipelines whose latents follow another rule than the VAE's own configuration, and why.

@@ -34,7 +34,8 @@ def result(
         computed, reused = (0, len(outcome.table)) if is_unchanged else (len(outcome.table), 0)
     if isinstance(outcome.dropped, pa.Table):
         files.write_table(table_path(folder, f"{name}_dropped"), outcome.dropped)
-    files.write_table(table_path(folder, f"{name}_quarantined"), outcome.quarantined)
+    if outcome.quarantined is not None:
+        files.write_table(table_path(folder, f"{name}_quarantined"), outcome.quarantined)
     existing = outcome.table.schema.metadata or {}
     return dg.MaterializeResult(
         value=outcome.table.replace_schema_metadata({**existing, DATA_VERSION: version}),
@@ -45,7 +46,7 @@ def result(
             "computed": computed,
             "reused": reused,
             "dropped": outcome.dropped if isinstance(outcome.dropped, int) else len(outcome.dropped),
-            "quarantined": len(outcome.quarantined),
+            "quarantined": 0 if outcome.quarantined is None else len(outcome.quarantined),
             "bytes_read": outcome.bytes_read,
             **(metadata or {}),
         },

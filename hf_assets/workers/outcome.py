@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from hf_assets import schema
-
 
 class Outcome(NamedTuple):
     """A stage's table, and how it came about.
@@ -14,7 +12,7 @@ class Outcome(NamedTuple):
         identity: the columns that make the table's data version; None: all. Where a tensor lies is not part of what it is.
         computed: samples computed now; None: the table is made as a whole, so all rows where it changed, else none.
         dropped: rows left out by a rule, with their reasons, or their number.
-        quarantined: samples that failed (`schema.QUARANTINE`).
+        quarantined: samples that failed (`schema.QUARANTINE`); None: nothing can fail here.
         bytes_read: media and table bytes taken from the dataset.
     """
 
@@ -23,5 +21,5 @@ class Outcome(NamedTuple):
     computed: int | None = None
     reused: int = 0
     dropped: pa.Table | int = 0
-    quarantined: pa.Table = schema.QUARANTINE.empty_table()
+    quarantined: pa.Table | None = None
     bytes_read: int = 0

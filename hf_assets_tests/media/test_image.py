@@ -143,10 +143,17 @@ def test_broken_exif_is_no_exif_and_no_warning(image_format, broken):
     assert decode(data).size == (48, 32)
 
 
-def test_probing_a_png_decodes_no_pixel(monkeypatch):
-    data = with_exif_behind_the_pixels(corners(), exif(6))
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (encoded(corners()), (48, 32)),
+        (encoded(corners(), exif=exif(6)), (32, 48)),
+        (with_exif_behind_the_pixels(corners(), exif(6)), (32, 48)),
+    ],
+)
+def test_probing_a_png_decodes_no_pixel(data, size, monkeypatch):
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("pixels were decoded"))
-    assert probe(data) == ImageFacts(32, 48, "PNG")
+    assert probe(data) == ImageFacts(*size, "PNG")
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF"])
@@ -279,15 +286,31 @@ def test_rgb_of_16_bits():
 # --- colour profiles
 
 
-def swapped_primaries():
-    """An RGB profile whose red is sRGB's green, and the other way round."""
-    icc = bytearray(
-        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes().replace(b"s\0R\0G\0B", b"m\0i\0n\0e")
-    )
+def swapped_primaries(name="mine"):
+    """An RGB profile of any four-letter name whose red is sRGB's green, and the other way round."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc = bytearray(srgb.replace("sRGB".encode("utf-16-be"), name.encode("utf-16-be")))
     tags = {bytes(icc[at : at + 4]): at for at in range(132, 132 + 12 * struct.unpack_from(">I", icc, 128)[0], 12)}
     red, green = tags[b"rXYZ"] + 4, tags[b"gXYZ"] + 4
     icc[red : red + 8], icc[green : green + 8] = icc[green : green + 8], icc[red : red + 8]
     return bytes(icc)
+
+
+def linear_gray():
+    """A gray profile whose values are proportional to light: 128 is half the light, which sRGB writes as 188."""
+    icc = bytearray(swapped_primaries())
+    icc[16:20] = b"GRAY"
+    icc = icc.replace(b"rTRC", b"kTRC", 1)
+    curve = icc.index(b"para")
+    icc[curve + 8 : curve + 16] = struct.pack(">HHI", 0, 0, 1 << 16)  # a power of 1.0
+    return bytes(icc)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"), [("L", 128, 188), ("LA", (128, 255), 188), ("LA", (128, 0), 255)]
+)
+def test_a_gray_profile(mode, colour, expected):
+    assert close(decode(encoded(flat(mode, colour), icc_profile=linear_gray())), (expected,) * 3, tolerance=1)
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -297,6 +320,10 @@ def test_an_embedded_profile_is_converted_to_srgb(image_format):
     ]
     data = encoded(flat("RGB", RED), image_format, icc_profile=swapped_primaries(), **options)
     assert close(decode(data), GREEN, tolerance=3)
+
+
+def test_a_profile_that_calls_itself_srgb_is_taken_at_its_word():
+    assert close(decode(encoded(flat("RGB", RED), icc_profile=swapped_primaries("sRGB"))), RED)
 
 
 def test_a_profile_and_transparency():

@@ -71,6 +71,28 @@ def test_documented_examples(size, resolution, target, intermediary, aspect):
     assert (result.target_size, result.intermediary_size, result.aspect_ratio) == (target, intermediary, aspect)
 
 
+@pytest.mark.parametrize(
+    ("size", "edge", "target", "intermediary"),
+    [
+        ((480, 640), 1024, (1024, 1344), (1024, 1365)),
+        ((300, 314), 1024, (1024, 1088), (1039, 1088)),  # 1024 x 1071 doesn't reach the aligned height: it grows to it
+        ((314, 300), 1024, (1088, 1024), (1088, 1039)),
+        ((800, 500), 1055, (1664, 1024), (1688, 1055)),  # resized to the edge as given, cropped to the aligned one
+        ((480, 800), 1055, (1024, 1728), (1055, 1758)),
+        ((300, 300), 500, (500, 500), (512, 512)),  # a square target is the edge as given
+    ],
+)
+def test_the_type_pixel_sets_the_shorter_edge(size, edge, target, intermediary):
+    result = geometry_of(*size, GeometryRules(resolution=edge, resolution_type="pixel"))
+    assert (result.target_size, result.intermediary_size) == (target, intermediary)
+
+
+def test_with_the_type_pixel_the_original_s_shorter_edge_stays_the_edge_whatever_the_aspect():
+    rules = GeometryRules(resolution_type="pixel", crop=True, crop_aspect="closest", crop_aspect_buckets=[1.5])
+    assert geometry_of(640, 480, rules).target_size == (1536, 1024)
+    assert geometry_of(480, 640, rules).target_size == (1024, 704)
+
+
 # --- at the edges of the rules
 
 
@@ -109,8 +131,10 @@ def test_named_areas_stand_for_their_edge(area, edge):
 
 def test_a_resized_image_covers_its_target_where_the_formulas_leave_it_smaller():
     """Area 0.5 is 704 by its root but 768 by its name: the resized image of 938 x 704 must grow to the target's 768."""
-    result = geometry_of(640, 480, GeometryRules(resolution=0.5, resolution_type="area", crop=True))
+    rules = GeometryRules(resolution=0.5, resolution_type="area", crop=True)
+    result = geometry_of(640, 480, rules)
     assert (result.target_size, result.resized_size) == ((768, 768), (1023, 768))
+    assert geometry_of(480, 640, rules).resized_size == (768, 1023)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +307,11 @@ def test_resized_and_intermediary_sizes_are_one_without_downsampling():
         ({"resolution_type": "pixel_area", "minimum_image_size": 512}, (512, 511), "too_small"),
         ({"resolution_type": "pixel_area", "minimum_image_size": 512, "crop": True}, (256, 1024), "too_small"),
         ({"resolution_type": "pixel_area", "minimum_image_size": 512, "crop": True}, (512, 512), None),
+        (
+            {"resolution_type": "pixel_area", "minimum_image_size": 512, "crop": True, "crop_aspect": "preserve"},
+            (256, 1024),
+            None,
+        ),
         ({"resolution_type": "area", "resolution": 1, "minimum_image_size": 0.25}, (500, 500), None),
         ({"resolution_type": "area", "resolution": 1, "minimum_image_size": 0.25}, (500, 499), "too_small"),
         ({"resolution_type": "area", "resolution": 1, "minimum_image_size": 0.262144}, (512, 512), None),

@@ -1,0 +1,29 @@
+"""One local Hub for the whole session. Its address must be in the environment before huggingface_hub is imported, so it starts here."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from hf_assets_tests.local_hub import LocalHub, hub_environment
+
+_HOME = Path(tempfile.mkdtemp(prefix="hf-assets-tests-"))
+_HUB = LocalHub(_HOME / "hub").up()
+os.environ.update(hub_environment(_HUB.endpoint, _HOME / "home"))
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+atexit.register(_HUB.down)
+
+
+@pytest.fixture(scope="session")
+def hub() -> LocalHub:
+    """A Hub that speaks HTTP on 127.0.0.1; tests use repositories of their own."""
+    return _HUB
+
+
+@pytest.fixture(autouse=True)
+def _a_hub_without_faults(hub: LocalHub) -> None:
+    hub.faults.clear()

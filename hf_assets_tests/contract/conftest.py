@@ -1,0 +1,112 @@
+"""A dataset that was materialized once; each test edits a copy of it."""
+
+import shutil
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from hf_assets_tests import tiny_pipelines
+from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.world import World
+from hf_assets_tests.local_hub import LocalHub
+
+SIZES = [(64, 64), (96, 64), (64, 96), (128, 64), (80, 80), (72, 64), (64, 88), (100, 60), (60, 100), (90, 90)]
+NUMBERS = count()
+
+
+def rows() -> list[Row]:
+    """Ten rows: one picture twice, one caption twice, quality rising from 0.0 to 0.9."""
+    made = [
+        Row(
+            picture(number, *size),
+            f"picture {number}",
+            {"quality_assessment": {"clip": number / 10}, "other": number, "alternative": f"other {number}"},
+        )
+        for number, size in enumerate(SIZES)
+    ]
+    made[4] = made[4].but(image=made[0].image)
+    made[7] = made[7].but(caption=made[1].caption)
+    return made
+
+
+# What the rows above cost from scratch.
+ALL_LATENTS, ALL_EMBEDS = 9, 9
+
+
+class Models:
+    """Tiny pipelines on the Hub, and the folders that hold the same."""
+
+    def __init__(self, hub: LocalHub, folder: Path) -> None:
+        self.hub = hub
+        self.folder = folder
+
+    def push(self, name: str, folder: Path) -> str:
+        files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+        return self.hub.commit(name, files, repo_type="model")
+
+    def build(self, name: str, seed: int) -> Path:
+        folder = self.folder / name
+        return folder if folder.exists() else tiny_pipelines.build("sd15", folder, seed=seed)
+
+    def mixed(self, name: str, base: str, **parts: str) -> Path:
+        """A pipeline with some folders of another one."""
+        folder = self.folder / name
+        if not folder.exists():
+            shutil.copytree(self.folder / base, folder)
+            for part, other in parts.items():
+                shutil.rmtree(folder / part)
+                shutil.copytree(self.folder / other / part, folder / part)
+        return folder
+
+
+@pytest.fixture(scope="session")
+def models(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Models:
+    made = Models(hub, tmp_path_factory.mktemp("models"))
+    made.push("models/one", made.build("one", 0))
+    made.push("models/two", made.build("two", 1))
+    return made
+
+
+@pytest.fixture(scope="session")
+def first(hub: LocalHub, models: Models, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The materialized dataset, which no test changes."""
+    config = {
+        "model": {"pretrained_model_name_or_path": "models/one", "dtype": "float32"},
+        "datasets": [
+            {
+                "id": "photos",
+                "type": "huggingface",
+                "dataset_name": "contract/first",
+                "resolution": 64,
+                "resolution_type": "pixel_area",
+                "aspect_bucket_alignment": 8,
+                "crop_style": "center",
+            }
+        ],
+    }
+    world = World(tmp_path_factory.mktemp("first"), hub, "contract/first", config, rows())
+    world.pipeline_folder = str(models.folder / "one")
+    world.vae_folder = str(models.folder / "one" / "vae")
+    hub.commit(world.dataset, {**files_of(world.rows[:5], world.rows[5:]), "README.md": b"first"})
+    counts = world.materialize()
+    assert counts.encoded == (ALL_LATENTS, ALL_EMBEDS)
+    world.check()
+    return world
+
+
+@pytest.fixture
+def world(first: World, hub: LocalHub, tmp_path: Path) -> World:
+    """A copy of the materialized dataset, with a repository of its own."""
+    copied = first.copy(tmp_path / "world")
+    copied.dataset = f"contract/edited{next(NUMBERS)}"
+    copied.entry["dataset_name"] = copied.dataset
+    hub.commit(copied.dataset, {**files_of(copied.rows[:5], copied.rows[5:]), "README.md": b"first"})
+    return copied
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Callable[[World], World]:
+    """Build the training set that a world's config asks for, from nothing."""
+    return lambda world: world.from_scratch(tmp_path / "scratch")

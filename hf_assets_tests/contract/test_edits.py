@@ -1,0 +1,232 @@
+"""The contract: what each edit may cost, and that afterwards the training set is the one that a build from scratch makes."""
+
+import copy
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
+from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.world import World
+
+NEW = [Row(picture(100, 80, 64), "new 0", {"quality_assessment": {"clip": 1.0}, "other": 0, "alternative": "a"}),
+       Row(picture(101, 64, 64), "picture 2", {"quality_assessment": {"clip": 1.0}, "other": 0, "alternative": "b"})]  # fmt: skip
+NEW_LATENTS, NEW_EMBEDS = 2, 1  # the second one's caption is known
+
+
+class Edit(NamedTuple):
+    """An edit of DESIGN §4 and what it may cost."""
+
+    number: str
+    name: str
+    apply: Callable[[World, Models], object]
+    latents: int
+    embeds: int
+    reads_media: bool = True
+
+
+def nothing(world: World, models: Models) -> None: ...
+
+
+def readme_only(world: World, models: Models) -> None:
+    world.commit({"README.md": b"second", "data/test-00000-of-00001.parquet": files_of(NEW, split="test").popitem()[1]})
+
+
+def append_file(world: World, models: Models) -> None:
+    world.push(world.rows[:5], world.rows[5:], NEW)
+
+
+def append_in_file(world: World, models: Models) -> None:
+    world.push(world.rows[:5], world.rows[5:] + NEW)
+
+
+def reorder(world: World, models: Models) -> None:
+    world.push(world.rows[::-1][:5], world.rows[::-1][5:])
+
+
+def reshard(world: World, models: Models) -> None:
+    world.push(world.rows[:2], world.rows[2:7], world.rows[7:])
+
+
+def insert_in_front(world: World, models: Models) -> None:
+    world.push(NEW + world.rows[:5], world.rows[5:])
+
+
+def delete_rows(world: World, models: Models) -> None:
+    world.push(world.rows[1:5], world.rows[6:])
+
+
+def change_media(world: World, models: Models) -> None:
+    changed = [row.but(image=picture(200 + n, 64, 64)) if n in (2, 3) else row for n, row in enumerate(world.rows)]
+    world.push(changed[:5], changed[5:])
+
+
+def change_captions(world: World, models: Models) -> None:
+    """Three edits: two to one new text, one to a text that is known."""
+    texts = {0: "edited", 1: "edited", 2: "picture 9"}
+    changed = [row.but(caption=texts.get(n, row.caption)) for n, row in enumerate(world.rows)]
+    world.push(changed[:5], changed[5:])
+
+
+def rename_files(world: World, models: Models) -> None:
+    old = dict.fromkeys(files_of(world.rows[:5], world.rows[5:]))
+    new = list(files_of(world.rows[:5], world.rows[5:]).values())
+    world.commit({**old, "data/train-a.parquet": new[0], "data/train-b.parquet": new[1]})  # type: ignore[dict-item]
+
+
+def change_unnamed_column(world: World, models: Models) -> None:
+    changed = [row.with_columns(other=n + 100, added="new") for n, row in enumerate(world.rows)]
+    world.push(changed[:5], changed[5:])
+
+
+def tighten_filter(world: World, models: Models) -> None:
+    world.entry["filter_func"] = {"quality_thresholds": {"clip": 0.35}}
+
+
+def loosen_filter(world: World, models: Models) -> None:
+    world.entry["filter_func"] = {"quality_thresholds": {"clip": 0.35}}
+    world.entry["cache_dir"] = "cache/other"
+    world.config["datasets"].append(
+        {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "cache/other_text", "default": True}
+    )
+    world.materialize()
+    world.entry["filter_func"] = {"quality_thresholds": {"clip": 0.15}}
+
+
+def change_caption_column(world: World, models: Models) -> None:
+    world.entry["caption_column"] = "alternative"
+    world.rows = [row.but(caption=row.columns["alternative"]) for row in world.rows]
+
+
+def change_resolution(world: World, models: Models) -> None:
+    world.entry["resolution"] = 96
+
+
+def change_alignment(world: World, models: Models) -> None:
+    world.entry["aspect_bucket_alignment"] = 16
+
+
+def change_crop_style(world: World, models: Models) -> None:
+    """Only pictures that are larger than their target on some axis have a place to move the crop to."""
+    world.entry["crop_style"] = "corner"
+
+
+def crop_to_square(world: World, models: Models) -> None:
+    """Square pictures keep their geometry."""
+    world.entry["crop"] = True
+
+
+def other_vae_repository(world: World, models: Models) -> None:
+    world.model["vae"] = {"pretrained_model_name_or_path": "models/two", "subfolder": "vae"}
+    world.vae_folder = str(models.folder / "two" / "vae")
+
+
+def new_vae_weights(world: World, models: Models) -> None:
+    folder = models.mixed("one-with-vae-of-two", "one", vae="two")
+    name = world.dataset.replace("contract", "models")
+    models.push(name, models.folder / "one")
+    world.model["pretrained_model_name_or_path"] = name
+    assert world.materialize().encoded == (0, 0)  # the same files under another name
+    models.push(name, folder)
+    world.vae_folder = str(folder / "vae")
+
+
+def new_text_encoder_weights(world: World, models: Models) -> None:
+    folder = models.mixed("one-with-text-of-two", "one", text_encoder="two")
+    name = world.dataset.replace("contract", "models")
+    models.push(name, folder)
+    world.model["pretrained_model_name_or_path"] = name
+    world.pipeline_folder = str(folder)
+
+
+def change_dtype(world: World, models: Models) -> None:
+    world.model["dtype"] = "bfloat16"
+
+
+def model_readme(world: World, models: Models) -> None:
+    models.hub.commit("models/one", {"README.md": world.dataset.encode()}, repo_type="model")
+
+
+def move_cache(world: World, models: Models) -> None:
+    (world.folder / "cache").rename(world.folder / "elsewhere")
+    world.entry["cache_dir"] = "elsewhere/photos"
+    world.config["datasets"].append(
+        {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "elsewhere/text", "default": True}
+    )
+
+
+def trainer_keys(world: World, models: Models) -> None:
+    world.entry.update(num_proc=3, vae_batch_size=7, max_workers=2, probability=0.5, repeats=2)
+
+
+# Of the ten pictures' geometries, these many change; computed by hand from the sizes in conftest.
+EDITS = [
+    Edit("1", "none", nothing, 0, 0, reads_media=False),
+    Edit("2", "commit that touches only README and another split", readme_only, 0, 0, reads_media=False),
+    Edit("3", "rows appended in a new file", append_file, NEW_LATENTS, NEW_EMBEDS),
+    Edit("4", "rows appended by rewriting a file", append_in_file, NEW_LATENTS, NEW_EMBEDS),
+    Edit("5a", "rows reordered", reorder, 0, 0),
+    Edit("5b", "files re-sharded", reshard, 0, 0),
+    Edit("6", "rows inserted in front", insert_in_front, NEW_LATENTS, NEW_EMBEDS),
+    Edit("7", "rows deleted", delete_rows, 0, 0),
+    Edit("8", "media of two rows changed", change_media, 2, 0),
+    Edit("9", "captions of three rows edited", change_captions, 0, 1),
+    Edit("10", "files renamed", rename_files, 0, 0, reads_media=False),
+    Edit("11", "a column that the config does not name changed, another added", change_unnamed_column, 0, 0),
+    Edit("12", "filter tightened", tighten_filter, 0, 0, reads_media=False),
+    Edit("13", "filter loosened by two rows", loosen_filter, 2, 2),
+    Edit("14", "caption column changed", change_caption_column, 0, 10, reads_media=False),
+    Edit("15a", "resolution changed", change_resolution, ALL_LATENTS, 0),
+    Edit("15b", "alignment changed", change_alignment, 4, 0),
+    Edit("16a", "crop moved to the corner", change_crop_style, 5, 0),
+    Edit("16b", "crop to a square", crop_to_square, 6, 0),
+    Edit("17a", "VAE of another repository", other_vae_repository, ALL_LATENTS, 0),
+    Edit("17b", "VAE weights changed upstream", new_vae_weights, ALL_LATENTS, 0),
+    Edit("18", "text encoder changed", new_text_encoder_weights, 0, ALL_EMBEDS),
+    Edit("19", "dtype changed", change_dtype, ALL_LATENTS, ALL_EMBEDS),
+    Edit("-", "README of the model changed", model_readme, 0, 0, reads_media=False),
+    Edit("20a", "cache folders moved", move_cache, 0, 0, reads_media=False),
+    Edit("20b", "keys that only a trainer uses", trainer_keys, 0, 0, reads_media=False),
+]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.number} {edit.name}")
+def test_an_edit_costs_exactly_what_changed(
+    edit: Edit, world: World, models: Models, scratch: Callable[[World], World]
+) -> None:
+    edit.apply(world, models)
+    counts = world.materialize()
+    assert counts.encoded == (edit.latents, edit.embeds)
+    world.check()
+    assert world.contents() == scratch(world).contents()
+    if not edit.reads_media:
+        assert counts.metadata["buckets"]["bytes_read"] == counts.metadata["vae_latents"]["bytes_read"] == 0
+
+
+UNDOABLE = [
+    edit
+    for edit in EDITS
+    if edit.apply
+    in (tighten_filter, change_caption_column, change_resolution, crop_to_square, other_vae_repository, change_dtype)
+]
+
+
+@pytest.mark.parametrize("edit", UNDOABLE, ids=lambda edit: f"{edit.number} {edit.name}")
+def test_21_an_edit_undone_costs_nothing(edit: Edit, world: World, models: Models) -> None:
+    before = world.contents()
+    rows, config, vae_folder = world.rows, world.config, world.vae_folder
+    world.config = copy.deepcopy(config)
+    edit.apply(world, models)
+    world.materialize()
+    world.rows, world.config, world.vae_folder = rows, config, vae_folder
+    assert world.materialize().encoded == (0, 0)
+    assert world.contents() == before
+    world.check()
+
+
+@pytest.mark.parametrize(
+    "gpu", [{"batch_size": 1}, {"batch_size": 7, "decode_threads": 5, "unit_samples": 1}, {"device": "cpu"}]
+)
+def test_20_device_batch_size_and_workers_cost_nothing(gpu: dict[str, object], world: World) -> None:
+    assert world.materialize(run_config={"resources": {"gpu": {"config": gpu}}}).encoded == (0, 0)
