@@ -25,17 +25,12 @@ from hf_assets.resources.tables import TablesIOManager
 MODULES = (hub_revision, raw_dataset, filtered, captions, buckets, vae_latents, text_embeds, training_set)
 
 
+_CHOICE = {name: dg.Field(dg.Permissive(), default_value={}) for name in ("in_process", "multiprocess")}  # type: ignore[no-untyped-call]
+
+
 @dg.configured(
     dg.multi_or_in_process_executor,
-    config_schema=dg.Field(
-        dg.Selector(
-            {
-                "in_process": dg.Field(dg.Permissive(), default_value={}),
-                "multiprocess": dg.Field(dg.Permissive(), default_value={}),
-            }
-        ),
-        default_value={"in_process": {}},
-    ),
+    config_schema=dg.Field(dg.Selector(_CHOICE), default_value={"in_process": {}}),  # type: ignore[no-untyped-call]
 )
 def executor(config: dict[str, Any]) -> dict[str, Any]:
     """All assets of a run in one process unless the run config says `multiprocess`: starting a process costs seconds, and nothing runs side by side

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hf_assets import fingerprint
@@ -102,10 +103,13 @@ def vae_fingerprint(pipeline: Pipeline) -> str:
     )
 
 
-def text_fingerprint(pipeline: Pipeline) -> str:
+def text_fingerprint(pipeline: Pipeline, *, arguments_cache: Path | None = None) -> str:
     """Changes exactly when embeddings would: with the text side's files, the pipeline's settings, or its class.
 
     The settings are those of model_index.json and the arguments that `__call__` of this diffusers version would give.
+
+    Args:
+        arguments_cache: see `prompt.remembered_arguments`.
 
     Raises:
         ModelError: see `text_components` and `prompt.arguments`.
@@ -116,7 +120,7 @@ def text_fingerprint(pipeline: Pipeline) -> str:
     return fingerprint.of_value(
         {
             "index": {key: value for key, value in pipeline.index.items() if _is_text_setting(key, value, loaded)},
-            "arguments": prompt.arguments(prompt.pipeline_class(pipeline)),
+            "arguments": prompt.remembered_arguments(pipeline, arguments_cache),
             "files": {component.name: component.hashes() for component in components},
             "shell": pipeline.repository.hash(f"{shell}/config.json") if shell else None,
         }

@@ -2,9 +2,13 @@
 
 import ast
 import inspect
+import json
 import textwrap
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from hf_assets import files
 from hf_assets.errors import ModelError
 from hf_assets.models import loading
 from hf_assets.models.source import Pipeline
@@ -54,6 +58,29 @@ def arguments(kind: Any) -> dict[str, Any]:
                 f"{kind.__name__}.encode_prompt needs {name} beside the caption, which captions don't tell: "
                 "choose another pipeline"
             )
+    return chosen
+
+
+def remembered_arguments(pipeline: Pipeline, cache: Path | None) -> dict[str, Any]:
+    """`arguments` of the pipeline's class. They are the same for one version of diffusers, whose import takes seconds.
+
+    Args:
+        cache: a JSON file that remembers them by version and class; None: they are read from the class.
+
+    Raises:
+        ModelError: see `pipeline_class` and `arguments`.
+    """
+    key = f"diffusers {metadata.version('diffusers')} {pipeline.class_name}"
+    try:
+        known = json.loads(cache.read_text()) if cache else {}
+    except (FileNotFoundError, ValueError):
+        known = {}
+    if key not in known:
+        # as they look after a round trip, so that the first fingerprint is the same as later ones
+        known[key] = json.loads(json.dumps(arguments(pipeline_class(pipeline))))
+        if cache:
+            files.write_atomically(cache, json.dumps(known).encode())
+    chosen: dict[str, Any] = known[key]
     return chosen
 
 

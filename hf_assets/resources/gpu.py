@@ -1,7 +1,7 @@
 """Where and how fast encoders run. Nothing here is part of a key: changing it costs nothing."""
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
@@ -13,11 +13,11 @@ from hf_assets.workers.compute import UNIT_SAMPLES, Compute
 POOL = "gpu"
 
 
-class GpuResource(dg.ConfigurableResource):
+class GpuResource(dg.ConfigurableResource[Any]):
     """Device, batch sizes and threads. Set them in the run config, or by the environment variables that the fields name."""
 
     device: Literal["auto", "cuda", "cpu"] = Field(
-        default_factory=lambda: os.environ.get("HF_ASSETS_DEVICE", "auto"),  # type: ignore[arg-type,return-value]
+        default_factory=lambda: os.environ.get("HF_ASSETS_DEVICE", "auto"),
         description="`auto` takes the GPU where there is one. Environment: HF_ASSETS_DEVICE.",
         validate_default=True,
     )

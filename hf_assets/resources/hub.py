@@ -1,12 +1,14 @@
 """Access to datasets. There is no token here: `huggingface_hub` reads it from the environment by itself."""
 
+from typing import Any
+
 import dagster as dg
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.sources.source import Source, source_of
 
 
-class HubResource(dg.ConfigurableResource):
+class HubResource(dg.ConfigurableResource[Any]):
     """Opens datasets on the Hub (`HF_TOKEN` for private ones, `HF_ENDPOINT` for another Hub), or in local folders."""
 
     def source(self, recipe: Recipe) -> Source:

@@ -194,7 +194,7 @@ def checksum(tensor: "torch.Tensor") -> str:
     """Hash of a tensor's bytes."""
     import torch
 
-    return fingerprint.of_bytes(memoryview(tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy()))
+    return fingerprint.of_bytes(tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy().data)
 
 
 def _read_part(path: Path) -> pa.Table | None:

@@ -48,7 +48,8 @@ def encode(
     keyed = pa.table({"caption": distinct, "embed_key": keys.embed_keys(distinct, encoder.fingerprint)})
     index = store.index()
     missing = encoders.missing(keyed, "embed_key", index)
-    computed, speed = 0, {}
+    computed = 0
+    speed: dict[str, Any] = {}
     if len(missing):
         say(f"{len(missing):,} captions to encode; loading the text encoders of {encoder.pipeline.name}")
         computed, speed = _encode(missing, encoder, store, recipe.model.dtype, compute(), say)

@@ -35,7 +35,10 @@ def vae_of(recipe: Recipe, code_version: str) -> Encoder:
 def text_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the text encoders. Nothing is loaded, and nothing downloaded but a few small files."""
     pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=_hash_cache(recipe))
-    return _encoder("text_embeds", pipeline, text_fingerprint(pipeline), recipe.model.dtype, code_version)
+    arguments = recipe.folders.metadata / "sources" / "prompt_arguments.json"
+    return _encoder(
+        "text_embeds", pipeline, text_fingerprint(pipeline, arguments_cache=arguments), recipe.model.dtype, code_version
+    )
 
 
 def missing(keyed: pa.Table, key: str, index: pa.Table) -> pa.Table:
