@@ -7,7 +7,7 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.results import result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import joining
-from hf_assets.training import layout
+from hf_assets.store import layout
 from hf_assets.workers.outcome import Outcome
 
 

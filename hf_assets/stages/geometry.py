@@ -369,7 +369,8 @@ def _packed_sizes(samples: pa.Table) -> npt.NDArray[np.int64]:
             f"number {row:,d}), but an image has at least 1 x 1 pixels; correct the columns that width_column and "
             "height_column name, or leave these two keys out so that sizes are read from the images"
         )
-    return (width << 32) | height
+    packed: npt.NDArray[np.int64] = (width << 32) | height
+    return packed
 
 
 def _draws(media_hash: pa.ChunkedArray, seed: int, batch_rows: int = 65_536) -> npt.NDArray[np.uint32]:

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from hf_assets import files
 from hf_assets.errors import StoreError
 from hf_assets.store.reading import TensorReader
-from hf_assets.training import layout
+from hf_assets.store import layout
 
 TABLE = "training_set.parquet"
 
