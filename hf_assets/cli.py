@@ -16,7 +16,10 @@ from hf_assets.errors import ConfigError, HfAssetsError
 FAILED, WRONG_CONFIG = 1, 2
 
 app = typer.Typer(
-    help="Hugging Face datasets to latents and text embeddings, exactly incremental. Materialize with Dagster; look and tidy up with this.",
+    help=(
+        "Hugging Face datasets to latents and text embeddings, exactly incremental. "
+        "Materialize with Dagster; look and tidy up with this."
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -42,7 +45,10 @@ def main() -> None:
 
 @app.command()
 def check(config: ConfigOption = None, id: IdOption = None) -> None:
-    """Validate the config against the real datasets and models: rows, columns, captions, what each filter keeps. Nothing is encoded."""
+    """Validate the config against the real datasets and models. Nothing is encoded.
+
+    Shows rows, columns found, what each filter keeps, captions found, and the encoders.
+    """
     from hf_assets.workers.checking import check as check_recipe
 
     with _errors():

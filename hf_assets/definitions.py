@@ -1,4 +1,4 @@
-"""The code location: a config file becomes one graph of assets per dataset. Loading it asks no Hub and imports no encoder."""
+"""The code location: one graph of assets per dataset of the config file. Loading it asks no Hub and imports no encoder."""
 
 import logging
 import os
@@ -33,8 +33,10 @@ _CHOICE = {name: dg.Field(dg.Permissive(), default_value={}) for name in ("in_pr
     config_schema=dg.Field(dg.Selector(_CHOICE), default_value={"in_process": {}}),  # type: ignore[no-untyped-call]
 )
 def executor(config: dict[str, Any]) -> dict[str, Any]:
-    """All assets of a run in one process unless the run config says `multiprocess`: starting a process costs seconds, and nothing runs side by side
-    within one dataset but the two encoders, which take turns anyway."""
+    """All assets of a run in one process, unless the run config says `multiprocess`.
+
+    Starting a process costs seconds, and the two encoders, which could run side by side, take turns anyway.
+    """
     return config
 
 

@@ -1,7 +1,7 @@
 """The tables that travel between assets: their columns, types and order.
 
-Sizes are [width, height] in pixels; a crop is [top, left] in pixels of the resized image. Tables that people and other programs read
-(`training_set` above all) keep these names from release to release.
+Sizes are [width, height] in pixels; a crop is [top, left] in pixels of the resized image. Tables that people and other
+programs read (`training_set` above all) keep these names from release to release.
 """
 
 import numpy as np
@@ -93,7 +93,8 @@ def column_names(table: pa.Table) -> set[str]:
 def column(table: pa.Table, path: str) -> pa.ChunkedArray:
     """A column of the dataset by its name or dotted path.
 
-    A path is first taken as the name of a column that has dots in it, then as a way into structs. A field that the struct lacks reads as nulls.
+    A path is first taken as the name of a column that has dots in it, then as a way into structs. A field that the
+    struct lacks reads as nulls.
     """
     struct = table[COLUMNS]
     names = [field.name for field in struct.type]

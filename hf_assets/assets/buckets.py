@@ -8,7 +8,7 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.media import image
 from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
-from hf_assets.resources.results import result
+from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import geometry
 from hf_assets.workers import bucketing
@@ -26,10 +26,14 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         io_manager_key="tables",
         kinds={"arrow"},
     )
+    @plainly
     def buckets(
         context: dg.AssetExecutionContext, captions: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
-        """The captioned images: content hash, size, target size, crop and bucket. Of an image only the header is decoded, once in its life."""
+        """The captioned images: content hash, size, target size, crop and bucket.
+
+        Of an image only the header is decoded, and that once in its life.
+        """
         outcome = bucketing.assign(recipe, captions, raw_dataset, hub.source(recipe), gpu.threads, context.log.info)
         metadata = {
             "funnel": report.funnel(len(captions), outcome.dropped, outcome.quarantined),

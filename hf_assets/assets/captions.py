@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from hf_assets import report
 from hf_assets.config.recipe import Recipe, code_version
-from hf_assets.resources.results import result
+from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import captions as stage
 from hf_assets.workers.outcome import Outcome
@@ -21,6 +21,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         io_manager_key="tables",
         kinds={"arrow"},
     )
+    @plainly
     def captions(context: dg.AssetExecutionContext, filtered: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The kept rows that have a caption, each with its captions. Rows without one are not encoded."""
         table, num_without = stage.extract(filtered, recipe.captions)

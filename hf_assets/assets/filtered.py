@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from hf_assets import report
 from hf_assets.config.recipe import Recipe, code_version
-from hf_assets.resources.results import result
+from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import filtering
 from hf_assets.workers.outcome import Outcome
@@ -21,8 +21,9 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         io_manager_key="tables",
         kinds={"arrow"},
     )
+    @plainly
     def filtered(context: dg.AssetExecutionContext, raw_dataset: pa.Table) -> dg.MaterializeResult[pa.Table]:
-        """The rows that pass this dataset's filters. Each dropped one lies in `filtered_dropped.parquet` with its reason."""
+        """The rows that pass the filters. Each dropped one lies in `filtered_dropped.parquet` with its reason."""
         judged = filtering.judge(raw_dataset, recipe.filter)
         kept, dropped = filtering.kept(judged), filtering.dropped(judged)
         return result(

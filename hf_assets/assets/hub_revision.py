@@ -16,7 +16,10 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         @dg.observable_source_asset(
             key=dg.AssetKey([recipe.id, "hub_revision"]),
             group_name=recipe.group,
-            description=f"The files of split `{recipe.source.split}` of `{recipe.source.dataset_name}`, as they are now. Observe it to see whether they changed.",
+            description=(
+                f"The files of split `{recipe.source.split}` of `{recipe.source.dataset_name}`, as they are now. "
+                "Observe it to see whether they changed."
+            ),
             tags={"dagster/kind/huggingface": ""},
         )
         def hub_revision(hub: HubResource) -> dg.ObserveResult:

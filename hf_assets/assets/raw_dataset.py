@@ -6,7 +6,7 @@ import pyarrow as pa
 from hf_assets import fingerprint
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.hub import HubResource
-from hf_assets.resources.results import result
+from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.sources import rows
 from hf_assets.sources.parquet import WantedColumns
@@ -25,6 +25,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         io_manager_key="tables",
         kinds={"huggingface", "arrow"},
     )
+    @plainly
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:
         """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""
         source = hub.source(recipe)

@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
-from hf_assets.resources.results import result
+from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.workers import embeds
 
@@ -21,10 +21,14 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         pool=POOL,
         kinds={"pytorch", "arrow"},
     )
+    @plainly
     def text_embeds(
         context: dg.AssetExecutionContext, captions: pa.Table, raw_dataset: pa.Table, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
-        """Each distinct caption's embed: its key, and the shard that holds it. Only embeds that the store lacks are computed."""
+        """Each distinct caption's embed: its key, and the shard that holds it.
+
+        Only embeds that the store lacks are computed.
+        """
         outcome, facts = embeds.encode(recipe, captions, raw_dataset, gpu.compute, context.log.info)
         return result(context, recipe, outcome, facts)
 

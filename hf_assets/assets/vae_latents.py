@@ -6,7 +6,7 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.hub import HubResource
-from hf_assets.resources.results import result
+from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.workers import latents
 
@@ -22,10 +22,14 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         pool=POOL,
         kinds={"pytorch", "arrow"},
     )
+    @plainly
     def vae_latents(
         context: dg.AssetExecutionContext, buckets: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
-        """Each bucketed image's latent: its key, and the shard that holds it. Only latents that the store lacks are computed."""
+        """Each bucketed image's latent: its key, and the shard that holds it.
+
+        Only latents that the store lacks are computed.
+        """
         outcome, facts = latents.encode(recipe, buckets, raw_dataset, hub.source(recipe), gpu.compute, context.log.info)
         return result(context, recipe, outcome, facts)
 

@@ -12,7 +12,10 @@ U = TypeVar("U")
 
 
 def map_ahead(function: Callable[[T], U], items: Iterable[T], *, threads: int, ahead: int) -> Iterator[U]:
-    """Apply a function in threads, in order, with at most `ahead` results waiting. Items are taken from a thread of their own."""
+    """Apply a function in threads, in order, with at most `ahead` results waiting.
+
+    Items are taken in a thread of their own.
+    """
     pending: deque[Future[U]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -28,7 +31,10 @@ def map_ahead(function: Callable[[T], U], items: Iterable[T], *, threads: int, a
 
 
 def run_ahead(items: Iterable[T], *, ahead: int) -> Iterator[T]:
-    """Iterate in a background thread, at most `ahead` items before the consumer. An exception reaches the consumer in its place."""
+    """Iterate in a background thread, at most `ahead` items before the consumer.
+
+    An exception reaches the consumer in its place.
+    """
     waiting: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(maxsize=max(1, ahead))
     stopped = threading.Event()
 

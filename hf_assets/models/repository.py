@@ -1,23 +1,22 @@
 """What a model repository holds, pinned to one commit and hashed without a download."""
 
-import contextlib
 import glob
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from hf_assets import fingerprint
 from hf_assets.errors import ModelError
+from hf_assets.sources import api
 
-# `HfApi.model_info` doesn't retry by itself, unlike the downloads of huggingface_hub.
-RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0)
-RETRIED_STATUS_CODES = frozenset({429, 500, 502, 503, 504})
 # A file that changed this shortly before it was hashed can change again within one tick of the file system's clock.
 SETTLED_AFTER_NS = 2_000_000_000
+
+T = TypeVar("T")
 
 
 class Repository(Protocol):
@@ -121,86 +120,29 @@ class HubRepository:
     def fetch(self, paths: Iterable[str]) -> Path:
         from huggingface_hub import snapshot_download
 
-        with hub_errors(self.name, self.sha):
-            folder = snapshot_download(
-                self.name, revision=self.sha, allow_patterns=[glob.escape(path) for path in paths]
-            )
-        return Path(folder)
+        patterns = [glob.escape(path) for path in paths]
+        return Path(
+            _call(lambda: snapshot_download(self.name, revision=self.sha, allow_patterns=patterns), self.name, self.sha)
+        )
 
     def read_json(self, path: str) -> dict[str, Any]:
         from huggingface_hub import hf_hub_download
 
-        with hub_errors(self.name, self.sha):
-            file = hf_hub_download(self.name, path, revision=self.sha)
+        file = _call(lambda: hf_hub_download(self.name, path, revision=self.sha), self.name, self.sha)
         return _parse_json(Path(file).read_bytes(), self.name, path)
 
 
-@contextlib.contextmanager
-def hub_errors(repository: str, revision: str | None) -> Iterator[None]:
-    """Say in one line what the Hub refused and what to do about it.
-
-    Raises:
-        ModelError: in place of the errors of huggingface_hub.
-    """
-    from huggingface_hub import errors
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
-
-    at = f"{repository} at {revision}" if revision else repository
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise ModelError(
-            f"{repository} is gated: accept its licence on its Hub page, then set HF_TOKEN to a token of that account"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ModelError(
-            f"the Hub has no model {repository}, or it is private: "
-            "check the name, or set HF_TOKEN to a token that may read it"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise ModelError(f"{repository} has no revision {revision!r}: give a branch, tag or commit of it") from error
-    except errors.RemoteEntryNotFoundError as error:
-        raise ModelError(f"{at} lacks a file that it lists ({error}): pin another revision") from error
-    except errors.HFValidationError as error:
-        raise ModelError(f"{repository!r} is neither a folder nor a Hub id such as user/model") from error
-    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
-        raise ModelError(
-            f"the Hub can't be reached for {at}: check the connection and HF_HUB_OFFLINE, "
-            "or name a folder that holds the model"
-        ) from error
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        raise ModelError(f"the Hub answered {status} for {at}: run again later, and check HF_TOKEN") from error
-    except httpx.TransportError as error:
-        raise ModelError(f"the Hub can't be reached for {at} ({error}): check the connection, run again") from error
-
-
 def _list_hub(repository: str, revision: str | None) -> HubRepository:
-    with hub_errors(repository, revision):
-        info = _model_info(repository, revision)
+    from huggingface_hub import HfApi
+
+    info = _call(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository, revision)
     assert info.sha is not None
     hashes = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings or []}
     return HubRepository(repository, info.sha, hashes)
 
 
-def _model_info(repository: str, revision: str | None) -> Any:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
-
-    for wait_s in (*RETRY_WAITS_S, None):
-        try:
-            return HfApi().model_info(repository, revision=revision, files_metadata=True)
-        except HfHubHTTPError as error:
-            if wait_s is None or error.response.status_code not in RETRIED_STATUS_CODES:
-                raise
-            asked = error.response.headers.get("retry-after", "")
-            time.sleep(max(wait_s, float(asked)) if asked.isdigit() else wait_s)
-        except httpx.TransportError:
-            if wait_s is None:
-                raise
-            time.sleep(wait_s)
-    raise AssertionError("the last attempt returns or raises")
+def _call(request: Callable[[], T], repository: str, revision: str | None) -> T:
+    return api.call(request, api.Asked("model", repository, revision, ModelError))
 
 
 def _parse_json(data: bytes, repository: str, path: str) -> dict[str, Any]:

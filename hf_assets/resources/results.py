@@ -1,15 +1,20 @@
 """What an asset hands to Dagster: its table, data version and metadata; and the side tables of what was left out."""
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
 import pyarrow as pa
 
 from hf_assets import files, fingerprint
 from hf_assets.config.recipe import Recipe
+from hf_assets.errors import HfAssetsError
 from hf_assets.resources.tables import DATA_VERSION, table_path, written_version
 from hf_assets.workers.outcome import Outcome
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def result(
@@ -51,6 +56,19 @@ def result(
             **(metadata or {}),
         },
     )
+
+
+def plainly(asset: Callable[P, R]) -> Callable[P, R]:
+    """Let an asset fail with the one line that says what to do, in place of a stack of Dagster's and our own frames."""
+
+    @functools.wraps(asset)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return asset(*args, **kwargs)
+        except HfAssetsError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from None
+
+    return run
 
 
 def _column_schema(arrow: pa.Schema) -> dg.TableSchema:

@@ -1,81 +1,142 @@
 """Calls to the Hub: patient with its hiccups, and with one-line errors that say what to do.
 
-Tokens are read from the environment (`HF_TOKEN`, or `hf auth login`) by `huggingface_hub` itself.
+Tokens are read from the environment (`HF_TOKEN`, or `hf auth login`) by `huggingface_hub` itself. None gets into a message: errors of
+libraries that may hold a header or a signed address are not chained.
 """
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from hf_assets.errors import HfAssetsError
 
-ATTEMPTS = 5
+# Before each further attempt, unless the Hub asks for longer.
+WAITS_S = (1.0, 2.0, 4.0, 8.0)
 LONGEST_WAIT_S = 60.0
+# No further attempt after a request that took as long as this: `huggingface_hub` has then made several of its own.
+LAST_ATTEMPT_AFTER_S = 15.0
+RETRIED_STATUS_CODES = frozenset({429, 500, 502, 503, 504})
 
 T = TypeVar("T")
 
 
-def call(request: Callable[[], T], *, kind: str, name: str, revision: str | None, error: type[HfAssetsError]) -> T:
+class Asked(NamedTuple):
+    """What of the Hub is asked for, and which class of ours its errors become."""
+
+    kind: Literal["dataset", "model"]
+    name: str
+    revision: str | None
+    error: type[HfAssetsError]
+
+    @property
+    def shown(self) -> str:
+        return f'{self.kind} "{self.name}"'
+
+
+def call(request: Callable[[], T], asked: Asked) -> T:
     """Make a request, again after rate limits, server errors and broken connections.
 
-    Args:
-        kind: "dataset" or "model", for messages.
-        error: class of the errors raised, with one line that says what to do.
+    Raises:
+        HfAssetsError: of the class that `asked` names, with one line that says what to do.
     """
-    import httpx2
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    for attempt in range(ATTEMPTS):
+    for wait_s in (*WAITS_S, None):
+        started = time.monotonic()
         try:
             return request()
-        except GatedRepoError:
-            raise error(
-                f'{kind} "{name}" is gated: accept its terms on its page, and set HF_TOKEN to a token of that account'
-            ) from None
-        except RepositoryNotFoundError:
-            raise error(
-                f'{kind} "{name}" is not on the Hub, or is private: check the spelling; for a private one set HF_TOKEN to a token that may read it'
-            ) from None
-        except RevisionNotFoundError:
-            raise error(
-                f'{kind} "{name}" has no revision "{revision}": name a branch, a tag or a full commit sha'
-            ) from None
-        except HFValidationError:
-            raise error(f'"{name}" is no {kind} id of the form user/name, and there is no such folder') from None
-        except OfflineModeIsEnabled:
-            raise error(
-                f'{kind} "{name}" is asked of the Hub, but HF_HUB_OFFLINE is set: unset it, or name a local folder'
-            ) from None
-        except HfHubHTTPError as failure:
-            status = failure.response.status_code if failure.response is not None else 0
-            if (status != 429 and status < 500) or attempt == ATTEMPTS - 1:
-                raise error(f'{kind} "{name}": the Hub answered {status}{_hint(status)}') from None
-            wait_s = _retry_after_s(failure.response.headers.get("Retry-After")) or 2.0**attempt
-        except (httpx2.TransportError, ConnectionError, LocalEntryNotFoundError) as failure:
-            if attempt == ATTEMPTS - 1:
-                raise error(
-                    f'{kind} "{name}": the Hub can\'t be reached ({type(failure).__name__}): check the network, then run again'
-                ) from None
-            wait_s = 0.5 * 2.0**attempt
-        time.sleep(min(wait_s, LONGEST_WAIT_S))
+        except HfAssetsError:
+            raise
+        except Exception as failure:
+            passing = hiccup(failure)
+            if passing is None:
+                message = _refusal(failure, asked)
+                if message is None:
+                    raise
+                raise asked.error(message) from None
+            if wait_s is None or time.monotonic() - started > LAST_ATTEMPT_AFTER_S:
+                raise asked.error(_given_up(passing, asked)) from None
+            time.sleep(min(max(wait_s, _retry_after_s(passing)), LONGEST_WAIT_S))
     raise AssertionError("the last attempt returns or raises")
 
 
-def _retry_after_s(header: str | None) -> float | None:
-    return float(header) + 1 if header and header.isdigit() else None
+def hiccup(error: BaseException) -> Exception | None:
+    """What in an error, or in the errors that it wraps, may pass by itself; None where nothing may."""
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, HfHubHTTPError):
+            if seen.response.status_code in RETRIED_STATUS_CODES:
+                return seen
+        elif isinstance(seen, OfflineModeIsEnabled | httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+            return None
+        elif isinstance(seen, httpx.TransportError | ConnectionError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _refusal(failure: Exception, asked: Asked) -> str | None:
+    """What the Hub, or its client, refused and what to do about it; None for what is neither's."""
+    from huggingface_hub import errors
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    match failure:
+        case errors.GatedRepoError():
+            return f"{asked.shown} is gated: accept its terms on its Hub page, then set HF_TOKEN to a token of that account"
+        case errors.RepositoryNotFoundError():
+            return (
+                f"{asked.shown} is not on the Hub, or is private: check the name, or set HF_TOKEN to a token that may "
+                "read it"
+            )
+        case errors.RevisionNotFoundError():
+            return f'{asked.shown} has no revision "{asked.revision}": name a branch, a tag or a full commit sha'
+        case errors.RemoteEntryNotFoundError():
+            return f"{asked.shown} lacks a file that it lists at {asked.revision}: name another revision"
+        case errors.HFValidationError():
+            return f'"{asked.name}" is neither a folder nor a Hub id such as user/{asked.kind}'
+        case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
+            return f"the Hub can't be asked for {asked.shown} while HF_HUB_OFFLINE is set: unset it, or name a local folder"
+        case errors.HfHubHTTPError():
+            return f"the Hub answered {_answer(failure)} for {asked.shown}{_hint(failure.response.status_code)}"
+        case httpx.LocalProtocolError() | UnicodeEncodeError():
+            return f"no request for {asked.shown} can be made: a character of HF_TOKEN belongs to no token"
+        case httpx.UnsupportedProtocol():
+            return f"no request for {asked.shown} can be made: write HF_ENDPOINT as https://…, or unset it"
+    return None
+
+
+def _given_up(failure: Exception, asked: Asked) -> str:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(failure, HfHubHTTPError):
+        return f"the Hub answered {_answer(failure)} for {asked.shown}{_hint(failure.response.status_code)}"
+    reason = _one_line(str(failure)) or type(failure).__name__
+    return f"the Hub can't be reached for {asked.shown} ({reason}): check the connection, then run again"
+
+
+def _answer(failure: Exception) -> str:
+    """Status and, where it sends one, the Hub's own words."""
+    status, words = failure.response.status_code, getattr(failure, "server_message", None)  # type: ignore[attr-defined]
+    return f'{status} ("{_one_line(words)}")' if words else str(status)
 
 
 def _hint(status: int) -> str:
-    if status == 429:
-        return " (too many requests): wait some minutes, or set HF_TOKEN for a higher limit"
-    if status in (401, 403):
-        return ": the token in HF_TOKEN may not read it"
-    return ": try again later" if status >= 500 else ""
+    match status:
+        case 429:
+            return ": wait some minutes, or set HF_TOKEN for a higher limit"
+        case 401:
+            return ": set HF_TOKEN to a valid token, or unset it"
+        case 403:
+            return ": set HF_TOKEN to a token that may read it"
+    return ": run again later" if status >= 500 else ""
+
+
+def _retry_after_s(failure: Exception) -> float:
+    response = getattr(failure, "response", None)
+    header = response.headers.get("Retry-After", "") if response is not None else ""
+    return float(header) + 1 if header.isdigit() else 0.0
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]

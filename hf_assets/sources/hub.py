@@ -1,14 +1,14 @@
 """Splits of datasets on the Hub: resolved to a commit, listed with content hashes, opened by range or fetched whole."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
-from hf_assets.sources import api
-from hf_assets.sources.data_files import data_files_of
+from hf_assets.sources import api, data_files
 from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
 
 T = TypeVar("T")
@@ -24,62 +24,104 @@ class HubSource:
     def resolve(self) -> Snapshot:
         """Resolve the revision to a commit, and list the split's files there with their hashes.
 
-        The Hub is asked once for the commit and the hashes; which files make up the split is `datasets`' own resolution, remembered per
-        commit.
+        The Hub is asked once for the commit and the hashes; which files make up the split is `datasets`' own resolution,
+        remembered per commit. Of a revision that is a full commit sha, a remembered listing is taken without asking.
 
         Raises:
             DatasetError: no such dataset, revision, configuration or split; gated; the Hub can't be reached.
         """
-        from huggingface_hub import HfApi
-
         spec = self.spec
-        info = self._call(
-            lambda: HfApi().dataset_info(spec.dataset_name, revision=spec.revision, files_metadata=True), spec.revision
-        )
+        if spec.is_pinned and (known := self._remembered(str(spec.revision))) is not None:
+            return Snapshot(spec.dataset_name, str(spec.revision), False, known)
+        info = self._info()
         commit = str(info.sha)
-        listed = {sibling.rfilename: sibling for sibling in info.siblings or ()}
-        return Snapshot(
-            spec.dataset_name, commit, False, tuple(self._data_file(listed, path) for path in self._paths(commit))
-        )
+        listed = self._remembered(commit)
+        if listed is None:
+            listed = self._list(info)
+            files.write_atomically(self._memory_of(commit), json.dumps(listed).encode())
+        return Snapshot(spec.dataset_name, commit, False, listed)
 
     def open_ranges(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
-        """Open a file so that only the byte ranges that are read are fetched: no read-ahead, which would fetch most of it."""
+        """Open a file of which only the byte ranges that are read are fetched: read-ahead would fetch most of it."""
         from huggingface_hub import HfFileSystem
 
         path = f"datasets/{snapshot.repository}@{snapshot.commit}/{file.path}"
         handle: Any = self._call(lambda: HfFileSystem().open(path, "rb", cache_type="none"), snapshot.commit)
-        return handle  # type: ignore[no-any-return]
+        return cast(BinaryIO, _Ranges(handle, lambda read: self._call(read, snapshot.commit)))
 
     def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:
         """Fetch a whole file through the Hugging Face cache: a file with the same content isn't fetched twice."""
         from huggingface_hub import hf_hub_download
 
-        return Path(
-            self._call(
-                lambda: hf_hub_download(snapshot.repository, file.path, repo_type="dataset", revision=snapshot.commit),
-                snapshot.commit,
-            )
-        )
+        def download() -> str:
+            return hf_hub_download(snapshot.repository, file.path, repo_type="dataset", revision=snapshot.commit)
 
-    def _paths(self, commit: str) -> list[str]:
+        return Path(self._call(download, snapshot.commit))
+
+    def _info(self) -> Any:
+        from huggingface_hub import HfApi
+
+        name, revision = self.spec.dataset_name, self.spec.revision
+        return self._call(lambda: HfApi().dataset_info(name, revision=revision, files_metadata=True), revision)
+
+    def _list(self, info: Any) -> tuple[DataFile, ...]:
+        from huggingface_hub import HfApi
+
         spec = self.spec
-        name = fingerprint.of_value([spec.dataset_name, commit, spec.dataset_config, spec.split])
-        known = self.memory / f"{name}.json"
-        if known.exists():
-            paths: list[str] = json.loads(known.read_text())
-            return paths
-        urls = self._call(lambda: data_files_of(spec, spec.dataset_name, commit), spec.revision)
-        paths = [url.removeprefix(f"hf://datasets/{spec.dataset_name}@{commit}/") for url in urls]
-        files.write_atomically(known, json.dumps(paths).encode())
-        return paths
+        if info.gated:  # open to see for everyone; `datasets` would hide why it can't be read
+            self._call(lambda: HfApi().auth_check(spec.dataset_name, repo_type="dataset"), spec.revision)
+        urls = self._call(lambda: data_files.data_files_of(spec, info.sha), spec.revision)
+        siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+        paths = [url.removeprefix(f"hf://datasets/{spec.dataset_name}@{info.sha}/") for url in urls]
+        return tuple(self._data_file(siblings.get(path), path) for path in paths)
 
-    def _data_file(self, listed: dict[str, Any], path: str) -> DataFile:
-        if path not in listed:
+    def _data_file(self, sibling: Any, path: str) -> DataFile:
+        if sibling is None:
             raise DatasetError(
-                f'dataset "{self.spec.dataset_name}" keeps "{path}" outside its repository, where it has no hash: copy the file into it'
+                f'dataset "{self.spec.dataset_name}" keeps "{path}" outside its repository, where it has no hash: '
+                "copy the file into it"
             )
-        sibling = listed[path]
         return DataFile(path, str(sibling.lfs.sha256 if sibling.lfs else sibling.blob_id), int(sibling.size or 0))
 
+    def _memory_of(self, commit: str) -> Path:
+        spec = self.spec
+        name = fingerprint.of_value(
+            [data_files.VERSION, spec.dataset_name, commit, spec.dataset_config, spec.split],
+        )
+        return self.memory / f"{name}.json"
+
+    def _remembered(self, commit: str) -> tuple[DataFile, ...] | None:
+        try:
+            return tuple(DataFile(*file) for file in json.loads(self._memory_of(commit).read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None  # a listing that is damaged is asked for anew
+
     def _call(self, request: Callable[[], T], revision: str | None) -> T:
-        return api.call(request, kind="dataset", name=self.spec.dataset_name, revision=revision, error=DatasetError)
+        return api.call(request, api.Asked("dataset", self.spec.dataset_name, revision, DatasetError))
+
+
+class _Ranges(io.RawIOBase):
+    """A remote file of which each read is a call to the Hub: tried again, and with its errors."""
+
+    def __init__(self, handle: Any, call: Callable[[Callable[[], bytes]], bytes]) -> None:
+        self.handle = handle
+        self.call = call
+
+    def read(self, size: int = -1) -> bytes:
+        return self.call(lambda: bytes(self.handle.read(size)))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self.handle.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self.handle.tell())
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.handle.close()
+        super().close()

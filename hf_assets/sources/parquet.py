@@ -1,5 +1,6 @@
 """Parquet files: a few columns over byte ranges, or the media of chosen rows."""
 
+import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hf_assets import schema
@@ -14,6 +16,8 @@ from hf_assets.errors import DatasetError
 
 MEDIA_BATCH_ROWS = 32
 READ_BUFFER_BYTES = 1 << 20
+# Of a dataset's columns, so many are named in a message.
+MAX_NAMES = 30
 
 
 class Columns(NamedTuple):
@@ -42,10 +46,8 @@ def read_columns(file: BinaryIO, wanted: WantedColumns, name: str) -> Columns:
         DatasetError: a required column is missing, or the file is no Parquet.
     """
     counted = _CountedFile(file)
-    try:
+    with _parquet_errors(name):
         parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
-    except pa.ArrowInvalid as error:
-        raise DatasetError(f'"{name}" can\'t be read as Parquet: {error}') from None
     names = parquet.schema_arrow.names
     for column in (wanted.media, *wanted.required):
         _top_level(column, names, name)
@@ -55,13 +57,10 @@ def read_columns(file: BinaryIO, wanted: WantedColumns, name: str) -> Columns:
     num_rows = parquet.metadata.num_rows
     if not tops:
         return Columns(pa.table({}), num_rows, counted.num_bytes)
-    table = (
-        parquet.read(columns=list(tops), use_pandas_metadata=False)
-        .select(list(tops))
-        .replace_schema_metadata(None)
-        .combine_chunks()
-    )
-    arrays = [table[top].combine_chunks() for top in tops]
+    with _parquet_errors(name):
+        table = parquet.read(columns=list(tops), use_pandas_metadata=False)
+    # By name, since `a` also selects a column that is called `a.b`.
+    arrays = [_plain(table[top].combine_chunks()) for top in tops]
     struct = pa.StructArray.from_arrays(arrays, names=list(tops))
     return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes)
 
@@ -69,50 +68,116 @@ def read_columns(file: BinaryIO, wanted: WantedColumns, name: str) -> Columns:
 def read_media(
     path: Path, column: str, rows: Sequence[int] | np.ndarray[Any, Any]
 ) -> Iterator[tuple[int, bytes | None]]:
-    """The media of chosen rows, in the file's order; only row groups that hold one are read, a few rows in memory at a time.
+    """The media of chosen rows, in the file's order, few in memory at a time; only row groups that hold one are read.
 
     Args:
         rows: positions within the file, ascending.
 
     Yields:
         (row, bytes); None where the row holds none.
+
+    Raises:
+        DatasetError: the column holds no media bytes, or the file is damaged.
     """
     wanted = np.asarray(rows, dtype=np.int64)
-    with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER_BYTES) as parquet:
+    with _parquet_errors(str(path)):
+        parquet = pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER_BYTES)
+    with parquet:
+        assert not len(wanted) or 0 <= wanted[0] <= wanted[-1] < parquet.metadata.num_rows
         leaf = _media_field(parquet.schema_arrow, column, str(path))
         start = 0
         for group in range(parquet.num_row_groups):
             stop = start + parquet.metadata.row_group(group).num_rows
             if np.searchsorted(wanted, stop) > np.searchsorted(wanted, start):
-                for batch in parquet.iter_batches(MEDIA_BATCH_ROWS, row_groups=[group], columns=[leaf]):
-                    values = batch.column(0)
-                    inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + len(values))]
+                batches = parquet.iter_batches(MEDIA_BATCH_ROWS, row_groups=[group], columns=[leaf])
+                while (batch := _next(batches, str(path))) is not None:
+                    values = batch.column(batch.schema.get_field_index(column))
                     if pa.types.is_struct(values.type):
-                        values = values.flatten()[0]
+                        values = pc.struct_field(values, "bytes")
+                    inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + len(values))]
                     for row in inside.tolist():
                         yield row, values[row - start].as_py()
                     start += len(values)
             start = stop
 
 
+def missing_field(kind: pa.DataType, path: str) -> str | None:
+    """What to say of a dotted path that leads nowhere in the struct `kind` of all columns; None where it leads to a column.
+
+    A column that is null in every row may be anything.
+    """
+    if kind.get_field_index(path) >= 0:
+        return None
+    parts = path.split(".")
+    for depth, part in enumerate(parts):
+        if pa.types.is_null(kind):
+            return None
+        above = ".".join(parts[:depth])
+        if not pa.types.is_struct(kind):
+            return f'column "{path}" is not in the dataset: "{above}" holds {kind}, which has no fields'
+        if kind.get_field_index(part) < 0:
+            return f'column "{path}" is not in the dataset: {_nearest(part, [f.name for f in kind], above)}'
+        kind = kind.field(part).type
+    return None
+
+
+@contextlib.contextmanager
+def _parquet_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        line = str(error).splitlines()[0]
+        raise DatasetError(f'"{name}" can\'t be read as Parquet ({line}): mend the file, or fetch it again') from None
+
+
+def _next(batches: Iterator[pa.RecordBatch], name: str) -> pa.RecordBatch | None:
+    with _parquet_errors(name):
+        return next(batches, None)
+
+
+def _plain(values: pa.Array) -> pa.Array:
+    """Without dictionary encoding, in which files of one split differ."""
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
 def _top_level(column: str, names: list[str], file: str) -> str:
     """The top-level column that a dotted path leads into."""
     head = column if column in names else column.split(".")[0]
     if head not in names:
-        near = difflib.get_close_matches(head, names, n=1)
-        hint = f'did you mean "{near[0]}"? It has' if near else "it has"
-        raise DatasetError(f'column "{head}" is not in the dataset ("{file}"): {hint} {", ".join(names)}')
+        raise DatasetError(f'column "{head}" is not in the dataset ("{file}"): {_nearest(head, names)}')
+    if names.count(head) > 1:
+        raise DatasetError(f'"{file}" has {names.count(head)} columns called "{head}": rename all but one')
     return head
+
+
+def _nearest(name: str, names: list[str], above: str = "") -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    listed = ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
+    owner = f'"{above}"' if above else "it"
+    return f'did you mean "{near[0]}"? {owner.capitalize()} has {listed}' if near else f"{owner} has {listed}"
 
 
 def _media_field(arrow: pa.Schema, column: str, file: str) -> str:
     """The leaf that holds the media's bytes: `datasets` keeps media as a struct of bytes and path."""
     kind = arrow.field(_top_level(column, arrow.names, file)).type
-    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+    if column not in arrow.names:
+        raise DatasetError(
+            f'column "{column}" ("{file}") lies inside another: media are read from top-level columns only'
+        )
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type):
         return f"{column}.bytes"
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if _holds_bytes(kind):
         return column
     raise DatasetError(f'column "{column}" ("{file}") holds {kind}, not media bytes: name the column that holds them')
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_null(kind)
+    )
 
 
 class _CountedFile:

@@ -1,4 +1,4 @@
-"""A split as one table of rows: their place and the columns that the config names. A file's columns are read once in their life."""
+"""A split as one table of rows: their place and the columns that the config names, read once per file content."""
 
 import json
 from collections.abc import Callable
@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from hf_assets import files, fingerprint, schema
 from hf_assets.errors import DatasetError
-from hf_assets.sources.parquet import Columns, WantedColumns, read_columns
+from hf_assets.sources.parquet import Columns, WantedColumns, missing_field, read_columns
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import DataFile, Snapshot
 
 # Bump when a change to this module changes the table.
-VERSION = 1
+VERSION = 2
 
 READ_THREADS = 8
 SNAPSHOT = b"hf_assets.snapshot"
@@ -32,10 +32,11 @@ class Rows(NamedTuple):
 
 
 def read(source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path, say: Callable[[str], None]) -> Rows:
-    """Read the wanted columns of every file of the split, each file once per content: what was read before comes from the folder `memory`.
+    """Read the wanted columns of every file of the split. What was read of the same content comes from `memory`.
 
     Returns:
-        A table with `row`, where the row's bytes lie (`schema.LOCATION`), and the wanted columns in the struct `columns`.
+        A table with `row`, where the row's bytes lie (`schema.LOCATION`), and the wanted columns in the struct
+        `columns`.
 
     Raises:
         DatasetError: a column is missing, or files disagree about a column's type.
@@ -57,6 +58,9 @@ def read(source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path
             if part[1] and number % 100 == 0:
                 say(f"read the columns of {number:,} of {len(snapshot.files):,} files")
     table = _joined(snapshot, [columns for columns, _ in parts])
+    for path in wanted.required if schema.COLUMNS in table.column_names else ():
+        if (mistake := missing_field(table.schema.field(schema.COLUMNS).type, path)) is not None:
+            raise DatasetError(mistake)
     fresh = [columns for columns, is_fresh in parts if is_fresh]
     return Rows(table, sum(columns.num_rows for columns in fresh), sum(columns.bytes_read for columns in fresh))
 
@@ -87,8 +91,9 @@ def _joined(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
         try:
             columns = pa.concat_tables([part.table for part in parts], promote_options="permissive")
         except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+            line = str(error).splitlines()[0]
             raise DatasetError(
-                f'files of "{snapshot.repository}" disagree about the type of a column: {error}'
+                f'files of dataset "{snapshot.repository}" disagree about the type of a column: {line}'
             ) from None
         place = place.append_column(schema.COLUMNS, columns[schema.COLUMNS])
     facts = json.dumps([snapshot.repository, snapshot.commit, snapshot.is_local, snapshot.files])
@@ -97,7 +102,7 @@ def _joined(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
 
 def _load(kept: Path) -> Columns | None:
     table = files.read_table(kept)
-    if table is None:
+    if table is None or NUM_ROWS not in (table.schema.metadata or {}):
         return None
     return Columns(table.replace_schema_metadata(None), int(table.schema.metadata[NUM_ROWS]), 0)
 

@@ -26,7 +26,7 @@ class CaptionRules(BaseModel):
 
 
 def extract(filtered: pa.Table, rules: CaptionRules) -> tuple[pa.Table, int]:
-    """The rows that have a caption, with their captions stripped of white space at both ends; and how many rows have none.
+    """The rows that have a caption, stripped of white space at both ends; and how many rows have none.
 
     Returns:
         A table of `schema.CAPTIONS`, and the number of rows dropped because their caption is null or empty.

@@ -23,8 +23,8 @@ class FilterRules(BaseModel):
         quality_column: a struct column of numbers.
         quality_thresholds: metric within `quality_column` -> smallest accepted value.
         min_width, min_height: in pixels.
-        width_column, height_column: columns with the size in pixels. Without them the columns `width` and `height` are used where the
-            dataset has both, else the media's own header, once it is read (`judge_sizes`).
+        width_column, height_column: columns with the size in pixels. Without them the columns `width` and `height` are
+            used where the dataset has both, else the media's own header, once it is read (`judge_sizes`).
     """
 
     model_config = ConfigDict(frozen=True)

@@ -32,6 +32,7 @@ def embed_keys(captions: pa.ChunkedArray, encoder: str) -> pa.ChunkedArray:
     """Key of each caption's embed: its text and `encoder`.
 
     Args:
-        encoder: fingerprint of everything else that the embed depends on: text encoders, tokenizers, settings, dtype, code versions.
+        encoder: fingerprint of everything else that the embed depends on: text encoders, tokenizers, settings, dtype,
+            code versions.
     """
     return fingerprint.of_strings(pc.binary_join_element_wise(f"embed {VERSION} {encoder}", captions, "|"))

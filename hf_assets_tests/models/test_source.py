@@ -174,9 +174,10 @@ def test_only_the_wanted_side_is_downloaded(copied, tmp_path):
 
 ERRORS = """
 import sys
-from hf_assets.models import repository, resolve_pipeline, PipelineSource
+from hf_assets.models import resolve_pipeline, PipelineSource
+from hf_assets.sources import api
 from hf_assets.errors import ModelError
-repository.RETRY_WAITS_S = (0.01, 0.01)
+api.WAITS_S = (0.01, 0.01)
 for name, revision in [line.rstrip("\\n").split("@") for line in sys.stdin]:
     try:
         resolve_pipeline(PipelineSource(repository=name, revision=revision or None))
@@ -198,10 +199,10 @@ def test_what_the_hub_refuses_is_said_in_one_line(built, tmp_path):
                  "user/shaky@", "not a name@"]  # fmt: skip
         shown = ask(asked, environment(hub, tmp_path / "home"))
     shown += ask(["user/open@"], environment(hub, tmp_path / "empty"))  # the Hub is down
-    expected = ["fine", "user/open has no revision 'nowhere'", "user/gated is gated: accept its licence",
-                "the Hub has no model user/private, or it is private", "the Hub has no model user/absent",
-                "user/other is not a diffusers pipeline", "fine", "'not a name' is neither a folder nor a Hub id",
-                "the Hub can't be reached for user/open"]  # fmt: skip
+    expected = ["fine", 'model "user/open" has no revision "nowhere"', 'model "user/gated" is gated: accept its terms',
+                'model "user/private" is not on the Hub, or is private', 'model "user/absent" is not on the Hub',
+                "user/other is not a diffusers pipeline", "fine", '"not a name" is neither a folder nor a Hub id such as user/model',
+                'the Hub can\'t be reached for model "user/open"']  # fmt: skip
     assert [line[: len(start)] for line, start in zip(shown, expected, strict=True)] == expected
 
 
