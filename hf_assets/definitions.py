@@ -1,4 +1,4 @@
-"""The code location: one graph of assets per dataset of the config file. Loading it asks no Hub and imports no encoder."""
+"""The code location: a graph of assets per dataset of the config file. Loading it asks no Hub, imports no encoder."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ import dagster as dg
 from hf_assets.assets import (
     buckets,
     captions,
+    checks,
     filtered,
     hub_revision,
     raw_dataset,
@@ -49,6 +50,7 @@ def build_definitions(config: Config) -> dg.Definitions:
         )
     return dg.Definitions(
         assets=[module.build(recipe) for recipe in config.recipes for module in MODULES],
+        asset_checks=[checks.build(recipe) for recipe in config.recipes],
         resources={"hub": HubResource(), "gpu": GpuResource(), "tables": TablesIOManager()},
         schedules=schedules,
         executor=executor,

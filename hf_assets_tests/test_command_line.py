@@ -207,3 +207,14 @@ def test_a_wrong_config_stops_before_any_work(hub: LocalHub, tmp_path: Path) -> 
     assert checked.stderr == 'datasets.json: datasets[0].resoluton: is not a known key; did you mean "resolution"?\n'
     assert project.materialize().returncode == 1
     assert hub.requests == []
+
+
+def test_more_failures_than_the_budget_allows_fail_the_run(project: Project) -> None:
+    project.config["datasets"][0]["error_budget"] = 0.1
+    project.write()
+    done = project.materialize()
+    assert done.returncode == 1
+    assert "3 of 6 samples failed (50.0%); the budget is 10.0%" in done.stderr
+    project.config["datasets"][0]["error_budget"] = 0.5  # exactly what failed
+    project.write()
+    assert project.materialize().returncode == 0

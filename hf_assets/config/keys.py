@@ -1,9 +1,11 @@
-"""What the user writes: one pydantic model per block of the JSON file, with the names and defaults of SimpleTuner's `multidatabackend.json`."""
+"""What the user writes: one pydantic model per block of the JSON file, in the terms of SimpleTuner's `multidatabackend.json`."""
 
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, field_validator, model_validator
+
+from hf_assets.config import cron
 
 # Keys that only a trainer uses: their values are kept for the reader and listed once, and no key of ours depends on them.
 TRAINER_ONLY = frozenset(
@@ -34,23 +36,74 @@ TRAINER_ONLY = frozenset(
         "delete_unwanted_images",
         "compress_cache",
         "num_proc",
+        "text_encoder_batch_size",
         "auto_load",
         "hash_filenames",
         "disable_validation",
     ]
 )
 
+# Keys of SimpleTuner that would change the result here, and don't yet: an error, never ignored.
+NOT_YET = frozenset(
+    [
+        "audio",
+        "audio_caption_fields",
+        "audio_column",
+        "bbox_column",
+        "cache_dir_vae",
+        "caption_filter_list",
+        "caption_shuffle",
+        "collection",
+        "composite_image_config",
+        "config",
+        "crop_aspect_buckets",
+        "data_files",
+        "description_column",
+        "fallback_caption_column",
+        "fps_column",
+        "instance_prompt",
+        "lyrics_column",
+        "max_num_samples",
+        "max_upscale_threshold",
+        "maximum_aspect_ratio",
+        "maximum_image_size",
+        "minimum_aspect_ratio",
+        "num_frames_column",
+        "only_instance_prompt",
+        "path",
+        "prepend_instance_prompt",
+        "streaming",
+        "target_downsample_size",
+        "video",
+        "video_column",
+    ]
+)
 
-def _boolean(value: Any) -> Any:
+
+def boolean(value: Any) -> Any:
     """SimpleTuner files hold "true" and "False" as text; such text means what it says."""
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
     return value
 
 
-Flag = Annotated[bool, BeforeValidator(_boolean)]
+Flag = Annotated[bool, BeforeValidator(boolean)]
 Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
+
+
+def _repository(value: str) -> str:
+    """A Hub id or a folder; not an address, nor an id with the revision in it."""
+    found = re.search(r"^(?:https?://[^/]+/|hf://)(?:datasets/|models/)?([\w.-]+/[\w.-]+)", value)
+    if found:
+        raise ValueError(f'write the Hub id alone: "{found[1]}"')
+    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?@.+", value):
+        raise ValueError(f'write "{value.split("@")[0]}", and "{value.split("@")[1]}" in the key revision')
+    return value
+
+
+Repository = Annotated[Name, AfterValidator(_repository)]
 
 
 class Block(BaseModel):
@@ -62,7 +115,7 @@ class Block(BaseModel):
 class FilterFunc(Block):
     """Which rows are kept."""
 
-    quality_thresholds: dict[str, float] = Field(
+    quality_thresholds: dict[Name, Finite] = Field(
         {}, description="Metric of `quality_column` -> smallest accepted value."
     )
     quality_column: Name | None = Field(
@@ -79,7 +132,7 @@ class Dataset(Block):
     type: Literal["huggingface"] = Field(description="Where the rows come from.")
     dataset_type: Literal["image"] = Field("image", description="What a row's media is.")
     disabled: Flag = Field(False, description="True: this entry is left out.")
-    dataset_name: Name = Field(description="Id on the Hub, `user/name`, or a local folder in the Hub's layout.")
+    dataset_name: Repository = Field(description="Id on the Hub, `user/name`, or a local folder in the Hub's layout.")
     dataset_config: Name | None = Field(None, description="Which configuration (subset) of the dataset.")
     split: Name = Field("train", description="Which split.")
     revision: Name | None = Field(None, description="Branch, tag or commit of the dataset. Default: its main branch.")
@@ -106,7 +159,7 @@ class Dataset(Block):
         "pixel_area",
         description="`pixel`: length of the shorter edge; `area`: megapixels; `pixel_area`: edge of a square of the wanted area.",
     )
-    minimum_image_size: Number | None = Field(
+    minimum_image_size: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="Smaller images are dropped; same unit as `resolution`."
     )
     crop: Flag = Field(
@@ -121,6 +174,10 @@ class Dataset(Block):
         2, description="Digits to which an aspect is rounded."
     )
 
+    error_budget: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="Share of the wanted rows that may fail (not: be filtered out) before the run fails."
+    )
+
     trainer: dict[str, Any] = Field({}, exclude=True, description="Values of the keys that only a trainer uses.")
 
     @field_validator("id")
@@ -130,17 +187,25 @@ class Dataset(Block):
             raise ValueError("use letters, digits, _, - and . only, and start with a letter, a digit or _")
         return value
 
+    @field_validator("split")
+    @classmethod
+    def _split_is_whole(cls, value: str) -> str:
+        if set(value) & set("[]+"):
+            raise ValueError("name one whole split: slices and sums of splits are not supported")
+        return value
+
     @model_validator(mode="after")
     def _quality_column_is_given_once(self) -> "Dataset":
         inner, outer = self.filter_func.quality_column, self.quality_column
         if inner and outer and inner != outer:
-            raise ValueError(f'quality_column is "{outer}" here and "{inner}" in filter_func: keep one')
+            raise ValueError(f'quality_column is "{outer}", but "{inner}" in filter_func; keep one')
         return self
 
     @model_validator(mode="after")
     def _sizes_come_in_pairs(self) -> "Dataset":
         if (self.width_column is None) != (self.height_column is None):
-            raise ValueError("width_column and height_column belong together: give both, or neither")
+            given, missing = ("width_column", "height_column")[:: 1 if self.width_column else -1]
+            raise ValueError(f'{given} is "{self.width_column or self.height_column}"; give {missing} too, or neither')
         return self
 
 
@@ -159,7 +224,7 @@ class TextEmbeds(Block):
 class VaeOverride(Block):
     """Another VAE than the pipeline's own."""
 
-    pretrained_model_name_or_path: Name = Field(description="Hub id or folder.")
+    pretrained_model_name_or_path: Repository = Field(description="Hub id or folder.")
     revision: Name | None = Field(None, description="Branch, tag or commit.")
     variant: Name | None = Field(None, description="Weights variant, such as `fp16`.")
     subfolder: Name | None = Field(
@@ -170,7 +235,7 @@ class VaeOverride(Block):
 class Model(Block):
     """The pipeline whose VAE and text encoders are used."""
 
-    pretrained_model_name_or_path: Name = Field(description="Hub id or folder of a diffusers pipeline.")
+    pretrained_model_name_or_path: Repository = Field(description="Hub id or folder of a diffusers pipeline.")
     revision: Name | None = Field(None, description="Branch, tag or commit. Default: the main branch.")
     variant: Name | None = Field(None, description="Weights variant, such as `fp16`.")
     vae: VaeOverride | None = Field(None, description="Another VAE than the pipeline's own.")
@@ -183,6 +248,13 @@ class Refresh(Block):
     """When datasets are looked at again by themselves."""
 
     cron: Name = Field(description="Schedule of the refresh, as five cron fields in UTC.")
+
+    @field_validator("cron")
+    @classmethod
+    def _is_a_schedule(cls, value: str) -> str:
+        if (wrong := cron.mistake(value)) is not None:
+            raise ValueError(wrong)
+        return value
 
 
 class File(Block):

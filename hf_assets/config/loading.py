@@ -1,16 +1,17 @@
 """From the JSON file to recipes. Every error names the file, the JSON path, the value and the way out."""
 
-import difflib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, Model, Refresh, TextEmbeds
+from hf_assets.config import mistakes
+from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, Model, Refresh, TextEmbeds, boolean
+from hf_assets.config.mistakes import joined, nearest, shown
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.errors import ConfigError
 from hf_assets.models.source import ComponentSource, PipelineSource
@@ -37,7 +38,7 @@ class Config(NamedTuple):
 
 def config_file() -> Path:
     """The file that `HF_ASSETS_CONFIG` names, else `datasets.json` in the working directory."""
-    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FILE)
+    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FILE).expanduser()
 
 
 def load(file: Path) -> Config:
@@ -47,7 +48,7 @@ def load(file: Path) -> Config:
         ConfigError: the file is missing, no JSON, or wrong; one line per mistake.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_unique_keys)
+        content = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=mistakes.Object.of)
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: there is no such file; create it, or name another in {ENVIRONMENT_VARIABLE}"
@@ -58,8 +59,8 @@ def load(file: Path) -> Config:
         raise ConfigError(f"{file}: is not UTF-8 text; save it as UTF-8") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{file}: line {error.lineno}, column {error.colno}: is not JSON: {error.msg}") from None
-    except _DuplicateKey as error:
-        raise ConfigError(f"{file}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: is nested too deeply; write an object with \"model\" and \"datasets\"") from None
     return parse(content, file)
 
 
@@ -71,16 +72,19 @@ def parse(content: Any, file: Path) -> Config:
             f'{file}: is a bare list of datasets; write {{"model": {{"pretrained_model_name_or_path": …}}, "datasets": [ … ]}}'
         )
     if not isinstance(content, dict):
-        raise ConfigError(f'{file}: holds {_shown(content)}; write an object with "model" and "datasets"')
-    reader.unknown_keys(content, File.model_fields, "")
+        raise ConfigError(f'{file}: holds {shown(content)}; write an object with "model" and "datasets"')
+    for mistake in mistakes.of_json(content):
+        reader.error(*mistake)
+    for key in content.keys() - File.model_fields.keys():
+        reader.error(key, mistakes.unknown(key, File.model_fields))
     model = reader.block(Model, content.get("model"), "model")
     refresh = reader.block(Refresh, content["refresh"], "refresh") if "refresh" in content else None
     entries = content.get("datasets")
     if not isinstance(entries, list) or not entries:
-        reader.error("datasets", f"is {_shown(entries)}; list at least one dataset")
+        reader.error("datasets", f"is {shown(entries)}; list at least one dataset")
         entries = []
     parsed = [(index, reader.entry(entry, f"datasets[{index}]")) for index, entry in enumerate(entries)]
-    active = [(index, entry) for index, entry in parsed if entry is not None and not entry.disabled]
+    active = [(index, entry) for index, entry in parsed if entry is not None]
     reader.distinct_ids(active)
     caches = [entry for _, entry in active if isinstance(entry, TextEmbeds)]
     if sum(cache.default for cache in caches) > 1:
@@ -90,7 +94,7 @@ def parse(content: Any, file: Path) -> Config:
         if dataset.text_embeds and dataset.text_embeds not in {cache.id for cache in caches}:
             reader.error(
                 f"datasets[{index}].text_embeds",
-                f'"{dataset.text_embeds}" is the id of no text_embeds entry{_nearest(dataset.text_embeds, [c.id for c in caches])}',
+                f'"{dataset.text_embeds}" is the id of no text_embeds entry{nearest(dataset.text_embeds, [c.id for c in caches])}',
             )
     reader.stop_on_errors()
     assert model is not None
@@ -114,27 +118,21 @@ class _Reader:
         if self.mistakes:
             raise ConfigError("\n".join(self.mistakes))
 
-    def unknown_keys(self, block: Mapping[str, Any], known: Iterable[str], path: str) -> None:
-        for key in block:
-            if key not in known:
-                self.error(_join(path, key), f"is not a known key{_nearest(key, known)}")
-
     def block(self, model: type[T], content: Any, path: str, origins: Mapping[str, str] | None = None) -> T | None:
         """Validate one block; `origins` says under which path each key was written, where that isn't `path` itself."""
         if not isinstance(content, dict):
-            self.error(path, f"is {_shown(content)}; write an object" if content is not None else "is missing; add it")
+            self.error(path, f"is {shown(content)}; write an object" if content is not None else "is missing; add it")
             return None
         try:
             return model.model_validate(content)
         except ValidationError as error:
-            for mistake in error.errors(include_url=False):
-                first = str(mistake["loc"][0]) if mistake["loc"] else ""
-                self.error(*_explained(mistake, (origins or {}).get(first, path), model))
+            for mistake in mistakes.of_block(error, path, model, origins):
+                self.error(*mistake)
             return None
 
     def entry(self, content: Any, path: str) -> Dataset | TextEmbeds | None:
         if not isinstance(content, dict):
-            self.error(path, f"is {_shown(content)}; write an object")
+            self.error(path, f"is {shown(content)}; write an object")
             return None
         merged, origins = self.merged(content, path)
         model = TextEmbeds if merged.get("dataset_type") == "text_embeds" else Dataset
@@ -146,13 +144,13 @@ class _Reader:
         inner = content.get("huggingface", {})
         outer = {key: value for key, value in content.items() if key != "huggingface"}
         if not isinstance(inner, dict):
-            self.error(f"{path}.huggingface", f"is {_shown(inner)}; write an object")
+            self.error(f"{path}.huggingface", f"is {shown(inner)}; write an object")
             inner = {}
         for key in outer.keys() & inner.keys():
             if outer[key] != inner[key]:
                 self.error(
                     f"{path}.huggingface.{key}",
-                    f"is {_shown(inner[key])}, but {path}.{key} is {_shown(outer[key])}; keep one",
+                    f"is {shown(inner[key])}, but {path}.{key} is {shown(outer[key])}; keep one",
                 )
         return {**inner, **outer}, dict.fromkeys(inner.keys() - outer.keys(), f"{path}.huggingface")
 
@@ -213,6 +211,7 @@ class _Reader:
                 latents=cache_dir / "vae" / dataset.id,
                 embeds=self.embeds_folder(dataset, caches),
             ),
+            error_budget=dataset.error_budget,
             trainer=dataset.trainer,
         )
 
@@ -252,55 +251,3 @@ def _filter_rules(dataset: Dataset) -> FilterRules:
         width_column=dataset.width_column,
         height_column=dataset.height_column,
     )
-
-
-def _explained(mistake: Any, path: str, model: type[BaseModel]) -> tuple[str, str]:
-    """A pydantic mistake as our JSON path and message."""
-    for part in mistake["loc"]:
-        path = f"{path}[{part}]" if isinstance(part, int) else _join(path, str(part))
-    message = str(mistake["msg"]).removeprefix("Value error, ")
-    match mistake["type"]:
-        case "extra_forbidden":
-            owner: Any = model
-            for part in mistake["loc"][:-1]:
-                owner = (
-                    getattr(owner.model_fields.get(part), "annotation", model)
-                    if hasattr(owner, "model_fields")
-                    else model
-                )
-            known = [name for name in getattr(owner, "model_fields", model.model_fields) if name != "trainer"]
-            return path, f"is not a known key{_nearest(str(mistake['loc'][-1]), known)}"
-        case "missing":
-            return path, "is missing; add it"
-        case "value_error" if not mistake["loc"]:
-            return path, message
-        case "literal_error":
-            return (
-                path,
-                f"is {_shown(mistake['input'])}; use {str(mistake['ctx']['expected']).replace(chr(39), chr(34))}",
-            )
-    return path, f"is {_shown(mistake['input'])}; {message[0].lower()}{message[1:]}"
-
-
-class _DuplicateKey(ValueError): ...
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-    if repeated:
-        raise _DuplicateKey(f'key "{repeated[0]}" stands twice in one object; keep one')
-    return dict(pairs)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(sorted(known))}" if known else ""
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,6 +1,7 @@
 """What is done with one dataset, frozen: the config with all names resolved and all defaults filled in.
 
-Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`.
+Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`, `error_budget` and
+`trainer`.
 """
 
 import re
@@ -54,6 +55,7 @@ class Recipe(BaseModel):
     geometry: GeometryRules
     model: ModelRecipe
     folders: Folders
+    error_budget: float = 0.5
     trainer: dict[str, Any] = {}
 
     @property

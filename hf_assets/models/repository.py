@@ -137,7 +137,7 @@ def _list_hub(repository: str, revision: str | None) -> HubRepository:
 
     info = _call(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository, revision)
     assert info.sha is not None
-    hashes = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings or []}
+    hashes = {file.rfilename: str(file.lfs.sha256 if file.lfs else file.blob_id) for file in info.siblings or []}
     return HubRepository(repository, info.sha, hashes)
 
 

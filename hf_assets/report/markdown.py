@@ -48,6 +48,18 @@ def examples(captions: pa.Table) -> str:
     return "\n".join(lines)
 
 
+def failures(quarantined: pa.Table) -> str:
+    """How many samples failed for which reason, with an example of each."""
+    lines = ["| stage | reason | samples | for example |", "|--|--|--:|--|"]
+    counts = quarantined.group_by(["stage", "reason"]).aggregate(
+        [([], "count_all"), ("address", "min"), ("message", "min")]
+    )
+    for row in sorted(counts.to_pylist(), key=lambda row: -row["count_all"]):
+        example = f"{escaped(row['address_min'])}: {escaped(row['message_min'])}"
+        lines.append(f"| {row['stage']} | {escaped(row['reason'])} | {row['count_all']:,} | {example} |")
+    return "\n".join(lines)
+
+
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is, on one line and of bounded length."""
     line = " ".join(text.split())

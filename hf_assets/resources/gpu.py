@@ -14,7 +14,7 @@ POOL = "gpu"
 
 
 class GpuResource(dg.ConfigurableResource[Any]):
-    """Device, batch sizes and threads. Set them in the run config, or by the environment variables that the fields name."""
+    """Device, batch sizes and threads. Set them in the run config, or by the environment variables that fields name."""
 
     device: Literal["auto", "cuda", "cpu"] = Field(
         default_factory=lambda: os.environ.get("HF_ASSETS_DEVICE", "auto"),
@@ -24,19 +24,28 @@ class GpuResource(dg.ConfigurableResource[Any]):
     batch_size: int = Field(
         default_factory=lambda: int(os.environ.get("HF_ASSETS_BATCH_SIZE", "0")),
         ge=0,
-        description="Images per forward of the VAE; 0: 8 on a GPU, 2 on a CPU. Halved by itself when memory doesn't suffice. Environment: HF_ASSETS_BATCH_SIZE.",
+        description=(
+            "Images per forward of the VAE; 0: 8 on a GPU, 2 on a CPU. Halved by itself when memory doesn't suffice. "
+            "Environment: HF_ASSETS_BATCH_SIZE."
+        ),
         validate_default=True,
     )
     text_batch_size: int = Field(
         default_factory=lambda: int(os.environ.get("HF_ASSETS_TEXT_BATCH_SIZE", "16")),
         ge=1,
-        description="Captions per forward of the text encoders, where the family allows more than one. Environment: HF_ASSETS_TEXT_BATCH_SIZE.",
+        description=(
+            "Captions per forward of the text encoders, where the family allows more than one. "
+            "Environment: HF_ASSETS_TEXT_BATCH_SIZE."
+        ),
         validate_default=True,
     )
     decode_threads: int = Field(
         default_factory=lambda: int(os.environ.get("HF_ASSETS_DECODE_THREADS", "0")),
         ge=0,
-        description="Threads that decode media ahead of the encoder; 0: one per core, at most 16. Environment: HF_ASSETS_DECODE_THREADS.",
+        description=(
+            "Threads that decode media ahead of the encoder; 0: one per core, at most 16. "
+            "Environment: HF_ASSETS_DECODE_THREADS."
+        ),
         validate_default=True,
     )
     unit_samples: int = Field(
@@ -61,7 +70,8 @@ class GpuResource(dg.ConfigurableResource[Any]):
         has_cuda = torch.cuda.is_available()
         if self.device == "cuda" and not has_cuda:
             raise ModelError(
-                'the gpu resource says device "cuda", but torch finds no GPU here: set device to "cpu" or "auto", or install a CUDA build of torch'
+                'the gpu resource says device "cuda", but torch finds no GPU here: '
+                'set device to "cpu" or "auto", or install a CUDA build of torch'
             )
         device = "cuda" if self.device != "cpu" and has_cuda else "cpu"
         return Compute(

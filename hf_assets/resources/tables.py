@@ -5,13 +5,15 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import files
+from hf_assets import files, schema
 from hf_assets.errors import StoreError
 
 # Key of an asset's definition metadata that names the folder of its table.
 FOLDER = "hf_assets/folder"
 # Key of a table's schema metadata: the data version under which it was written.
 DATA_VERSION = b"hf_assets.data_version"
+# The stages in which a sample can fail.
+QUARANTINING = ("buckets", "vae_latents", "text_embeds")
 
 
 class TablesIOManager(dg.ConfigurableIOManager):
@@ -35,6 +37,14 @@ class TablesIOManager(dg.ConfigurableIOManager):
 def table_path(folder: Path, name: str) -> Path:
     """Where a table of a dataset lies."""
     return folder / f"{name}.parquet"
+
+
+def quarantined(folder: Path) -> pa.Table:
+    """The samples of a dataset that failed, of all stages: row, address, stage, reason and message."""
+    names = ["row", "address", "stage", "reason", "message"]
+    tables = [files.read_table(table_path(folder, f"{stage}_quarantined")) for stage in QUARANTINING]
+    empty = pa.schema([schema.QUARANTINE.field(name) for name in names]).empty_table()
+    return pa.concat_tables([empty, *(table.select(names) for table in tables if table is not None)])
 
 
 def written_version(path: Path) -> str | None:

@@ -1,7 +1,7 @@
 """Calls to the Hub: patient with its hiccups, and with one-line errors that say what to do.
 
-Tokens are read from the environment (`HF_TOKEN`, or `hf auth login`) by `huggingface_hub` itself. None gets into a message: errors of
-libraries that may hold a header or a signed address are not chained.
+Tokens are read from the environment (`HF_TOKEN`, or `hf auth login`) by `huggingface_hub` itself. None gets into a
+message: errors of libraries, which may hold a header or a signed address, are not chained.
 """
 
 import time
@@ -83,7 +83,7 @@ def _refusal(failure: Exception, asked: Asked) -> str | None:
 
     match failure:
         case errors.GatedRepoError():
-            return f"{asked.shown} is gated: accept its terms on its Hub page, then set HF_TOKEN to a token of that account"
+            return f"{asked.shown} is gated: accept its terms on its page, then set HF_TOKEN to a token of that account"
         case errors.RepositoryNotFoundError():
             return (
                 f"{asked.shown} is not on the Hub, or is private: check the name, or set HF_TOKEN to a token that may "
@@ -96,7 +96,7 @@ def _refusal(failure: Exception, asked: Asked) -> str | None:
         case errors.HFValidationError():
             return f'"{asked.name}" is neither a folder nor a Hub id such as user/{asked.kind}'
         case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
-            return f"the Hub can't be asked for {asked.shown} while HF_HUB_OFFLINE is set: unset it, or name a local folder"
+            return f"the Hub isn't asked for {asked.shown} while HF_HUB_OFFLINE is set: unset it, or name a folder"
         case errors.HfHubHTTPError():
             return f"the Hub answered {_answer(failure)} for {asked.shown}{_hint(failure.response.status_code)}"
         case httpx.LocalProtocolError() | UnicodeEncodeError():

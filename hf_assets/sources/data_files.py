@@ -20,8 +20,8 @@ def data_files_of(spec: SourceSpec, commit: str | None) -> list[str]:
         commit: commit sha on the Hub; None for a folder.
 
     Raises:
-        DatasetError: no such configuration or split, no data files, or files that aren't Parquet. What the Hub refuses, and what may
-            pass by itself, is raised as it is.
+        DatasetError: no such configuration or split, no data files, or files that aren't Parquet. What may pass by
+            itself is raised as it is.
     """
     builder = _builder(spec, commit)
     shown = f'dataset "{spec.dataset_name}"'
@@ -62,7 +62,7 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
             if isinstance(error, FileNotFoundError):
                 pattern = line.rsplit("Unable to find ", 1)[-1].strip("'")
                 raise DatasetError(
-                    f"{shown}: a pattern in the `configs` of its README.md matches no file ({pattern}): correct it there"
+                    f"{shown}: a pattern in the configs of its README.md matches no file ({pattern}): mend it there"
                 ) from None
             if isinstance(error, ValueError) and line.startswith(("Config name is missing", "BuilderConfig ")):
                 wrong = f'has no dataset_config "{spec.dataset_config}"' if spec.dataset_config else "has several"

@@ -24,8 +24,8 @@ class HubSource:
     def resolve(self) -> Snapshot:
         """Resolve the revision to a commit, and list the split's files there with their hashes.
 
-        The Hub is asked once for the commit and the hashes; which files make up the split is `datasets`' own resolution,
-        remembered per commit. Of a revision that is a full commit sha, a remembered listing is taken without asking.
+        The Hub is asked once for the commit and the hashes; which files make up the split is `datasets`' own
+        resolution, remembered per commit. A remembered listing of a full commit sha is taken without asking.
 
         Raises:
             DatasetError: no such dataset, revision, configuration or split; gated; the Hub can't be reached.

@@ -102,7 +102,7 @@ def read_media(
 
 
 def missing_field(kind: pa.DataType, path: str) -> str | None:
-    """What to say of a dotted path that leads nowhere in the struct `kind` of all columns; None where it leads to a column.
+    """What to say of a dotted path that leads nowhere in `kind`, the struct of all columns; None where it leads to one.
 
     A column that is null in every row may be anything.
     """
@@ -172,7 +172,7 @@ def _media_field(arrow: pa.Schema, column: str, file: str) -> str:
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
-    return (
+    return bool(
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
         or pa.types.is_binary_view(kind)

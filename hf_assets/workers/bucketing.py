@@ -22,30 +22,48 @@ def size_rules(recipe: Recipe) -> tuple[str, ...]:
     return (str(rules.min_width), str(rules.min_height)) if rules.has_size_rules and not rules.width_column else ()
 
 
-def assign(
-    recipe: Recipe, captions: pa.Table, raw_dataset: pa.Table, source: Source, threads: int, say: Callable[[str], None]
-) -> Outcome:
-    """Probe the media that no earlier run has seen, then compute every row's geometry.
-
-    Rows are dropped that are smaller than `minimum_image_size`, or than `min_width` and `min_height` where no column told so before.
-    """
-    wanted = raw_dataset.select(["row", *schema.LOCATION.names]).filter(
+def located(captions: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+    """Where the bytes of the captioned rows lie: `row` and `schema.LOCATION`."""
+    return raw_dataset.select(["row", *schema.LOCATION.names]).filter(
         pc.is_in(raw_dataset["row"], value_set=captions["row"].combine_chunks())
     )
-    book = Ledger(recipe.folders.metadata / "ledger", recipe.image_column, image.VERSION)
-    probed = probe(wanted, source, snapshot_of(raw_dataset), book, recipe.image_column, threads, say)
-    assigned = geometry.assign(probed.media, recipe.geometry)
+
+
+def ledger_of(recipe: Recipe) -> Ledger:
+    """What is known of the media of this recipe's column."""
+    return Ledger(recipe.folders.metadata / "ledger", recipe.image_column, image.VERSION)
+
+
+def fit(recipe: Recipe, media: pa.Table, raw_dataset: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Compute the geometry of media (`schema.MEDIA`) from their sizes.
+
+    Rows are dropped that are smaller than `minimum_image_size`, or than `min_width` and `min_height` where no column
+    told so before.
+
+    Returns:
+        A table of `schema.BUCKETS`, and the dropped rows with their reasons.
+    """
+    assigned = geometry.assign(media, recipe.geometry)
     if recipe.filter.has_size_rules and filtering.size_columns_of(raw_dataset, recipe.filter) is None:
         judged = pc.coalesce(filtering.judge_sizes(assigned["original_size"], recipe.filter), assigned["dropped_for"])
         assigned = assigned.set_column(assigned.schema.get_field_index("dropped_for"), "dropped_for", judged)
     is_kept = pc.is_null(assigned["dropped_for"])
     table = assigned.filter(is_kept).select(schema.BUCKETS.names).cast(schema.BUCKETS)
     dropped = assigned.filter(pc.invert(is_kept)).select(["row", "media_hash", "original_size", "dropped_for"])
-    reused = len(wanted) - probed.computed
+    return table, dropped
+
+
+def assign(
+    recipe: Recipe, captions: pa.Table, raw_dataset: pa.Table, source: Source, threads: int, say: Callable[[str], None]
+) -> Outcome:
+    """Probe the media that no earlier run has seen, then compute every row's geometry (see `fit`)."""
+    wanted = located(captions, raw_dataset)
+    probed = probe(wanted, source, snapshot_of(raw_dataset), ledger_of(recipe), recipe.image_column, threads, say)
+    table, dropped = fit(recipe, probed.media, raw_dataset)
     return Outcome(
         table,
         computed=probed.computed,
-        reused=reused,
+        reused=len(wanted) - probed.computed,
         dropped=dropped,
         quarantined=probed.quarantined,
         bytes_read=probed.bytes_read,

@@ -27,6 +27,19 @@ STAGE = "text_embeds"
 VERSION = f"1.{text_side.VERSION}"
 
 
+def work(recipe: Recipe, captions: pa.Table) -> encoders.Work:
+    """Which embeds these rows (`schema.CAPTIONS`) need, and what the store holds.
+
+    Raises:
+        ModelError: the pipeline can't be found, or has no text encoder.
+    """
+    encoder = encoders.text_of(recipe, VERSION)
+    distinct = captions_stage.distinct(captions)
+    keyed = pa.table({"caption": distinct, "embed_key": keys.embed_keys(distinct, encoder.fingerprint)})
+    store = TensorStore(recipe.folders.embeds)
+    return encoders.Work(encoder, store, "embed_key", keyed, store.index())
+
+
 def encode(
     recipe: Recipe,
     captions: pa.Table,
@@ -42,12 +55,9 @@ def encode(
     Raises:
         ModelError: the text encoders can't be loaded.
     """
-    encoder = encoders.text_of(recipe, VERSION)
-    store = TensorStore(recipe.folders.embeds)
-    distinct = captions_stage.distinct(captions)
-    keyed = pa.table({"caption": distinct, "embed_key": keys.embed_keys(distinct, encoder.fingerprint)})
-    index = store.index()
-    missing = encoders.missing(keyed, "embed_key", index)
+    todo = work(recipe, captions)
+    encoder, store, keyed, index = todo.encoder, todo.store, todo.keyed, todo.index
+    missing = todo.missing
     computed = 0
     speed: dict[str, Any] = {}
     if len(missing):
@@ -56,8 +66,9 @@ def encode(
         index = store.index()
     stored = encoders.located(keyed, "embed_key", index)
     table = pa.table([stored[name] for name in ("caption", "embed_key", "shard")], schema=schema.TEXT_EMBEDS)
+    previous = recipe.folders.metadata / f"{STAGE}.parquet"
     outcome = Outcome(
-        table,
+        encoders.with_record(table, encoder, previous, speed.get("samples_per_second")),
         identity=("caption", "embed_key"),
         computed=computed,
         reused=len(table) - computed,

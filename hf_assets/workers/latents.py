@@ -50,6 +50,18 @@ class Job(NamedTuple):
     crop_top_left: list[int]
 
 
+def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
+    """Which latents these rows (`schema.BUCKETS`) need, and what the store holds.
+
+    Raises:
+        ModelError: the pipeline can't be found, or has no VAE.
+    """
+    encoder = encoders.vae_of(recipe, VERSION)
+    keyed = buckets.append_column("latent_key", keys.latent_keys(buckets, encoder.fingerprint))
+    store = TensorStore(recipe.folders.latents)
+    return encoders.Work(encoder, store, "latent_key", keyed, store.index())
+
+
 def encode(
     recipe: Recipe,
     buckets: pa.Table,
@@ -67,11 +79,9 @@ def encode(
         ModelError: the VAE can't be loaded, or a target size is no multiple of what it can encode.
         DatasetError: media changed since they were probed.
     """
-    encoder = encoders.vae_of(recipe, VERSION)
-    store = TensorStore(recipe.folders.latents)
-    keyed = buckets.append_column("latent_key", keys.latent_keys(buckets, encoder.fingerprint))
-    index = store.index()
-    jobs = encoders.missing(keyed, "latent_key", index)
+    todo = work(recipe, buckets)
+    encoder, store, keyed, index = todo.encoder, todo.store, todo.keyed, todo.index
+    jobs = todo.missing
     run = _Run(recipe, raw_dataset, source, say)
     if len(jobs):
         say(f"{len(jobs):,} latents to encode; loading the VAE of {encoder.pipeline.name}")
@@ -79,8 +89,9 @@ def encode(
         index = store.index()
     stored = encoders.located(keyed, "latent_key", index)
     table = pa.table([stored[name] for name in ("row", "latent_key", "shape", "shard")], schema=schema.VAE_LATENTS)
+    previous = recipe.folders.metadata / f"{STAGE}.parquet"
     outcome = Outcome(
-        table,
+        encoders.with_record(table, encoder, previous, run.speed.get("samples_per_second")),
         identity=("row", "latent_key", "latent_shape"),
         computed=run.computed,
         reused=len(pc.unique(table["latent_key"])) - run.computed,

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,6 +23,14 @@ from hf_assets.workers.reading import FileRows, Media, by_file, media_of
 UNIT_ROWS = 1024
 
 
+class Recalled(NamedTuple):
+    """What the ledger tells about the wanted rows, before any media is read."""
+
+    media: pa.Table  # `schema.MEDIA`
+    quarantined: pa.Table  # `schema.QUARANTINE`
+    unknown: list[FileRows]  # the rows that it doesn't know
+
+
 class Probed(NamedTuple):
     """What is known of the wanted rows' media."""
 
@@ -31,6 +38,28 @@ class Probed(NamedTuple):
     quarantined: pa.Table  # `schema.QUARANTINE`
     computed: int
     bytes_read: int
+
+
+def recall(located: pa.Table, snapshot: Snapshot, book: Ledger) -> Recalled:
+    """Find the facts about rows in the ledger.
+
+    Args:
+        located: `row` and `schema.LOCATION` of the wanted rows, in the split's order.
+    """
+    parts = list(by_file(located, snapshot))
+    known = book.read({part.file.hash for part in parts})
+    media, quarantined, unknown = [schema.MEDIA.empty_table()], [schema.QUARANTINE.empty_table()], []
+    for part in parts:
+        facts = known.get(part.file.hash, ledger.SCHEMA.empty_table())
+        found_at = pc.index_in(pa.array(part.file_rows), value_set=facts["file_row"].combine_chunks())
+        is_known = pc.is_valid(found_at).to_numpy(zero_copy_only=False)
+        if not is_known.all():
+            unknown.append(FileRows(part.file, part.rows[~is_known], part.file_rows[~is_known]))
+        found = facts.take(found_at.drop_null()).append_column("row", pa.array(part.rows[is_known]))
+        failed = pc.is_valid(found["reason"])
+        media.append(_media(found.filter(pc.invert(failed))))
+        quarantined.append(_quarantine(found.filter(failed), part.file.path))
+    return Recalled(pa.concat_tables(media), pa.concat_tables(quarantined), unknown)
 
 
 def probe(
@@ -47,14 +76,12 @@ def probe(
     Args:
         located: `row` and `schema.LOCATION` of the wanted rows, in the split's order.
     """
-    parts = list(by_file(located, snapshot))
-    hashes = {part.file.hash for part in parts}
-    known = book.read(hashes)
-    missing = [part for part in (_missing(part, known.get(part.file.hash)) for part in parts) if len(part.rows)]
+    recalled = recall(located, snapshot, book)
+    computed = sum(len(part.rows) for part in recalled.unknown)
     bytes_read = 0
-    if missing:
-        progress = Progress("probing media", sum(len(part.rows) for part in missing), say)
-        media = media_of(iter(missing), source, snapshot, column)
+    if recalled.unknown:
+        progress = Progress("probing media", computed, say)
+        media = media_of(iter(recalled.unknown), source, snapshot, column)
         for file_hash, facts in groupby(
             map_ahead(_look, media, threads=threads, ahead=4 * threads), key=lambda fact: fact[0]
         ):
@@ -69,15 +96,9 @@ def probe(
             if unit:
                 book.add(file_hash, pa.Table.from_pylist(unit, schema=ledger.SCHEMA))
                 progress.add(len(unit))
-        known = book.read(hashes)
-    facts = _in_order(parts, known)
-    failed = pc.is_valid(facts["reason"])
-    return Probed(
-        _media(facts.filter(pc.invert(failed))),
-        _quarantine(facts.filter(failed)),
-        sum(len(part.rows) for part in missing),
-        bytes_read,
-    )
+        recalled = recall(located, snapshot, book)
+    assert not recalled.unknown, "every row that was looked at is in the ledger"
+    return Probed(recalled.media, recalled.quarantined, computed, bytes_read)
 
 
 def _look(media: Media) -> tuple[str, int, dict[str, Any]]:
@@ -93,37 +114,17 @@ def _look(media: Media) -> tuple[str, int, dict[str, Any]]:
     return media.file.hash, len(media.data), {**fact, "width": facts.width, "height": facts.height}
 
 
-def _missing(part: FileRows, known: pa.Table | None) -> FileRows:
-    if known is None:
-        return part
-    unknown = ~np.isin(part.file_rows, known["file_row"].to_numpy())
-    return FileRows(part.file, part.rows[unknown], part.file_rows[unknown])
-
-
-def _in_order(parts: list[FileRows], known: dict[str, pa.Table]) -> pa.Table:
-    """The ledger's facts about every wanted row, in the split's order, with `row` and `address`."""
-    tables = []
-    for part in parts:
-        facts = known[part.file.hash]
-        found = facts.take(pc.index_in(pa.array(part.file_rows), value_set=facts["file_row"].combine_chunks()))
-        address = pc.binary_join_element_wise(part.file.path, found["file_row"].cast(pa.string()), "#")
-        tables.append(found.append_column("row", pa.array(part.rows)).append_column("address", address))
-    if tables:
-        return pa.concat_tables(tables)
-    empty = pa.schema([*ledger.SCHEMA, schema.ROW, pa.field("address", pa.string())])
-    return empty.empty_table()
-
-
 def _media(facts: pa.Table) -> pa.Table:
     return pa.table(
         [facts["row"], facts["media_hash"], schema.pairs(facts["width"], facts["height"])], schema=schema.MEDIA
     )
 
 
-def _quarantine(facts: pa.Table) -> pa.Table:
+def _quarantine(facts: pa.Table, path: str) -> pa.Table:
     stage = pa.array(["buckets"] * len(facts), pa.string())
     columns = {
-        **{name: facts[name] for name in ("row", "address", "reason", "message", "seen_at")},
+        **{name: facts[name] for name in ("row", "reason", "message", "seen_at")},
+        "address": pc.binary_join_element_wise(path, facts["file_row"].cast(pa.string()), "#"),
         "key": facts["media_hash"],
         "stage": stage,
     }

@@ -1,0 +1,131 @@
+"""What is wrong in a config file, said with its JSON path, the value and the way out."""
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from hf_assets.config.keys import NOT_YET, TRAINER_ONLY, Dataset, TextEmbeds
+
+# What to write, by pydantic's name of the mistake.
+REMEDIES = {
+    "string_type": "write text",
+    "string_too_short": "write something, or leave the key out",
+    "int_type": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number",
+    "finite_number": "write a finite number",
+    "bool_type": "write true or false",
+    "dict_type": "write an object",
+    "model_type": "write an object",
+    "greater_than": "write a number above {gt}",
+    "greater_than_equal": "write {ge} or more",
+    "less_than_equal": "write {le} or less",
+}
+
+
+class Mistake(NamedTuple):
+    """One mistake, at a JSON path such as `datasets[0].crop`."""
+
+    path: str
+    message: str
+
+
+class Object(dict[str, Any]):
+    """A JSON object that knows which of its keys stood in it more than once."""
+
+    repeated: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, pairs: list[tuple[str, Any]]) -> "Object":
+        made = cls(pairs)
+        if len(made) < len(pairs):
+            keys = [key for key, _ in pairs]
+            made.repeated = tuple(key for key in made if keys.count(key) > 1)
+        return made
+
+
+def of_json(content: Any, path: str = "") -> Iterator[Mistake]:
+    """What JSON's parser lets pass: keys that stand twice in one object, NaN and infinite numbers."""
+    if isinstance(content, dict):
+        for key in getattr(content, "repeated", ()):
+            yield Mistake(joined(path, key), "stands twice in one object; keep one")
+        for key, value in content.items():
+            yield from of_json(value, joined(path, key))
+    elif isinstance(content, list):
+        for index, value in enumerate(content):
+            yield from of_json(value, f"{path}[{index}]")
+    elif isinstance(content, float) and not math.isfinite(content):
+        yield Mistake(path, f"is {content}; write a finite number")
+
+
+def of_block(
+    error: ValidationError, path: str, model: type[BaseModel], origins: Mapping[str, str] | None = None
+) -> Iterator[Mistake]:
+    """What pydantic found in a block at `path`; `origins` says where a key was written, if not there."""
+    for found in error.errors(include_url=False):
+        if found["type"] == "finite_number":
+            continue  # said by `of_json`
+        location = [*found["loc"]]
+        message = _said(found, model)
+        if not location and (named := re.match(r"(\w+) (.+)", message)) and named[1] in Dataset.model_fields:
+            location, message = [named[1]], named[2]  # of a check over several keys, which names the first
+        at = (origins or {}).get(str(location[0]), path) if location else path
+        for part in location:
+            at = f"{at}[{part}]" if isinstance(part, int) else joined(at, str(part))
+        yield Mistake(at, message)
+
+
+def unknown(key: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
+    """What to say of an unknown key. `also` may be meant, but is not listed."""
+    if key in NOT_YET:
+        return "is a key of SimpleTuner that is not supported yet; remove it"
+    return f"is not a known key{nearest(key, known, also)}"
+
+
+def nearest(name: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, [*known, *also], n=1)
+    return f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(sorted(known))}" if known else ""
+
+
+def joined(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _said(found: Any, model: type[BaseModel]) -> str:
+    kind, value = found["type"], shown(found["input"])
+    message = str(found["msg"]).removeprefix("Value error, ")
+    match kind:
+        case "extra_forbidden":
+            owner = _owner(model, found["loc"][:-1])
+            also = TRAINER_ONLY if owner in (Dataset, TextEmbeds) else ()
+            return unknown(str(found["loc"][-1]), [name for name in owner.model_fields if name != "trainer"], also)
+        case "missing":
+            return "is missing; add it"
+        case "value_error" if not found["loc"]:
+            return message
+        case "literal_error":
+            return f"is {value}; use {str(found['ctx']['expected']).replace(chr(39), chr(34))}"
+    remedy = REMEDIES.get(kind, f"{message[0].lower()}{message[1:]}").format(**found.get("ctx", {}))
+    return f"is {value}; {remedy}"
+
+
+def _owner(model: type[BaseModel], location: Iterable[Any]) -> type[BaseModel]:
+    """The model of the block at a location within a block."""
+    for part in location:
+        annotation: Any = model.model_fields[part].annotation
+        options = get_args(annotation) if get_origin(annotation) is not None else (annotation,)
+        model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    return model
+
+

@@ -1,0 +1,244 @@
+"""What a run would do, told without computing and without reading any media.
+
+A plan takes the steps of a run as far as they go without media: it resolves the revision, reads the columns of files
+that are new (and keeps them, for the run), filters, takes captions, asks the ledger for media facts, computes geometry
+and keys, and looks these up in the stores. It differs from a run only in what it can't know: what lies in files that no
+run has read.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf_assets import schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.models import prompt
+from hf_assets.models.components import text_components, vae_component
+from hf_assets.sources import rows
+from hf_assets.sources.parquet import WantedColumns
+from hf_assets.sources.source import source_of
+from hf_assets.sources.spec import DataFile, Snapshot
+from hf_assets.stages import captions as captions_stage
+from hf_assets.stages import filtering
+from hf_assets.workers import bucketing, embeds, encoders, estimates, latents, probing
+from hf_assets.workers.encoders import Record
+from hf_assets.workers.reading import FileRows, by_file
+
+UNKNOWN = "unknown_until_read"
+
+# Why something is computed, in the order in which the first that applies is named.
+LATENT_REASONS = ("damaged", "media", "new", "vae", "dtype", "code", "geometry", UNKNOWN)
+EMBED_REASONS = ("damaged", "caption", "encoder", "dtype", "code")
+
+
+class StagePlan(NamedTuple):
+    """What becomes of one stage's keys, each counted once.
+
+    Attributes:
+        compute: by reason, without those that nothing falls to. Rows of `UNKNOWN` are an upper bound: a row that turns
+            out to hold known media costs nothing.
+        quarantined: keys that failed before, and are neither computed again nor used.
+    """
+
+    reuse: int
+    compute: dict[str, int]
+    quarantined: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many are computed at most."""
+        return sum(self.compute.values())
+
+
+class Plan(NamedTuple):
+    """What a run of one dataset would do. Bytes and seconds are estimates, upper bounds where media are unknown.
+
+    Attributes:
+        rows: of the split.
+        bytes_to_fetch: of data files that the Hugging Face cache lacks and whose media are needed.
+        model_bytes_to_fetch: of weights that it lacks.
+        bytes_to_store: of tensors.
+        seconds: to encode, at the rates of the last run; downloads and loading come on top. None where no rate is known.
+    """
+
+    revision: str
+    rows: int
+    vae_latents: StagePlan
+    text_embeds: StagePlan
+    bytes_to_fetch: int
+    model_bytes_to_fetch: int
+    bytes_to_store: int
+    seconds: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as other programs read it."""
+        stages = {name: getattr(self, name)._asdict() for name in ("vae_latents", "text_embeds")}
+        return {**self._asdict(), **stages}
+
+
+def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
+    """Say what materializing a dataset would compute, fetch and store. Each dataset is planned as if it ran alone.
+
+    Raises:
+        DatasetError, ModelError: what would stop a run.
+    """
+    source = source_of(recipe.source, recipe.folders.metadata / "sources")
+    snapshot = source.resolve()
+    wanted = WantedColumns(recipe.image_column, recipe.required_columns, recipe.filter.optional_columns)
+    raw = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", say).table
+    kept = filtering.kept(filtering.judge(raw, recipe.filter))
+    captions, _ = captions_stage.extract(kept, recipe.captions)
+    latents_side = _latents(recipe, captions, raw, snapshot)
+    texts = _embeds(recipe, captions)
+    return Plan(
+        snapshot.commit,
+        len(raw),
+        latents_side.stage,
+        texts.stage,
+        estimates.bytes_to_fetch(snapshot, latents_side.files),
+        latents_side.model_bytes + texts.model_bytes,
+        round(latents_side.num_bytes + texts.num_bytes),
+        estimates.seconds((side.stage.total, side.rate) for side in (latents_side, texts)),
+    )
+
+
+class _Side(NamedTuple):
+    """One stage's part of a plan."""
+
+    stage: StagePlan
+    rate: float | None
+    num_bytes: float
+    model_bytes: int
+    files: list[DataFile] = []
+
+
+def _latents(recipe: Recipe, captions: pa.Table, raw: pa.Table, snapshot: Snapshot) -> _Side:
+    located = bucketing.located(captions, raw)
+    recalled = probing.recall(located, snapshot, bucketing.ledger_of(recipe))
+    buckets, _ = bucketing.fit(recipe, recalled.media, raw)
+    todo = latents.work(recipe, buckets)
+    missing, stored = todo.missing, todo.stored
+    last = encoders.recorded(recipe.folders.metadata / f"{latents.STAGE}.parquet")
+    num_unknown = sum(len(part.rows) for part in recalled.unknown)
+    stage = _stage(todo, missing, stored, _why_latents(recipe, todo, missing, last), num_unknown)
+    if not stage.total:
+        return _Side(stage, None, 0, 0)
+    vae = vae_component(todo.encoder.pipeline)
+    unknown_px = num_unknown * (_target_px(buckets) / len(buckets) if len(buckets) else recipe.geometry.edge_px**2)
+    per_px = estimates.latent_bytes_per_px(todo, stored, vae)
+    return _Side(
+        stage,
+        last and last.samples_per_second,
+        per_px * (_target_px(missing) + unknown_px),
+        estimates.model_bytes_to_fetch([vae]),
+        [part.file for part in (*recalled.unknown, *_parts_of(missing, located, snapshot))],
+    )
+
+
+def _embeds(recipe: Recipe, captions: pa.Table) -> _Side:
+    todo = embeds.work(recipe, captions)
+    missing, stored = todo.missing, todo.stored
+    last = encoders.recorded(recipe.folders.metadata / f"{embeds.STAGE}.parquet")
+    stage = _stage(todo, missing, stored, _why_embeds(recipe, todo, missing, last))
+    if not stage.total:
+        return _Side(stage, None, 0, 0)
+    pipeline = todo.encoder.pipeline
+    components = text_components(pipeline)
+    arguments = prompt.remembered_arguments(pipeline, encoders.arguments_cache(recipe))
+    per_caption = estimates.embed_bytes(todo, stored, components, arguments.get("max_sequence_length"))
+    return _Side(
+        stage,
+        last and last.samples_per_second,
+        per_caption * len(missing),
+        estimates.model_bytes_to_fetch(components),
+    )
+
+
+def _stage(
+    todo: encoders.Work, missing: pa.Table, stored: pa.Table, why: dict[str, int], num_unknown: int = 0
+) -> StagePlan:
+    assert sum(why.values()) == len(missing), f"{len(missing)} are missing, but reasons are known for {why}"
+    reuse = pc.count_distinct(stored[todo.key]).as_py()
+    quarantined = pc.count_distinct(todo.keyed[todo.key]).as_py() - reuse - len(missing)
+    return StagePlan(reuse, {**why, **({UNKNOWN: num_unknown} if num_unknown else {})}, quarantined)
+
+
+def _why_latents(recipe: Recipe, todo: encoders.Work, missing: pa.Table, last: Record | None) -> dict[str, int]:
+    """Why each of the missing latents isn't there, from the tables of the last run.
+
+    Media that the last training set lacks are `media` where they took the place of others that are gone, else `new`.
+    This tells a changed row from an added one where positions didn't shift; where they did, both are `new`.
+    """
+    if not len(missing):
+        return {}
+    keys = _last(recipe, latents.STAGE, ["latent_key"])["latent_key"]
+    trained = _last(recipe, "training_set", ["row", "media_hash"])
+    before = trained["media_hash"].take(pc.index_in(missing["row"], value_set=trained["row"].combine_chunks()))
+    is_gone = pc.invert(pc.is_in(before, value_set=todo.keyed["media_hash"].combine_chunks()))
+    is_known = pc.is_in(missing["media_hash"], value_set=trained["media_hash"].combine_chunks())
+    return _first(
+        len(missing),
+        ("damaged", pc.is_in(missing["latent_key"], value_set=keys.combine_chunks())),
+        ("media", pc.and_(pc.invert(is_known), pc.and_(pc.is_valid(before), is_gone))),
+        ("new", pc.invert(is_known)),
+        (_changed(encoders.record_of(todo.encoder), last, "vae") or "geometry", None),
+    )
+
+
+def _why_embeds(recipe: Recipe, todo: encoders.Work, missing: pa.Table, last: Record | None) -> dict[str, int]:
+    """Why each of the missing embeds isn't there, from the table of the last run."""
+    if not len(missing):
+        return {}
+    table = _last(recipe, embeds.STAGE, ["caption", "embed_key"])
+    is_known = pc.is_in(missing["caption"], value_set=table["caption"].combine_chunks())
+    return _first(
+        len(missing),
+        ("damaged", pc.is_in(missing["embed_key"], value_set=table["embed_key"].combine_chunks())),
+        ("caption", pc.invert(is_known)),
+        (_changed(encoders.record_of(todo.encoder), last, "encoder") or "code", None),
+    )
+
+
+def _changed(now: Record, last: Record | None, component: str) -> str | None:
+    """What of the encoder is not as it was in the last run."""
+    if last is None or now.component != last.component:
+        return component if last is not None else "code"
+    if now.dtype != last.dtype:
+        return "dtype"
+    return "code" if now.code_version != last.code_version else None
+
+
+def _first(total: int, *reasons: tuple[str, pa.ChunkedArray | None]) -> dict[str, int]:
+    """How many samples fall to each reason, each to the first that applies; None applies to all that are left."""
+    left = np.ones(total, bool)
+    counts = {}
+    for reason, applies in reasons:
+        hit = left if applies is None else left & applies.to_numpy()
+        if count := int(hit.sum()):
+            counts[reason] = count
+        left = left & ~hit
+    return counts
+
+
+def _last(recipe: Recipe, name: str, columns: list[str]) -> pa.Table:
+    """Columns of a table of the last run; no rows where there is none that can be read."""
+    try:
+        return pq.read_table(recipe.folders.metadata / f"{name}.parquet", columns=columns)
+    except (OSError, pa.ArrowException):
+        fields = {field.name: field.type for field in (*schema.TRAINING_SET, *schema.TEXT_EMBEDS)}
+        return pa.schema([(column, fields[column]) for column in columns]).empty_table()
+
+
+def _target_px(buckets: pa.Table) -> int:
+    width, height = schema.halves(buckets["target_size"])
+    return int(np.dot(width.astype(np.int64), height.astype(np.int64)))
+
+
+def _parts_of(missing: pa.Table, located: pa.Table, snapshot: Snapshot) -> Iterator[FileRows]:
+    """The files that hold the media of what is missing."""
+    is_missing = pc.is_in(located["row"], value_set=missing["row"].combine_chunks())
+    return by_file(located.filter(is_missing), snapshot)

@@ -1,0 +1,39 @@
+"""The `gpu` resource: where and how fast, never what."""
+
+import pydantic
+import pytest
+import torch
+
+from hf_assets.errors import ModelError
+from hf_assets.resources.gpu import GpuResource
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DEVICE", "BATCH_SIZE", "TEXT_BATCH_SIZE", "DECODE_THREADS"):
+        monkeypatch.delenv(f"HF_ASSETS_{name}", raising=False)
+
+
+def test_auto_takes_the_gpu_where_there_is_one() -> None:
+    assert GpuResource().compute().device == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_an_error_not_a_silent_cpu() -> None:
+    with pytest.raises(ModelError, match='set device to "cpu" or "auto"'):
+        GpuResource(device="cuda").compute()
+
+
+def test_the_environment_sets_what_the_run_config_leaves_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ASSETS_DEVICE", "cpu")
+    monkeypatch.setenv("HF_ASSETS_BATCH_SIZE", "3")
+    monkeypatch.setenv("HF_ASSETS_TEXT_BATCH_SIZE", "5")
+    monkeypatch.setenv("HF_ASSETS_DECODE_THREADS", "7")
+    compute = GpuResource(batch_size=4).compute()
+    assert (compute.device, compute.batch_size, compute.text_batch_size, compute.decode_threads) == ("cpu", 4, 5, 7)
+
+
+@pytest.mark.parametrize("field", [{"batch_size": -1}, {"text_batch_size": 0}, {"device": "tpu"}, {"unit_samples": 0}])
+def test_values_that_mean_nothing_are_refused(field: dict[str, object]) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        GpuResource(**field)
