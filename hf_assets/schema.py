@@ -80,7 +80,8 @@ QUARANTINE = pa.schema(
         pa.field("stage", pa.string()),
         pa.field("reason", pa.string()),
         pa.field("message", pa.string()),
-        pa.field("seen_at", pa.timestamp("s", tz="UTC")),
+        pa.field("first_seen", pa.timestamp("us", tz="UTC")),
+        pa.field("last_seen", pa.timestamp("us", tz="UTC")),
     ]
 )
 

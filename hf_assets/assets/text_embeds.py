@@ -29,7 +29,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
 
         Only embeds that the store lacks are computed.
         """
-        outcome, facts = embeds.encode(recipe, captions, raw_dataset, gpu.compute, context.log.info)
+        outcome, facts = embeds.encode(recipe, captions, raw_dataset, gpu.turn, context.log.info)
         return result(context, recipe, outcome, facts)
 
     return text_embeds

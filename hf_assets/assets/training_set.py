@@ -4,11 +4,12 @@ import dagster as dg
 import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
-from hf_assets.resources.results import plainly, result
+from hf_assets.resources.results import result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import joining
 from hf_assets.store import layout
 from hf_assets.workers.outcome import Outcome
+from hf_assets.workers.upkeep import record_generation
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
@@ -21,7 +22,6 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         io_manager_key="tables",
         kinds={"dataset", "arrow"},
     )
-    @plainly
     def training_set(
         context: dg.AssetExecutionContext,
         captions: pa.Table,
@@ -33,11 +33,14 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         table, num_incomplete = joining.join(captions, buckets, vae_latents, text_embeds, extension="jpg")
         stores = layout.Stores(recipe.folders.latents, recipe.folders.embeds)
         located = table.replace_schema_metadata(layout.to_metadata(stores, recipe.folders.metadata))
-        return result(
+        made = result(
             context,
             recipe,
             Outcome(located, dropped=num_incomplete),
             {"folder": dg.MetadataValue.path(str(recipe.folders.metadata))},
         )
+        assert made.data_version is not None
+        record_generation(recipe, located, made.data_version.value)
+        return made
 
     return training_set

@@ -30,7 +30,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
 
         Only latents that the store lacks are computed.
         """
-        outcome, facts = latents.encode(recipe, buckets, raw_dataset, hub.source(recipe), gpu.compute, context.log.info)
+        outcome, facts = latents.encode(recipe, buckets, raw_dataset, hub.source(recipe), gpu.turn, context.log.info)
         return result(context, recipe, outcome, facts)
 
     return vae_latents

@@ -1,13 +1,22 @@
-"""What the user writes: one pydantic model per block of the JSON file, in the terms of SimpleTuner's `multidatabackend.json`."""
+"""What the user writes, in the terms of SimpleTuner's `multidatabackend.json`: one pydantic model per block."""
 
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from hf_assets.config import cron
 
-# Keys that only a trainer uses: their values are kept for the reader and listed once, and no key of ours depends on them.
+# Keys that only a trainer uses: their values are kept for the reader, and no key of ours depends on them.
 TRAINER_ONLY = frozenset(
     [
         "train_batch_size",
@@ -98,7 +107,7 @@ def _repository(value: str) -> str:
     found = re.search(r"^(?:https?://[^/]+/|hf://)(?:datasets/|models/)?([\w.-]+/[\w.-]+)", value)
     if found:
         raise ValueError(f'write the Hub id alone: "{found[1]}"')
-    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?@.+", value):
+    if re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?@.+", value):
         raise ValueError(f'write "{value.split("@")[0]}", and "{value.split("@")[1]}" in the key revision')
     return value
 
@@ -157,7 +166,7 @@ class Dataset(Block):
     resolution: Number = Field(1024, description="Target size, in the unit that `resolution_type` says.")
     resolution_type: Literal["pixel", "area", "pixel_area"] = Field(
         "pixel_area",
-        description="`pixel`: length of the shorter edge; `area`: megapixels; `pixel_area`: edge of a square of the wanted area.",
+        description="`pixel`: the shorter edge; `area`: megapixels; `pixel_area`: edge of a square of the wanted area.",
     )
     minimum_image_size: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="Smaller images are dropped; same unit as `resolution`."

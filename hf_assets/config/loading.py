@@ -60,7 +60,7 @@ def load(file: Path) -> Config:
     except json.JSONDecodeError as error:
         raise ConfigError(f"{file}: line {error.lineno}, column {error.colno}: is not JSON: {error.msg}") from None
     except RecursionError:
-        raise ConfigError(f"{file}: is nested too deeply; write an object with \"model\" and \"datasets\"") from None
+        raise ConfigError(f'{file}: is nested too deeply; write an object with "model" and "datasets"') from None
     return parse(content, file)
 
 
@@ -69,38 +69,42 @@ def parse(content: Any, file: Path) -> Config:
     reader = _Reader(file)
     if isinstance(content, list):
         raise ConfigError(
-            f'{file}: is a bare list of datasets; write {{"model": {{"pretrained_model_name_or_path": …}}, "datasets": [ … ]}}'
+            f"{file}: is a bare list of datasets; write "
+            '{"model": {"pretrained_model_name_or_path": "user/model"}, "datasets": [ … ]}'
         )
     if not isinstance(content, dict):
         raise ConfigError(f'{file}: holds {shown(content)}; write an object with "model" and "datasets"')
     for mistake in mistakes.of_json(content):
         reader.error(*mistake)
-    for key in content.keys() - File.model_fields.keys():
+    for key in [key for key in content if key not in File.model_fields]:
         reader.error(key, mistakes.unknown(key, File.model_fields))
     model = reader.block(Model, content.get("model"), "model")
     refresh = reader.block(Refresh, content["refresh"], "refresh") if "refresh" in content else None
     entries = content.get("datasets")
     if not isinstance(entries, list) or not entries:
-        reader.error("datasets", f"is {shown(entries)}; list at least one dataset")
+        reader.error(
+            "datasets", f"is {shown(entries) if 'datasets' in content else 'missing'}; list at least one dataset"
+        )
         entries = []
     parsed = [(index, reader.entry(entry, f"datasets[{index}]")) for index, entry in enumerate(entries)]
     active = [(index, entry) for index, entry in parsed if entry is not None]
     reader.distinct_ids(active)
     caches = [entry for _, entry in active if isinstance(entry, TextEmbeds)]
-    if sum(cache.default for cache in caches) > 1:
-        reader.error("datasets", "more than one text_embeds entry is marked as default; keep one")
+    for index, _ in [(i, e) for i, e in active if isinstance(e, TextEmbeds) and e.default][1:]:
+        reader.error(f"datasets[{index}].default", "is true in another text_embeds entry too; keep one")
+    known = [entry["id"] for entry in entries if _is_text_embeds(entry) and isinstance(entry.get("id"), str)]
     datasets = [(index, entry) for index, entry in active if isinstance(entry, Dataset)]
     for index, dataset in datasets:
-        if dataset.text_embeds and dataset.text_embeds not in {cache.id for cache in caches}:
+        if dataset.text_embeds and dataset.text_embeds not in known:
+            hint = nearest(dataset.text_embeds, known) or "; add one, or leave the key out"
             reader.error(
-                f"datasets[{index}].text_embeds",
-                f'"{dataset.text_embeds}" is the id of no text_embeds entry{nearest(dataset.text_embeds, [c.id for c in caches])}',
+                joined(reader.origins[f"datasets[{index}]"].get("text_embeds", f"datasets[{index}]"), "text_embeds"),
+                f'"{dataset.text_embeds}" is the id of no active text_embeds entry{hint}',
             )
     reader.stop_on_errors()
     assert model is not None
-    recipes = [reader.recipe(dataset, f"datasets[{index}]", model, caches) for index, dataset in datasets]
-    reader.stop_on_errors()
-    return Config(file, tuple(recipe for recipe in recipes if recipe is not None), refresh)
+    recipes = tuple(reader.recipe(dataset, model, caches) for _, dataset in datasets)
+    return Config(file, recipes, refresh)
 
 
 class _Reader:
@@ -110,6 +114,7 @@ class _Reader:
         self.file = file
         self.base = file.absolute().parent
         self.mistakes: list[str] = []
+        self.origins: dict[str, dict[str, str]] = {}  # entry -> key -> the block it stands in, where not the entry
 
     def error(self, path: str, message: str) -> None:
         self.mistakes.append(f"{self.file}: {path}: {message}")
@@ -134,10 +139,25 @@ class _Reader:
         if not isinstance(content, dict):
             self.error(path, f"is {shown(content)}; write an object")
             return None
+        if boolean(content.get("disabled")) is True:
+            return None
         merged, origins = self.merged(content, path)
-        model = TextEmbeds if merged.get("dataset_type") == "text_embeds" else Dataset
+        self.origins[path] = origins
+        if "trainer" in merged:
+            self.error(joined(origins.get("trainer", path), "trainer"), "is not a known key; remove it")
         trainer = {key: merged.pop(key) for key in list(merged) if key in TRAINER_ONLY}
-        return self.block(model, {**merged, "trainer": trainer}, path, origins)
+        block = {**merged, "trainer": trainer}
+        if _is_text_embeds(merged):
+            return self.block(TextEmbeds, block, path, origins)
+        dataset = self.block(Dataset, block, path, origins)
+        try:
+            if dataset is not None:
+                _geometry_rules(dataset)
+            return dataset
+        except ValidationError as error:
+            for mistake in mistakes.of_block(error, path, Dataset, origins):
+                self.error(*mistake)
+            return None
 
     def merged(self, content: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, str]]:
         """The keys of an entry and of its `huggingface` block, which mean the same; and where each was written."""
@@ -169,29 +189,14 @@ class _Reader:
                     )
 
     def path(self, name: str) -> Path:
-        return Path(os.path.normpath(self.base / Path(name).expanduser()))
+        return Path(os.path.normpath(self.base / os.path.expanduser(name)))
 
     def repository(self, name: str) -> str:
-        """A Hub id as it is; a folder as an absolute path. What exists as a folder, or is written like a path, is a folder."""
+        """A Hub id as it is; what exists as a folder, or is written like a path, as an absolute path."""
         is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or self.path(name).is_dir()
         return str(self.path(name)) if is_path else name
 
-    def recipe(self, dataset: Dataset, path: str, model: Model, caches: list[TextEmbeds]) -> Recipe | None:
-        try:
-            geometry = GeometryRules(
-                resolution=dataset.resolution,
-                resolution_type=dataset.resolution_type,
-                minimum_image_size=dataset.minimum_image_size,
-                crop=dataset.crop,
-                crop_style=dataset.crop_style,
-                crop_aspect=dataset.crop_aspect,
-                alignment=dataset.aspect_bucket_alignment,
-                rounding=dataset.aspect_bucket_rounding,
-            )
-        except ValidationError as error:
-            for mistake in error.errors(include_url=False):
-                self.error(*_explained(mistake, path, GeometryRules))
-            return None
+    def recipe(self, dataset: Dataset, model: Model, caches: list[TextEmbeds]) -> Recipe:
         cache_dir = self.path(dataset.cache_dir or f"cache/{dataset.id}")
         return Recipe(
             id=dataset.id,
@@ -204,7 +209,7 @@ class _Reader:
             image_column=dataset.image_column,
             filter=_filter_rules(dataset),
             captions=CaptionRules(caption_column=dataset.caption_column),
-            geometry=geometry,
+            geometry=_geometry_rules(dataset),
             model=self.model(model),
             folders=Folders(
                 metadata=cache_dir / "huggingface_metadata" / dataset.id,
@@ -237,6 +242,23 @@ class _Reader:
             if cache.id == dataset.text_embeds or (dataset.text_embeds is None and cache.default)
         ]
         return self.path(chosen[0].cache_dir if chosen else "cache/text")
+
+
+def _is_text_embeds(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.get("dataset_type") == "text_embeds" and not boolean(entry.get("disabled"))
+
+
+def _geometry_rules(dataset: Dataset) -> GeometryRules:
+    return GeometryRules(
+        resolution=dataset.resolution,
+        resolution_type=dataset.resolution_type,
+        minimum_image_size=dataset.minimum_image_size or None,
+        crop=dataset.crop,
+        crop_style=dataset.crop_style,
+        crop_aspect=dataset.crop_aspect,
+        alignment=dataset.aspect_bucket_alignment,
+        rounding=dataset.aspect_bucket_rounding,
+    )
 
 
 def _filter_rules(dataset: Dataset) -> FilterRules:

@@ -127,5 +127,3 @@ def _owner(model: type[BaseModel], location: Iterable[Any]) -> type[BaseModel]:
         options = get_args(annotation) if get_origin(annotation) is not None else (annotation,)
         model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
     return model
-
-

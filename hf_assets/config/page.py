@@ -13,9 +13,10 @@ from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, FilterFunc, Model
 
 INTRODUCTION = """# The config file
 
-One JSON file, named by `HF_ASSETS_CONFIG`, else `datasets.json` in the working directory. Relative paths in it are relative to the file.
-Keys of a dataset may stand in its entry or in a block `"huggingface": {}` there: they mean the same, and a key that stands in both with different
-values is an error, as is a key that isn't known. This page is made from the code (`python -m hf_assets.config.page`)."""
+One JSON file, named by `HF_ASSETS_CONFIG`, else `datasets.json` in the working directory. Relative paths in it are
+relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {}` there: they mean the
+same, and a key that stands in both with different values is an error, as is a key that isn't known. This page is made
+from the code (`python -m hf_assets.config.page`)."""
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", File),
@@ -35,7 +36,9 @@ def page() -> str:
         rows = [_row(name, field) for name, field in model.model_fields.items() if name != "trainer"]
         parts.append("\n".join([f"## {title}", "", "| key | value | default | |", "|--|--|--|--|", *rows]))
     keys = ", ".join(f"`{key}`" for key in sorted(TRAINER_ONLY))
-    parts.append(f"## For the trainer only\n\nAccepted and kept for the reader; nothing that is stored depends on them: {keys}.")
+    parts.append(
+        f"## For the trainer only\n\nAccepted and kept for the reader; nothing that is stored depends on them: {keys}."
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -44,7 +47,11 @@ def _row(name: str, field: FieldInfo) -> str:
         default = "required"
     else:
         value = field.get_default(call_default_factory=True)
-        default = "" if value is None or value is PydanticUndefined or isinstance(value, BaseModel) or value == {} else f"`{json.dumps(value)}`"
+        default = (
+            ""
+            if value is None or value is PydanticUndefined or isinstance(value, BaseModel) or value == {}
+            else f"`{json.dumps(value)}`"
+        )
     return f"| `{name}` | {_kind(field.annotation)} | {default} | {field.description or ''} |"
 
 

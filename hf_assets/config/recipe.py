@@ -1,7 +1,7 @@
 """What is done with one dataset, frozen: the config with all names resolved and all defaults filled in.
 
-Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`, `error_budget` and
-`trainer`.
+Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`,
+`error_budget` and `trainer`.
 """
 
 import re

@@ -1,15 +1,19 @@
 """Where and how fast encoders run. Nothing here is part of a key: changing it costs nothing."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
 
+from hf_assets.engines.turns import turn
 from hf_assets.errors import ModelError
 from hf_assets.workers.compute import UNIT_SAMPLES, Compute
 
-# Assets that use the device share this pool, which dagster.yaml limits to one at a time.
+# The pool of the assets that use the device. That they take turns doesn't depend on it (see `turn`): a deployment with
+# a daemon may limit it, so that runs wait in the queue and not in a process.
 POOL = "gpu"
 
 
@@ -58,6 +62,17 @@ class GpuResource(dg.ConfigurableResource[Any]):
     def threads(self) -> int:
         """Threads that decode media."""
         return self.decode_threads or min(os.cpu_count() or 1, 16)
+
+    @contextmanager
+    def turn(self, say: Callable[[str], None]) -> Iterator[Compute]:
+        """The device, kept for the block: processes of this machine take turns.
+
+        Raises:
+            ModelError: the device is `cuda` and there is none.
+        """
+        compute = self.compute()
+        with turn(compute.device, say):
+            yield compute
 
     def compute(self) -> Compute:
         """The settings with `auto` and 0 resolved for this machine.

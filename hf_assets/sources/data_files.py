@@ -57,7 +57,8 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             if isinstance(error, DataFilesNotFoundError | EmptyDatasetError):
                 raise DatasetError(
-                    f"{shown} holds no data files: it needs Parquet files, laid out as the Hub's documentation says"
+                    f"{shown} holds no data files in the Hub's usual layout, or where the configs of its README.md "
+                    "say: add Parquet files there"
                 ) from None
             if isinstance(error, FileNotFoundError):
                 pattern = line.rsplit("Unable to find ", 1)[-1].strip("'")

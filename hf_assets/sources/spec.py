@@ -9,7 +9,7 @@ from hf_assets import fingerprint
 
 
 class SourceSpec(BaseModel):
-    """A split of a dataset on the Hub, or of a folder in the Hub's layout (`dataset_name` is then its absolute path)."""
+    """A split of a dataset on the Hub, or of a folder in the Hub's layout (then `dataset_name` is absolute)."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,13 +1,16 @@
 """What is known of each row's media, by the content of the file it lies in: so a row's bytes are looked at once, whatever the revision is called."""
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hf_assets import files, fingerprint
 
-# A row with a `reason` could not be read as media; its size is null.
+# What one look found. A row with a `reason` could not be read as media; its size is null.
 SCHEMA = pa.schema(
     [
         pa.field("file_row", pa.int64(), nullable=False),
@@ -16,9 +19,21 @@ SCHEMA = pa.schema(
         pa.field("height", pa.int32()),
         pa.field("reason", pa.string()),
         pa.field("message", pa.string()),
-        pa.field("seen_at", pa.timestamp("s", tz="UTC")),
+        pa.field("seen_at", pa.timestamp("us", tz="UTC")),
     ]
 )
+
+# What all looks together tell: the last one's findings, and when the first and the last were.
+FACTS = pa.schema(
+    [
+        *(field for field in SCHEMA if field.name != "seen_at"),
+        pa.field("first_seen", pa.timestamp("us", tz="UTC")),
+        pa.field("last_seen", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+# In place of a reason: the row is to be looked at once more.
+RETRY = "retry"
 
 
 class Ledger:
@@ -33,14 +48,33 @@ class Ledger:
         self.way = fingerprint.of_value([column, probe_version])
 
     def read(self, file_hashes: set[str]) -> dict[str, pa.Table]:
-        """The known rows of each of these files; a row that two parts know is listed twice, with the same facts."""
+        """The known rows (`FACTS`) of each of these files, each row once."""
         parts = defaultdict(list)
         for path in self.folder.glob(f"*.{self.way}.*.parquet"):
             file_hash = path.name.split(".")[0]
             if file_hash in file_hashes and (table := files.read_table(path)) is not None:
-                parts[file_hash].append(table)
-        return {file_hash: pa.concat_tables(tables) for file_hash, tables in parts.items()}
+                parts[file_hash].append(table.cast(SCHEMA))
+        return {file_hash: _facts(pa.concat_tables(tables)) for file_hash, tables in parts.items()}
 
-    def add(self, file_hash: str, facts: pa.Table) -> None:
-        """Commit facts (`SCHEMA`) about rows of one file."""
-        files.write_table(self.folder / f"{file_hash}.{self.way}.{fingerprint.of_table(facts)}.parquet", facts)
+    def add(self, file_hash: str, looks: pa.Table) -> None:
+        """Commit what was seen (`SCHEMA`) of rows of one file."""
+        files.write_table(self.folder / f"{file_hash}.{self.way}.{fingerprint.of_table(looks)}.parquet", looks)
+
+    def retry(self, file_hash: str, file_rows: list[int]) -> None:
+        """Let rows of one file be looked at once more."""
+        rows = [{"file_row": row, "reason": RETRY, "seen_at": datetime.now(UTC)} for row in file_rows]
+        self.add(file_hash, pa.Table.from_pylist(rows, schema=SCHEMA))
+
+
+def _facts(looks: pa.Table) -> pa.Table:
+    """The last look at each row, unless that is a wish to look again."""
+    rows, times = looks["file_row"].to_numpy(), looks["seen_at"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((times, rows))
+    is_last = np.append(np.diff(rows[order]) != 0, True)[: len(order)]
+    last = looks.take(pa.array(order[is_last]))
+    seen = looks.filter(pc.fill_null(pc.not_equal(looks["reason"], RETRY), True)).group_by("file_row")
+    spans = seen.aggregate([("seen_at", "min"), ("seen_at", "max")])
+    spans = spans.take(pc.index_in(last["file_row"], value_set=spans["file_row"].combine_chunks()))
+    facts = last.drop_columns("seen_at")
+    facts = facts.append_column("first_seen", spans["seen_at_min"]).append_column("last_seen", spans["seen_at_max"])
+    return facts.filter(pc.fill_null(pc.not_equal(last["reason"], RETRY), True)).cast(FACTS)

@@ -1,14 +1,16 @@
-"""Read tensors by key from memory-mapped shards."""
+"""Read tensors of memory-mapped shards."""
 
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets.errors import StoreError
-from hf_assets.store.tensors import OK, TensorStore, checksum
+from hf_assets.store import index
+from hf_assets.store.tensors import TensorStore, checksum
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +20,9 @@ OPEN_SHARDS = 256
 
 
 class TensorReader:
-    """The tensors of some keys: `reader[key]` is a dict by tensor name. Each is checked against its checksum when it is read.
+    """The tensors of a column of keys: `reader[i]` is a dict by tensor name for the i-th. Each is held against its checksum when it is read.
+
+    The index is looked up once, for all keys. A shard that garbage collection replaced since then is looked up again.
 
     Raises:
         StoreError: a key has no whole shard, or a tensor isn't what was written.
@@ -26,54 +30,80 @@ class TensorReader:
 
     def __init__(self, folder: Path, keys: pa.ChunkedArray) -> None:
         self.store = TensorStore(folder)
-        index = self.store.index()
-        wanted = index.filter(pc.and_(pc.equal(index["status"], OK), pc.is_in(index["key"], value_set=pc.unique(keys))))
-        lacking = pc.invert(pc.is_in(pc.unique(keys), value_set=wanted["key"].combine_chunks()))
-        if num_lacking := pc.sum(lacking).as_py():
-            raise StoreError(
-                f"{num_lacking:,} of {len(lacking):,} tensors of {folder} are missing or damaged: materialize this dataset again"
-            )
-        self.index = wanted.select(["key", "tensor", "shard", "checksum"]).sort_by("key").combine_chunks()
+        self.keys = keys
         self._open: OrderedDict[str, Any] = OrderedDict()
+        self._locate()
 
-    def __getitem__(self, key: str) -> "dict[str, torch.Tensor]":
-        start, stop = self._rows_of(key)
-        rows = self.index.slice(start, stop - start).to_pylist()
-        shard = rows[0]["shard"]  # a key that two runs wrote lies in two shards: either is right
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, position: int) -> "dict[str, torch.Tensor]":
+        try:
+            return self._tensors(position)
+        except FileNotFoundError:
+            self._open.clear()
+            self._locate()
+        try:
+            return self._tensors(position)
+        except FileNotFoundError as error:
+            raise StoreError(f"{error}: materialize this dataset again") from None
+
+    def _locate(self) -> None:
+        """Find where each key's tensors lie: its rows are `_rows[_starts[_group[i]]:_starts[_group[i] + 1]]`."""
+        wanted = pc.unique(self.keys)
+        rows, lacking = self._rows_of(wanted)
+        if len(lacking):
+            rows, lacking = self._rows_of(wanted)  # garbage collection may have moved them while the index was read
+        if len(lacking):
+            raise StoreError(
+                f"{len(lacking):,} of {len(wanted):,} tensors of {self.store.folder} are missing or damaged: materialize this dataset again"
+            )
+        codes = rows["key"].combine_chunks().dictionary_encode()
+        self._group = pc.index_in(self.keys, value_set=codes.dictionary).to_numpy()
+        self._starts = np.searchsorted(codes.indices.to_numpy(), np.arange(len(codes.dictionary) + 1))
+        self._rows = pa.table(
+            {
+                "tensor": rows["tensor"].combine_chunks().dictionary_encode(),
+                "shard": rows["shard"].combine_chunks().dictionary_encode(),
+                "checksum": rows["checksum"].combine_chunks(),
+            }
+        )
+
+    def _rows_of(self, wanted: pa.Array) -> tuple[pa.Table, pa.Array]:
+        """The index's rows of these keys, one copy of each, by key and tensor; and the keys that have none."""
+        stored = index.stored(self.store.index())
+        stored = stored.filter(pc.is_in(stored["key"], value_set=wanted))
+        order, is_newest = index.copies(stored)
+        rows = stored.take(pa.array(order[is_newest]))
+        return rows, wanted.filter(pc.invert(pc.is_in(wanted, value_set=pc.unique(rows["key"]))))
+
+    def _tensors(self, position: int) -> "dict[str, torch.Tensor]":
+        group = self._group[position]
+        start, stop = self._starts[group], self._starts[group + 1]
+        key = self.keys[position].as_py()
         return {
-            row["tensor"]: self._read(shard, key, row["tensor"], row["checksum"])
-            for row in rows
-            if row["shard"] == shard
+            row["tensor"]: self._read(row["shard"], key, row["tensor"], row["checksum"])
+            for row in self._rows.slice(start, stop - start).to_pylist()
         }
 
-    def _rows_of(self, key: str) -> tuple[int, int]:
-        keys = self.index["key"].chunk(0)
-        low, high = 0, len(keys)
-        while low < high:
-            middle = (low + high) // 2
-            if keys[middle].as_py() < key:
-                low = middle + 1
-            else:
-                high = middle
-        stop = low
-        while stop < len(keys) and keys[stop].as_py() == key:
-            stop += 1
-        if stop == low:
-            raise KeyError(key)
-        return low, stop
-
     def _read(self, shard: str, key: str, name: str, expected: str) -> "torch.Tensor":
+        from safetensors import SafetensorError
+
         try:
-            tensor: torch.Tensor = self._shard(shard).get_tensor(f"{key}.{name}")
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"shard {self.store.shard_path(shard)} can't be read ({error}): materialize this dataset again"
-            ) from None
+            tensor: torch.Tensor = (
+                self._shard(shard).get_tensor(f"{key}.{name}").clone()
+            )  # what is read is the map itself
+        except SafetensorError as error:
+            raise self._damaged(shard, str(error)) from None
         if checksum(tensor) != expected:
-            raise StoreError(
-                f"shard {self.store.shard_path(shard)} is damaged at {key}: materialize this dataset again, which computes its samples anew"
-            )
+            raise self._damaged(shard, f"{name} of {key} isn't what was written")
         return tensor
+
+    def _damaged(self, shard: str, details: str) -> StoreError:
+        return StoreError(
+            f"shard {self.store.shard_path(shard)} is damaged ({details}): run `hf-assets verify`, which sets it aside, then materialize "
+            "this dataset again, which computes its samples anew"
+        )
 
     def _shard(self, shard: str) -> Any:
         from safetensors import safe_open
@@ -86,4 +116,4 @@ class TensorReader:
         return self._open[shard]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}  # workers map the shards themselves
+        return {**self.__dict__, "_open": OrderedDict()}  # each process maps the shards itself

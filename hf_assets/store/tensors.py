@@ -1,44 +1,30 @@
-"""Tensors by key: immutable safetensors shards and an append-only Parquet index.
+"""Tensors by key: immutable safetensors shards and an index of them.
 
-A shard is named by the hash of its bytes; within it a sample's tensors are named `{key}.{tensor}`. Each shard has one index part, named by the
-hash of its own bytes; the part's appearance is the commit. Keys are content, so concurrent writers are harmless. A shard or a part that is
-missing, truncated or altered is noticed here, and its keys count as missing.
+A shard is named by the hash of its bytes; within it a sample's tensors are named `{key}.{tensor}`. Keys are content, so concurrent
+writers are harmless. A shard or a part of the index that is missing, truncated or altered is noticed here, and its keys count as missing.
 """
 
+import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
+from hf_assets.errors import StoreError
+from hf_assets.store import generations, index, shards
+from hf_assets.store.index import INDEX, OK, RETRY, now
 
 if TYPE_CHECKING:
     import torch
 
-OK = "ok"
-
-# One row per tensor of a sample; for a sample that failed, one row with its reason in `status` and no shard.
-INDEX = pa.schema(
-    [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("tensor", pa.string()),
-        pa.field("shard", pa.string()),
-        pa.field("shape", pa.list_(pa.int32())),
-        pa.field("dtype", pa.string()),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("message", pa.string()),
-        pa.field("checksum", pa.string()),  # of the tensor's bytes
-        pa.field("shard_bytes", pa.int64()),
-        pa.field("shard_mtime_ns", pa.int64()),
-        pa.field("written_at", pa.timestamp("s", tz="UTC")),
-    ]
-)
+SUFFIX = ".safetensors"
 
 
 class Sample(NamedTuple):
@@ -60,17 +46,16 @@ class TensorStore:
         self.index_folder = folder / "index"
 
     def shard_path(self, shard: str) -> Path:
-        return self.folder / f"{shard}.safetensors"
+        return self.folder / f"{shard}{SUFFIX}"
 
     def index(self) -> pa.Table:
         """All samples whose shard is whole, and all failures (`INDEX`)."""
-        parts = [part for path in sorted(self._files(self.index_folder)) if (part := _read_part(path)) is not None]
-        table = pa.concat_tables(parts) if parts else INDEX.empty_table()
-        damaged = self._damaged(table)
-        if damaged:
-            is_damaged = pc.fill_null(pc.is_in(table["shard"], value_set=pa.array(sorted(damaged), pa.string())), False)
-            table = table.filter(pc.invert(is_damaged))
-        return table
+        table = index.joined(index.read_parts(self.index_folder))
+        damaged = self.damaged(table)
+        if not damaged:
+            return table
+        is_damaged = pc.is_in(table["shard"], value_set=pa.array(sorted(damaged), pa.string()))
+        return table.filter(pc.invert(is_damaged))
 
     def write(self, samples: Iterable[Sample], header: Mapping[str, str]) -> str:
         """Write samples as one shard and commit them.
@@ -80,19 +65,17 @@ class TensorStore:
 
         Returns:
             The shard's name.
-        """
-        from safetensors.torch import save
 
+        Raises:
+            StoreError: the disk is full.
+        """
         # clones: safetensors refuses tensors that share memory, as the samples of one batch do
         tensors = {
             f"{sample.key}.{name}": tensor.detach().cpu().contiguous().clone()
             for sample in samples
             for name, tensor in sample.tensors.items()
         }
-        data = save(tensors, metadata=dict(header))
-        shard = fingerprint.of_bytes(data)
-        files.write_atomically(self.shard_path(shard), data)
-        status = self.shard_path(shard).stat()
+        shard, facts = self.place(shards.pack(tensors, header))
         rows = []
         for full_name, tensor in tensors.items():
             key, name = full_name.split(".", 1)
@@ -100,94 +83,149 @@ class TensorStore:
                 {
                     "key": key,
                     "tensor": name,
-                    "shard": shard,
                     "shape": list(tensor.shape),
                     "dtype": str(tensor.dtype).removeprefix("torch."),
                     "status": OK,
                     "checksum": checksum(tensor),
-                    "shard_bytes": len(data),
-                    "shard_mtime_ns": status.st_mtime_ns,
-                    "written_at": _now(),
+                    "num_bytes": tensor.numel() * tensor.element_size(),
+                    **facts,
                 }
             )
         self._commit(rows)
         return shard
 
+    def place(self, data: bytes) -> tuple[str, dict[str, object]]:
+        """Put a shard into the folder. It is no data before it is committed.
+
+        Returns:
+            its name, and what the index is to say about it.
+        """
+        shard = fingerprint.of_bytes(data)
+        files.write_atomically(self.shard_path(shard), data)
+        mtime_ns = self.shard_path(shard).stat().st_mtime_ns
+        return shard, {"shard": shard, "shard_bytes": len(data), "shard_mtime_ns": mtime_ns, "written_at": now()}
+
     def fail(self, failures: Mapping[str, tuple[str, str]]) -> None:
         """Commit that samples can't be computed: key -> (reason, message)."""
-        if failures:
-            self._commit(
-                [
-                    {"key": key, "status": reason, "message": message, "written_at": _now()}
-                    for key, (reason, message) in failures.items()
-                ]
-            )
+        rows = [
+            {"key": key, "status": reason, "message": message, "written_at": now()}
+            for key, (reason, message) in failures.items()
+        ]
+        self._commit(rows)
+
+    def retry(self, keys: pa.Array) -> int:
+        """Let samples that failed count as missing, until they fail again.
+
+        Returns:
+            How many of `keys` had failed.
+        """
+        failed = index.failures(self.index())
+        failed = failed.filter(pc.is_in(failed["key"], value_set=keys))
+        # later than the failure, whatever this machine's clock says
+        rows = [
+            {"key": key, "status": RETRY, "written_at": max(now(), last_seen + timedelta(microseconds=1))}
+            for key, last_seen in zip(failed["key"].to_pylist(), failed["last_seen"].to_pylist(), strict=True)
+        ]
+        self._commit(rows)
+        return len(rows)
+
+    @contextlib.contextmanager
+    def in_use(self, user: Path) -> Iterator[None]:
+        """Keep garbage collection away while a run looks up keys and writes. Any number of runs may do so at a time.
+
+        Args:
+            user: metadata folder of the dataset; what its tables name is no garbage from now on.
+        """
+        generations.register(self.folder, user)
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep runs away.
+
+        Raises:
+            StoreError: a run is at work here.
+        """
+        try:
+            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield
+        except BlockingIOError:
+            raise StoreError(f"a run is using {self.folder}: try again when it is done") from None
+
+    @contextlib.contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        self.index_folder.mkdir(parents=True, exist_ok=True)
+        with (self.index_folder / ".lock").open("a") as lock:
+            fcntl.flock(lock, how)
+            yield
 
     def _commit(self, rows: list[dict[str, object]]) -> None:
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), sink, compression="zstd")
-        data = memoryview(sink.getvalue())
-        files.write_atomically(self.index_folder / f"{fingerprint.of_bytes(data)}.parquet", data)
+        if rows:
+            index.commit(self.index_folder, pa.Table.from_pylist(rows, schema=INDEX))
 
-    def _damaged(self, index: pa.Table) -> set[str]:
-        """Shards that are missing or aren't what the index says.
+    def damaged(self, table: pa.Table) -> set[str]:
+        """Shards of an index that are missing or aren't what it says.
 
         Size and time tell that a file wasn't touched since it was written; one that was touched, or moved here, is read and hashed
         once, and that is remembered.
         """
-        written = (
-            index.select(["shard", "shard_bytes", "shard_mtime_ns"])
-            .filter(pc.is_valid(index["shard"]))
+        expected = (
+            table.select(["shard", "shard_bytes", "shard_mtime_ns"])
+            .filter(pc.is_valid(table["shard"]))
             .group_by("shard")
+            .aggregate([("shard_bytes", "max"), ("shard_mtime_ns", "max")])
         )
-        expected = written.aggregate([("shard_bytes", "max"), ("shard_mtime_ns", "max")])
-        present = {entry.name: entry.stat() for entry in os.scandir(self.folder)} if self.folder.is_dir() else {}
-        verified = self._verified()
-        checked: dict[str, list[int]] = {}
+        present = self.present()
+        remembered = self._remembered()
+        looked_at: dict[str, list[int]] = {}
         damaged = set()
         for shard, num_bytes, mtime_ns in zip(
             *(expected[name].to_pylist() for name in expected.column_names), strict=True
         ):
-            status = present.get(f"{shard}.safetensors")
+            status = present.get(shard)
             if status is None or status.st_size != num_bytes:
                 damaged.add(shard)
-            elif status.st_mtime_ns != mtime_ns and verified.get(shard) != [status.st_size, status.st_mtime_ns]:
-                if fingerprint.of_file(self.shard_path(shard)) == shard:
-                    checked[shard] = [status.st_size, status.st_mtime_ns]
-                else:
+            elif status.st_mtime_ns != mtime_ns:
+                seen = [status.st_size, status.st_mtime_ns]
+                known = remembered.get(shard, [])
+                is_whole = bool(known[2]) if known[:2] == seen else self.is_whole(shard)
+                looked_at[shard] = [*seen, int(is_whole)]
+                if not is_whole:
                     damaged.add(shard)
-        if checked:
-            files.write_atomically(self.index_folder / "verified.json", json.dumps({**verified, **checked}).encode())
+        if any(remembered.get(shard) != facts for shard, facts in looked_at.items()):
+            # saves time only: a reader may have no right to write here
+            with contextlib.suppress(OSError, StoreError):
+                files.write_atomically(self._memory, json.dumps(looked_at).encode())
         return damaged
 
-    def _verified(self) -> dict[str, list[int]]:
+    def present(self) -> dict[str, os.stat_result]:
+        """The shards that lie in the folder, committed or not."""
+        found = {}
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                if not path.name.startswith("."):
+                    found[path.name.removesuffix(SUFFIX)] = path.stat()
+        return found
+
+    def is_whole(self, shard: str) -> bool:
+        """Read all of a shard: whether its bytes are those that it is named for."""
         try:
-            known: dict[str, list[int]] = json.loads((self.index_folder / "verified.json").read_text())
-        except (FileNotFoundError, ValueError):
+            return fingerprint.of_file(self.shard_path(shard)) == shard
+        except OSError:  # gone, or on a bad disk
+            return False
+
+    @property
+    def _memory(self) -> Path:
+        return self.index_folder / ".verified.json"
+
+    def _remembered(self) -> dict[str, list[int]]:
+        """Shards whose time isn't the one in the index: size, time, and whether they were whole then."""
+        try:
+            known: dict[str, list[int]] = json.loads(self._memory.read_text())
+        except (OSError, ValueError):
             return {}
         return known
-
-    @staticmethod
-    def _files(folder: Path) -> list[Path]:
-        return [path for path in folder.glob("*.parquet") if not path.name.startswith(files.TEMPORARY_PREFIX)]
-
-
-def stored_keys(index: pa.Table) -> pa.Array:
-    """The keys of an index that can be read."""
-    return pc.unique(index.filter(pc.equal(index["status"], OK))["key"])
-
-
-def failures(index: pa.Table) -> pa.Table:
-    """The keys of an index that failed and weren't computed since: key, status, message, written_at; the latest of each."""
-    failed = index.filter(pc.not_equal(index["status"], OK))
-    failed = failed.filter(pc.invert(pc.is_in(failed["key"], value_set=stored_keys(index))))
-    latest = failed.select(["key", "status", "message", "written_at"]).sort_by([("written_at", "descending")])
-    first = (
-        latest.append_column("position", pa.array(range(len(latest)), pa.int64()))
-        .group_by("key")
-        .aggregate([("position", "min")])
-    )
-    return latest.take(first["position_min"])
 
 
 def checksum(tensor: "torch.Tensor") -> str:
@@ -195,14 +233,3 @@ def checksum(tensor: "torch.Tensor") -> str:
     import torch
 
     return fingerprint.of_bytes(tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy().data)
-
-
-def _read_part(path: Path) -> pa.Table | None:
-    data = path.read_bytes()
-    if fingerprint.of_bytes(data) != path.stem:
-        return None
-    return pq.read_table(pa.BufferReader(data), schema=INDEX)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

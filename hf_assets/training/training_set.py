@@ -7,12 +7,13 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from torch.utils.data import Dataset
 
 from hf_assets import files
 from hf_assets.errors import StoreError
-from hf_assets.store.reading import TensorReader
 from hf_assets.store import layout
+from hf_assets.store.reading import TensorReader
 
 TABLE = "training_set.parquet"
 
@@ -22,21 +23,30 @@ class TrainingSet(Dataset[dict[str, Any]]):
 
     `len(ts)` samples; `ts[i]` is a dict with `latents` (no batch axis), one entry per tensor of the text side under the name that the
     pipeline gives it (no batch axis either), `caption`, `file`, `row`, `original_size` and `target_size` ([width, height]) and
-    `crop_top_left` ([top, left]). A sample with several captions gives one of them, drawn by `epoch` and position.
+    `crop_top_left` ([top, left]). A sample with several captions gives one of them, drawn by `epoch` and its media.
 
-    It stays as it was opened while runs or garbage collection go on beside it, and can be used by the workers of a `DataLoader`.
+    It stays as it was opened while runs or garbage collection go on beside it, and can be used by the workers of a
+    `DataLoader`.
 
     Attributes:
+        table: the samples (`schema.TRAINING_SET`).
         buckets: shape of the latents -> indices of the samples that have it.
-        epoch: set it at each epoch's start to draw captions anew.
     """
 
     def __init__(self, table: pa.Table, latents: TensorReader, embeds: TensorReader) -> None:
+        """
+        Args:
+            latents: of the table's samples, in its order.
+            embeds: of the captions of all its samples, one after the other.
+        """
         self.table = table
-        self.epoch = 0
+        self.buckets = _by_shape(table)
         self._latents = latents
         self._embeds = embeds
-        self.buckets = _by_shape(table)
+        counts = pc.list_value_length(table["embed_keys"]).to_numpy()
+        self._first_embed = np.cumsum(counts) - counts
+        # shared, so that workers that outlive an epoch see the next one
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -53,6 +63,15 @@ class TrainingSet(Dataset[dict[str, Any]]):
         latents = TensorReader(stores.latents, table["latent_key"])
         return cls(table, latents, TensorReader(stores.embeds, pc.list_flatten(table["embed_keys"])))
 
+    @property
+    def epoch(self) -> int:
+        """Set it at each epoch's start to draw captions anew; the same epoch draws the same captions."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self._epoch.fill_(value)
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -63,10 +82,10 @@ class TrainingSet(Dataset[dict[str, Any]]):
         row = self.table.slice(position, 1).to_pylist()[0]
         which = 0
         if len(row["captions"]) > 1:
-            which = random.Random(f"{row['media_hash']}:{row['row']}:{self.epoch}").randrange(len(row["captions"]))
+            which = random.Random(f"{row['media_hash']}:{self.epoch}").randrange(len(row["captions"]))
         return {
-            **self._latents[row["latent_key"]],
-            **self._embeds[row["embed_keys"][which]],
+            **self._latents[position],
+            **self._embeds[int(self._first_embed[position]) + which],
             "caption": row["captions"][which],
             **{name: row[name] for name in ("file", "row", "original_size", "target_size", "crop_top_left")},
         }

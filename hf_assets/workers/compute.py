@@ -1,5 +1,7 @@
 """How fast, never what: the settings that no key depends on."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 # Samples whose results wait in memory before they are written: what a crash can cost. Slow encoders write earlier.
@@ -22,3 +24,7 @@ class Compute:
     text_batch_size: int = 16
     decode_threads: int = 2
     unit_samples: int = UNIT_SAMPLES
+
+
+# Waits until the device is free, says so where that takes time, and keeps it for the block.
+Turn = Callable[[Callable[[str], None]], AbstractContextManager[Compute]]

@@ -11,9 +11,10 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.models import text as text_side
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import keys
-from hf_assets.store.tensors import Sample, TensorStore, failures
+from hf_assets.store.index import failures
+from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.workers import encoders
-from hf_assets.workers.compute import Compute
+from hf_assets.workers.compute import Compute, Turn
 from hf_assets.workers.outcome import Outcome
 from hf_assets.workers.progress import Progress
 from hf_assets.workers.quarantine import quarantined
@@ -36,15 +37,14 @@ def work(recipe: Recipe, captions: pa.Table) -> encoders.Work:
     encoder = encoders.text_of(recipe, VERSION)
     distinct = captions_stage.distinct(captions)
     keyed = pa.table({"caption": distinct, "embed_key": keys.embed_keys(distinct, encoder.fingerprint)})
-    store = TensorStore(recipe.folders.embeds)
-    return encoders.Work(encoder, store, "embed_key", keyed, store.index())
+    return encoders.held_against(TensorStore(recipe.folders.embeds), encoder, "embed_key", keyed)
 
 
 def encode(
     recipe: Recipe,
     captions: pa.Table,
     raw_dataset: pa.Table,
-    compute: Callable[[], Compute],
+    turn: Turn,
     say: Callable[[str], None],
 ) -> tuple[Outcome, dict[str, Any]]:
     """Give every distinct caption its embed: those that the store holds are reused, each other one is computed once.
@@ -55,16 +55,19 @@ def encode(
     Raises:
         ModelError: the text encoders can't be loaded.
     """
-    todo = work(recipe, captions)
-    encoder, store, keyed, index = todo.encoder, todo.store, todo.keyed, todo.index
-    missing = todo.missing
     computed = 0
     speed: dict[str, Any] = {}
-    if len(missing):
-        say(f"{len(missing):,} captions to encode; loading the text encoders of {encoder.pipeline.name}")
-        computed, speed = _encode(missing, encoder, store, recipe.model.dtype, compute(), say)
-        index = store.index()
-    stored = encoders.located(keyed, "embed_key", index)
+    with TensorStore(recipe.folders.embeds).in_use(recipe.folders.metadata):
+        todo = work(recipe, captions)
+        encoder = todo.encoder
+        if num_missing := len(todo.missing):
+            say(f"{num_missing:,} captions to encode with the text encoders of {encoder.pipeline.name}")
+            with turn(say) as compute:  # while this run waited, another may have encoded some of them
+                missing = todo.looked_at_again().missing
+                if len(missing):
+                    computed, speed = _encode(missing, encoder, todo.store, recipe.model.dtype, compute, say)
+            todo = todo.looked_at_again()
+    stored = todo.stored
     table = pa.table([stored[name] for name in ("caption", "embed_key", "shard")], schema=schema.TEXT_EMBEDS)
     previous = recipe.folders.metadata / f"{STAGE}.parquet"
     outcome = Outcome(
@@ -72,7 +75,7 @@ def encode(
         identity=("caption", "embed_key"),
         computed=computed,
         reused=len(table) - computed,
-        quarantined=quarantined(_rows_of(keyed, captions), "embed_key", failures(index), raw_dataset, STAGE),
+        quarantined=quarantined(_rows_of(todo.keyed, captions), "embed_key", failures(todo.index), raw_dataset, STAGE),
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,

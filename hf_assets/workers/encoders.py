@@ -14,7 +14,8 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.models.components import text_fingerprint, vae_fingerprint
 from hf_assets.models.source import Pipeline, resolve_pipeline
 from hf_assets.stages import keys
-from hf_assets.store import tensors
+from hf_assets.store.index import failures, stored
+from hf_assets.store.tensors import TensorStore
 
 
 class Encoder(NamedTuple):
@@ -34,25 +35,66 @@ class Work(NamedTuple):
     """What a stage's rows need, held against what its store has. Nothing is loaded for it.
 
     Attributes:
-        keyed: the stage's rows with the column `key`.
-        index: of the store (`store.tensors.INDEX`).
+        key: the column of `keyed` that names the tensors.
+        keyed: the stage's rows.
+        index: of the store (`store.index.INDEX`).
+        held: the index's rows that name tensors.
+        held_at: the first row of `held` that has each row's key; null where none has.
     """
 
     encoder: Encoder
-    store: tensors.TensorStore
+    store: TensorStore
     key: str
     keyed: pa.Table
     index: pa.Table
+    held: pa.Table
+    held_at: pa.ChunkedArray
+
+    def looked_at_again(self) -> "Work":
+        """The same, held against what the store has by now."""
+        return held_against(self.store, self.encoder, self.key, self.keyed)
+
+    @property
+    def lacking(self) -> pa.Table:
+        """The rows whose key is not stored."""
+        return self.keyed.filter(pc.is_null(self.held_at))
 
     @property
     def missing(self) -> pa.Table:
-        """The rows to encode, see `missing`."""
-        return missing(self.keyed, self.key, self.index)
+        """The first row of each key that is to be encoded, in order: neither stored, nor known to fail."""
+        lacking = self.lacking
+        if not len(lacking):
+            return lacking
+        has_failed = pc.is_in(lacking[self.key], value_set=failures(self.index)["key"].combine_chunks())
+        lacking = lacking.filter(pc.invert(has_failed))
+        first = (
+            pa.table({"key": lacking[self.key], "at": pa.array(np.arange(len(lacking)))})
+            .group_by("key")
+            .aggregate([("at", "min")])
+        )
+        return lacking.take(first["at_min"].combine_chunks().sort())
 
     @property
     def stored(self) -> pa.Table:
-        """The rows whose key is stored, see `located`."""
-        return located(self.keyed, self.key, self.index)
+        """The rows whose key is stored, with the `shard` that holds it and the `shape` of its first tensor."""
+        found = self.held.select(["shard", "shape"]).take(self.held_at.drop_null())
+        stored = self.keyed.filter(pc.is_valid(self.held_at))
+        return stored.append_column("shard", found["shard"]).append_column("shape", found["shape"])
+
+    @property
+    def num_stored(self) -> int:
+        """How many distinct keys are stored."""
+        is_used = np.zeros(len(self.held), bool)
+        is_used[self.held_at.drop_null().to_numpy()] = True
+        return int(is_used.sum())
+
+
+def held_against(store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table) -> Work:
+    """Look up the rows' keys in the store."""
+    index = store.index()
+    held = stored(index)
+    held_at = pc.index_in(keyed[key], value_set=held["key"].combine_chunks())
+    return Work(encoder, store, key, keyed, index, held, held_at)
 
 
 class Record(NamedTuple):
@@ -108,36 +150,13 @@ def vae_of(recipe: Recipe, code_version: str) -> Encoder:
 def text_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the text encoders. Nothing is loaded, and nothing downloaded but a few small files."""
     pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=_hash_cache(recipe))
-    arguments = recipe.folders.metadata / "sources" / "prompt_arguments.json"
-    return _encoder(
-        "text_embeds", pipeline, text_fingerprint(pipeline, arguments_cache=arguments), recipe.model.dtype, code_version
-    )
+    component = text_fingerprint(pipeline, arguments_cache=arguments_cache(recipe))
+    return _encoder("text_embeds", pipeline, component, recipe.model.dtype, code_version)
 
 
-def missing(keyed: pa.Table, key: str, index: pa.Table) -> pa.Table:
-    """The first row of each key that is neither stored nor known to fail, in order: duplicates are encoded once.
-
-    Args:
-        keyed: has the column `key`.
-        index: of the store (`store.tensors.INDEX`).
-    """
-    settled = pc.unique(index["key"])
-    lacking = keyed.filter(pc.invert(pc.is_in(keyed[key], value_set=settled)))
-    first = (
-        pa.table({"key": lacking[key], "at": pa.array(np.arange(len(lacking)))})
-        .group_by("key")
-        .aggregate([("at", "min")])
-    )
-    return lacking.take(first["at_min"].combine_chunks().sort())
-
-
-def located(keyed: pa.Table, key: str, index: pa.Table) -> pa.Table:
-    """The rows whose key is stored, with the `shard` that holds it and the `shape` of its first tensor."""
-    stored = index.filter(pc.equal(index["status"], tensors.OK))
-    positions = pc.index_in(keyed[key], value_set=stored["key"].combine_chunks())
-    is_stored = pc.is_valid(positions)
-    found = stored.take(positions.filter(is_stored))
-    return keyed.filter(is_stored).append_column("shard", found["shard"]).append_column("shape", found["shape"])
+def arguments_cache(recipe: Recipe) -> Path:
+    """Where the arguments of `encode_prompt` are remembered."""
+    return recipe.folders.metadata / "sources" / "prompt_arguments.json"
 
 
 def _encoder(stage: str, pipeline: Pipeline, component: str, dtype: str, code_version: str) -> Encoder:

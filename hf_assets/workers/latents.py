@@ -18,10 +18,11 @@ from hf_assets.models import vae as vae_side
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
 from hf_assets.stages import keys
-from hf_assets.store.tensors import Sample, TensorStore, failures
+from hf_assets.store.index import failures
+from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.workers import encoders
 from hf_assets.workers.batches import in_halves
-from hf_assets.workers.compute import Compute
+from hf_assets.workers.compute import Compute, Turn
 from hf_assets.workers.outcome import Outcome
 from hf_assets.workers.progress import Progress
 from hf_assets.workers.quarantine import quarantined
@@ -58,8 +59,7 @@ def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
     """
     encoder = encoders.vae_of(recipe, VERSION)
     keyed = buckets.append_column("latent_key", keys.latent_keys(buckets, encoder.fingerprint))
-    store = TensorStore(recipe.folders.latents)
-    return encoders.Work(encoder, store, "latent_key", keyed, store.index())
+    return encoders.held_against(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
 
 
 def encode(
@@ -67,7 +67,7 @@ def encode(
     buckets: pa.Table,
     raw_dataset: pa.Table,
     source: Source,
-    compute: Callable[[], Compute],
+    turn: Turn,
     say: Callable[[str], None],
 ) -> tuple[Outcome, dict[str, Any]]:
     """Give every bucketed row its latent: those that the store holds are reused, each other one is computed once.
@@ -79,15 +79,18 @@ def encode(
         ModelError: the VAE can't be loaded, or a target size is no multiple of what it can encode.
         DatasetError: media changed since they were probed.
     """
-    todo = work(recipe, buckets)
-    encoder, store, keyed, index = todo.encoder, todo.store, todo.keyed, todo.index
-    jobs = todo.missing
     run = _Run(recipe, raw_dataset, source, say)
-    if len(jobs):
-        say(f"{len(jobs):,} latents to encode; loading the VAE of {encoder.pipeline.name}")
-        run.encode(jobs, encoder, store, compute())
-        index = store.index()
-    stored = encoders.located(keyed, "latent_key", index)
+    with TensorStore(recipe.folders.latents).in_use(recipe.folders.metadata):
+        todo = work(recipe, buckets)
+        encoder = todo.encoder
+        if num_missing := len(todo.missing):
+            say(f"{num_missing:,} latents to encode with the VAE of {encoder.pipeline.name}")
+            with turn(say) as compute:  # while this run waited, another may have encoded some of them
+                jobs = todo.looked_at_again().missing
+                if len(jobs):
+                    run.encode(jobs, encoder, todo.store, compute)
+            todo = todo.looked_at_again()
+    stored = todo.stored
     table = pa.table([stored[name] for name in ("row", "latent_key", "shape", "shard")], schema=schema.VAE_LATENTS)
     previous = recipe.folders.metadata / f"{STAGE}.parquet"
     outcome = Outcome(
@@ -95,7 +98,7 @@ def encode(
         identity=("row", "latent_key", "latent_shape"),
         computed=run.computed,
         reused=len(pc.unique(table["latent_key"])) - run.computed,
-        quarantined=quarantined(keyed, "latent_key", failures(index), raw_dataset, STAGE),
+        quarantined=quarantined(todo.keyed, "latent_key", failures(todo.index), raw_dataset, STAGE),
         bytes_read=run.bytes_read,
     )
     return outcome, {

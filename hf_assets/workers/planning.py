@@ -24,15 +24,13 @@ from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import DataFile, Snapshot
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering
+from hf_assets.store.index import RETRY
 from hf_assets.workers import bucketing, embeds, encoders, estimates, latents, probing
 from hf_assets.workers.encoders import Record
 from hf_assets.workers.reading import FileRows, by_file
 
+# Rows whose bytes no run has read: the reason under which they are counted.
 UNKNOWN = "unknown_until_read"
-
-# Why something is computed, in the order in which the first that applies is named.
-LATENT_REASONS = ("damaged", "media", "new", "vae", "dtype", "code", "geometry", UNKNOWN)
-EMBED_REASONS = ("damaged", "caption", "encoder", "dtype", "code")
 
 
 class StagePlan(NamedTuple):
@@ -62,7 +60,7 @@ class Plan(NamedTuple):
         bytes_to_fetch: of data files that the Hugging Face cache lacks and whose media are needed.
         model_bytes_to_fetch: of weights that it lacks.
         bytes_to_store: of tensors.
-        seconds: to encode, at the rates of the last run; downloads and loading come on top. None where no rate is known.
+        seconds: to encode, at the rates last measured; downloads and loading come on top. None where no rate is known.
     """
 
     revision: str
@@ -77,7 +75,7 @@ class Plan(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """The plan as other programs read it."""
         stages = {name: getattr(self, name)._asdict() for name in ("vae_latents", "text_embeds")}
-        return {**self._asdict(), **stages}
+        return {**self._asdict(), **stages, "seconds": None if self.seconds is None else round(self.seconds, 1)}
 
 
 def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
@@ -113,7 +111,7 @@ class _Side(NamedTuple):
     rate: float | None
     num_bytes: float
     model_bytes: int
-    files: list[DataFile] = []
+    files: tuple[DataFile, ...] = ()
 
 
 def _latents(recipe: Recipe, captions: pa.Table, raw: pa.Table, snapshot: Snapshot) -> _Side:
@@ -121,35 +119,35 @@ def _latents(recipe: Recipe, captions: pa.Table, raw: pa.Table, snapshot: Snapsh
     recalled = probing.recall(located, snapshot, bucketing.ledger_of(recipe))
     buckets, _ = bucketing.fit(recipe, recalled.media, raw)
     todo = latents.work(recipe, buckets)
-    missing, stored = todo.missing, todo.stored
+    missing = todo.missing
     last = encoders.recorded(recipe.folders.metadata / f"{latents.STAGE}.parquet")
     num_unknown = sum(len(part.rows) for part in recalled.unknown)
-    stage = _stage(todo, missing, stored, _why_latents(recipe, todo, missing, last), num_unknown)
+    stage = _stage(todo, missing, _why_latents(recipe, todo, missing, last), num_unknown)
     if not stage.total:
         return _Side(stage, None, 0, 0)
     vae = vae_component(todo.encoder.pipeline)
     unknown_px = num_unknown * (_target_px(buckets) / len(buckets) if len(buckets) else recipe.geometry.edge_px**2)
-    per_px = estimates.latent_bytes_per_px(todo, stored, vae)
+    per_px = estimates.latent_bytes_per_px(todo, vae)
     return _Side(
         stage,
         last and last.samples_per_second,
         per_px * (_target_px(missing) + unknown_px),
         estimates.model_bytes_to_fetch([vae]),
-        [part.file for part in (*recalled.unknown, *_parts_of(missing, located, snapshot))],
+        tuple(part.file for part in (*recalled.unknown, *_parts_of(missing, located, snapshot))),
     )
 
 
 def _embeds(recipe: Recipe, captions: pa.Table) -> _Side:
     todo = embeds.work(recipe, captions)
-    missing, stored = todo.missing, todo.stored
+    missing = todo.missing
     last = encoders.recorded(recipe.folders.metadata / f"{embeds.STAGE}.parquet")
-    stage = _stage(todo, missing, stored, _why_embeds(recipe, todo, missing, last))
+    stage = _stage(todo, missing, _why_embeds(recipe, todo, missing, last))
     if not stage.total:
         return _Side(stage, None, 0, 0)
     pipeline = todo.encoder.pipeline
     components = text_components(pipeline)
     arguments = prompt.remembered_arguments(pipeline, encoders.arguments_cache(recipe))
-    per_caption = estimates.embed_bytes(todo, stored, components, arguments.get("max_sequence_length"))
+    per_caption = estimates.embed_bytes(todo, components, arguments.get("max_sequence_length"))
     return _Side(
         stage,
         last and last.samples_per_second,
@@ -158,13 +156,10 @@ def _embeds(recipe: Recipe, captions: pa.Table) -> _Side:
     )
 
 
-def _stage(
-    todo: encoders.Work, missing: pa.Table, stored: pa.Table, why: dict[str, int], num_unknown: int = 0
-) -> StagePlan:
+def _stage(todo: encoders.Work, missing: pa.Table, why: dict[str, int], num_unknown: int = 0) -> StagePlan:
     assert sum(why.values()) == len(missing), f"{len(missing)} are missing, but reasons are known for {why}"
-    reuse = pc.count_distinct(stored[todo.key]).as_py()
-    quarantined = pc.count_distinct(todo.keyed[todo.key]).as_py() - reuse - len(missing)
-    return StagePlan(reuse, {**why, **({UNKNOWN: num_unknown} if num_unknown else {})}, quarantined)
+    quarantined = pc.count_distinct(todo.lacking[todo.key]).as_py() - len(missing)
+    return StagePlan(todo.num_stored, {**why, **({UNKNOWN: num_unknown} if num_unknown else {})}, quarantined)
 
 
 def _why_latents(recipe: Recipe, todo: encoders.Work, missing: pa.Table, last: Record | None) -> dict[str, int]:
@@ -182,6 +177,7 @@ def _why_latents(recipe: Recipe, todo: encoders.Work, missing: pa.Table, last: R
     is_known = pc.is_in(missing["media_hash"], value_set=trained["media_hash"].combine_chunks())
     return _first(
         len(missing),
+        ("retry", _marked(todo, missing)),
         ("damaged", pc.is_in(missing["latent_key"], value_set=keys.combine_chunks())),
         ("media", pc.and_(pc.invert(is_known), pc.and_(pc.is_valid(before), is_gone))),
         ("new", pc.invert(is_known)),
@@ -197,16 +193,25 @@ def _why_embeds(recipe: Recipe, todo: encoders.Work, missing: pa.Table, last: Re
     is_known = pc.is_in(missing["caption"], value_set=table["caption"].combine_chunks())
     return _first(
         len(missing),
+        ("retry", _marked(todo, missing)),
         ("damaged", pc.is_in(missing["embed_key"], value_set=table["embed_key"].combine_chunks())),
         ("caption", pc.invert(is_known)),
         (_changed(encoders.record_of(todo.encoder), last, "encoder") or "code", None),
     )
 
 
+def _marked(todo: encoders.Work, missing: pa.Table) -> pa.ChunkedArray:
+    """Which of the missing failed before, and are to be tried again."""
+    markers = todo.index.filter(pc.equal(todo.index["status"], RETRY))
+    return pc.is_in(missing[todo.key], value_set=markers["key"].combine_chunks())
+
+
 def _changed(now: Record, last: Record | None, component: str) -> str | None:
-    """What of the encoder is not as it was in the last run."""
-    if last is None or now.component != last.component:
-        return component if last is not None else "code"
+    """What of the encoder is not as it was in the last run; `code` where that run kept no record of it."""
+    if last is None:
+        return "code"
+    if now.component != last.component:
+        return component
     if now.dtype != last.dtype:
         return "dtype"
     return "code" if now.code_version != last.code_version else None

@@ -50,7 +50,7 @@ def recall(located: pa.Table, snapshot: Snapshot, book: Ledger) -> Recalled:
     known = book.read({part.file.hash for part in parts})
     media, quarantined, unknown = [schema.MEDIA.empty_table()], [schema.QUARANTINE.empty_table()], []
     for part in parts:
-        facts = known.get(part.file.hash, ledger.SCHEMA.empty_table())
+        facts = known.get(part.file.hash, ledger.FACTS.empty_table())
         found_at = pc.index_in(pa.array(part.file_rows), value_set=facts["file_row"].combine_chunks())
         is_known = pc.is_valid(found_at).to_numpy(zero_copy_only=False)
         if not is_known.all():
@@ -123,7 +123,7 @@ def _media(facts: pa.Table) -> pa.Table:
 def _quarantine(facts: pa.Table, path: str) -> pa.Table:
     stage = pa.array(["buckets"] * len(facts), pa.string())
     columns = {
-        **{name: facts[name] for name in ("row", "reason", "message", "seen_at")},
+        **{name: facts[name] for name in ("row", "reason", "message", "first_seen", "last_seen")},
         "address": pc.binary_join_element_wise(path, facts["file_row"].cast(pa.string()), "#"),
         "key": facts["media_hash"],
         "stage": stage,

@@ -1,9 +1,18 @@
-"""Failed keys as rows that a person can act on."""
+"""Failed samples as rows that a person can act on."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from hf_assets import schema
+from hf_assets import files, schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.errors import StoreError
+from hf_assets.sources.rows import snapshot_of
+from hf_assets.store.tensors import TensorStore
+from hf_assets.workers.bucketing import ledger_of
+
+# The stages in which samples can fail, each with a table `{stage}_quarantined.parquet`.
+PROBING, LATENTS, EMBEDS = "buckets", "vae_latents", "text_embeds"
 
 
 def quarantined(keyed: pa.Table, key: str, failures: pa.Table, raw_dataset: pa.Table, stage: str) -> pa.Table:
@@ -11,18 +20,56 @@ def quarantined(keyed: pa.Table, key: str, failures: pa.Table, raw_dataset: pa.T
 
     Args:
         keyed: has `row` and the column `key`.
-        failures: see `store.tensors.failures`.
+        failures: see `store.index.failures`.
     """
     positions = pc.index_in(keyed[key], value_set=failures["key"].combine_chunks())
     failed = pc.is_valid(positions)
     found = failures.take(positions.filter(failed))
     rows = keyed.filter(failed)["row"]
     place = raw_dataset.take(pc.index_in(rows, value_set=raw_dataset["row"].combine_chunks()))
-    address = pc.binary_join_element_wise(
-        place["file_path"].cast(pa.string()), place["file_row"].cast(pa.string()), "#"
-    )
-    stages = pa.array([stage] * len(rows), pa.string())
-    return pa.table(
-        [rows, address, found["key"], stages, found["status"], found["message"], found["written_at"]],
-        schema=schema.QUARANTINE,
-    )
+    columns = {
+        "row": rows,
+        "address": pc.binary_join_element_wise(
+            place["file_path"].cast(pa.string()), place["file_row"].cast(pa.string()), "#"
+        ),
+        "stage": pa.array([stage] * len(rows), pa.string()),
+        "reason": found["status"],
+        **{name: found[name] for name in ("key", "message", "first_seen", "last_seen")},
+    }
+    return pa.table([columns[name] for name in schema.QUARANTINE.names], schema=schema.QUARANTINE)
+
+
+def listed(recipe: Recipe) -> pa.Table:
+    """The samples that failed, as the last run of each stage left them (`schema.QUARANTINE`).
+
+    Raises:
+        StoreError: a stage's table is damaged.
+    """
+    tables = [schema.QUARANTINE.empty_table()]
+    for stage in (PROBING, LATENTS, EMBEDS):
+        path = recipe.folders.metadata / f"{stage}_quarantined.parquet"
+        table = files.read_table(path)
+        if table is not None:
+            tables.append(table.cast(schema.QUARANTINE))
+        elif path.exists():
+            raise StoreError(f"the table {path} is damaged: materialize {recipe.id}/{stage} again")
+    return pa.concat_tables(tables)
+
+
+def retry(recipe: Recipe, failed: pa.Table) -> None:
+    """Let the next run try failed samples (`schema.QUARANTINE`) once more."""
+    for stage, folder in ((LATENTS, recipe.folders.latents), (EMBEDS, recipe.folders.embeds)):
+        keys = failed.filter(pc.equal(failed["stage"], stage))["key"]
+        if len(keys):
+            TensorStore(folder).retry(pc.unique(keys))
+    addresses = failed.filter(pc.equal(failed["stage"], PROBING))["address"].to_pylist()
+    if addresses:
+        snapshot = snapshot_of(pq.read_schema(recipe.folders.metadata / "raw_dataset.parquet").empty_table())
+        hashes = {file.path: file.hash for file in snapshot.files}
+        rows: dict[str, list[int]] = {}
+        for address in addresses:
+            path, _, file_row = address.rpartition("#")
+            if path in hashes:  # else the row's file is gone, and the failure with it
+                rows.setdefault(hashes[path], []).append(int(file_row))
+        for file_hash, file_rows in rows.items():
+            ledger_of(recipe).retry(file_hash, file_rows)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 
+from hf_assets.errors import StoreError
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.workers.compute import UNIT_BYTES, UNIT_SECONDS
 
@@ -11,7 +12,7 @@ from hf_assets.workers.compute import UNIT_BYTES, UNIT_SECONDS
 class ShardWriter:
     """Groups samples of one shape into shards. At most `unit_samples` samples, 512 MiB or 30 seconds of work wait in memory.
 
-    As a context manager: what waits is written at the end, also where an exception ends the work.
+    As a context manager: what waits is written at the end, also where an exception ends the work, unless it is that nothing can be written.
     """
 
     def __init__(self, store: TensorStore, header: Mapping[str, str], unit_samples: int) -> None:
@@ -29,7 +30,8 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.flush()
+        if not isinstance(error, StoreError):
+            self.flush()
 
     def add(self, sample: Sample) -> None:
         shape = tuple(sorted((name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in sample.tensors.items()))

@@ -1,0 +1,195 @@
+"""How long `hf-assets plan` and a refresh that finds nothing to do take with a million rows, and how much memory.
+
+    python -m benchmarks.plan_1m [--rows 1000000] [--folder FOLDER] [--refresh]
+
+A dataset of tiny media is made in a local folder, and with it what a run would have left behind: the ledger, the
+stores' shards (empty ones) and indexes, and the tables. No media is read and nothing is encoded. Each command runs in a
+process of its own; its time includes starting Python, its memory is the process's peak.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf_assets import files, fingerprint, schema
+from hf_assets.config import loading
+from hf_assets.config.recipe import Recipe
+from hf_assets.sources import rows
+from hf_assets.sources.parquet import WantedColumns
+from hf_assets.sources.source import source_of
+from hf_assets.stages import captions as captions_stage
+from hf_assets.stages import filtering
+from hf_assets.store import index, ledger
+from hf_assets.workers import bucketing, embeds, encoders, latents, probing
+
+ROWS_PER_FILE = 10_000
+ROWS_PER_LEDGER_PART = probing.UNIT_ROWS
+SAMPLES_PER_SHARD = 256
+SIZES = np.random.default_rng(0).integers(256, 2048, (500, 2), dtype=np.int32)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path, help="keep what is made, and take what is there")
+    parser.add_argument("--refresh", action="store_true", help="also time the whole graph")
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="hf-assets-plan-"))
+    if not (folder / "datasets.json").exists():
+        # in a process of its own: what this one holds counts as memory of those that it starts
+        maker = multiprocessing.get_context("spawn").Process(target=make, args=(folder, options.rows))
+        maker.start()
+        maker.join()
+        assert maker.exitcode == 0
+    plan = [str(Path(sys.executable).parent / "hf-assets"), "plan", "--json"]
+    print(f"{options.rows:,} rows")
+    measure("plan: nothing to do", [*plan, "--config", str(folder / "datasets.json")])
+    measure("plan: another resolution", [*plan, "--config", str(edited(folder, "resolution", 768))])
+    measure("plan: another caption column", [*plan, "--config", str(edited(folder, "caption_column", "other"))])
+    measure("plan: another dtype", [*plan, "--config", str(edited(folder, "dtype", "bfloat16"))])
+    if options.refresh:
+        refresh = [str(Path(sys.executable).parent / "dagster"), "asset", "materialize", "--select", "*"]
+        os.environ["HF_ASSETS_CONFIG"] = str(folder / "datasets.json")
+        measure("refresh: nothing to do", [*refresh, "-m", "hf_assets.definitions"])
+
+
+def measure(name: str, command: list[str]) -> None:
+    """Run a command, and print its time and its peak memory."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, f"{' '.join(command)} failed"
+    took = time.monotonic() - started
+    print(f"{name:32} {took:6.1f} s  {usage.ru_utime + usage.ru_stime:6.1f} s of CPU  {usage.ru_maxrss / 1e6:5.2f} GB")
+    if "plan" in command:
+        print(f"  {json.dumps(json.loads(output)['million'])}")
+
+
+def edited(folder: Path, key: str, value: object) -> Path:
+    """The config with one key changed."""
+    config = json.loads((folder / "datasets.json").read_text())
+    (config["model"] if key == "dtype" else config["datasets"][0])[key] = value
+    file = folder / f"{key}.json"
+    file.write_text(json.dumps(config))
+    return file
+
+
+def make(folder: Path, num_rows: int) -> None:
+    """The dataset, and what a run of it would have left behind."""
+    from hf_assets_tests import tiny_pipelines
+
+    tiny_pipelines.build("sd15", folder / "model")
+    for number, start in enumerate(range(0, num_rows, ROWS_PER_FILE)):
+        _write_file(
+            folder / "dataset" / "data" / f"train-{number:05d}.parquet", start, min(start + ROWS_PER_FILE, num_rows)
+        )
+    config = {
+        "model": {"pretrained_model_name_or_path": "./model", "dtype": "float32"},
+        "datasets": [{"id": "million", "type": "huggingface", "dataset_name": "./dataset", "resolution": 512,
+                      "resolution_type": "pixel_area", "aspect_bucket_alignment": 64}],
+    }  # fmt: skip
+    unfinished = folder / "unfinished.json"
+    unfinished.write_text(json.dumps(config))
+    (recipe,) = loading.load(unfinished).recipes
+    _run(recipe)
+    unfinished.rename(folder / "datasets.json")
+
+
+def _write_file(path: Path, start: int, stop: int) -> None:
+    numbers = [f"{number:08d}" for number in range(start, stop)]
+    media = pa.StructArray.from_arrays(
+        [pa.array(numbers).cast(pa.binary()), pa.nulls(len(numbers), pa.string())], ["bytes", "path"]
+    )
+    table = pa.table({
+        "image": media,
+        "caption": [f"a photo of object {number} on a table, in soft light, from the side" for number in numbers],
+        "other": [f"object {number}" for number in numbers],
+    })  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+
+
+def _run(recipe: Recipe) -> None:
+    """Write what materializing would: it goes the way that a plan goes; shards stay empty."""
+    source = source_of(recipe.source, recipe.folders.metadata / "sources")
+    snapshot = source.resolve()
+    wanted = WantedColumns(recipe.image_column, recipe.required_columns)
+    raw = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", print).table
+    captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)
+    book = bucketing.ledger_of(recipe)
+    for part in probing.recall(bucketing.located(captions, raw), snapshot, book).unknown:
+        for start in range(0, len(part.rows), ROWS_PER_LEDGER_PART):
+            chunk = slice(start, start + ROWS_PER_LEDGER_PART)
+            book.add(part.file.hash, _looks(part.rows[chunk], part.file_rows[chunk]))
+    recalled = probing.recall(bucketing.located(captions, raw), snapshot, book)
+    buckets, _ = bucketing.fit(recipe, recalled.media, raw)
+    _store(latents.work(recipe, buckets), {"latents": [4, 64, 64]})
+    _store(embeds.work(recipe, captions), {"prompt_embeds": [77, 32]})
+    _tables(recipe, buckets, captions)
+
+
+def _looks(row_numbers: np.ndarray, file_rows: np.ndarray) -> pa.Table:
+    columns = {
+        "file_row": pa.array(file_rows),
+        "media_hash": [fingerprint.of_bytes(f"{row:08d}".encode()) for row in row_numbers.tolist()],
+        "width": pa.array(SIZES[row_numbers % len(SIZES), 0]),
+        "height": pa.array(SIZES[row_numbers % len(SIZES), 1]),
+        "seen_at": pa.array(np.full(len(file_rows), time.time_ns() // 1000), pa.timestamp("us", tz="UTC")),
+    }
+    return pa.table(
+        [columns.get(name, pa.nulls(len(file_rows))) for name in ledger.SCHEMA.names], ledger.SCHEMA.names
+    ).cast(ledger.SCHEMA)
+
+
+def _store(todo: encoders.Work, shapes: dict[str, list[int]]) -> None:
+    """One part of the index for each shard; a shard holds nothing but its number."""
+    wanted = pc.unique(todo.keyed[todo.key])
+    for number, start in enumerate(range(0, len(wanted), SAMPLES_PER_SHARD)):
+        _, facts = todo.store.place(f"{todo.key} {number}".encode())
+        for name, shape in shapes.items():
+            known = {"tensor": name, "shape": shape, "dtype": "float32", "status": index.OK, "checksum": "0" * 32,
+                     "num_bytes": 4 * int(np.prod(shape)), **facts}  # fmt: skip
+            keys = wanted.slice(start, SAMPLES_PER_SHARD)
+            columns = [
+                keys if field.name == "key" else pa.array([known.get(field.name)] * len(keys), field.type)
+                for field in index.INDEX
+            ]
+            index.commit(todo.store.index_folder, pa.table(columns, schema=index.INDEX))
+
+
+def _tables(recipe: Recipe, buckets: pa.Table, captions: pa.Table) -> None:
+    """The tables of which a plan reads something."""
+    folder = recipe.folders.metadata
+    vae, texts = latents.work(recipe, buckets), embeds.work(recipe, captions)
+    for stage, todo, arrow in (
+        (latents.STAGE, vae, schema.VAE_LATENTS),
+        (embeds.STAGE, texts, schema.TEXT_EMBEDS),
+    ):
+        stored = todo.stored.rename_columns({"shape": "latent_shape"})
+        table = pa.table([stored[name] for name in arrow.names], schema=arrow)
+        path = folder / f"{stage}.parquet"
+        files.write_table(path, encoders.with_record(table, todo.encoder, path, 50.0))
+    columns = {name: buckets[name] for name in schema.TRAINING_SET.names if name in buckets.column_names}
+    columns |= {"latent_key": vae.keyed["latent_key"]}
+    trained = [
+        columns.get(name, pa.nulls(len(buckets), schema.TRAINING_SET.field(name).type))
+        for name in schema.TRAINING_SET.names
+    ]
+    files.write_table(folder / "training_set.parquet", pa.table(trained, schema=schema.TRAINING_SET))
+
+
+if __name__ == "__main__":
+    main()

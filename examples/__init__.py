@@ -1,0 +1,1 @@
+"""Programs that use hf_assets as its users do."""

@@ -1,0 +1,1 @@
+"""The whole graph on real photographs, on the CPU and without a network: `python -m examples.demo`, or `make demo`."""

@@ -1,0 +1,85 @@
+"""A plan as text for a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# What each reason of a plan means, after a number.
+REASONS = {
+    "new": "not in the last training set",
+    "media": "with changed bytes",
+    "geometry": "resized or cropped differently",
+    "vae": "by another VAE",
+    "caption": "new",
+    "encoder": "by other text encoders",
+    "dtype": "in another dtype",
+    "code": "by another version of hf_assets",
+    "retry": "that failed before",
+    "damaged": "missing or damaged in the store",
+    "unknown_until_read": "in rows not read yet: at most so many",
+}
+
+BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def plan(id: str, content: Mapping[str, Any]) -> str:
+    """What a run of one dataset would do, in a few lines; one line where there is nothing to do.
+
+    Args:
+        content: as `hf-assets plan --json` prints it.
+    """
+    latents, texts = content["vae_latents"], content["text_embeds"]
+    if not latents["compute"] and not texts["compute"]:
+        stored = f"{_counted(latents['reuse'], 'latent')} and {_counted(texts['reuse'], 'caption')} are stored"
+        failed = latents["quarantined"] + texts["quarantined"]
+        return f"{id}: nothing to do; {stored}" + (f", {failed:,} quarantined" if failed else "")
+    return "\n".join(
+        [
+            f"{id}:",
+            f"  latents: {_stage(latents)}",
+            f"  captions: {_stage(texts)}",
+            f"  {_cost(content)}",
+        ]
+    )
+
+
+def _stage(stage: Mapping[str, Any]) -> str:
+    compute = stage["compute"]
+    count = sum(compute.values())
+    bound = "up to " if "unknown_until_read" in compute else ""
+    parts = [f"{bound}{count:,} of {stage['reuse'] + count:,} to encode" if count else "none to encode"]
+    if count:
+        parts[0] += f" ({', '.join(f'{number:,} {REASONS.get(reason, reason)}' for reason, number in compute.items())})"
+    parts.append(f"{stage['reuse']:,} reused")
+    if stage["quarantined"]:
+        parts.append(f"{stage['quarantined']:,} quarantined")
+    return ", ".join(parts)
+
+
+def _cost(content: Mapping[str, Any]) -> str:
+    fetch = f"fetch {size(content['bytes_to_fetch'])}"
+    if content["model_bytes_to_fetch"]:
+        fetch += f" of data and {size(content['model_bytes_to_fetch'])} of models"
+    bound = "up to " if "unknown_until_read" in content["vae_latents"]["compute"] else "about "
+    took = content["seconds"]
+    time = "time unknown before a first run" if took is None else f"{bound}{duration(took)}"
+    return f"{fetch}, store {bound}{size(content['bytes_to_store'])}, {time}"
+
+
+def size(num_bytes: int) -> str:
+    """Bytes with two digits or more, in units of 1,000."""
+    value, unit = float(num_bytes), 0
+    while value >= 999.5 and unit < len(BYTE_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.1f} {BYTE_UNITS[unit]}" if unit and value < 9.95 else f"{value:.0f} {BYTE_UNITS[unit]}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever suits."""
+    if seconds < 60:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

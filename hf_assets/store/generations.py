@@ -1,0 +1,117 @@
+"""What is in use: which datasets read a store, and which tensors their last training sets name.
+
+A store knows its users by files in `references/`, each with the relative path of a dataset's metadata folder. A dataset keeps the keys of
+its training sets in `generations/`, one file per change. So whoever tidies a shared store knows all that is needed, whatever his config names.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf_assets import files, fingerprint
+from hf_assets.errors import StoreError
+from hf_assets.store.index import now
+
+FOLDER = "generations"
+REFERENCES = "references"
+# The tables that name keys, and the column that does.
+NAMING = {"vae_latents": "latent_key", "text_embeds": "embed_key"}
+FILE_HASHES = b"hf_assets.file_hashes"
+
+
+def register(store: Path, user: Path) -> None:
+    """Note that the dataset whose metadata folder is `user` reads this store."""
+    relative = os.path.relpath(user, store)
+    path = store / REFERENCES / f"{fingerprint.of_value(relative)}.json"
+    content = json.dumps({"metadata": relative}).encode()
+    if not path.exists() or path.read_bytes() != content:
+        files.write_atomically(path, content)
+
+
+def users(store: Path) -> list[Path]:
+    """Metadata folders of the datasets that read this store.
+
+    Raises:
+        StoreError: one of them isn't there, so what it needs isn't known.
+    """
+    found = []
+    for path in sorted((store / REFERENCES).glob("*.json")):
+        try:
+            relative: str = json.loads(path.read_bytes())["metadata"]
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{path} is damaged: delete it, then materialize the datasets that use {store}") from None
+        user = Path(os.path.normpath(store / relative))
+        if not user.is_dir():
+            raise StoreError(
+                f"a dataset that uses {store} had its tables in {user}, which is not there: mount or restore that folder, "
+                f"or, if it is gone for good, delete {path}"
+            )
+        found.append(user)
+    return found
+
+
+def record(folder: Path, training_set: pa.Table, version: str, file_hashes: Iterable[str]) -> None:
+    """Keep which tensors a training set names, unless the newest generation is the same.
+
+    Args:
+        folder: metadata folder of the dataset.
+        version: data version of the training set.
+        file_hashes: the files that its rows were read from.
+    """
+    newest = _files(folder)[-1:]
+    if newest and newest[0].stem.partition("-")[2] == version:
+        return
+    latents, embeds = training_set["latent_key"], pc.list_flatten(training_set["embed_keys"])
+    keys = pa.table({"key": pa.concat_arrays([pc.unique(latents), pc.unique(embeds)])})
+    name = f"{now():%Y%m%dT%H%M%S.%fZ}-{version}.parquet"
+    files.write_table(
+        folder / FOLDER / name, keys.replace_schema_metadata({FILE_HASHES: json.dumps(sorted(file_hashes))})
+    )
+
+
+def kept(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
+    """A dataset's last `count` generations, and the older ones."""
+    found = _files(folder)
+    first = max(len(found) - count, 0)
+    return found[first:], found[:first]
+
+
+def named_keys(folder: Path, count: int) -> pa.Array:
+    """The keys that a dataset's current tables and its last `count` generations name.
+
+    Raises:
+        StoreError: one of these can't be read.
+    """
+    parts = [_read(path)["key"] for path in kept(folder, count)[0]]
+    for name, column in NAMING.items():
+        path = folder / f"{name}.parquet"
+        if path.exists():
+            parts.append(_read(path)[column])
+    return pc.unique(pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string()))
+
+
+def named_files(folder: Path, count: int) -> set[str]:
+    """Hashes of the files that the last `count` generations were read from."""
+    return {
+        file_hash
+        for path in kept(folder, count)[0]
+        for file_hash in json.loads((pq.read_schema(path).metadata or {}).get(FILE_HASHES, b"[]"))
+    }
+
+
+def _files(folder: Path) -> list[Path]:
+    """Oldest first."""
+    return sorted(path for path in (folder / FOLDER).glob("*.parquet") if not path.name.startswith("."))
+
+
+def _read(path: Path) -> pa.Table:
+    table = files.read_table(path)
+    if table is None:
+        way_out = "run `hf-assets verify`" if path.parent.name == FOLDER else f"materialize {path.stem} again"
+        raise StoreError(f"{path} is damaged, so what it names isn't known: {way_out}, then try again")
+    return table

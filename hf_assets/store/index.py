@@ -1,0 +1,155 @@
+"""The index of a store: append-only Parquet parts, each named by the hash of its own bytes. A part's appearance is the commit."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf_assets import files, fingerprint
+
+# The two values of `status` that aren't the reason of a failure.
+OK = "ok"
+RETRY = "retry"
+
+# One row per tensor of a sample. A sample that failed has one row per attempt, with its reason in `status` and no shard; a row with
+# status `retry` that is newer than these makes it count as missing again.
+INDEX = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("tensor", pa.string()),
+        pa.field("shard", pa.string()),
+        pa.field("shape", pa.list_(pa.field("element", pa.int32()))),
+        pa.field("dtype", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("message", pa.string()),
+        pa.field("checksum", pa.string()),  # of the tensor's bytes
+        pa.field("num_bytes", pa.int64()),  # of the tensor
+        pa.field("shard_bytes", pa.int64()),
+        pa.field("shard_mtime_ns", pa.int64()),
+        pa.field("written_at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)
+# Columns whose values repeat within a part; keys and checksums don't.
+REPEATING = ["tensor", "shard", "dtype", "status", "message"]
+
+
+def commit(folder: Path, rows: pa.Table) -> Path:
+    """Write rows (`INDEX`) as one part."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=REPEATING)
+    data = memoryview(sink.getvalue())
+    path = folder / f"{fingerprint.of_bytes(data)}.parquet"
+    files.write_atomically(path, data)
+    return path
+
+
+def read_parts(folder: Path) -> dict[str, pa.Table | None]:
+    """Every part by its file name; None for a damaged one.
+
+    Parts are listed until what was read is what is there: garbage collection commits new parts before it removes the old ones, so
+    nothing is missed that way.
+    """
+    parts: dict[str, pa.Table | None] = {}
+    while (names := part_names(folder)) != list(parts):
+        read = {name: parts[name] if name in parts else _read_part(folder / name) for name in names}
+        parts = {name: part for name, part in read.items() if part is not _GONE}
+    return parts
+
+
+def part_names(folder: Path) -> list[str]:
+    """The parts that lie in an index folder, in order of their names."""
+    return sorted(path.name for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def joined(parts: Mapping[str, pa.Table | None]) -> pa.Table:
+    """The rows of all parts that aren't damaged (`INDEX`)."""
+    whole = [part for part in parts.values() if part is not None]
+    return pa.concat_tables(whole) if whole else INDEX.empty_table()
+
+
+def stored(index: pa.Table) -> pa.Table:
+    """The rows of an index that name a tensor."""
+    return index.filter(pc.equal(index["status"], OK))
+
+
+def stored_keys(index: pa.Table) -> pa.Array:
+    """The keys of an index that can be read."""
+    return pc.unique(stored(index)["key"])
+
+
+def settled_keys(index: pa.Table) -> pa.Array:
+    """The keys that needn't be computed: they are stored, or failed and aren't to be tried again."""
+    return pa.concat_arrays([stored_keys(index), failures(index)["key"].combine_chunks()])
+
+
+def failures(index: pa.Table) -> pa.Table:
+    """The keys that failed, weren't computed since, and aren't marked to be tried again.
+
+    Returns:
+        `key`, `status` (the reason), `message` (both of the last attempt), `first_seen`, `last_seen`.
+    """
+    others = index.filter(pc.not_equal(index["status"], OK))
+    others = others.filter(pc.invert(pc.is_in(others["key"], value_set=stored_keys(index)))).sort_by("written_at")
+    is_marker = pc.equal(others["status"], RETRY)
+    failed, markers = others.filter(pc.invert(is_marker)), others.filter(is_marker)
+    attempts = failed.group_by("key", use_threads=False).aggregate(
+        [("status", "last"), ("message", "last"), ("written_at", "min"), ("written_at", "max")]
+    )
+    marked = markers.group_by("key").aggregate([("written_at", "max")])
+    marked_at = marked["written_at_max"].take(pc.index_in(attempts["key"], value_set=marked["key"].combine_chunks()))
+    is_settled = pc.fill_null(pc.less_equal(marked_at, attempts["written_at_max"]), True)
+    names = ["key", "status_last", "message_last", "written_at_min", "written_at_max"]
+    return (
+        attempts.select(names)
+        .rename_columns(["key", "status", "message", "first_seen", "last_seen"])
+        .filter(is_settled)
+    )
+
+
+def copies(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the rows that name tensors are to be read: two runs may have stored one key twice.
+
+    Returns:
+        positions of the rows ordered by key and tensor, without those that say the same twice; and for each whether it belongs to the
+        newest copy of its key.
+    """
+    key, shard, tensor = (_codes(rows[name]) for name in ("key", "shard", "tensor"))
+    time = rows["written_at"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((-time, tensor, shard, key))
+    order = order[_starts(key[order], shard[order], tensor[order])]
+    by_age = order[np.lexsort((-shard[order], -time[order], key[order]))]
+    newest = by_age[_starts(key[by_age])]
+    newest_shard = np.empty(int(key.max(initial=-1)) + 1, dtype=shard.dtype)
+    newest_shard[key[newest]] = shard[newest]
+    return order, shard[order] == newest_shard[key[order]]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _starts(*codes: np.ndarray) -> np.ndarray:
+    """Where a run of equal values starts."""
+    is_start = np.ones(len(codes[0]), dtype=bool)
+    is_start[1:] = np.logical_or.reduce([values[1:] != values[:-1] for values in codes])
+    return is_start
+
+
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    codes: np.ndarray = column.combine_chunks().dictionary_encode().indices.to_numpy()
+    return codes
+
+
+_GONE = pa.table({})
+
+
+def _read_part(path: Path) -> pa.Table | None:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return _GONE
+    return pq.ParquetFile(pa.BufferReader(data)).read() if fingerprint.of_bytes(data) == path.stem else None

@@ -1,0 +1,213 @@
+"""Each mistake in a config file, and the one line that says where it is and what to do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_assets.config import loading
+from hf_assets.errors import ConfigError
+
+MODEL = {"pretrained_model_name_or_path": "user/model"}
+ENTRY = {"id": "a", "type": "huggingface", "dataset_name": "user/a"}
+TEXTS = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "texts"}
+
+
+def said(content: Any, folder: Path) -> list[str]:
+    """The lines of the error, without the file's name, which each begins with."""
+    file = folder / "datasets.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        loading.load(file)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{file}: ") for line in lines)
+    return [line.removeprefix(f"{file}: ") for line in lines]
+
+
+def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"model": MODEL, "datasets": list(entries), **more}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("id", "a/b", 'is "a/b"; use letters, digits, _, - and . only, and start with a letter, a digit or _'),
+        ("id", "", 'is ""; use letters'),
+        ("id", 3, "is 3; write text"),
+        ("type", "local", 'is "local"; use "huggingface"'),
+        ("dataset_type", "video", 'is "video"; use "image"'),
+        ("dataset_name", "", 'is ""; write something'),
+        ("dataset_name", "https://huggingface.co/datasets/user/b", 'write the Hub id alone: "user/b"'),
+        ("dataset_name", "hf://datasets/user/b", 'write the Hub id alone: "user/b"'),
+        ("dataset_name", "user/b@v1", 'write "user/b", and "v1" in the key revision'),
+        ("split", "train[:10%]", "slices and sums of splits are not supported"),
+        ("split", "train+test", "slices and sums of splits are not supported"),
+        ("split", 1, "is 1; write text"),
+        ("revision", 1.5, "is 1.5; write text"),
+        ("revision", "", "write something, or leave the key out"),
+        ("image_column", None, "is null; write text"),
+        ("caption_column", ["a", "b"], 'is ["a", "b"]; write text'),
+        ("cache_dir", False, "is false; write text"),
+        ("resolution", "1024", 'is "1024"; write a number'),
+        ("resolution", True, "is true; write a number"),
+        ("resolution", 0, "is 0; write a number above 0"),
+        ("resolution", -5, "is -5; write a number above 0"),
+        ("resolution", 1, "is 1 pixels, since resolution_type is 'pixel_area'; if megapixels are meant, use"),
+        ("resolution", 512.5, "use 512"),
+        ("resolution_type", "megapixels", 'is "megapixels"; use "pixel", "area" or "pixel_area"'),
+        ("minimum_image_size", -1, "is -1; write 0"),
+        ("minimum_image_size", "512", 'is "512"; write a number'),
+        ("crop", 1, "is 1; write true or false"),
+        ("crop", "yes", 'is "yes"; write true or false'),
+        ("crop_style", "face", 'is "face"; use "random", "center", "centre" or "corner"'),
+        ("crop_aspect", "preserve", 'is "preserve"; use "square"'),
+        ("aspect_bucket_alignment", 0, "is 0; write a number above 0"),
+        ("aspect_bucket_alignment", 64.0, "is 64.0; write a whole number"),
+        ("aspect_bucket_rounding", 10, "is 10; write 9 or less"),
+        ("width_column", "w", 'is "w"; give height_column too, or neither'),
+        ("height_column", "h", 'is "h"; give width_column too, or neither'),
+        ("caption_strategy", "textfile", 'is "textfile"; use "huggingface"'),
+        ("metadata_backend", "discovery", 'is "discovery"; use "huggingface"'),
+        ("filter_func", 512, "is 512; write an object"),
+        ("text_embeds", "nowhere", '"nowhere" is the id of no active text_embeds entry; add one, or leave the key out'),
+        ("capton_column", "x", 'is not a known key; did you mean "caption_column"?'),
+        ("repeat", 2, 'is not a known key; did you mean "repeats"?'),
+        ("instance_data_dir", "x", "is not a known key; known are aspect_bucket_alignment, "),
+        ("trainer", {}, "is not a known key; remove it"),
+        ("composite_image_config", {"enabled": True}, "is a key of SimpleTuner that is not supported yet; remove it"),
+        ("fallback_caption_column", "x", "is a key of SimpleTuner that is not supported yet"),
+        ("streaming", False, "is a key of SimpleTuner that is not supported yet"),
+    ],
+)
+@pytest.mark.parametrize("block", [None, "huggingface"])
+def test_a_wrong_value_is_named_with_its_path_and_the_way_out(
+    key: str, value: object, message: str, block: str | None, tmp_path: Path
+) -> None:
+    entry: dict[str, Any] = {name: given for name, given in ENTRY.items() if name != key}
+    entry |= {block: {key: value}} if block else {key: value}
+    (line,) = said(config(entry), tmp_path)
+    assert line.startswith(f"datasets[0].{'huggingface.' if block else ''}{key}: ")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "message"),
+    [
+        ({"min_width": 512.5}, "min_width", "is 512.5; write a whole number"),
+        ({"min_height": True}, "min_height", "is true; write a whole number"),
+        ({"min_height": 0}, "min_height", "is 0; write a number above 0"),
+        ({"quality_thresholds": {"clip": "0.3"}}, "quality_thresholds.clip", 'is "0.3"; write a number'),
+        ({"quality_thresholds": {"clip": True}}, "quality_thresholds.clip", "is true; write a number"),
+        ({"quality_thresholds": [0.3]}, "quality_thresholds", "is [0.3]; write an object"),
+        ({"collection": ["photo"]}, "collection", "is a key of SimpleTuner that is not supported yet"),
+        ({"min_with": 5}, "min_with", 'is not a known key; did you mean "min_width"?'),
+        ({"repeats": 5}, "repeats", "is not a known key; known are min_height, min_width, "),
+    ],
+)
+def test_a_wrong_filter_is_named_likewise(rules: object, path: str, message: str, tmp_path: Path) -> None:
+    (line,) = said(config({**ENTRY, "filter_func": rules}), tmp_path)
+    assert line.startswith(f"datasets[0].filter_func.{path}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        ("{", ["line 1, column 2: is not JSON: Expecting property name enclosed in double quotes"]),
+        ("[" * 100_000, ['is nested too deeply; write an object with "model" and "datasets"']),
+        ("3", ['holds 3; write an object with "model" and "datasets"']),
+        ("{}", ["model: is missing; add it", "datasets: is missing; list at least one dataset"]),
+        (config(), ["datasets: is []; list at least one dataset"]),
+        (config("a"), ['datasets[0]: is "a"; write an object']),  # type: ignore[arg-type]
+        ({"datasets": [ENTRY], "model": "user/model"}, ['model: is "user/model"; write an object']),
+        ({"datasets": [ENTRY], "model": {}}, ["model.pretrained_model_name_or_path: is missing; add it"]),
+        (
+            {"datasets": [ENTRY], "model": {**MODEL, "dtype": "bf16", "vae": "user/vae"}},
+            [
+                'model.vae: is "user/vae"; write an object',
+                'model.dtype: is "bf16"; use "float32", "bfloat16" or "float16"',
+            ],
+        ),
+        (
+            {"datasets": [ENTRY], "model": {**MODEL, "vae": {**MODEL, "subfoldr": "vae"}}},
+            ['model.vae.subfoldr: is not a known key; did you mean "subfolder"?'],
+        ),
+        (config(ENTRY, dataset=[]), ['dataset: is not a known key; did you mean "datasets"?']),
+        (config({**ENTRY, "huggingface": [1]}), ["datasets[0].huggingface: is [1]; write an object"]),
+        (config(ENTRY, refresh={"cron": 3}), ["refresh.cron: is 3; write text"]),
+        (
+            config(ENTRY, refresh={"cron": "0 24 * * *"}),
+            ['refresh.cron: is "0 24 * * *"; "24" is no hour: write *, or 0 to 23, with , - or /'],
+        ),
+        (
+            config({**ENTRY, "split": "test", "huggingface": {"split": "train"}}),
+            ['datasets[0].huggingface.split: is "train", but datasets[0].split is "test"; keep one'],
+        ),
+        (
+            config({**ENTRY, "quality_column": "q", "filter_func": {"quality_column": "r"}}),
+            ['datasets[0].quality_column: is "q", but "r" in filter_func; keep one'],
+        ),
+        (
+            config(ENTRY, {**ENTRY, "dataset_name": "user/b"}),
+            [f'datasets[{n}].id: "a" is used twice; give each entry its own id' for n in (0, 1)],
+        ),
+        (
+            config({**ENTRY, "id": "a.b"}, {**ENTRY, "id": "a-b"}),
+            ['datasets[1].id: "a-b" and "a.b" fold to one asset group "a_b"; rename one'],
+        ),
+        (
+            config({**TEXTS, "default": True}, {**TEXTS, "id": "more", "default": "true"}, ENTRY),
+            ["datasets[1].default: is true in another text_embeds entry too; keep one"],
+        ),
+        (
+            config(TEXTS, {**ENTRY, "text_embeds": "text"}),
+            ['datasets[1].text_embeds: "text" is the id of no active text_embeds entry; did you mean "texts"?'],
+        ),
+    ],
+)
+def test_a_wrong_file_is_explained(content: Any, lines: list[str], tmp_path: Path) -> None:
+    assert said(content, tmp_path) == lines
+
+
+def test_a_bare_list_says_what_to_wrap_it_in(tmp_path: Path) -> None:
+    (line,) = said([ENTRY], tmp_path)
+    assert line.startswith('is a bare list of datasets; write {"model": {"pretrained_model_name_or_path": ')
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    """Mistakes of JSON, of types, of geometry and of references, in several entries."""
+    wrong = """{
+      "model": {"pretrained_model_name_or_path": "user/model", "dtype": "int8"},
+      "datasets": [
+        {"id": "a", "id": "b", "type": "huggingface", "dataset_name": "user/a", "resolution": NaN},
+        {"id": "c", "type": "huggingface", "dataset_name": "user/c", "resolution": 1, "text_embeds": "x"},
+        {"id": "d", "type": "huggingface", "crop": 2, "filter_func": {"quality_thresholds": {"clip": 1e999}}}
+      ],
+      "refresh": {"cron": "daily"}, "extra": 1
+    }"""
+    assert [line.split(": ")[0] for line in said(wrong, tmp_path)] == [
+        "datasets[0].id",
+        "datasets[0].resolution",
+        "datasets[2].filter_func.quality_thresholds.clip",
+        "extra",
+        "model.dtype",
+        "refresh.cron",
+        "datasets[1].resolution",
+        "datasets[2].dataset_name",
+        "datasets[2].crop",
+    ]
+
+
+def test_a_text_embeds_entry_with_a_mistake_is_still_known_by_its_id(tmp_path: Path) -> None:
+    lines = said(config({**TEXTS, "type": "aws"}, {**ENTRY, "text_embeds": "texts"}), tmp_path)
+    assert lines == ['datasets[0].type: is "aws"; use "local"']
+
+
+def test_a_missing_file_names_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.json: there is no such file; .*HF_ASSETS_CONFIG"):
+        loading.load(tmp_path / "none.json")
+    with pytest.raises(ConfigError, match=r"can't be read: Is a directory"):
+        loading.load(tmp_path)
+    (tmp_path / "latin.json").write_bytes('{"é": 1}'.encode("latin-1"))
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        loading.load(tmp_path / "latin.json")

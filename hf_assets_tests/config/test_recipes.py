@@ -1,0 +1,260 @@
+"""What a valid config file becomes: defaults, folders, and recipes whose parts are equal exactly where bytes are."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from hf_assets.config import cron, loading
+from hf_assets.config.keys import NOT_YET, TRAINER_ONLY, Dataset, FilterFunc, Model, TextEmbeds, VaeOverride
+from hf_assets.config.loading import Config
+from hf_assets.config.recipe import Recipe, code_version
+
+MODEL = {"pretrained_model_name_or_path": "user/model"}
+ENTRY = {"id": "a", "type": "huggingface", "dataset_name": "user/a"}
+PARTS: dict[str, Callable[[Recipe], Any]] = {
+    "source": lambda recipe: recipe.source,
+    "image": lambda recipe: recipe.image_column,
+    "filter": lambda recipe: recipe.filter,
+    "captions": lambda recipe: recipe.captions,
+    "geometry": lambda recipe: recipe.geometry,
+    "vae": lambda recipe: recipe.model,
+    "text": lambda recipe: recipe.model.without_vae,
+}
+
+
+def load(content: Any, folder: Path) -> Config:
+    folder.mkdir(exist_ok=True)
+    file = folder / "datasets.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return loading.load(file)
+
+
+def recipe_of(folder: Path, entry: dict[str, Any] | None = None, model: dict[str, Any] | None = None) -> Recipe:
+    content = {"model": {**MODEL, **(model or {})}, "datasets": [{**ENTRY, **(entry or {})}]}
+    return load(content, folder).recipes[0]
+
+
+def versions(recipe: Recipe) -> dict[str, str]:
+    return {name: code_version(1, part(recipe)) for name, part in PARTS.items()}
+
+
+# Key, another value than in `BASE`, and the parts whose bytes it changes.
+BASE = {
+    "filter_func": {"quality_thresholds": {"clip": 0.3}, "min_width": 64, "min_height": 64},
+    "resolution": 1024,
+}
+EDITS: list[tuple[str, Any, set[str]]] = [
+    ("id", "b", set()),
+    ("dataset_name", "user/b", {"source"}),
+    ("dataset_config", "b", {"source"}),
+    ("split", "test", {"source"}),
+    ("revision", "v1", {"source"}),
+    ("cache_dir", "elsewhere", set()),
+    ("text_embeds", None, set()),
+    ("image_column", "picture", {"image"}),
+    ("caption_column", "meta.text", {"captions"}),
+    ("quality_column", "scores", {"filter"}),
+    ("filter_func", {**BASE["filter_func"], "min_width": 65}, {"filter"}),  # type: ignore[dict-item]
+    ("filter_func", {**BASE["filter_func"], "min_height": 65}, {"filter"}),  # type: ignore[dict-item]
+    ("filter_func", {**BASE["filter_func"], "quality_thresholds": {"clip": 0.31}}, {"filter"}),  # type: ignore[dict-item]
+    ("filter_func", {**BASE["filter_func"], "quality_column": "scores"}, {"filter"}),  # type: ignore[dict-item]
+    ("resolution", 512, {"geometry"}),
+    ("resolution_type", "pixel", {"geometry"}),
+    ("minimum_image_size", 256, {"geometry"}),
+    ("crop", True, {"geometry"}),
+    ("crop_style", "corner", {"geometry"}),
+    ("aspect_bucket_alignment", 32, {"geometry"}),
+    ("aspect_bucket_rounding", 3, {"geometry"}),
+    ("error_budget", 0.1, set()),
+    *((key, 7, set()) for key in sorted(TRAINER_ONLY)),
+]
+# Keys with one value, or that come in pairs and are tested below.
+FIXED = {"type", "dataset_type", "caption_strategy", "metadata_backend", "crop_aspect", "disabled", "trainer"}
+PAIRS = {"width_column", "height_column"}
+
+
+@pytest.mark.parametrize(("key", "value", "changed"), EDITS, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_key_changes_the_versions_of_just_what_reads_it(
+    key: str, value: Any, changed: set[str], tmp_path: Path
+) -> None:
+    before = versions(recipe_of(tmp_path, BASE))
+    texts = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "texts"}
+    edit = {key: value} if key != "text_embeds" else {key: "texts"}
+    content = {"model": MODEL, "datasets": [{**ENTRY, **BASE, **edit}, *([texts] if key == "text_embeds" else [])]}
+    after = versions(load(content, tmp_path).recipes[0])
+    assert {part for part in PARTS if before[part] != after[part]} == changed
+
+
+def test_every_key_is_in_the_table_above() -> None:
+    assert {key for key, _, _ in EDITS} == (Dataset.model_fields.keys() - FIXED - PAIRS) | TRAINER_ONLY
+
+
+@pytest.mark.parametrize(
+    ("edit", "changed"),
+    [
+        ({"pretrained_model_name_or_path": "user/other"}, {"vae", "text"}),
+        ({"revision": "v1"}, {"vae", "text"}),
+        ({"variant": "fp16"}, {"vae", "text"}),
+        ({"dtype": "float32"}, {"vae", "text"}),
+        ({"vae": MODEL}, {"vae"}),
+        ({"vae": {**MODEL, "revision": "v1"}}, {"vae"}),
+        ({"vae": {**MODEL, "variant": "fp16"}}, {"vae"}),
+        ({"vae": {**MODEL, "subfolder": "vae"}}, {"vae"}),
+    ],
+)
+def test_a_key_of_the_model_changes_the_sides_that_it_is_about(
+    edit: dict[str, Any], changed: set[str], tmp_path: Path
+) -> None:
+    before, after = versions(recipe_of(tmp_path)), versions(recipe_of(tmp_path, model=edit))
+    assert {part for part in PARTS if before[part] != after[part]} == changed
+
+
+def test_different_vae_settings_have_different_versions(tmp_path: Path) -> None:
+    overrides = [{**MODEL, key: "x"} for key in VaeOverride.model_fields]
+    assert len({versions(recipe_of(tmp_path, model={"vae": vae}))["vae"] for vae in [MODEL, *overrides]}) == 5
+    assert {"revision", "variant", "vae", "dtype", *MODEL} == set(Model.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"resolution": 1024}, {"resolution": 1024.0}),
+        ({"resolution": 1024}, {}),  # a default written out
+        ({"split": "train"}, {}),
+        ({"minimum_image_size": 0}, {}),
+        ({"crop": "False"}, {"crop": False}),
+        ({"crop": " TRUE "}, {"crop": True}),
+        ({"crop_style": "centre"}, {"crop_style": "center"}),
+        ({"caption_column": "text"}, {"huggingface": {"caption_column": "text"}}),
+        ({"caption_column": "text", "huggingface": {"caption_column": "text"}}, {"caption_column": "text"}),
+        (
+            {"quality_column": "q", "filter_func": {"quality_thresholds": {"a": 1}}},
+            {"filter_func": {"quality_thresholds": {"a": 1.0}, "quality_column": "q"}},
+        ),
+        (
+            {"filter_func": {"quality_thresholds": {"a": 1, "b": 2}}},
+            {"huggingface": {"filter_func": {"quality_thresholds": {"b": 2, "a": 1}}}},
+        ),
+    ],
+)
+def test_the_same_said_otherwise_is_the_same_recipe(one: dict[str, Any], other: dict[str, Any], tmp_path: Path) -> None:
+    assert recipe_of(tmp_path, one) == recipe_of(tmp_path, other)
+
+
+def test_size_columns_change_the_filter(tmp_path: Path) -> None:
+    pair = {"width_column": "w", "height_column": "h"}
+    swapped = {"width_column": "h", "height_column": "w"}
+    found = [versions(recipe_of(tmp_path, {**BASE, **edit})) for edit in ({}, pair, swapped)]
+    assert len({one["filter"] for one in found}) == 3
+    assert len({one["source"] + one["geometry"] + one["captions"] for one in found}) == 1
+
+
+def test_trainer_keys_are_kept_for_the_reader(tmp_path: Path) -> None:
+    entry = {"repeats": 3, "huggingface": {"num_proc": 16}, "probability": 0.7}
+    assert recipe_of(tmp_path, entry).trainer == {"repeats": 3, "num_proc": 16, "probability": 0.7}
+
+
+def test_no_key_is_both_known_and_not_supported() -> None:
+    known = {*Dataset.model_fields, *FilterFunc.model_fields, *TextEmbeds.model_fields, *Model.model_fields}
+    assert not NOT_YET & (known | TRAINER_ONLY)
+
+
+def test_folders_lie_beside_the_file_and_default_to_the_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("HOME", "/home/someone")
+    folders = recipe_of(tmp_path).folders
+    assert folders.metadata == tmp_path / "cache/a/huggingface_metadata/a"
+    assert folders.latents == tmp_path / "cache/a/vae/a"
+    assert folders.embeds == tmp_path / "cache/text"
+    assert recipe_of(tmp_path, {"cache_dir": "../x"}).folders.latents == tmp_path.parent / "x/vae/a"
+    assert recipe_of(tmp_path, {"cache_dir": "/data"}).folders.latents == Path("/data/vae/a")
+    assert recipe_of(tmp_path, {"cache_dir": "~/data"}).folders.latents == Path("/home/someone/data/vae/a")
+
+
+def test_a_relative_path_to_the_file_gives_absolute_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d.json").write_text(json.dumps({"model": MODEL, "datasets": [ENTRY]}))
+    monkeypatch.chdir(tmp_path)
+    assert loading.load(Path("d.json")).recipes[0].folders.latents == tmp_path / "cache/a/vae/a"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("user/a", "user/a"),
+        ("a", "a"),
+        ("user/here", "{folder}/user/here"),  # exists as a folder beside the file
+        ("./none", "{folder}/none"),
+        ("../none", "{parent}/none"),
+        ("/none", "/none"),
+        ("x/y/z", "{folder}/x/y/z"),  # no Hub id has two slashes
+        ("~/none", "/home/someone/none"),
+    ],
+)
+def test_a_name_is_a_hub_id_unless_it_is_or_looks_like_a_folder(
+    name: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    (tmp_path / "user" / "here").mkdir(parents=True)
+    recipe = recipe_of(tmp_path, {"dataset_name": name}, {"pretrained_model_name_or_path": name})
+    assert recipe.source.dataset_name == expected.format(folder=tmp_path, parent=tmp_path.parent)
+    assert recipe.model.pipeline.repository == recipe.source.dataset_name
+
+
+def test_text_embeds_go_to_the_named_entry_else_to_the_default_one(tmp_path: Path) -> None:
+    def cache(name: str, **more: Any) -> dict[str, Any]:
+        return {"id": name, "dataset_type": "text_embeds", "type": "local", "cache_dir": name, **more}
+
+    content = {
+        "model": MODEL,
+        "datasets": [
+            cache("one"),
+            cache("two", default="True", write_batch_size=8),
+            cache("gone", disabled=True, default=True),
+            ENTRY,
+            {**ENTRY, "id": "b", "text_embeds": "one"},
+        ],
+    }
+    assert [recipe.folders.embeds for recipe in load(content, tmp_path).recipes] == [tmp_path / "two", tmp_path / "one"]
+
+
+def test_a_disabled_entry_is_left_out_whatever_it_holds(tmp_path: Path) -> None:
+    local = {"id": "a", "type": "local", "instance_data_dir": "/x", "disabled": "true"}
+    assert [recipe.id for recipe in load({"model": MODEL, "datasets": [local, ENTRY]}, tmp_path).recipes] == ["a"]
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "d.json"
+    file.write_text(json.dumps({"model": MODEL, "datasets": [ENTRY]}), encoding="utf-8-sig")
+    assert loading.load(file).recipes[0].id == "a"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "is_right"),
+    [
+        ("0 3 * * *", True),
+        ("*/15 0-6,22 1,15 jan-mar mon-fri", True),
+        ("0 0 * * 7", True),
+        ("0-30/10 * * * *", True),
+        ("59 23 31 12 SUN", True),
+        ("60 * * * *", False),
+        ("* 24 * * *", False),
+        ("* * 0 * *", False),
+        ("* * * 13 *", False),
+        ("* * * * 8", False),
+        ("* * * *", False),
+        ("* * * * * *", False),
+        ("@daily", False),
+        ("30-10 * * * *", False),
+        ("*/0 * * * *", False),
+        ("a * * * *", False),
+        ("1, * * * *", False),
+    ],
+)
+def test_a_schedule_that_passes_is_one_that_dagster_takes(schedule: str, is_right: bool) -> None:
+    assert (cron.mistake(schedule) is None) is is_right
+    if is_right:
+        dg.ScheduleDefinition(name="refresh", target=dg.AssetSelection.all(), cron_schedule=schedule)

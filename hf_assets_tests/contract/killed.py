@@ -1,0 +1,97 @@
+"""Runs that are killed with SIGKILL: `python -m hf_assets_tests.contract.killed FOLDER MOMENTS`.
+
+FOLDER holds a user's files as `World` makes them. For each of MOMENTS, a JSON list, a run starts in a process of its own
+and dies there: `{"after_s": 0.8}` after so long, `{"replace": 3, "when": "before"}` at its third rename of a finished
+file, before or after it took place, `{"fsync": 3}` while its third file is half on the disk. A last run lives.
+Everything is imported once, and each run is a fork. Prints, as JSON, what the stores held after each run.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import diffusers
+import pyarrow.parquet as pq
+
+from hf_assets.config import loading
+from hf_assets.definitions import build_definitions
+
+assert diffusers.AutoencoderKL, "imported before the forks"
+
+
+def run(folder: Path) -> None:
+    defs = build_definitions(loading.load(folder / "datasets.json"))
+    with dg.DagsterInstance.local_temp(str(folder / "dagster_home")) as instance:
+        run_config = {"resources": {"gpu": {"config": {"batch_size": 2, "unit_samples": 2}}}}
+        done = dg.materialize(
+            list(defs.assets or ()),
+            instance=instance,
+            resources=defs.resources,
+            run_config=run_config,
+            raise_on_error=False,
+        )
+    if not done.success:
+        raise SystemExit(1)
+
+
+def die_at(moment: dict[str, Any]) -> None:
+    """Arm this process: it kills itself at its n-th `os.replace` or `os.fsync`."""
+    name = "fsync" if "fsync" in moment else "replace"
+    real, left = getattr(os, name), moment[name]
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0 and moment.get("when") != "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*args, **kwargs)
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(os, name, counted)
+
+
+def start(folder: Path, moment: dict[str, Any] | None) -> int:
+    """Run in a fork; returns how it ended: 0, 1, or -9 when it was killed."""
+    pid = os.fork()
+    if pid == 0:
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 1)
+        os.dup2(devnull, 2)
+        try:
+            if moment and "after_s" not in moment:
+                die_at(moment)
+            run(folder)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    if moment and "after_s" in moment:
+        time.sleep(moment["after_s"])
+        os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def committed(folder: Path) -> list[str]:
+    """Every key in every index part, once for each time that it was computed."""
+    parts = [path for path in folder.glob("cache/**/index/*.parquet") if not path.name.startswith(".")]
+    rows = [row for part in parts for row in pq.read_table(part, columns=["key", "status"]).to_pylist()]
+    return [row["key"] for row in rows if row["status"] == "ok"]
+
+
+def main(folder: Path, moments: list[dict[str, Any]]) -> None:
+    (folder / "dagster_home").mkdir(exist_ok=True)
+    seen = []
+    for moment in [*moments, None]:
+        ended = start(folder, moment)
+        seen.append({"moment": moment, "ended": ended, "keys": committed(folder)})
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
