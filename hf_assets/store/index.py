@@ -73,7 +73,8 @@ def joined(parts: Mapping[str, pa.Table | None]) -> pa.Table:
 
 def stored(index: pa.Table) -> pa.Table:
     """The rows of an index that name a tensor."""
-    return index.filter(pc.equal(index["status"], OK))
+    is_stored = pc.equal(index["status"], OK)
+    return index if pc.all(is_stored).as_py() else index.filter(is_stored)
 
 
 def stored_keys(index: pa.Table) -> pa.Array:

@@ -31,6 +31,9 @@ class Encoder(NamedTuple):
     header: dict[str, str]
 
 
+HELD_COLUMNS = ("key", "shard", "shape", "num_bytes")
+
+
 class Work(NamedTuple):
     """What a stage's rows need, held against what its store has. Nothing is loaded for it.
 
@@ -38,7 +41,7 @@ class Work(NamedTuple):
         key: the column of `keyed` that names the tensors.
         keyed: the stage's rows.
         index: of the store (`store.index.INDEX`).
-        held: the index's rows that name tensors.
+        held: the index's rows that name tensors, with `HELD_COLUMNS`.
         held_at: the first row of `held` that has each row's key; null where none has.
     """
 
@@ -92,7 +95,7 @@ class Work(NamedTuple):
 def held_against(store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table) -> Work:
     """Look up the rows' keys in the store."""
     index = store.index()
-    held = stored(index)
+    held = stored(index.select(["status", *HELD_COLUMNS]))
     held_at = pc.index_in(keyed[key], value_set=held["key"].combine_chunks())
     return Work(encoder, store, key, keyed, index, held, held_at)
 

@@ -5,9 +5,9 @@ from functools import cache
 from typing import Any
 
 import diffusers
+import numpy as np
 import torch
 from PIL import Image
-import numpy as np
 
 
 def latent(image: bytes, sample: dict[str, Any], vae: diffusers.AutoencoderKL) -> torch.Tensor:

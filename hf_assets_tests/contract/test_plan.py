@@ -13,6 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from hf_assets.cli import app
+from hf_assets.config import loading
+from hf_assets.workers import latents
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
 from hf_assets_tests.contract.pictures import Row, files_of, parquet
 from hf_assets_tests.contract.test_edits import EDITS, NEW, Edit, change_media
@@ -217,6 +219,24 @@ def test_a_row_that_failed_is_not_planned_again(world: World) -> None:
     world.push(world.rows[:5], world.rows[5:], [Row(b"no picture", "none", NEW[0].columns)])
     assert reasons(planned(world)) == Reasons({UNKNOWN: 1}, {"caption": 1})
     assert world.materialize().encoded == (0, 1)
+    assert reasons(planned(world)) == Reasons()
+
+
+def test_what_failed_is_planned_again_once_it_is_marked_for_a_retry(world: World) -> None:
+    world.entry["aspect_bucket_alignment"] = 16
+    assert sum(planned(world)["vae_latents"]["compute"].values()) == 4
+    world.materialize(selection="*photos/buckets")
+    (recipe,) = loading.load(world.folder / "datasets.json").recipes
+    todo = latents.work(recipe, world.table("buckets"))
+    failed = todo.missing["latent_key"][:1]
+    todo.store.fail({failed[0].as_py(): ("non_finite", "as a test has it")})
+    plan = planned(world)["vae_latents"]
+    assert (plan["compute"], plan["quarantined"]) == ({"geometry": 3}, 1)
+    assert world.materialize().computed["vae_latents"] == 3
+    todo.store.retry(failed.combine_chunks())
+    plan = planned(world)["vae_latents"]
+    assert (plan["compute"], plan["quarantined"]) == ({"retry": 1}, 0)
+    assert world.materialize().computed["vae_latents"] == 1
     assert reasons(planned(world)) == Reasons()
 
 

@@ -71,7 +71,7 @@ class World:
 
     def push(self, *parts: list[Row], **extra: bytes) -> str:
         """Commit the dataset anew: its only Parquet files are then these parts."""
-        old = {path: None for path in self._data_files()}
+        old = dict.fromkeys(self._data_files())
         self.rows = [row for part in parts for row in part]
         return self.hub.commit(self.dataset, {**old, **files_of(*parts), **extra})
 
