@@ -15,7 +15,7 @@ REASONS = {
     "code": "by another version of hf_assets",
     "retry": "that failed before",
     "damaged": "missing or damaged in the store",
-    "unknown_until_read": "in rows not read yet: at most so many",
+    "unknown_until_read": "in files not read yet",
 }
 
 BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")

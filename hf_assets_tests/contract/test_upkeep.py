@@ -61,7 +61,7 @@ def text_folder(world: World) -> Path:
 
 
 def biggest_shard(folder: Path) -> tuple[Path, int]:
-    """A shard, and how many samples it holds."""
+    """A shard, and how many samples it holds: each has one tensor here."""
     counts = {row["values"]: row["counts"] for row in TensorStore(folder).index()["shard"].value_counts().to_pylist()}
     shard = max(counts, key=lambda name: (counts[name], name))
     return TensorStore(folder).shard_path(shard), counts[shard]
@@ -72,7 +72,9 @@ def biggest_shard(folder: Path) -> tuple[Path, int]:
 
 def test_a_run_of_the_whole_graph_heals_every_table(world: World) -> None:
     before = world.contents()
-    for stage, damage in zip(STAGES, [HEADER, DATA, END, *[SEEN["truncated"], SEEN["emptied"], DATA, END]], strict=True):
+    for stage, damage in zip(
+        STAGES, [HEADER, DATA, END, *[SEEN["truncated"], SEEN["emptied"], DATA, END]], strict=True
+    ):
         damage(world.metadata_folder / f"{stage}.parquet")
     found = command(world, "verify")
     assert found.code == 1
@@ -99,13 +101,9 @@ def test_a_damaged_shard_costs_its_samples(damage: Callable[[Path], None], world
     damage(latent)
     damage(embed)
     assert 0 < num_latents < ALL_LATENTS
-    assert world.materialize().encoded == (num_latents, len(set(_keys(num_embeds, text_folder(world)))))
+    assert world.materialize().encoded == (num_latents, num_embeds)
     assert world.contents() == before
     world.check()
-
-
-def _keys(num_rows: int, folder: Path) -> list[int]:
-    return list(range(num_rows))
 
 
 def test_damage_that_nothing_shows_is_found_by_verify_and_healed_by_the_next_run(world: World) -> None:
@@ -195,9 +193,7 @@ def times(world: World) -> dict[str, tuple[str, str]]:
     return {row["stage"]: (row["first_seen"], row["last_seen"]) for row in rows}
 
 
-def test_a_failed_sample_is_tried_again_when_asked_and_only_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_sample_is_tried_again_when_asked_and_only_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.push(world.rows[:5], world.rows[5:], BROKEN)
     world.materialize()
     listed = command(world, "quarantine")

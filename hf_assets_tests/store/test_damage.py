@@ -68,7 +68,9 @@ def test_verify_finds_a_damaged_part_of_the_index(damage: Damage, tmp_path: Path
     part = part_of(store, "a")
     damage(part)
     # what was deleted leaves nothing to find
-    assert [line.split(":")[0] for line in damaged_by(store)] == ([f"index/{part.name}"] if damage != SEEN["deleted"] else [])
+    assert [line.split(":")[0] for line in damaged_by(store)] == (
+        [f"index/{part.name}"] if damage != SEEN["deleted"] else []
+    )
     assert damaged_by(store) == []
 
 

@@ -35,7 +35,9 @@ def test_no_keys_need_no_store(tmp_path: Path) -> None:
 def test_a_key_that_two_runs_stored_is_read_from_one_shard(tmp_path: Path) -> None:
     store = TensorStore(tmp_path)
     for other in "bc":  # shards differ, and so does what the two runs computed, in the last bit
-        store.write([Sample("a", {"x": torch.tensor([ord(other)]), "y": torch.tensor([ord(other)])}), sample(other)], HEADER)
+        store.write(
+            [Sample("a", {"x": torch.tensor([ord(other)]), "y": torch.tensor([ord(other)])}), sample(other)], HEADER
+        )
     found = TensorReader(tmp_path, column("a"))[0]
     assert found["x"] == found["y"]
 

@@ -1,0 +1,87 @@
+"""A row is kept, or dropped with the first rule that it breaks."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from hf_assets.errors import DatasetError
+from hf_assets.stages.filtering import FilterRules, dropped, judge, judge_sizes, kept
+
+RULES = FilterRules(
+    quality_column="quality",
+    quality_thresholds=(("aesthetic", 5.0), ("clip", 0.3)),
+    min_width=512,
+    min_height=256,
+    width_column="w",
+    height_column="h",
+)
+
+
+def samples(*columns: dict[str, Any]) -> pa.Table:
+    size = len(columns)
+    return pa.table(
+        {
+            "row": pa.array(range(size), pa.int64()),
+            "file_path": pa.array(["a"] * size).dictionary_encode(),
+            "file_hash": pa.array(["b"] * size).dictionary_encode(),
+            "file_row": pa.array(range(size), pa.int64()),
+            "columns": pa.array(list(columns)),
+        }
+    )
+
+
+def good(**changes: Any) -> dict[str, Any]:
+    return {"quality": {"aesthetic": 5.0, "clip": 0.3}, "w": 512, "h": 256, **changes}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (good(), None),  # exactly at every limit: limits are inclusive
+        (good(quality={"aesthetic": 4.99, "clip": 0.3}), "low_aesthetic"),
+        (
+            good(quality={"aesthetic": 4.99, "clip": 0.1}, w=1),
+            "low_aesthetic",
+        ),  # breaks three rules: the first is named
+        (good(quality={"aesthetic": 9.0, "clip": float("nan")}), "low_clip_missing"),
+        (good(quality={"aesthetic": None, "clip": 0.3}), "low_aesthetic_missing"),
+        (good(quality=None), "low_aesthetic_missing"),
+        (good(w=511), "too_narrow"),
+        (good(h=255), "too_low"),
+        (good(w=None), "too_narrow_missing"),
+    ],
+)
+def test_the_first_broken_rule_is_the_reason(row: dict[str, Any], reason: str | None) -> None:
+    assert judge(samples(row, good()), RULES)["dropped_for"].to_pylist() == [reason, None]
+
+
+def test_kept_and_dropped_rows_make_up_all_and_say_nothing_of_where_they_lie() -> None:
+    judged = judge(samples(good(), good(w=1), good()), RULES)
+    assert kept(judged)["row"].to_pylist() == [0, 2]
+    assert dropped(judged).select(["row", "dropped_for"]).to_pylist() == [{"row": 1, "dropped_for": "too_narrow"}]
+    assert kept(judged).column_names == ["row", "columns"]
+
+
+def test_without_rules_every_row_is_kept() -> None:
+    assert len(kept(judge(samples(good(), good()), FilterRules()))) == 2
+
+
+def test_sizes_under_their_usual_names_are_used_where_the_dataset_has_both() -> None:
+    rules = FilterRules(min_width=100)
+    assert rules.optional_columns == ("width", "height")
+    assert judge(samples({"width": 99, "height": 1}, {"width": 100, "height": 1}), rules)[
+        "dropped_for"
+    ].to_pylist() == ["too_narrow", None]
+    # without the columns nothing is dropped here: the media's header tells, once it is read
+    assert judge(samples({"width": 99}), rules)["dropped_for"].to_pylist() == [None]
+
+
+def test_sizes_from_headers_are_judged_like_columns() -> None:
+    sizes = pa.chunked_array([pa.array([[512, 256], [511, 999], [512, 255]], pa.list_(pa.int32(), 2))])
+    assert judge_sizes(sizes, RULES).to_pylist() == [None, "too_narrow", "too_low"]
+
+
+def test_a_metric_that_is_no_number_is_an_error_that_names_it() -> None:
+    with pytest.raises(DatasetError, match=r'column "quality.aesthetic" holds string, not numbers'):
+        judge(samples(good(quality={"aesthetic": "high", "clip": 1.0})), RULES)

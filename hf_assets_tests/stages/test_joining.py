@@ -1,0 +1,44 @@
+"""The join keeps a row's own latent and its own captions together."""
+
+import pyarrow as pa
+
+from hf_assets import schema
+from hf_assets.stages.joining import join
+
+
+def test_a_row_lacks_neither_latent_nor_embed_and_keeps_only_captions_that_have_one() -> None:
+    captions = pa.table([[1, 2, 3, 4], [["a", "b"], ["b"], ["lost"], ["a", "lost"]]], schema=schema.CAPTIONS)
+    size = [8, 8]
+    rows = [
+        {**dict.fromkeys(schema.BUCKETS.names), "row": row, "media_hash": f"media{row}", "target_size": size}
+        for row in (4, 1, 3)
+    ]
+    buckets = pa.Table.from_pylist(rows, schema=schema.BUCKETS)
+    latents = pa.table([[3, 4, 1], ["l3", "l4", "l1"], [[4, 1, 1]] * 3, ["s"] * 3], schema=schema.VAE_LATENTS)
+    embeds = pa.table([["b", "a"], ["eb", "ea"], ["s", "s"]], schema=schema.TEXT_EMBEDS)
+    table, num_incomplete = join(captions, buckets, latents, embeds, "jpg")
+    chosen = table.select(["row", "file", "media_hash", "captions", "embed_keys", "latent_key"]).to_pylist()
+    assert chosen == [
+        {
+            "row": 1,
+            "file": "1.jpg",
+            "media_hash": "media1",
+            "captions": ["a", "b"],
+            "embed_keys": ["ea", "eb"],
+            "latent_key": "l1",
+        },
+        {
+            "row": 4,
+            "file": "4.jpg",
+            "media_hash": "media4",
+            "captions": ["a"],
+            "embed_keys": ["ea"],
+            "latent_key": "l4",
+        },
+    ]
+    assert num_incomplete == 2  # row 2 has no latent, row 3 no embed
+
+
+def test_nothing_joins_to_nothing() -> None:
+    empty = [each.empty_table() for each in (schema.CAPTIONS, schema.BUCKETS, schema.VAE_LATENTS, schema.TEXT_EMBEDS)]
+    assert len(join(*empty, "jpg")[0]) == 0

@@ -1,0 +1,57 @@
+"""Equal when the content is equal, different when it differs."""
+
+import pyarrow as pa
+import pytest
+
+from hf_assets import fingerprint
+
+TABLE = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"], "c": [[1], [], [2, 3]]})
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        pa.concat_tables([TABLE.slice(0, 1), TABLE.slice(1)]),  # chunked
+        pa.concat_tables([TABLE, TABLE]).slice(3),  # sliced
+        TABLE.replace_schema_metadata({"key": "value"}),
+        TABLE.take([0, 1, 2]),  # rebuilt buffers
+    ],
+)
+def test_how_a_table_lies_in_memory_does_not_matter(same: pa.Table) -> None:
+    assert fingerprint.of_table(same) == fingerprint.of_table(TABLE)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        TABLE.take([0, 2, 1]),
+        TABLE.slice(0, 2),
+        TABLE.rename_columns(["a", "b", "d"]),
+        TABLE.set_column(0, "a", pa.array([1, 2, 3], pa.int32())),
+        TABLE.set_column(1, "b", pa.array(["x", "", "z"])),  # empty is not null
+        TABLE.set_column(2, "c", pa.array([[1], None, [2, 3]])),
+        TABLE.select(["a", "c", "b"]),
+    ],
+)
+def test_any_difference_in_content_shows(other: pa.Table) -> None:
+    assert fingerprint.of_table(other) != fingerprint.of_table(TABLE)
+
+
+def test_only_the_chosen_columns_count() -> None:
+    other = TABLE.set_column(1, "b", pa.array(["y", "y", "y"]))
+    assert fingerprint.of_table(other, ["a", "c"]) == fingerprint.of_table(TABLE, ["a", "c"])
+
+
+def test_values_hash_by_content() -> None:
+    assert fingerprint.of_value({"a": 1, "b": [2]}) == fingerprint.of_value({"b": [2], "a": 1})
+    assert fingerprint.of_value([1, 2]) != fingerprint.of_value([2, 1])
+    assert fingerprint.of_value("1") != fingerprint.of_value(1)
+
+
+def test_strings_hash_one_by_one_and_null_stays_null() -> None:
+    column = pa.chunked_array([["a", None], ["b"]], pa.string())
+    assert fingerprint.of_strings(column, batch_rows=1).to_pylist() == [
+        fingerprint.of_bytes(b"a"),
+        None,
+        fingerprint.of_bytes(b"b"),
+    ]
