@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo page test check fix bench clean
+.PHONY: demo page test soak check fix bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,9 @@ page: $(STAMP)  ## the demo's graph in the Dagster page
 
 test: $(STAMP)  ## all tests
 	$(BIN)/python -m pytest
+
+soak: $(STAMP)  ## a hundred killed runs
+	HF_ASSETS_KILLS=100 $(BIN)/python -m pytest hf_assets_tests/contract/test_kill.py
 
 check: $(STAMP)  ## lint, types, import rules
 	$(BIN)/ruff check .

@@ -1,4 +1,7 @@
-"""One local Hub for the whole session. Its address must be in the environment before huggingface_hub is imported, so it starts here."""
+"""One local Hub for the whole session.
+
+Its address must be in the environment before huggingface_hub is imported, so it starts here.
+"""
 
 import atexit
 import os

@@ -1,4 +1,7 @@
-"""Where a training set's tensors lie: kept in its table, relative to its folder, so that all of it can be moved together."""
+"""Where a training set's tensors lie.
+
+Kept in its table, relative to its folder, so that all of it can be moved together.
+"""
 
 import os
 from pathlib import Path

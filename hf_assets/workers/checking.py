@@ -25,7 +25,8 @@ def check(recipe: Recipe) -> Iterator[str]:
         memory = Path(folder)
         source = source_of(recipe.source, memory / "sources")
         snapshot = source.resolve()
-        yield f"dataset {snapshot.repository}, split {recipe.source.split}, at {snapshot.commit}: {len(snapshot.files):,} files"
+        yield f"dataset {snapshot.repository} at {snapshot.commit}"
+        yield f"split {recipe.source.split}: {len(snapshot.files):,} files"
         wanted = WantedColumns(recipe.image_column, recipe.required_columns, recipe.filter.optional_columns)
         table = rows.read(source, snapshot, wanted, memory / "columns", lambda line: None).table
     judged = filtering.judge(table, recipe.filter)

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from hf_assets.models.vae import Vae
 
 STAGE = "vae_latents"
-# Of everything here that changes a latent: this module, the decoder, the VAE side. Bump the first for a change to this module.
+# Of everything here that changes a latent: this module, the decoder, the VAE side. Bump the first for a change to
+# this module.
 VERSION = f"1.{image.VERSION}.{vae_side.VERSION}"
 
 
@@ -200,5 +201,6 @@ def _check_sizes(jobs: pa.Table, vae: "Vae") -> None:
     for bucket in pc.unique(jobs["bucket"]).to_pylist():
         if any(int(edge) % multiple for edge in bucket.split("x")):
             raise ModelError(
-                f"target size {bucket} is no multiple of {multiple} px, as this model needs: change resolution or aspect_bucket_alignment"
+                f"target size {bucket} is no multiple of {multiple} px, as this model needs: "
+                "change resolution or aspect_bucket_alignment"
             )

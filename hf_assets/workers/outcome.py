@@ -9,7 +9,8 @@ class Outcome(NamedTuple):
     """A stage's table, and how it came about.
 
     Attributes:
-        identity: the columns that make the table's data version; None: all. Where a tensor lies is not part of what it is.
+        identity: the columns that make the table's data version; None: all. Where a tensor lies is not part of what
+            it is.
         computed: samples computed now; None: the table is made as a whole, so all rows where it changed, else none.
         dropped: rows left out by a rule, with their reasons, or their number.
         quarantined: samples that failed (`schema.QUARANTINE`); None: nothing can fail here.

@@ -1,5 +1,6 @@
 """The media of chosen rows, read from the files they lie in."""
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ def by_file(located: pa.Table, snapshot: Snapshot) -> Iterator[FileRows]:
     rows = located["row"].to_numpy()
     file_rows = located["file_row"].to_numpy()
     edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         yield FileRows(files[paths.dictionary[int(codes[start])].as_py()], rows[start:stop], file_rows[start:stop])
 
 

@@ -1,9 +1,9 @@
 """Runs that are killed with SIGKILL: `python -m hf_assets_tests.contract.killed FOLDER MOMENTS`.
 
-FOLDER holds a user's files as `World` makes them. For each of MOMENTS, a JSON list, a run starts in a process of its own
-and dies there: `{"after_s": 0.8}` after so long, `{"replace": 3, "when": "before"}` at its third rename of a finished
-file, before or after it took place, `{"fsync": 3}` while its third file is half on the disk. A last run lives.
-Everything is imported once, and each run is a fork. Prints, as JSON, what the stores held after each run.
+FOLDER holds a user's files as `World` makes them. For each of MOMENTS, a JSON list, a run starts in a process of its
+own and dies there: `{"after_s": 0.8}` after so long, `{"replace": 3, "when": "before"}` at its third rename of a
+finished file, before or after it took place, `{"fsync": 3}` while its third file is half on the disk. A last run
+lives. Everything is imported once, and each run is a fork. Prints, as JSON, what the stores held after each run.
 """
 
 import json

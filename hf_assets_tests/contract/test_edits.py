@@ -1,4 +1,4 @@
-"""The contract: what each edit may cost, and that afterwards the training set is the one that a build from scratch makes."""
+"""The contract: what each edit may cost, and that the training set is then the one that a build from scratch makes."""
 
 import copy
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
 from hf_assets_tests.contract.pictures import Row, files_of, picture
 from hf_assets_tests.contract.world import World
 
-NEW = [Row(picture(100, 80, 64), "new 0", {"quality_assessment": {"clip": 1.0}, "other": 0, "alternative": "a"}),
-       Row(picture(101, 64, 64), "picture 2", {"quality_assessment": {"clip": 1.0}, "other": 0, "alternative": "b"})]  # fmt: skip
+COLUMNS = {"quality_assessment": {"clip": 1.0}, "other": 0, "alternative": "new"}
+NEW = [Row(picture(100, 80, 64), "new 0", COLUMNS), Row(picture(101, 64, 64), "picture 2", COLUMNS)]
 NEW_LATENTS, NEW_EMBEDS = 2, 1  # the second one's caption is known
 
 

@@ -1,7 +1,9 @@
-"""Random histories of upstream commits and config edits: after each, exactly what is new was computed, and all is right.
+"""Random histories of upstream commits and config edits.
 
-The model is simple: a latent is its picture and its geometry and its VAE and dtype, an embed is its text and its encoder
-and dtype. What has been computed stays computed, whatever happens in between.
+After each, exactly what is new was computed, and all is right.
+
+The model is simple: a latent is its picture and its geometry and its VAE and dtype, an embed is its text and its
+encoder and dtype. What has been computed stays computed, whatever happens in between.
 """
 
 import copy
@@ -64,9 +66,15 @@ class History(RuleBasedStateMachine):
         rows = [row_of(row) for row in rows]
         dataset = f"histories/number{self.number}"
         entry = {
-            "id": "photos", "type": "huggingface", "dataset_name": dataset, "resolution": 64, "resolution_type": "pixel_area",
-            "aspect_bucket_alignment": 8, "crop_style": "center", "error_budget": 1,
-        }  # fmt: skip
+            "id": "photos",
+            "type": "huggingface",
+            "dataset_name": dataset,
+            "resolution": 64,
+            "resolution_type": "pixel_area",
+            "aspect_bucket_alignment": 8,
+            "crop_style": "center",
+            "error_budget": 1,
+        }
         config = {"model": {"pretrained_model_name_or_path": "models/one", "dtype": "float32"}, "datasets": [entry]}
         self.world = World(Path(self.folder.name) / "world", self.hub, dataset, config, rows)
         self.world.pipeline_folder = str(self.models.folder / "one")
