@@ -132,7 +132,7 @@ def verify(config: ConfigOption = None, id: IdOption = None) -> None:
             num_damaged += len(found.damaged)
         if num_damaged:
             raise StoreError(
-                f"{num_damaged:,} damaged or missing: materialize these datasets again, which computes only what was lost"
+                f"{num_damaged:,} damaged or missing: materialize these datasets again, which computes only those"
             )
 
 

@@ -18,8 +18,8 @@ TEMPORARY_PREFIX = ".tmp-"
 # A file with this prefix was found damaged, and is kept out of the way until `hf-assets gc`.
 DAMAGED_PREFIX = ".damaged-"
 
-# `write_table` puts this and a hash of all other bytes between a Parquet file's pages and its footer, where readers look for nothing:
-# Parquet's own checksums cover the pages, but not the footer.
+# `write_table` puts this and a hash of all other bytes between a Parquet file's pages and its footer, where readers
+# look for nothing: Parquet's own checksums cover the pages, but not the footer.
 CHECKSUM_MARK = b"hf_assets xxh3:"
 CHECKSUM_BYTES = len(CHECKSUM_MARK) + 32
 # The end of a Parquet file: the footer's length (4 bytes) and this.
@@ -61,7 +61,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_table(path: Path) -> pa.Table | None:
-    """Read a Parquet file that `write_table` wrote; None where it is missing or one bit of it isn't as it was written."""
+    """Read a Parquet file that `write_table` wrote; None where it is missing or a bit of it isn't as it was written."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

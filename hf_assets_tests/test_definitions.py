@@ -30,7 +30,8 @@ def config_file(folder: Path, *ids: str) -> Path:
 
 
 def test_loading_the_definitions_imports_nothing_heavy(tmp_path: Path) -> None:
-    code = f"import sys, hf_assets.definitions as d; assert d.defs.assets; print(sorted({set(HEAVY)!r} & set(sys.modules)))"
+    look = f"print(sorted({set(HEAVY)!r} & set(sys.modules)))"
+    code = f"import sys, hf_assets.definitions as d; assert d.defs.assets; {look}"
     environment = {"HF_ASSETS_CONFIG": str(config_file(tmp_path, "photos")), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

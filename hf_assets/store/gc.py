@@ -1,7 +1,8 @@
 """Garbage of one store: tensors that nothing names any more, and files that are no data.
 
-The store is valid at every moment: what stays is committed anew before its old place goes. A crash leaves a key stored twice, a shard that no
-part of the index names, or a part that names a shard that is gone; the first two are garbage next time, the last counts as missing, as it should.
+The store is valid at every moment: what stays is committed anew before its old place goes. A crash leaves a key
+stored twice, a shard that no part of the index names, or a part that names a shard that is gone; the first two are
+garbage next time, the last counts as missing, as it should.
 """
 
 import os
@@ -166,7 +167,7 @@ def _strays(store: TensorStore, named: set[str], before: datetime) -> list[Path]
 
 
 def _without_dead(store: TensorStore, shard: str, rows: pa.Table) -> pa.Table:
-    """Copy a shard's tensors that stay, byte by byte, into a new shard and commit that. Returns the index with the new place."""
+    """Copy a shard's tensors that stay, byte by byte, into a new shard, and commit it. Returns the index after that."""
     is_there = pc.fill_null(pc.equal(rows["shard"], shard), False)
     others, moved = rows.filter(pc.invert(is_there)), rows.filter(is_there)
     data = store.shard_path(shard).read_bytes()

@@ -1,7 +1,8 @@
 """What is in use: which datasets read a store, and which tensors their last training sets name.
 
-A store knows its users by files in `references/`, each with the relative path of a dataset's metadata folder. A dataset keeps the keys of
-its training sets in `generations/`, one file per change. So whoever tidies a shared store knows all that is needed, whatever his config names.
+A store knows its users by files in `references/`, each with the relative path of a dataset's metadata folder. A
+dataset keeps the keys of its training sets in `generations/`, one file per change. So whoever tidies a shared store
+knows all that is needed, whatever his config names.
 """
 
 import json
@@ -48,8 +49,8 @@ def users(store: Path) -> list[Path]:
         user = Path(os.path.normpath(store / relative))
         if not user.is_dir():
             raise StoreError(
-                f"a dataset that uses {store} had its tables in {user}, which is not there: mount or restore that folder, "
-                f"or, if it is gone for good, delete {path}"
+                f"a dataset that uses {store} had its tables in {user}, which is not there: "
+                f"mount or restore that folder, or, if it is gone for good, delete {path}"
             )
         found.append(user)
     return found

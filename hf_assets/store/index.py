@@ -1,4 +1,7 @@
-"""The index of a store: append-only Parquet parts, each named by the hash of its own bytes. A part's appearance is the commit."""
+"""The index of a store: append-only Parquet parts, each named by the hash of its bytes.
+
+A part's appearance is the commit.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,8 +18,8 @@ from hf_assets import files, fingerprint
 OK = "ok"
 RETRY = "retry"
 
-# One row per tensor of a sample. A sample that failed has one row per attempt, with its reason in `status` and no shard; a row with
-# status `retry` that is newer than these makes it count as missing again.
+# One row per tensor of a sample. A sample that failed has one row per attempt, with its reason in `status` and no
+# shard; a row with status `retry` that is newer than these makes it count as missing again.
 INDEX = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -50,8 +53,8 @@ def commit(folder: Path, rows: pa.Table) -> Path:
 def read_parts(folder: Path) -> dict[str, pa.Table | None]:
     """Every part by its file name; None for a damaged one.
 
-    Parts are listed until what was read is what is there: garbage collection commits new parts before it removes the old ones, so
-    nothing is missed that way.
+    Parts are listed until what was read is what is there: garbage collection commits new parts before it removes the
+    old ones, so nothing is missed that way.
     """
     parts: dict[str, pa.Table | None] = {}
     while (names := part_names(folder)) != list(parts):
@@ -82,11 +85,6 @@ def stored_keys(index: pa.Table) -> pa.Array:
     return pc.unique(stored(index)["key"])
 
 
-def settled_keys(index: pa.Table) -> pa.Array:
-    """The keys that needn't be computed: they are stored, or failed and aren't to be tried again."""
-    return pa.concat_arrays([stored_keys(index), failures(index)["key"].combine_chunks()])
-
-
 def failures(index: pa.Table) -> pa.Table:
     """The keys that failed, weren't computed since, and aren't marked to be tried again.
 
@@ -115,8 +113,8 @@ def copies(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """Which of the rows that name tensors are to be read: two runs may have stored one key twice.
 
     Returns:
-        positions of the rows ordered by key and tensor, without those that say the same twice; and for each whether it belongs to the
-        newest copy of its key.
+        positions of the rows ordered by key and tensor, without those that say the same twice; and for each whether
+        it belongs to the newest copy of its key.
     """
     key, shard, tensor = (_codes(rows[name]) for name in ("key", "shard", "tensor"))
     time = rows["written_at"].cast(pa.int64()).to_numpy()

@@ -1,4 +1,7 @@
-"""What is known of each row's media, by the content of the file it lies in: so a row's bytes are looked at once, whatever the revision is called."""
+"""What is known of each row's media, by the content of the file it lies in.
+
+So a row's bytes are looked at once, whatever the revision is called.
+"""
 
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -39,8 +42,8 @@ RETRY = "retry"
 class Ledger:
     """Facts about the media of one column: (file hash, row in file) -> media hash, size.
 
-    Append-only Parquet parts in one folder, named `{file hash}.{what was looked at, and how}.{content hash}.parquet`; a part's appearance is the
-    commit, so concurrent writers are harmless.
+    Append-only Parquet parts in one folder, named `{file hash}.{what was looked at, and how}.{content hash}.parquet`;
+    a part's appearance is the commit, so concurrent writers are harmless.
     """
 
     def __init__(self, folder: Path, column: str, probe_version: int) -> None:

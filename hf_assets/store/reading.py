@@ -20,8 +20,9 @@ OPEN_SHARDS = 256
 
 
 class TensorReader:
-    """The tensors of a column of keys: `reader[i]` is a dict by tensor name for the i-th. Each is held against its checksum when it is read.
+    """The tensors of a column of keys: `reader[i]` is a dict by tensor name for the i-th.
 
+    Each tensor is held against its checksum when it is read.
     The index is looked up once, for all keys. A shard that garbage collection replaced since then is looked up again.
 
     Raises:
@@ -56,7 +57,8 @@ class TensorReader:
             rows, lacking = self._rows_of(wanted)  # garbage collection may have moved them while the index was read
         if len(lacking):
             raise StoreError(
-                f"{len(lacking):,} of {len(wanted):,} tensors of {self.store.folder} are missing or damaged: materialize this dataset again"
+                f"{len(lacking):,} of {len(wanted):,} tensors of {self.store.folder} are missing or damaged: "
+                "materialize this dataset again"
             )
         codes = rows["key"].combine_chunks().dictionary_encode()
         self._group = pc.index_in(self.keys, value_set=codes.dictionary).to_numpy()
@@ -101,8 +103,8 @@ class TensorReader:
 
     def _damaged(self, shard: str, details: str) -> StoreError:
         return StoreError(
-            f"shard {self.store.shard_path(shard)} is damaged ({details}): run `hf-assets verify`, which sets it aside, then materialize "
-            "this dataset again, which computes its samples anew"
+            f"shard {self.store.shard_path(shard)} is damaged ({details}): run `hf-assets verify`, which sets it "
+            "aside, then materialize this dataset again, which computes its samples anew"
         )
 
     def _shard(self, shard: str) -> Any:

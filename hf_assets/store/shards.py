@@ -1,6 +1,7 @@
 """Shards as bytes: plain safetensors files, the same bytes for the same tensors.
 
-The format: 8 bytes with the length of the header, the header as JSON (name -> dtype, shape, range in the data), the data.
+The format: 8 bytes with the length of the header, the header as JSON (name -> dtype, shape, range in the data), the
+data.
 """
 
 import json

@@ -1,7 +1,8 @@
 """Tensors by key: immutable safetensors shards and an index of them.
 
-A shard is named by the hash of its bytes; within it a sample's tensors are named `{key}.{tensor}`. Keys are content, so concurrent
-writers are harmless. A shard or a part of the index that is missing, truncated or altered is noticed here, and its keys count as missing.
+A shard is named by the hash of its bytes; within it a sample's tensors are named `{key}.{tensor}`. Keys are content,
+so concurrent writers are harmless. A shard or a part of the index that is missing, truncated or altered is noticed
+here, and its keys count as missing.
 """
 
 import contextlib
@@ -167,8 +168,8 @@ class TensorStore:
     def damaged(self, table: pa.Table) -> set[str]:
         """Shards of an index that are missing or aren't what it says.
 
-        Size and time tell that a file wasn't touched since it was written; one that was touched, or moved here, is read and hashed
-        once, and that is remembered.
+        Size and time tell that a file wasn't touched since it was written; one that was touched, or moved here, is
+        read and hashed once, and that is remembered.
         """
         expected = (
             table.select(["shard", "shard_bytes", "shard_mtime_ns"])

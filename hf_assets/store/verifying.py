@@ -61,7 +61,7 @@ def verify_store(store: TensorStore, add_bytes: Callable[[int], None]) -> Verifi
 
 
 def verify_tables(folder: Path) -> Verified:
-    """Read a dataset's tables. What is only remembered of the source (columns, media facts, generations) is renamed when damaged."""
+    """Read a dataset's tables. Damaged ones that no asset writes (columns, media facts, generations) are renamed."""
     damaged = []
     num_files = num_bytes = 0
     for path in sorted(folder.glob("**/*.parquet")):

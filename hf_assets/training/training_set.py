@@ -21,9 +21,10 @@ TABLE = "training_set.parquet"
 class TrainingSet(Dataset[dict[str, Any]]):
     """The samples of one dataset.
 
-    `len(ts)` samples; `ts[i]` is a dict with `latents` (no batch axis), one entry per tensor of the text side under the name that the
-    pipeline gives it (no batch axis either), `caption`, `file`, `row`, `original_size` and `target_size` ([width, height]) and
-    `crop_top_left` ([top, left]). A sample with several captions gives one of them, drawn by `epoch` and its media.
+    `len(ts)` samples; `ts[i]` is a dict with `latents` (no batch axis), one entry per tensor of the text side under
+    the name that the pipeline gives it (no batch axis either), `caption`, `file`, `row`, `original_size` and
+    `target_size` ([width, height]) and `crop_top_left` ([top, left]). A sample with several captions gives one of
+    them, drawn by `epoch` and its media.
 
     It stays as it was opened while runs or garbage collection go on beside it, and can be used by the workers of a
     `DataLoader`.

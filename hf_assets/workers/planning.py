@@ -75,7 +75,7 @@ class Plan(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """The plan as other programs read it."""
         stages = {name: getattr(self, name)._asdict() for name in ("vae_latents", "text_embeds")}
-        return {**self._asdict(), **stages, "seconds": None if self.seconds is None else round(self.seconds, 1)}
+        return {**self._asdict(), **stages, "seconds": None if self.seconds is None else round(self.seconds, 3)}
 
 
 def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:

@@ -10,9 +10,12 @@ from hf_assets.workers.compute import UNIT_BYTES, UNIT_SECONDS
 
 
 class ShardWriter:
-    """Groups samples of one shape into shards. At most `unit_samples` samples, 512 MiB or 30 seconds of work wait in memory.
+    """Groups samples of one shape into shards.
 
-    As a context manager: what waits is written at the end, also where an exception ends the work, unless it is that nothing can be written.
+    At most `unit_samples` samples, 512 MiB or 30 seconds of work wait in memory.
+
+    As a context manager: what waits is written at the end, also where an exception ends the work, unless it is that
+    nothing can be written.
     """
 
     def __init__(self, store: TensorStore, header: Mapping[str, str], unit_samples: int) -> None:

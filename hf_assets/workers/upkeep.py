@@ -50,7 +50,10 @@ def record_generation(recipe: Recipe, training_set: pa.Table, version: str) -> N
 
 
 def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[Verified]:
-    """Read all shards, parts of the index and tables of some datasets. What is damaged is set aside, so that the next run makes it anew."""
+    """Read all shards, parts of the index and tables of some datasets.
+
+    What is damaged is set aside, so that the next run makes it anew.
+    """
     recipes = list(recipes)
     stores = [TensorStore(folder) for folder in _stores(recipes)]
     progress = Progress("reading bytes", sum(verifying.num_bytes_of(store) for store in stores), say)
@@ -63,8 +66,8 @@ def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[Ve
 def tidy(recipes: Iterable[Recipe], keep: int, grace: timedelta, *, delete: bool) -> Iterator[Tidied]:
     """Find the garbage of some datasets' folders, and remove it if asked to.
 
-    Whatever the current tables or the last `keep` training sets of any dataset name stays, also of datasets that aren't among `recipes` but
-    share a store with them; and so does what is younger than `grace`.
+    Whatever the current tables or the last `keep` training sets of any dataset name stays, also of datasets that
+    aren't among `recipes` but share a store with them; and so does what is younger than `grace`.
     """
     recipes = list(recipes)
     for folder, owners in _stores(recipes).items():
@@ -116,7 +119,7 @@ def _report(folder: Path, garbage: gc.Garbage) -> Tidied:
 
 
 def _tidy_tables(folder: Path, keep: int, grace: timedelta, *, delete: bool) -> Tidied:
-    """Old generations, leftovers, and what is remembered of files that no current or kept training set was read from."""
+    """Old generations, leftovers, and what is remembered of files that no kept training set was read from."""
     before = datetime.now(UTC) - grace
     strays = [path for path in generations.kept(folder, keep)[1] if gc.is_older(path, before.timestamp())]
     for part in ("", *REMEMBERED, "sources", generations.FOLDER):

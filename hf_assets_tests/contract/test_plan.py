@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from hf_assets.cli import app
 from hf_assets.config import loading
-from hf_assets.workers import latents
+from hf_assets.workers import encoders, latents
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
 from hf_assets_tests.contract.pictures import Row, files_of, parquet
 from hf_assets_tests.contract.test_edits import EDITS, NEW, Edit, change_media
@@ -206,13 +206,13 @@ def test_what_is_stored_and_how_long_it_takes_is_told_from_earlier_runs(world: W
     world.entry["aspect_bucket_alignment"] = 16
     plan = planned(world)
     assert plan["vae_latents"]["compute"] == {"geometry": 4}
-    assert plan["seconds"] > 0
+    assert plan["seconds"] == pytest.approx(4 / _recorded_rate(world), abs=1e-3)
     stored = _tensor_bytes(world)
     world.materialize()
     assert plan["bytes_to_store"] == _tensor_bytes(world) - stored
-    world.materialize()  # computes nothing, and keeps the rate
-    world.entry["aspect_bucket_alignment"] = 32
-    assert planned(world)["seconds"] > 0
+    rate = _recorded_rate(world)
+    assert world.materialize().computed["vae_latents"] == 0
+    assert _recorded_rate(world) == rate
 
 
 def test_a_row_that_failed_is_not_planned_again(world: World) -> None:
@@ -267,6 +267,13 @@ def _png(pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
+
+
+def _recorded_rate(world: World) -> float:
+    record = encoders.recorded(world.metadata_folder / "vae_latents.parquet")
+    assert record is not None
+    assert record.samples_per_second is not None
+    return record.samples_per_second
 
 
 def _tensor_bytes(world: World) -> int:

@@ -12,9 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from hf_assets import cli, files
+from hf_assets.errors import StoreError
 from hf_assets.store.tensors import TensorStore
 from hf_assets.training import TrainingSet
 from hf_assets.workers import latents
+from hf_assets.workers.shards import ShardWriter
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
 from hf_assets_tests.contract.pictures import Row, picture
 from hf_assets_tests.contract.test_edits import (
@@ -180,6 +182,26 @@ def test_two_runs_at_once_and_a_reader_beside_them(world: World) -> None:
     assert len(TensorStore(latents_folder(world)).index()) == ALL_LATENTS + NEW_LATENTS
     assert len(TensorStore(text_folder(world)).index()) == ALL_EMBEDS + NEW_EMBEDS
     world.check()
+
+
+def test_a_run_keeps_garbage_collection_from_the_stores_that_it_writes_to(
+    world: World, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded = []
+    flush = ShardWriter.flush
+
+    def try_to_collect(self: ShardWriter) -> None:
+        with pytest.raises(StoreError, match="a run is using"), self.store.alone():
+            pass
+        with self.store.in_use(world.metadata_folder):  # another run may
+            guarded.append(self.store.folder)
+        flush(self)
+
+    monkeypatch.setattr(ShardWriter, "flush", try_to_collect)
+    change_caption_column(world, models)
+    other_vae_repository(world, models)
+    world.materialize()
+    assert set(guarded) == {latents_folder(world), text_folder(world)}
 
 
 # Quarantine

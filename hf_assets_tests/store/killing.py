@@ -10,7 +10,11 @@ CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.utime"}
 
 
 def killed_before_change(number: int, work: Callable[[], object]) -> bool:
-    """Do some work in a fork of this process, with SIGKILL before its `number`-th change to the disk. Whether that was reached."""
+    """Do some work in a fork of this process, with SIGKILL before its `number`-th change to the disk.
+
+    Returns:
+        Whether it came to that.
+    """
     child = os.fork()
     if child == 0:
         left = number

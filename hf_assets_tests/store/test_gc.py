@@ -118,6 +118,7 @@ def test_what_is_young_stays(tmp_path: Path) -> None:
 def test_the_old_shard_of_a_copy_stays_for_the_grace_period(tmp_path: Path) -> None:
     store = filled(tmp_path, "abcd")
     old = shard_of(store, "a")
+    aged(old)
     garbage = gc.survey(store, column("a"), NOW)
     gc.sweep(store, garbage, HOUR)
     assert shard_of(store, "a") != old
@@ -134,7 +135,7 @@ def test_failures_stay(tmp_path: Path) -> None:
     store.fail({"c": ("non_finite", "no numbers"), "d": ("non_finite", "no numbers")})
     store.retry(pa.array(["d"]))
     collect(store, "")
-    assert index.settled_keys(store.index()).to_pylist() == ["c"]
+    assert index.failures(store.index())["key"].to_pylist() == ["c"]
     store.fail({"d": ("non_finite", "no numbers")})
     failed = index.failures(store.index()).to_pylist()
     assert [row["key"] for row in failed if row["first_seen"] < row["last_seen"]] == ["d"]
@@ -209,11 +210,15 @@ def test_small_parts_of_the_index_become_few(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_run_keeps_garbage_collection_away_and_it_says_so(tmp_path: Path) -> None:
-    store = filled(tmp_path, "ab")
-    with store.in_use(tmp_path), TensorStore(tmp_path).in_use(tmp_path):  # two runs
-        with pytest.raises(StoreError, match="a run is using .*: try again"), TensorStore(tmp_path).alone():
-            pass
-    with store.alone():
+    first, second, third = (TensorStore(tmp_path) for _ in range(3))
+    with (
+        first.in_use(tmp_path),
+        second.in_use(tmp_path),
+        pytest.raises(StoreError, match=r"a run is using .*: try again"),
+        third.alone(),
+    ):
+        pass
+    with third.alone():
         pass
 
 
@@ -223,13 +228,16 @@ def test_an_index_read_during_garbage_collection_is_whole(tmp_path: Path) -> Non
     names = index.part_names(store.index_folder)
     calls = itertools.count()
 
+    listing = index.part_names
+
     def listed(folder: Path) -> list[str]:
-        if next(calls) == 1:
-            collect(store, "abcd")
-        return sorted(path.name for path in folder.glob("[!.]*.parquet"))
+        if next(calls) == 0:
+            collect(store, "abcd")  # which lists them too
+            return names
+        return listing(folder)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "part_names", lambda folder: names if next(calls) == 0 else listed(folder))
+        patch.setattr(index, "part_names", listed)
         parts = index.read_parts(store.index_folder)
     assert sorted(index.stored_keys(index.joined(parts)).to_pylist()) == list("abcd")
 

@@ -16,7 +16,9 @@ NON_FINITE = ("non_finite", "no numbers")
 
 
 def settled(store: TensorStore) -> str:
-    return "".join(sorted(index.settled_keys(store.index()).to_pylist()))
+    """The keys that needn't be computed."""
+    table = store.index()
+    return "".join(sorted([*index.stored_keys(table).to_pylist(), *index.failures(table)["key"].to_pylist()]))
 
 
 def failed(store: TensorStore) -> dict[str, str]:

@@ -49,7 +49,8 @@ def folder(tmp_path: Path) -> Path:
             "file": f"{row * 10}.jpg",
             "media_hash": f"m{row}",
             "captions": CAPTIONS[row],
-            **dict.fromkeys(("original_size", "intermediary_size"), [100, 80]),
+            "original_size": [100, 80],
+            "intermediary_size": [100, 80],
             "target_size": [64, 64],
             "crop_top_left": [0, 8],
             "bucket": "64x64",
@@ -109,6 +110,8 @@ def test_captions_are_drawn_by_epoch(folder: Path) -> None:
     drawn = []
     for epoch in range(40):
         training.epoch = epoch
+        for row in range(3):
+            check(training[row], row)  # the embeds are the drawn caption's
         drawn.append([training[row]["caption"] for row in range(3)])
         assert drawn[-1] == [training[row]["caption"] for row in range(3)]
     again = TrainingSet.open(folder)
