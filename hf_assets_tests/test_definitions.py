@@ -1,5 +1,6 @@
 """The code location: quick to load, one group per dataset."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -8,8 +9,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from hf_assets.assets import buckets, captions, filtered, raw_dataset, text_embeds, training_set, vae_latents
 from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
+from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.local_hub import LocalHub
 
 HEAVY = ("torch", "diffusers", "transformers", "datasets", "ray", "av", "soundfile", "huggingface_hub")
 
@@ -96,3 +100,40 @@ def test_the_workspace_file_names_this_code_location() -> None:
     assert workspace == {
         "load_from": [{"python_module": {"module_name": "hf_assets.definitions", "location_name": "hf_assets"}}]
     }
+
+
+def test_each_asset_fails_with_its_one_line_and_not_with_a_stack() -> None:
+    for module in (raw_dataset, filtered, captions, buckets, vae_latents, text_embeds, training_set):
+        assert "@plainly" in inspect.getsource(module.build), module.__name__
+
+
+def test_an_observation_has_the_data_version_of_the_files_and_the_commit(hub: LocalHub, tmp_path: Path) -> None:
+    def observed() -> tuple[str, str]:
+        config = {
+            "model": {"pretrained_model_name_or_path": "user/model"},
+            "datasets": [{"id": "photos", "type": "huggingface", "dataset_name": "definitions/observed"}],
+        }
+        defs = build_definitions(loading.parse(config, tmp_path / "datasets.json"))
+        job = dg.define_asset_job("observe", selection=[dg.AssetKey(["photos", "hub_revision"])])
+        done = (
+            dg.Definitions(assets=defs.assets, jobs=[job], resources=defs.resources)
+            .resolve_job_def("observe")
+            .execute_in_process()
+        )
+        (event,) = [event for event in done.all_events if event.event_type_value == "ASSET_OBSERVATION"]
+        observation = event.asset_observation_data.asset_observation
+        assert observation.tags
+        return observation.tags["dagster/data_version"], str(observation.metadata["revision"].value)
+
+    shas = [
+        hub.commit(
+            "definitions/observed", {**files_of([Row(picture(0), "one")]), "README.md": b"---\nlicense: mit\n---\n"}
+        )
+    ]
+    versions = [observed()]
+    shas.append(hub.commit("definitions/observed", {"README.md": b"---\nlicense: apache-2.0\n---\n"}))
+    versions.append(observed())
+    shas.append(hub.commit("definitions/observed", files_of([Row(picture(1), "one")])))
+    versions.append(observed())
+    assert [sha for _, sha in versions] == shas
+    assert versions[0][0] == versions[1][0] != versions[2][0]

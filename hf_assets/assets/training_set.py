@@ -4,7 +4,7 @@ import dagster as dg
 import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
-from hf_assets.resources.results import result
+from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import joining
 from hf_assets.store import layout
@@ -22,6 +22,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         io_manager_key="tables",
         kinds={"dataset", "arrow"},
     )
+    @plainly
     def training_set(
         context: dg.AssetExecutionContext,
         captions: pa.Table,
