@@ -92,7 +92,8 @@ def failures(index: pa.Table) -> pa.Table:
         `key`, `status` (the reason), `message` (both of the last attempt), `first_seen`, `last_seen`.
     """
     others = index.filter(pc.not_equal(index["status"], OK))
-    others = others.filter(pc.invert(pc.is_in(others["key"], value_set=stored_keys(index)))).sort_by("written_at")
+    if len(others):  # mostly nothing failed, and the set of all stored keys needn't be made
+        others = others.filter(pc.invert(pc.is_in(others["key"], value_set=stored_keys(index)))).sort_by("written_at")
     is_marker = pc.equal(others["status"], RETRY)
     failed, markers = others.filter(pc.invert(is_marker)), others.filter(is_marker)
     attempts = failed.group_by("key", use_threads=False).aggregate(

@@ -1,0 +1,16 @@
+"""All benchmarks: `make bench`. Figures of one run may be compared with each other, those of two machines not."""
+
+import subprocess
+import sys
+
+BENCHMARKS = (("benchmarks.plan_1m", "--refresh"),)
+
+
+def main() -> None:
+    for command in BENCHMARKS:
+        print(f"== {' '.join(command)}", flush=True)
+        subprocess.run([sys.executable, "-m", *command], check=True)
+
+
+if __name__ == "__main__":
+    main()
