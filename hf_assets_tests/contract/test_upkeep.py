@@ -318,11 +318,22 @@ def test_without_delete_and_within_the_grace_period_nothing_goes(world: World, m
 
 
 def test_the_last_training_sets_are_kept(world: World, models: Models) -> None:
-    model, vae_folder = copy.deepcopy(world.model), world.vae_folder
+    config, rows, vae_folder = copy.deepcopy(world.config), world.rows, world.vae_folder
     other_vae_repository(world, models)
+    change_caption_column(world, models)
     world.materialize()
     assert command(world, "gc", "--delete", "--grace", "0", "--keep", "2").code == 0
-    world.config["model"], world.vae_folder = model, vae_folder
+    world.config, world.rows, world.vae_folder = config, rows, vae_folder
+    assert world.materialize().encoded == (0, 0)
+    world.check()
+
+
+def test_what_a_run_encoded_before_it_was_stopped_is_kept(world: World, models: Models) -> None:
+    other_vae_repository(world, models)
+    change_caption_column(world, models)
+    stages = " or ".join(f'key:"photos/{stage}"' for stage in STAGES if stage != "training_set")
+    assert world.materialize(selection=stages).computed["vae_latents"] == ALL_LATENTS
+    assert command(world, "gc", *ALL).code == 0
     assert world.materialize().encoded == (0, 0)
     world.check()
 
