@@ -17,7 +17,7 @@ page: $(STAMP)  ## the demo's graph in the Dagster page
 	$(BIN)/python -m examples.demo page
 
 test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 soak: $(STAMP)  ## a hundred killed runs
 	HF_ASSETS_KILLS=100 $(BIN)/python -m pytest hf_assets_tests/contract/test_kill.py

@@ -14,6 +14,9 @@ import pytest
 from hf_assets_tests.local_hub import LocalHub, hub_environment
 
 _HOME = Path(tempfile.mkdtemp(prefix="hf-assets-tests-"))
+# Test processes run side by side: each takes turns on the device only with its own, and computes in one thread.
+os.environ["TMPDIR"] = tempfile.tempdir = str(_HOME)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 _HUB = LocalHub(_HOME / "hub").up()
 os.environ.update(hub_environment(_HUB.endpoint, _HOME / "home"))
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"

@@ -20,6 +20,7 @@ from hf_assets.store.index import now
 
 FOLDER = "generations"
 REFERENCES = "references"
+CLAIMS = "claims"
 # The tables that name keys, and the column that does.
 NAMING = {"vae_latents": "latent_key", "text_embeds": "embed_key"}
 FILE_HASHES = b"hf_assets.file_hashes"
@@ -75,6 +76,15 @@ def record(folder: Path, training_set: pa.Table, version: str, file_hashes: Iter
     )
 
 
+def claim(folder: Path, stage: str, keys: pa.ChunkedArray) -> None:
+    """Note the keys that a stage's table is about to name: nobody may remove them before the table is there.
+
+    Args:
+        folder: metadata folder of the dataset.
+    """
+    files.write_table(folder / FOLDER / CLAIMS / f"{stage}.parquet", pa.table({"key": keys}))
+
+
 def kept(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
     """A dataset's last `count` generations, and the older ones."""
     found = _files(folder)
@@ -83,12 +93,13 @@ def kept(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
 
 
 def named_keys(folder: Path, count: int) -> pa.Array:
-    """The keys that a dataset's current tables and its last `count` generations name.
+    """The keys that a dataset's current tables, its last `count` generations and its claims name.
 
     Raises:
         StoreError: one of these can't be read.
     """
-    parts = [_read(path)["key"] for path in kept(folder, count)[0]]
+    claims = sorted((folder / FOLDER / CLAIMS).glob("[!.]*.parquet"))
+    parts = [_read(path)["key"] for path in (*kept(folder, count)[0], *claims)]
     for name, column in NAMING.items():
         path = folder / f"{name}.parquet"
         if path.exists():

@@ -11,6 +11,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.models import text as text_side
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import keys
+from hf_assets.store import generations
 from hf_assets.store.index import failures
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.workers import encoders
@@ -67,7 +68,8 @@ def encode(
                 if len(missing):
                     computed, speed = _encode(missing, encoder, todo.store, recipe.model.dtype, compute, say)
             todo = todo.looked_at_again()
-    stored = todo.stored
+        stored = todo.stored
+        generations.claim(recipe.folders.metadata, STAGE, stored["embed_key"])
     table = pa.table([stored[name] for name in ("caption", "embed_key", "shard")], schema=schema.TEXT_EMBEDS)
     previous = recipe.folders.metadata / f"{STAGE}.parquet"
     outcome = Outcome(

@@ -18,6 +18,7 @@ from hf_assets.models import vae as vae_side
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
 from hf_assets.stages import keys
+from hf_assets.store import generations
 from hf_assets.store.index import failures
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.workers import encoders
@@ -91,7 +92,8 @@ def encode(
                 if len(jobs):
                     run.encode(jobs, encoder, todo.store, compute)
             todo = todo.looked_at_again()
-    stored = todo.stored
+        stored = todo.stored
+        generations.claim(recipe.folders.metadata, STAGE, stored["latent_key"])
     table = pa.table([stored[name] for name in ("row", "latent_key", "shape", "shard")], schema=schema.VAE_LATENTS)
     previous = recipe.folders.metadata / f"{STAGE}.parquet"
     outcome = Outcome(

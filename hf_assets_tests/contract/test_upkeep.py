@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -381,3 +382,11 @@ def test_what_is_remembered_of_files_that_are_gone_goes_when_no_kept_training_se
     assert sorted(Path(path).parent.name for path in strays) == ["columns"] * 2 + ["generations"] + ["ledger"] * 2
     counts = world.materialize()
     assert (counts.encoded, counts.computed["buckets"], counts.computed["raw_dataset"]) == ((0, 0), 0, 0)
+
+
+def test_a_run_claims_what_its_tables_name(world: World) -> None:
+    world.materialize()
+    claims = world.metadata_folder / "generations" / "claims"
+    for stage, key in (("vae_latents", "latent_key"), ("text_embeds", "embed_key")):
+        claimed = pq.read_table(claims / f"{stage}.parquet")["key"].to_pylist()
+        assert claimed == world.table(stage)[key].to_pylist()
