@@ -8,30 +8,15 @@ from pathlib import Path
 import pytest
 
 from hf_assets_tests import tiny_pipelines
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.media import MEDIA
+from hf_assets_tests.contract.pictures import files_of
 from hf_assets_tests.contract.world import World
 from hf_assets_tests.local_hub import LocalHub
 
-SIZES = [(64, 64), (96, 64), (64, 96), (128, 64), (80, 80), (72, 64), (64, 88), (100, 60), (60, 100), (90, 90)]
 NUMBERS = count()
 
 
-def rows() -> list[Row]:
-    """Ten rows: one picture twice, one caption twice, quality rising from 0.0 to 0.9."""
-    made = [
-        Row(
-            picture(number, *size),
-            f"picture {number}",
-            {"quality_assessment": {"clip": number / 10}, "other": number, "alternative": f"other {number}"},
-        )
-        for number, size in enumerate(SIZES)
-    ]
-    made[4] = made[4].but(image=made[0].image)
-    made[7] = made[7].but(caption=made[1].caption)
-    return made
-
-
-# What the rows above cost from scratch.
+# What the rows of each kind of media cost from scratch.
 ALL_LATENTS, ALL_EMBEDS = 9, 9
 
 
@@ -69,24 +54,18 @@ def models(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Models:
     return made
 
 
-@pytest.fixture(scope="session")
-def first(hub: LocalHub, models: Models, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The materialized dataset, which no test changes."""
+@pytest.fixture(scope="session", params=list(MEDIA))
+def first(
+    request: pytest.FixtureRequest, hub: LocalHub, models: Models, tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    """The materialized dataset, which no test changes; one for each kind of media."""
+    medium = MEDIA[request.param]
+    dataset = f"contract/first-{request.param}"
     config = {
         "model": {"pretrained_model_name_or_path": "models/one", "dtype": "float32"},
-        "datasets": [
-            {
-                "id": "photos",
-                "type": "huggingface",
-                "dataset_name": "contract/first",
-                "resolution": 64,
-                "resolution_type": "pixel_area",
-                "aspect_bucket_alignment": 8,
-                "crop_style": "center",
-            }
-        ],
+        "datasets": [{"id": "photos", "type": "huggingface", "dataset_name": dataset, **medium.entry}],
     }
-    world = World(tmp_path_factory.mktemp("first"), hub, "contract/first", config, rows())
+    world = World(tmp_path_factory.mktemp("first"), hub, dataset, config, medium.rows(), medium)
     world.pipeline_folder = str(models.folder / "one")
     world.vae_folder = str(models.folder / "one" / "vae")
     hub.commit(world.dataset, {**files_of(world.rows[:5], world.rows[5:]), "README.md": b"first"})

@@ -17,7 +17,7 @@ from hf_assets.config import loading
 from hf_assets.workers import encoders, latents
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
 from hf_assets_tests.contract.pictures import Row, files_of, parquet
-from hf_assets_tests.contract.test_edits import EDITS, NEW, Edit, change_media
+from hf_assets_tests.contract.test_edits import COLUMNS, EDITS, Edit, change_media, new
 from hf_assets_tests.contract.world import World
 
 STAGES = ("vae_latents", "text_embeds")
@@ -131,7 +131,7 @@ def test_before_the_first_run_all_is_unknown_or_new(world: World, models: Models
     world.config["datasets"].append(
         {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "cache/fresh_text", "default": True}
     )
-    world.push(world.rows[:5], world.rows[5:] + NEW)
+    world.push(world.rows[:5], world.rows[5:] + new(world))
     plan = planned(world)
     assert reasons(plan) == Reasons({UNKNOWN: 12}, {"caption": ALL_EMBEDS + 1})
     assert plan["seconds"] is None
@@ -151,7 +151,7 @@ def test_before_the_first_run_all_is_unknown_or_new(world: World, models: Models
 
 def test_once_headers_are_read_changed_media_are_told_from_new_ones(world: World, models: Models) -> None:
     change_media(world, models)
-    world.push(world.rows[:5], [*world.rows[5:], NEW[0]])
+    world.push(world.rows[:5], [*world.rows[5:], new(world)[0]])
     world.materialize(selection="*photos/buckets")
     plan = planned(world)
     assert reasons(plan) == Reasons({"media": 2, "new": 1}, {"caption": 1})
@@ -159,13 +159,13 @@ def test_once_headers_are_read_changed_media_are_told_from_new_ones(world: World
 
 
 def test_new_media_in_front_are_new_though_they_moved_others(world: World) -> None:
-    world.push(NEW + world.rows[:5], world.rows[5:])
+    world.push(new(world) + world.rows[:5], world.rows[5:])
     world.materialize(selection="*photos/buckets")
     assert reasons(planned(world)).latents == {"new": 2}
 
 
 def test_new_media_are_new_whatever_else_changed_and_an_encoder_goes_before_geometry(world: World) -> None:
-    world.push(world.rows[:5], world.rows[5:] + NEW)
+    world.push(world.rows[:5], world.rows[5:] + new(world))
     world.entry["resolution"] = 96
     world.materialize(selection="*photos/buckets")
     world.model["dtype"] = "bfloat16"
@@ -186,7 +186,7 @@ def test_lost_shards_are_damaged_and_only_their_samples_computed(world: World, h
 
 def test_a_plan_reads_columns_but_no_media(world: World) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (4, 200, 200, 3), dtype=np.uint8)
-    large = [Row(_png(pixels), f"large {n}", NEW[0].columns) for n, pixels in enumerate(noise)]
+    large = [Row(_png(pixels), f"large {n}", COLUMNS) for n, pixels in enumerate(noise)]
     data = parquet(large)
     world.push(world.rows[:5], world.rows[5:], large)
     world.hub.reset_counters()
@@ -216,7 +216,7 @@ def test_what_is_stored_and_how_long_it_takes_is_told_from_earlier_runs(world: W
 
 
 def test_a_row_that_failed_is_not_planned_again(world: World) -> None:
-    world.push(world.rows[:5], world.rows[5:], [Row(b"no picture", "none", NEW[0].columns)])
+    world.push(world.rows[:5], world.rows[5:], [Row(b"no picture", "none", COLUMNS)])
     assert reasons(planned(world)) == Reasons({UNKNOWN: 1}, {"caption": 1})
     assert world.materialize().encoded == (0, 1)
     assert reasons(planned(world)) == Reasons()

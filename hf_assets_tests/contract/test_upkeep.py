@@ -21,11 +21,12 @@ from hf_assets.workers.shards import ShardWriter
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
 from hf_assets_tests.contract.pictures import Row, picture
 from hf_assets_tests.contract.test_edits import (
-    NEW,
+    COLUMNS,
     NEW_EMBEDS,
     NEW_LATENTS,
     change_caption_column,
     delete_rows,
+    new,
     other_vae_repository,
     tighten_filter,
 )
@@ -157,7 +158,7 @@ assert done.success
 
 def test_two_runs_at_once_and_a_reader_beside_them(world: World) -> None:
     old = world.training_set()
-    world.push(world.rows[:5], world.rows[5:], NEW)
+    world.push(world.rows[:5], world.rows[5:], new(world))
     world.definitions()
     runs = [
         subprocess.Popen([sys.executable, "-c", RUN, str(world.folder / "datasets.json")], stderr=subprocess.PIPE)
@@ -207,7 +208,7 @@ def test_a_run_keeps_garbage_collection_from_the_stores_that_it_writes_to(
 
 # Quarantine
 
-BROKEN = [Row(b"this is no picture", "broken", NEW[0].columns), Row(picture(7, 200, 200)[:-900], "cut", NEW[0].columns)]
+BROKEN = [Row(b"this is no picture", "broken", COLUMNS), Row(picture(7, 200, 200)[:-900], "cut", COLUMNS)]
 
 
 def times(world: World) -> dict[str, tuple[str, str]]:

@@ -16,6 +16,7 @@ from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
 from hf_assets.training import TrainingSet
 from hf_assets_tests.contract import oracle
+from hf_assets_tests.contract.media import MEDIA, Medium
 from hf_assets_tests.contract.pictures import Row, files_of
 from hf_assets_tests.local_hub import LocalHub
 
@@ -43,12 +44,21 @@ class Counts(NamedTuple):
 class World:
     """One user with one dataset. `model` maps the names used in the config to the folders that the oracle loads."""
 
-    def __init__(self, folder: Path, hub: LocalHub, dataset: str, config: Mapping[str, Any], rows: list[Row]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hub: LocalHub,
+        dataset: str,
+        config: Mapping[str, Any],
+        rows: list[Row],
+        medium: Medium = MEDIA["image"],
+    ) -> None:
         self.folder = folder
         self.hub = hub
         self.dataset = dataset
         self.config: dict[str, Any] = json.loads(json.dumps(config))
         self.rows = rows
+        self.medium = medium
         self.pipeline_folder = ""
         self.vae_folder = ""
         self.resources: dict[str, Any] = {}
@@ -128,13 +138,13 @@ class World:
     def copy(self, folder: Path) -> "World":
         """The same user's files elsewhere: config, tables, tensors and run history."""
         shutil.copytree(self.folder, folder)
-        twin = World(folder, self.hub, self.dataset, self.config, list(self.rows))
+        twin = World(folder, self.hub, self.dataset, self.config, list(self.rows), self.medium)
         twin.pipeline_folder, twin.vae_folder = self.pipeline_folder, self.vae_folder
         return twin
 
     def from_scratch(self, folder: Path) -> "World":
         """Another user with the same config and nothing computed yet."""
-        fresh = World(folder, self.hub, self.dataset, self.config, list(self.rows))
+        fresh = World(folder, self.hub, self.dataset, self.config, list(self.rows), self.medium)
         fresh.pipeline_folder, fresh.vae_folder = self.pipeline_folder, self.vae_folder
         fresh.materialize()
         return fresh
@@ -153,7 +163,7 @@ class World:
             assert sample["media_hash"] == fingerprint.of_bytes(row.image)
             assert sample["captions"] == [item["caption"]] == [row.caption.strip()]
             assert item["file"] == f"{sample['row']}.jpg"
-            fresh = oracle.latent(row.image, buckets[sample["row"]], vae)
+            fresh = self.medium.latent(row.image, buckets[sample["row"]], vae)
             assert torch.allclose(item["latents"].float(), fresh, atol=self.tolerance, rtol=0)
             text = oracle.embed(row.caption.strip(), pipeline)
             assert torch.allclose(item["prompt_embeds"].float(), text, atol=self.tolerance * 10, rtol=0)
