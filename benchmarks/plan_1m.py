@@ -135,7 +135,7 @@ def _run(recipe: Recipe) -> None:
             chunk = slice(start, start + ROWS_PER_LEDGER_PART)
             book.add(part.file.hash, _looks(part.rows[chunk], part.file_rows[chunk]))
     recalled = probing.recall(bucketing.located(captions, raw), snapshot, book)
-    buckets, _ = bucketing.fit(recipe, recalled.media, raw)
+    buckets, _ = bucketing.fit(recipe, recalled.media, filtering.sizeless(raw, recipe.filter))
     _store(latents.work(recipe, buckets), {"latents": [4, 64, 64]})
     _store(embeds.work(recipe, captions), {"prompt_embeds": [77, 32]})
     _tables(recipe, buckets, captions)

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from hf_assets import schema
+
 
 def of_bytes(data: bytes | bytearray | memoryview) -> str:
     return xxhash.xxh3_128_hexdigest(data)
@@ -50,10 +52,12 @@ def of_table(table: pa.Table, columns: Iterable[str] | None = None) -> str:
     """Hash a table's logical content: values, column names and types, row order.
 
     How the table is chunked or sliced, whether a column without nulls carries a validity bitmap, and schema metadata
-    don't matter: the hash is taken over the rows written as plain Parquet, which has one form for all of these.
+    don't matter: the hash is taken over the rows written as plain Parquet, which has one form for all of these. Nor
+    does the width of text's offsets; with wide ones, text of more than 2 GiB can be hashed.
     """
     chosen = table.select(list(columns)) if columns is not None else table
-    chosen = chosen.replace_schema_metadata(None).combine_chunks()
+    wide = pa.schema([field.with_type(schema.large(field.type)) for field in chosen.schema])
+    chosen = chosen.cast(wide).combine_chunks()
     sink = _HashSink()
     pq.write_table(
         chosen,

@@ -25,7 +25,10 @@ LOCATION = pa.schema(
 # The columns of the dataset that the config names, in one struct, so that no name can collide with ours.
 COLUMNS = "columns"
 
-CAPTIONS = pa.schema([ROW, pa.field("captions", pa.list_(pa.string()))])
+# Captions may take more than 2 GiB in all, the most that `pa.string` holds.
+CAPTION = pa.large_string()
+
+CAPTIONS = pa.schema([ROW, pa.field("captions", pa.list_(CAPTION))])
 
 MEDIA = pa.schema([ROW, pa.field("media_hash", pa.string()), pa.field("original_size", SIZE)])
 
@@ -51,7 +54,7 @@ VAE_LATENTS = pa.schema(
 )
 
 TEXT_EMBEDS = pa.schema(
-    [pa.field("caption", pa.string()), pa.field("embed_key", pa.string()), pa.field("shard", pa.string())]
+    [pa.field("caption", CAPTION), pa.field("embed_key", pa.string()), pa.field("shard", pa.string())]
 )
 
 TRAINING_SET = pa.schema(
@@ -59,7 +62,7 @@ TRAINING_SET = pa.schema(
         ROW,
         pa.field("file", pa.string()),
         pa.field("media_hash", pa.string()),
-        pa.field("captions", pa.list_(pa.string())),
+        pa.field("captions", pa.list_(CAPTION)),
         pa.field("original_size", SIZE),
         pa.field("intermediary_size", SIZE),
         pa.field("target_size", SIZE),
@@ -84,6 +87,25 @@ QUARANTINE = pa.schema(
         pa.field("last_seen", pa.timestamp("us", tz="UTC")),
     ]
 )
+
+
+def large(kind: pa.DataType) -> pa.DataType:
+    """The type that holds the same values, with text and bytes at any depth in the form that has no limit of 2 GiB.
+
+    Views become that form too: pyarrow can't filter them. Text within structs or lists of which a Parquet file has more
+    than 2 GiB can be read back only in this form.
+    """
+    if pa.types.is_string(kind) or pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(large(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(large(kind.value_type)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(large(kind.value_type)))
+    return kind
 
 
 def column_names(table: pa.Table) -> set[str]:

@@ -15,10 +15,24 @@ TABLE = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"], "c": [[1], [], [2, 3]]}
         pa.concat_tables([TABLE, TABLE]).slice(3),  # sliced
         TABLE.replace_schema_metadata({"key": "value"}),
         TABLE.take([0, 1, 2]),  # rebuilt buffers
+        TABLE.set_column(1, "b", TABLE["b"].cast(pa.large_string())),
+        TABLE.set_column(1, "b", TABLE["b"].cast(pa.string_view())),
     ],
 )
 def test_how_a_table_lies_in_memory_does_not_matter(same: pa.Table) -> None:
     assert fingerprint.of_table(same) == fingerprint.of_table(TABLE)
+
+
+def test_how_text_within_lists_and_structs_lies_in_memory_does_not_matter() -> None:
+    narrow = pa.array([{"a": ["x", None]}, None], pa.struct([("a", pa.list_(pa.string()))]))
+    wide = narrow.cast(pa.struct([("a", pa.list_(pa.large_string()))]))
+    assert fingerprint.of_table(pa.table({"s": narrow})) == fingerprint.of_table(pa.table({"s": wide}))
+
+
+def test_a_fingerprint_stays_what_it_was_in_earlier_releases() -> None:
+    nested = [{"e": "x", "f": [b"q"]}, None, {"e": None, "f": None}]
+    table = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"], "c": [["u"], [], ["v", None]], "d": nested})
+    assert fingerprint.of_table(table) == "494701236ba949f115e82e7c018f738f"
 
 
 @pytest.mark.parametrize(

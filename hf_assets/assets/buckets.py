@@ -8,6 +8,7 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.media import image
 from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
+from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import geometry
@@ -27,6 +28,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"arrow"},
     )
     @plainly
+    @in_step
     def buckets(
         context: dg.AssetExecutionContext, captions: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:

@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from hf_assets import report
 from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import captions as stage
@@ -22,6 +23,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"arrow"},
     )
     @plainly
+    @in_step
     def captions(context: dg.AssetExecutionContext, filtered: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The kept rows that have a caption, each with its captions. Rows without one are not encoded."""
         table, num_without = stage.extract(filtered, recipe.captions)

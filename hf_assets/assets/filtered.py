@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from hf_assets import report
 from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import filtering
@@ -22,6 +23,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"arrow"},
     )
     @plainly
+    @in_step
     def filtered(context: dg.AssetExecutionContext, raw_dataset: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The rows that pass the filters. Each dropped one lies in `filtered_dropped.parquet` with its reason."""
         judged = filtering.judge(raw_dataset, recipe.filter)

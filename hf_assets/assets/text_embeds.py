@@ -5,16 +5,18 @@ import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
+from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.workers import embeds
+from hf_assets.workers.pins import pinned
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
         key_prefix=recipe.id,
         group_name=recipe.group,
-        ins={"captions": dg.AssetIn([recipe.id, "captions"]), "raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
+        ins={"captions": dg.AssetIn([recipe.id, "captions"])},
         code_version=code_version(embeds.VERSION, recipe.model.without_vae),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
@@ -22,14 +24,16 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"pytorch", "arrow"},
     )
     @plainly
+    @in_step
     def text_embeds(
-        context: dg.AssetExecutionContext, captions: pa.Table, raw_dataset: pa.Table, gpu: GpuResource
+        context: dg.AssetExecutionContext, captions: pa.Table, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
         """Each distinct caption's embed: its key, and the shard that holds it.
 
         Only embeds that the store lacks are computed.
         """
-        outcome, facts = embeds.encode(recipe, captions, raw_dataset, gpu.turn, context.log.info)
+        models = pinned(recipe, context.run.run_id)
+        outcome, facts = embeds.encode(models, captions, gpu.turn, context.log.info)
         return result(context, recipe, outcome, facts)
 
     return text_embeds

@@ -4,6 +4,7 @@ import dagster as dg
 import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import joining
@@ -23,6 +24,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"dataset", "arrow"},
     )
     @plainly
+    @in_step
     def training_set(
         context: dg.AssetExecutionContext,
         captions: pa.Table,

@@ -6,9 +6,11 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.hub import HubResource
+from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.workers import latents
+from hf_assets.workers.pins import pinned
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
@@ -23,6 +25,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"pytorch", "arrow"},
     )
     @plainly
+    @in_step
     def vae_latents(
         context: dg.AssetExecutionContext, buckets: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
@@ -30,7 +33,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
 
         Only latents that the store lacks are computed.
         """
-        outcome, facts = latents.encode(recipe, buckets, raw_dataset, hub.source(recipe), gpu.turn, context.log.info)
+        models = pinned(recipe, context.run.run_id)
+        outcome, facts = latents.encode(models, buckets, raw_dataset, hub.source(recipe), gpu.turn, context.log.info)
         return result(context, recipe, outcome, facts)
 
     return vae_latents

@@ -16,6 +16,9 @@ from pydantic import (
 
 from hf_assets.config import cron
 
+# An id is part of names of files, which may have 255 bytes.
+MAX_ID_LENGTH = 100
+
 # Keys that only a trainer uses: their values are kept for the reader, and no key of ours depends on them.
 TRAINER_ONLY = frozenset(
     [
@@ -192,6 +195,8 @@ class Dataset(Block):
     @field_validator("id")
     @classmethod
     def _id_is_a_folder_name(cls, value: str) -> str:
+        if len(value) > MAX_ID_LENGTH:
+            raise ValueError(f"use {MAX_ID_LENGTH} characters or less")
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
             raise ValueError("use letters, digits, _, - and . only, and start with a letter, a digit or _")
         return value

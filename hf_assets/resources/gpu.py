@@ -3,30 +3,32 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import dagster as dg
 from pydantic import Field
 
 from hf_assets.engines.turns import turn
-from hf_assets.errors import ModelError
+from hf_assets.errors import ConfigError, ModelError
 from hf_assets.workers.compute import UNIT_SAMPLES, Compute
 
 # The pool of the assets that use the device. That they take turns doesn't depend on it (see `turn`): a deployment with
 # a daemon may limit it, so that runs wait in the queue and not in a process.
 POOL = "gpu"
 
+Device = Literal["auto", "cuda", "cpu"]
+
 
 class GpuResource(dg.ConfigurableResource[Any]):
     """Device, batch sizes and threads. Set them in the run config, or by the environment variables that fields name."""
 
-    device: Literal["auto", "cuda", "cpu"] = Field(
-        default_factory=lambda: os.environ.get("HF_ASSETS_DEVICE", "auto"),
+    device: Device = Field(
+        default_factory=lambda: _device("HF_ASSETS_DEVICE", "auto"),
         description="`auto` takes the GPU where there is one. Environment: HF_ASSETS_DEVICE.",
         validate_default=True,
     )
     batch_size: int = Field(
-        default_factory=lambda: int(os.environ.get("HF_ASSETS_BATCH_SIZE", "0")),
+        default_factory=lambda: _number("HF_ASSETS_BATCH_SIZE", 0, at_least=0),
         ge=0,
         description=(
             "Images per forward of the VAE; 0: 8 on a GPU, 2 on a CPU. Halved by itself when memory doesn't suffice. "
@@ -35,7 +37,7 @@ class GpuResource(dg.ConfigurableResource[Any]):
         validate_default=True,
     )
     text_batch_size: int = Field(
-        default_factory=lambda: int(os.environ.get("HF_ASSETS_TEXT_BATCH_SIZE", "16")),
+        default_factory=lambda: _number("HF_ASSETS_TEXT_BATCH_SIZE", 16, at_least=1),
         ge=1,
         description=(
             "Captions per forward of the text encoders, where the family allows more than one. "
@@ -44,7 +46,7 @@ class GpuResource(dg.ConfigurableResource[Any]):
         validate_default=True,
     )
     decode_threads: int = Field(
-        default_factory=lambda: int(os.environ.get("HF_ASSETS_DECODE_THREADS", "0")),
+        default_factory=lambda: _number("HF_ASSETS_DECODE_THREADS", 0, at_least=0),
         ge=0,
         description=(
             "Threads that decode media ahead of the encoder; 0: one per core, at most 16. "
@@ -96,3 +98,17 @@ class GpuResource(dg.ConfigurableResource[Any]):
             decode_threads=self.threads,
             unit_samples=self.unit_samples,
         )
+
+
+def _device(variable: str, default: str) -> str:
+    value = os.environ.get(variable, default)
+    if value not in get_args(Device):
+        raise ConfigError(f'{variable} is "{value}"; use "auto", "cuda" or "cpu", or unset it')
+    return value
+
+
+def _number(variable: str, default: int, at_least: int) -> int:
+    value = os.environ.get(variable, str(default))
+    if not value.strip().isdecimal() or int(value) < at_least:
+        raise ConfigError(f'{variable} is "{value}"; write a whole number, {at_least} or more, or unset it')
+    return int(value)

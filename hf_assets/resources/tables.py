@@ -12,6 +12,8 @@ from hf_assets.errors import StoreError
 FOLDER = "hf_assets/folder"
 # Key of a table's schema metadata: the data version under which it was written.
 DATA_VERSION = b"hf_assets.data_version"
+# Key of a loaded table's schema metadata: the file that it was read from. It is not written.
+PATH = b"hf_assets.path"
 # The stages in which a sample can fail.
 QUARANTINING = ("buckets", "vae_latents", "text_embeds")
 
@@ -21,7 +23,8 @@ class TablesIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
         path = table_path(Path((context.definition_metadata or {})[FOLDER]), context.asset_key.path[-1])
-        files.write_table(path, obj)
+        metadata = {key: value for key, value in (obj.schema.metadata or {}).items() if key != PATH}
+        files.write_table(path, obj.replace_schema_metadata(metadata))
         context.add_output_metadata({"dagster/uri": str(path)})
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
@@ -31,7 +34,7 @@ class TablesIOManager(dg.ConfigurableIOManager):
         if table is None:
             state = "is damaged" if path.exists() else "does not exist"
             raise StoreError(f"the table {path} {state}: materialize {context.asset_key.to_user_string()} again")
-        return table
+        return table.replace_schema_metadata({**(table.schema.metadata or {}), PATH: str(path)})
 
 
 def table_path(folder: Path, name: str) -> Path:

@@ -9,7 +9,10 @@ from typing import Any, BinaryIO, TypeVar, cast
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
 from hf_assets.sources import api, data_files
+from hf_assets.sources.hashes import FileHashes
 from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
+
+SHA256_DIGITS = 64
 
 T = TypeVar("T")
 
@@ -20,6 +23,7 @@ class HubSource:
     def __init__(self, spec: SourceSpec, memory: Path) -> None:
         self.spec = spec
         self.memory = memory / "splits"
+        self.hashes = FileHashes(memory / "fetched_hashes.json", written_once=True)
 
     def resolve(self) -> Snapshot:
         """Resolve the revision to a commit, and list the split's files there with their hashes.
@@ -50,13 +54,42 @@ class HubSource:
         return cast(BinaryIO, _Ranges(handle, lambda read: self._call(read, snapshot.commit)))
 
     def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:
-        """Fetch a whole file through the Hugging Face cache: a file with the same content isn't fetched twice."""
+        """Fetch a whole file through the Hugging Face cache: a file with the same content isn't fetched twice.
+
+        A file of LFS is held once against its hash, and fetched again where the cache holds a damaged one.
+
+        Raises:
+            DatasetError: it can't be fetched, or what was fetched is damaged, too.
+        """
+        path = self._download(snapshot, file)
+        if self._is_whole(path, file):
+            return path
+        path = self._download(snapshot, file, force_download=True)
+        if self._is_whole(path, file):
+            return path
+        raise DatasetError(
+            f'"{file.path}" of dataset "{snapshot.repository}" isn\'t what its hash says, though fetched anew: '
+            f'check the disk of "{path}", then run again'
+        )
+
+    def _download(self, snapshot: Snapshot, file: DataFile, force_download: bool = False) -> Path:
         from huggingface_hub import hf_hub_download
 
-        def download() -> str:
-            return hf_hub_download(snapshot.repository, file.path, repo_type="dataset", revision=snapshot.commit)
+        name, commit = snapshot.repository, snapshot.commit
+        return Path(
+            self._call(
+                lambda: hf_hub_download(
+                    name, file.path, repo_type="dataset", revision=commit, force_download=force_download
+                ),
+                commit,
+            )
+        )
 
-        return Path(self._call(download, snapshot.commit))
+    def _is_whole(self, path: Path, file: DataFile) -> bool:
+        if len(file.hash) != SHA256_DIGITS:
+            return True  # git's hash of a small file, which isn't one of the content alone
+        blob = path.resolve()  # what commits share
+        return self.hashes.of([blob])[blob] == file.hash
 
     def _info(self) -> Any:
         from huggingface_hub import HfApi

@@ -4,7 +4,7 @@ import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,14 @@ READ_BUFFER_BYTES = 1 << 20
 # Of a dataset's columns, so many are named in a message.
 MAX_NAMES = 30
 
+# Wanted columns and, within structs, wanted fields; None: all of it.
+Tree: TypeAlias = dict[str, "Tree | None"]
+
 
 class Columns(NamedTuple):
     """The columns read from one file."""
 
-    table: pa.Table  # one struct column `columns`; none where no column is wanted
+    table: pa.Table  # one struct column `columns`, of structs only the wanted fields; none where no column is wanted
     num_rows: int
     bytes_read: int
 
@@ -37,7 +40,7 @@ class WantedColumns(NamedTuple):
 
 
 def read_columns(file: BinaryIO, wanted: WantedColumns, name: str) -> Columns:
-    """Read columns, and of the file no more bytes than these and its footer.
+    """Read columns, of structs the named fields only, and of the file no more bytes than these and its footer.
 
     Args:
         name: of the file, for messages.
@@ -51,17 +54,19 @@ def read_columns(file: BinaryIO, wanted: WantedColumns, name: str) -> Columns:
     names = parquet.schema_arrow.names
     for column in (wanted.media, *wanted.required):
         _top_level(column, names, name)
-    tops = dict.fromkeys(_top_level(column, names, name) for column in wanted.required)
-    tops.update(dict.fromkeys(column for column in wanted.optional if column in names))
+    tree = _tree((*wanted.required, *(column for column in wanted.optional if column in names)), names)
     _media_field(parquet.schema_arrow, wanted.media, name)
     num_rows = parquet.metadata.num_rows
-    if not tops:
+    if not tree:
         return Columns(pa.table({}), num_rows, counted.num_bytes)
+    kinds = {top: parquet.schema_arrow.field(top).type for top in tree}
+    leaves = [leaf for top, below in tree.items() for leaf in _leaves(kinds[top], below, top)]
     with _parquet_errors(name):
-        table = parquet.read(columns=list(tops), use_pandas_metadata=False)
+        table = parquet.read(columns=leaves, use_pandas_metadata=False)
     # By name, since `a` also selects a column that is called `a.b`.
-    arrays = [_plain(table[top].combine_chunks()) for top in tops]
-    struct = pa.StructArray.from_arrays(arrays, names=list(tops))
+    found = {top: table[top].combine_chunks() if top in table.column_names else None for top in tree}
+    arrays = [_taken(found[top], kinds[top], below, num_rows) for top, below in tree.items()]
+    struct = pa.StructArray.from_arrays(arrays, names=list(tree))
     return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes)
 
 
@@ -135,9 +140,77 @@ def _next(batches: Iterator[pa.RecordBatch], name: str) -> pa.RecordBatch | None
         return next(batches, None)
 
 
+def _tree(columns: Sequence[str], names: list[str]) -> Tree:
+    """Dotted paths as a tree. A path that is the name of a column leads into none."""
+    tree: Tree = {}
+    for column in columns:
+        *above, last = [column] if column in names else column.split(".")
+        node: Tree | None = tree
+        for part in above:
+            node = node.setdefault(part, {}) if node is not None else None
+        if node is not None:
+            node[last] = None
+    return tree
+
+
+def _leaves(kind: pa.DataType, below: Tree | None, path: str) -> Iterator[str]:
+    """What to read of a column, as dotted paths; what it lacks is left out."""
+    if below is None:
+        yield path
+    elif pa.types.is_struct(kind):
+        for name, further in below.items():
+            if kind.get_field_index(name) >= 0:
+                yield from _leaves(kind.field(name).type, further, f"{path}.{name}")
+
+
+def _taken(values: pa.Array | None, kind: pa.DataType, below: Tree | None, num_rows: int) -> pa.Array:
+    """The wanted fields of a column.
+
+    A column that lacks one shows what it has instead, as nulls: `missing_field` names it, if no file has the field.
+
+    Args:
+        values: what was read of the column; None for nothing.
+        kind: its type in the file.
+    """
+    if below is None:
+        return _plain(values)
+    if not pa.types.is_struct(kind):
+        return pa.nulls(num_rows, _plain_type(kind))
+    there = [name for name in below if kind.get_field_index(name) >= 0]
+    arrays = []
+    for name in there:
+        inner = None if values is None or values.type.get_field_index(name) < 0 else values.field(name)
+        arrays.append(_taken(inner, kind.field(name).type, below[name], num_rows))
+    others = [field.name for field in kind if field.name not in below] if len(there) < len(below) else []
+    arrays += [pa.nulls(num_rows)] * len(others)
+    mask = None if values is None else values.is_null()
+    return pa.StructArray.from_arrays(arrays, names=[*there, *others], mask=mask)
+
+
 def _plain(values: pa.Array) -> pa.Array:
-    """Without dictionary encoding, in which files of one split differ."""
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    """Without dictionary encoding and views, in which files of one split differ."""
+    kind = _plain_type(values.type)
+    return values if kind == values.type else values.cast(kind)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if types.is_string_view(kind):
+        return pa.string()
+    if types.is_binary_view(kind):
+        return pa.binary()
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(*(field.with_type(_plain_type(field.type)) for field in (kind.key_field, kind.item_field)))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        item = kind.value_field.with_type(_plain_type(kind.value_type))
+        if types.is_fixed_size_list(kind):
+            return pa.list_(item, kind.list_size)
+        return pa.large_list(item) if types.is_large_list(kind) else pa.list_(item)
+    return kind
 
 
 def _top_level(column: str, names: list[str], file: str) -> str:
@@ -172,6 +245,7 @@ def _media_field(arrow: pa.Schema, column: str, file: str) -> str:
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)

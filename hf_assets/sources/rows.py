@@ -16,7 +16,7 @@ from hf_assets.sources.source import Source
 from hf_assets.sources.spec import DataFile, Snapshot
 
 # Bump when a change to this module changes the table.
-VERSION = 2
+VERSION = 3
 
 READ_THREADS = 8
 SNAPSHOT = b"hf_assets.snapshot"

@@ -9,7 +9,7 @@ from hf_assets import schema
 from hf_assets.errors import DatasetError
 
 # Bump when a change to this module changes a caption.
-VERSION = 1
+VERSION = 2
 
 
 class CaptionRules(BaseModel):
@@ -29,19 +29,19 @@ def extract(filtered: pa.Table, rules: CaptionRules) -> tuple[pa.Table, int]:
     """The rows that have a caption, stripped of white space at both ends; and how many rows have none.
 
     Returns:
-        A table of `schema.CAPTIONS`, and the number of rows dropped because their caption is null or empty.
+        A table of `schema.CAPTIONS`, and the number of rows dropped because their caption is null, empty or not UTF-8.
 
     Raises:
         DatasetError: the column holds something that is no text.
     """
     texts = schema.column(filtered, rules.caption_column)
     if pa.types.is_null(texts.type):
-        texts = texts.cast(pa.string())
+        texts = texts.cast(schema.CAPTION)
     if not (
         pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type) or pa.types.is_string_view(texts.type)
     ):
         raise DatasetError(f'caption_column "{rules.caption_column}" holds {texts.type}, not text: name a text column')
-    stripped = pc.utf8_trim_whitespace(texts.cast(pa.string()))
+    stripped = pc.utf8_trim_whitespace(_readable(texts.cast(schema.CAPTION)))
     has_caption = pc.fill_null(pc.not_equal(stripped, ""), False)
     captions = stripped.filter(has_caption)
     table = pa.table(
@@ -59,4 +59,24 @@ def as_single_item_lists(values: pa.ChunkedArray) -> pa.ListArray:
 
 def distinct(captions: pa.Table) -> pa.ChunkedArray:
     """Every caption once, in order of first appearance."""
-    return pc.unique(pc.list_flatten(captions["captions"]))
+    return pc.unique(pc.list_flatten(captions["captions"]).cast(schema.CAPTION))
+
+
+def _readable(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Null in place of bytes that are no UTF-8, which a text column of a Parquet file can hold."""
+    return pa.chunked_array([_readable_chunk(chunk) for chunk in texts.chunks], schema.CAPTION)
+
+
+def _readable_chunk(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:  # rare enough to look at each row
+        return pa.array([_decoded(data) for data in texts.cast(pa.large_binary()).to_pylist()], schema.CAPTION)
+    return texts
+
+
+def _decoded(data: bytes | None) -> str | None:
+    try:
+        return None if data is None else data.decode()
+    except UnicodeDecodeError:
+        return None

@@ -10,7 +10,7 @@ from hf_assets import schema
 from hf_assets.errors import DatasetError
 
 # Bump when a change to this module changes which rows are kept.
-VERSION = 1
+VERSION = 2
 
 USUAL_SIZE_COLUMNS = ("width", "height")
 SIZE_REASONS = ("too_narrow", "too_low")
@@ -24,7 +24,7 @@ class FilterRules(BaseModel):
         quality_thresholds: metric within `quality_column` -> smallest accepted value.
         min_width, min_height: in pixels.
         width_column, height_column: columns with the size in pixels. Without them the columns `width` and `height` are
-            used where the dataset has both, else the media's own header, once it is read (`judge_sizes`).
+            used in rows that have numbers in both, else the media's own header, once it is read (`judge_sizes`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,10 +59,11 @@ class FilterRules(BaseModel):
 def judge(raw_dataset: pa.Table, rules: FilterRules) -> pa.Table:
     """Add a `dropped_for` column: null for a kept row, else the first rule it breaks.
 
-    A row whose value is missing (a null, or a metric that its struct lacks) can't be said to pass, so it is dropped.
+    A row whose value is missing (a null, or a metric that its struct lacks) can't be said to pass, so it is dropped;
+    but where a column is only looked at for its usual name, the row's media tell later.
 
     Raises:
-        DatasetError: a metric that `rules` names is in no row, or isn't a number.
+        DatasetError: a column that `rules` names doesn't hold numbers.
     """
     dropped_for = pa.nulls(len(raw_dataset), pa.string())
     for passes, missing, reason in _verdicts(raw_dataset, rules):
@@ -71,14 +72,11 @@ def judge(raw_dataset: pa.Table, rules: FilterRules) -> pa.Table:
     return raw_dataset.append_column("dropped_for", dropped_for)
 
 
-def size_columns_of(raw_dataset: pa.Table, rules: FilterRules) -> tuple[str, str] | None:
-    """The columns that hold width and height; None where only the media tell."""
-    if not rules.has_size_rules:
-        return None
-    if rules.width_column and rules.height_column:
-        return rules.width_column, rules.height_column
-    has = schema.column_names(raw_dataset)
-    return USUAL_SIZE_COLUMNS if set(USUAL_SIZE_COLUMNS) <= has else None
+def sizeless(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
+    """The `row`s whose size no column tells, so that `rules` are to be held against their media (`judge_sizes`)."""
+    if not rules.has_size_rules or rules.width_column:
+        return raw_dataset["row"].slice(0, 0)
+    return raw_dataset["row"].filter(_lacks_usual_sizes(raw_dataset))
 
 
 def judge_sizes(original_size: pa.ChunkedArray, rules: FilterRules) -> pa.Array:
@@ -95,34 +93,78 @@ def judge_sizes(original_size: pa.ChunkedArray, rules: FilterRules) -> pa.Array:
 
 def kept(judged: pa.Table) -> pa.Table:
     """The rows that pass: their position and columns, without where their bytes lie."""
-    return _without_location(judged.filter(pc.is_null(judged["dropped_for"])).drop_columns("dropped_for"))
+    return _where(pc.is_null(judged["dropped_for"]), judged).drop_columns("dropped_for")
 
 
 def dropped(judged: pa.Table) -> pa.Table:
     """The rows that don't, each with its reason."""
-    return _without_location(judged.filter(pc.is_valid(judged["dropped_for"])))
+    return _where(pc.is_valid(judged["dropped_for"]), judged)
 
 
-def _without_location(table: pa.Table) -> pa.Table:
-    return table.drop_columns([name for name in schema.LOCATION.names if name in table.column_names])
+def _where(is_wanted: pa.ChunkedArray, judged: pa.Table) -> pa.Table:
+    table = judged.drop_columns([name for name in schema.LOCATION.names if name in judged.column_names])
+    if schema.COLUMNS in table.column_names:
+        columns = table[schema.COLUMNS]
+        at = table.schema.get_field_index(schema.COLUMNS)
+        table = table.set_column(at, schema.COLUMNS, columns.cast(schema.large(columns.type)))
+    return table.filter(is_wanted)
 
 
 def _verdicts(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
     """(passes, value missing, reason) of each rule, in the order in which they are reported."""
     for metric, threshold in rules.quality_thresholds:
         values = schema.column(raw_dataset, f"{rules.quality_column}.{metric}")
-        yield *_at_least(values, threshold, f"{rules.quality_column}.{metric}"), f"low_{metric}"
-    size_columns = size_columns_of(raw_dataset, rules)
-    if size_columns is not None:
-        for column, limit, reason in zip(size_columns, (rules.min_width, rules.min_height), SIZE_REASONS, strict=True):
+        if not _is_numeric(values.type):
+            raise DatasetError(
+                f'column "{rules.quality_column}.{metric}" holds {values.type}, not numbers: name another in '
+                "quality_thresholds, or drop the rule"
+            )
+        yield *_at_least(values, threshold), f"low_{metric}"
+    yield from _size_verdicts(raw_dataset, rules)
+
+
+def _size_verdicts(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
+    limits = (rules.min_width, rules.min_height)
+    if rules.width_column and rules.height_column:
+        keys = ("width_column", "height_column")
+        named = (rules.width_column, rules.height_column)
+        for key, column, limit, reason in zip(keys, named, limits, SIZE_REASONS, strict=True):
+            if limit is None:
+                continue
+            values = schema.column(raw_dataset, column)
+            if not _is_numeric(values.type):
+                raise DatasetError(
+                    f'{key} "{column}" holds {values.type}, not numbers: name another column, or give '
+                    "neither width_column nor height_column"
+                )
+            yield *_at_least(values, limit), reason
+    elif rules.has_size_rules and _has_usual_sizes(raw_dataset):
+        unknown = _lacks_usual_sizes(raw_dataset)
+        for column, limit, reason in zip(USUAL_SIZE_COLUMNS, limits, SIZE_REASONS, strict=True):
             if limit is not None:
-                yield *_at_least(schema.column(raw_dataset, column), limit, column), reason
+                passes, missing = _at_least(schema.column(raw_dataset, column), limit)
+                yield pc.or_kleene(unknown, passes), pc.and_not(missing, unknown), reason
 
 
-def _at_least(values: pa.ChunkedArray, threshold: float, column: str) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(values.type)):
-        raise DatasetError(
-            f'column "{column}" holds {values.type}, not numbers: name another column in filter_func, or drop the rule'
-        )
+def _has_usual_sizes(raw_dataset: pa.Table) -> bool:
+    return set(USUAL_SIZE_COLUMNS) <= schema.column_names(raw_dataset) and all(
+        _is_numeric(schema.column(raw_dataset, column).type) for column in USUAL_SIZE_COLUMNS
+    )
+
+
+def _lacks_usual_sizes(raw_dataset: pa.Table) -> pa.ChunkedArray:
+    """Of each row, whether not both of the usual columns tell its size."""
+    if not _has_usual_sizes(raw_dataset):
+        return pa.chunked_array([pa.repeat(True, len(raw_dataset))])
+    width, height = (schema.column(raw_dataset, column) for column in USUAL_SIZE_COLUMNS)
+    return pc.or_(pc.is_null(width, nan_is_null=True), pc.is_null(height, nan_is_null=True))
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _at_least(values: pa.ChunkedArray, threshold: float) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Whether each value reaches the threshold, and whether it is missing."""
     missing = pc.is_null(values, nan_is_null=True)
     return pc.greater_equal(pc.cast(values, pa.float64()), threshold), missing

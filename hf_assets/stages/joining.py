@@ -45,9 +45,9 @@ def join(
 
 def _embedded(captions: pa.ChunkedArray, text_embeds: pa.Table) -> tuple[pa.ListArray, pa.ListArray]:
     """Each row's captions that have an embed, and these embeds' keys."""
-    lists = captions.combine_chunks()
+    lists = captions.cast(schema.CAPTIONS.field("captions").type).combine_chunks()
     flat = lists.flatten()
-    embed_at = pc.index_in(flat, value_set=text_embeds["caption"].combine_chunks())
+    embed_at = pc.index_in(flat, value_set=text_embeds["caption"].cast(schema.CAPTION).combine_chunks())
     has_embed = pc.is_valid(embed_at)
     parents = lists.value_parent_indices().filter(has_embed).to_numpy()
     offsets = pa.array(np.searchsorted(parents, np.arange(len(lists) + 1)).astype(np.int32))

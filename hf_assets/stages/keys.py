@@ -35,4 +35,6 @@ def embed_keys(captions: pa.ChunkedArray, encoder: str) -> pa.ChunkedArray:
         encoder: fingerprint of everything else that the embed depends on: text encoders, tokenizers, settings, dtype,
             code versions.
     """
-    return fingerprint.of_strings(pc.binary_join_element_wise(f"embed {VERSION} {encoder}", captions, "|"))
+    made_by = pa.scalar(f"embed {VERSION} {encoder}", schema.CAPTION)
+    texts = pc.binary_join_element_wise(made_by, captions.cast(schema.CAPTION), pa.scalar("|", schema.CAPTION))
+    return fingerprint.of_strings(texts)

@@ -34,18 +34,24 @@ def ledger_of(recipe: Recipe) -> Ledger:
     return Ledger(recipe.folders.metadata / "ledger", recipe.image_column, image.VERSION)
 
 
-def fit(recipe: Recipe, media: pa.Table, raw_dataset: pa.Table) -> tuple[pa.Table, pa.Table]:
+def fit(recipe: Recipe, media: pa.Table, sizeless: pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
     """Compute the geometry of media (`schema.MEDIA`) from their sizes.
 
     Rows are dropped that are smaller than `minimum_image_size`, or than `min_width` and `min_height` where no column
     told so before.
 
+    Args:
+        sizeless: the `row`s of which no column told (`filtering.sizeless`).
+
     Returns:
         A table of `schema.BUCKETS`, and the dropped rows with their reasons.
     """
     assigned = geometry.assign(media, recipe.geometry)
-    if recipe.filter.has_size_rules and filtering.size_columns_of(raw_dataset, recipe.filter) is None:
-        judged = pc.coalesce(filtering.judge_sizes(assigned["original_size"], recipe.filter), assigned["dropped_for"])
+    if len(sizeless):
+        is_sizeless = pc.is_in(assigned["row"], value_set=sizeless.combine_chunks())
+        by_header = filtering.judge_sizes(assigned["original_size"], recipe.filter)
+        by_header = pc.if_else(is_sizeless, by_header, pa.scalar(None, pa.string()))
+        judged = pc.coalesce(by_header, assigned["dropped_for"])
         assigned = assigned.set_column(assigned.schema.get_field_index("dropped_for"), "dropped_for", judged)
     is_kept = pc.is_null(assigned["dropped_for"])
     table = assigned.filter(is_kept).select(schema.BUCKETS.names).cast(schema.BUCKETS)
@@ -59,7 +65,7 @@ def assign(
     """Probe the media that no earlier run has seen, then compute every row's geometry (see `fit`)."""
     wanted = located(captions, raw_dataset)
     probed = probe(wanted, source, snapshot_of(raw_dataset), ledger_of(recipe), recipe.image_column, threads, say)
-    table, dropped = fit(recipe, probed.media, raw_dataset)
+    table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
     return Outcome(
         table,
         computed=probed.computed,

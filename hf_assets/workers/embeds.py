@@ -44,7 +44,6 @@ def work(recipe: Recipe, captions: pa.Table) -> encoders.Work:
 def encode(
     recipe: Recipe,
     captions: pa.Table,
-    raw_dataset: pa.Table,
     turn: Turn,
     say: Callable[[str], None],
 ) -> tuple[Outcome, dict[str, Any]]:
@@ -66,7 +65,7 @@ def encode(
             with turn(say) as compute:  # while this run waited, another may have encoded some of them
                 missing = todo.looked_at_again().missing
                 if len(missing):
-                    computed, speed = _encode(missing, encoder, todo.store, recipe.model.dtype, compute, say)
+                    computed, speed = _encode(missing, encoder, todo.store, recipe, compute, say)
             todo = todo.looked_at_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["embed_key"])
@@ -77,7 +76,7 @@ def encode(
         identity=("caption", "embed_key"),
         computed=computed,
         reused=len(table) - computed,
-        quarantined=quarantined(_rows_of(todo.keyed, captions), "embed_key", failures(todo.index), raw_dataset, STAGE),
+        quarantined=quarantined(_rows_of(todo.keyed, captions), "embed_key", failures(todo.index), STAGE),
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,
@@ -90,16 +89,17 @@ def _encode(
     missing: pa.Table,
     encoder: encoders.Encoder,
     store: TensorStore,
-    dtype: str,
+    recipe: Recipe,
     compute: Compute,
     say: Callable[[str], None],
 ) -> tuple[int, dict[str, Any]]:
     import torch
 
     with (
-        text_side.load_text(encoder.pipeline, compute.device, getattr(torch, dtype)) as text,
+        text_side.load_text(encoder.pipeline, compute.device, getattr(torch, recipe.model.dtype)) as text,
         ShardWriter(store, encoder.header, compute.unit_samples) as shards,
     ):
+        encoders.confirm(encoder, recipe)
         progress = Progress("encoding captions", len(missing), say)
         for batch in missing.to_batches(max_chunksize=compute.text_batch_size):
             _encode_batch(batch.column("embed_key").to_pylist(), batch.column("caption").to_pylist(), text, shards)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from hf_assets import fingerprint
 from hf_assets.config.recipe import Recipe
+from hf_assets.errors import ModelError
 from hf_assets.models.components import text_fingerprint, vae_fingerprint
 from hf_assets.models.source import Pipeline, resolve_pipeline
 from hf_assets.stages import keys
@@ -155,6 +156,23 @@ def text_of(recipe: Recipe, code_version: str) -> Encoder:
     pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=_hash_cache(recipe))
     component = text_fingerprint(pipeline, arguments_cache=arguments_cache(recipe))
     return _encoder("text_embeds", pipeline, component, recipe.model.dtype, code_version)
+
+
+def confirm(encoder: Encoder, recipe: Recipe) -> None:
+    """Make sure that what was loaded is what the keys say: a local model folder may have changed since they were made.
+
+    Raises:
+        ModelError: it has changed.
+    """
+    try:
+        if encoder.header["stage"] == "vae_latents":
+            now = vae_fingerprint(encoder.pipeline)
+        else:
+            now = text_fingerprint(encoder.pipeline, arguments_cache=arguments_cache(recipe))
+    except OSError:
+        now = "gone"
+    if now != encoder.header["encoder"]:
+        raise ModelError(f"the files of {encoder.pipeline.name} changed while this run was going on: run again")
 
 
 def arguments_cache(recipe: Recipe) -> Path:

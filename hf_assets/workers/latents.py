@@ -101,7 +101,7 @@ def encode(
         identity=("row", "latent_key", "latent_shape"),
         computed=run.computed,
         reused=len(pc.unique(table["latent_key"])) - run.computed,
-        quarantined=quarantined(todo.keyed, "latent_key", failures(todo.index), raw_dataset, STAGE),
+        quarantined=quarantined(todo.keyed, "latent_key", failures(todo.index), STAGE, raw_dataset),
         bytes_read=run.bytes_read,
     )
     return outcome, {
@@ -131,6 +131,7 @@ class _Run:
             vae_side.load_vae(encoder.pipeline, compute.device, dtype) as vae,
             ShardWriter(store, encoder.header, compute.unit_samples) as shards,
         ):
+            encoders.confirm(encoder, self.recipe)
             _check_sizes(jobs, vae)
             progress = Progress("encoding latents", len(jobs), self.say)
             waiting: dict[tuple[int, ...], list[tuple[str, torch.Tensor]]] = {}

@@ -88,11 +88,11 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     snapshot = source.resolve()
     wanted = WantedColumns(recipe.image_column, recipe.required_columns, recipe.filter.optional_columns)
     raw = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", say).table
-    num_rows, like_raw = len(raw), raw.schema.empty_table()
+    num_rows, sizeless = len(raw), filtering.sizeless(raw, recipe.filter)
     captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)
     located = bucketing.located(captions, raw)
     del raw  # what isn't needed any more is the largest part of memory
-    latents_side = _latents(recipe, located, like_raw, snapshot)
+    latents_side = _latents(recipe, located, sizeless, snapshot)
     del located
     texts = _embeds(recipe, captions)
     return Plan(
@@ -117,9 +117,9 @@ class _Side(NamedTuple):
     files: tuple[DataFile, ...] = ()
 
 
-def _latents(recipe: Recipe, located: pa.Table, like_raw: pa.Table, snapshot: Snapshot) -> _Side:
+def _latents(recipe: Recipe, located: pa.Table, sizeless: pa.ChunkedArray, snapshot: Snapshot) -> _Side:
     recalled = probing.recall(located, snapshot, bucketing.ledger_of(recipe))
-    buckets, _ = bucketing.fit(recipe, recalled.media, like_raw)
+    buckets, _ = bucketing.fit(recipe, recalled.media, sizeless)
     todo = latents.work(recipe, buckets)
     missing = todo.missing
     last = encoders.recorded(recipe.folders.metadata / f"{latents.STAGE}.parquet")

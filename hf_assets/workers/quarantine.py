@@ -15,28 +15,35 @@ from hf_assets.workers.bucketing import ledger_of
 PROBING, LATENTS, EMBEDS = "buckets", "vae_latents", "text_embeds"
 
 
-def quarantined(keyed: pa.Table, key: str, failures: pa.Table, raw_dataset: pa.Table, stage: str) -> pa.Table:
+def quarantined(
+    keyed: pa.Table, key: str, failures: pa.Table, stage: str, raw_dataset: pa.Table | None = None
+) -> pa.Table:
     """The rows whose key failed, with address and reason (`schema.QUARANTINE`).
 
     Args:
         keyed: has `row` and the column `key`.
         failures: see `store.index.failures`.
+        raw_dataset: says in which file a row lies. Without it the address is the row's number.
     """
     positions = pc.index_in(keyed[key], value_set=failures["key"].combine_chunks())
     failed = pc.is_valid(positions)
     found = failures.take(positions.filter(failed))
     rows = keyed.filter(failed)["row"]
-    place = raw_dataset.take(pc.index_in(rows, value_set=raw_dataset["row"].combine_chunks()))
     columns = {
         "row": rows,
-        "address": pc.binary_join_element_wise(
-            place["file_path"].cast(pa.string()), place["file_row"].cast(pa.string()), "#"
-        ),
+        "address": _addresses(rows, raw_dataset),
         "stage": pa.array([stage] * len(rows), pa.string()),
         "reason": found["status"],
         **{name: found[name] for name in ("key", "message", "first_seen", "last_seen")},
     }
     return pa.table([columns[name] for name in schema.QUARANTINE.names], schema=schema.QUARANTINE)
+
+
+def _addresses(rows: pa.ChunkedArray, raw_dataset: pa.Table | None) -> pa.ChunkedArray:
+    if raw_dataset is None:
+        return pc.binary_join_element_wise("row", rows.cast(pa.string()), " ")
+    place = raw_dataset.take(pc.index_in(rows, value_set=raw_dataset["row"].combine_chunks()))
+    return pc.binary_join_element_wise(place["file_path"].cast(pa.string()), place["file_row"].cast(pa.string()), "#")
 
 
 def listed(recipe: Recipe) -> pa.Table:

@@ -42,7 +42,9 @@ def by_file(located: pa.Table, snapshot: Snapshot) -> Iterator[FileRows]:
     codes = paths.indices.to_numpy()
     rows = located["row"].to_numpy()
     file_rows = located["file_row"].to_numpy()
-    edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+    # A file may be listed twice in a row: then only its rows tell where it begins again.
+    is_border = (np.diff(codes) != 0) | (np.diff(file_rows) <= 0)
+    edges = [0, *(np.flatnonzero(is_border) + 1).tolist(), len(codes)]
     for start, stop in itertools.pairwise(edges):
         yield FileRows(files[paths.dictionary[int(codes[start])].as_py()], rows[start:stop], file_rows[start:stop])
 

@@ -35,6 +35,7 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("id", "a/b", 'is "a/b"; use letters, digits, _, - and . only, and start with a letter, a digit or _'),
         ("id", "", 'is ""; use letters'),
         ("id", 3, "is 3; write text"),
+        ("id", "a" * 101, f'is "{"a" * 76}…; use 100 characters or less'),
         ("type", "local", 'is "local"; use "huggingface"'),
         ("dataset_type", "video", 'is "video"; use "image"'),
         ("dataset_name", "", 'is ""; write something'),

@@ -4,7 +4,7 @@ import pydantic
 import pytest
 import torch
 
-from hf_assets.errors import ModelError
+from hf_assets.errors import ConfigError, ModelError
 from hf_assets.resources.gpu import GpuResource
 
 
@@ -37,3 +37,23 @@ def test_the_environment_sets_what_the_run_config_leaves_open(monkeypatch: pytes
 def test_values_that_mean_nothing_are_refused(field: dict[str, object]) -> None:
     with pytest.raises(pydantic.ValidationError):
         GpuResource(**field)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("DEVICE", "gpu", 'use "auto", "cuda" or "cpu"'),
+        ("BATCH_SIZE", "abc", "write a whole number, 0 or more"),
+        ("BATCH_SIZE", "-1", "write a whole number, 0 or more"),
+        ("TEXT_BATCH_SIZE", "0", "write a whole number, 1 or more"),
+        ("TEXT_BATCH_SIZE", "1.5", "write a whole number, 1 or more"),
+        ("DECODE_THREADS", "", "write a whole number, 0 or more"),
+    ],
+)
+def test_an_environment_that_means_nothing_is_named(
+    name: str, value: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"HF_ASSETS_{name}", value)
+    with pytest.raises(ConfigError) as caught:
+        GpuResource()
+    assert str(caught.value) == f'HF_ASSETS_{name} is "{value}"; {remedy}, or unset it'

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_assets.errors import DatasetError
-from hf_assets.sources import api, rows
+from hf_assets.sources import api, hashes, rows
 from hf_assets.sources.hub import HubSource
 from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.rows import Rows
@@ -321,6 +321,58 @@ def test_columns_cost_less_than_two_hundredths_of_the_bytes_and_nothing_twice(
     hub.reset_counters()
     assert read(name, tmp_path, WantedColumns("image", ("caption", "other"))).computed == 130
     assert hub.files_sent(name) == {"data/train-00000-of-2.parquet", "data/train-00001.parquet"}
+
+
+@pytest.mark.parametrize("column", ["image.path", "quality_assessment.clip"])
+def test_a_field_costs_as_little_as_a_column(column: str, hub: LocalHub, name: str, tmp_path: Path) -> None:
+    data = big([f"row {n}" for n in range(100)])
+    hub.commit(name, {TRAIN: data})
+    hub.reset_counters()
+    assert read(name, tmp_path, WantedColumns("image", (column,))).bytes_read <= hub.bytes_sent(name, "data/")
+    assert 0 < hub.bytes_sent(name, "data/") < 0.02 * len(data)
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_file_damaged_in_the_cache_is_fetched_again_and_each_is_hashed_once(
+    hub: LocalHub, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path] = []
+    real = hashes._sha256
+    monkeypatch.setattr(hashes, "_sha256", lambda path: taken.append(path) or real(path))
+    data = big(["a", name])
+    hub.commit(name, {TRAIN: data})
+    snapshot = resolve(name, tmp_path)
+    source = HubSource(SourceSpec(dataset_name=name), tmp_path)
+    path = source.fetch(snapshot, snapshot.files[0])
+    assert (path.read_bytes(), len(taken)) == (data, 1)
+
+    hub.commit(name, {"README.md": b"about"})  # another commit, the same blob
+    later = resolve(name, tmp_path)
+    hub.reset_counters()
+    HubSource(SourceSpec(dataset_name=name), tmp_path).fetch(later, later.files[0])
+    assert (hub.bytes_sent(name, "data/"), len(taken)) == (0, 1)
+
+    flip(path)
+    assert source.fetch(snapshot, snapshot.files[0]).read_bytes() == data
+    assert (hub.bytes_sent(name, "data/"), len(taken)) == (len(data), 3)
+    source.fetch(snapshot, snapshot.files[0])
+    assert (hub.bytes_sent(name, "data/"), len(taken)) == (len(data), 3)
+
+
+def test_a_file_that_stays_damaged_is_said(hub: LocalHub, name: str, tmp_path: Path) -> None:
+    data = big(["b", name])
+    hub.commit(name, {TRAIN: data})
+    snapshot = resolve(name, tmp_path)
+    flip(hub.root / "blobs" / snapshot.files[0].hash)
+    with pytest.raises(
+        DatasetError, match=f'^"{TRAIN}" of dataset "{name}" isn\'t what its hash says, .*check the disk'
+    ):
+        HubSource(SourceSpec(dataset_name=name), tmp_path).fetch(snapshot, snapshot.files[0])
 
 
 def test_a_pinned_commit_is_asked_for_once(hub: LocalHub, name: str, tmp_path: Path) -> None:

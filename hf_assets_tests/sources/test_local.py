@@ -10,7 +10,7 @@ import pytest
 
 from hf_assets import schema
 from hf_assets.errors import DatasetError
-from hf_assets.sources import local, rows
+from hf_assets.sources import hashes, rows
 from hf_assets.sources.local import LocalSource
 from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.rows import Rows
@@ -21,6 +21,8 @@ from hf_assets_tests.sources.parquet_files import parquet
 from hf_assets_tests.sources.parquet_files import rows as rows_file
 
 README = b"---\nconfigs:\n- config_name: x\n  data_files:\n  - split: train\n    path: odd/*.parquet\n---\n"
+ENCODED = pa.struct([("x", pa.dictionary(pa.int32(), pa.string()))])
+VIEWS = pa.struct([("x", pa.string_view())])
 WANTED = WantedColumns("image", ("caption",))
 
 
@@ -105,9 +107,9 @@ def test_a_file_that_changed_since_stops_the_run(tmp_path: Path) -> None:
 
 def test_a_hash_is_taken_once_and_again_after_a_touch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
-    real = local._sha256
-    monkeypatch.setattr(local, "_sha256", lambda path: taken.append(path.name) or real(path))
-    monkeypatch.setattr(local, "SETTLED_AFTER_NS", -1)
+    real = hashes._sha256
+    monkeypatch.setattr(hashes, "_sha256", lambda path: taken.append(path.name) or real(path))
+    monkeypatch.setattr(hashes, "SETTLED_AFTER_NS", -1)
     folder = folder_of(tmp_path / "folder", LAYOUTS[0])
     one = source(folder, tmp_path)
     snapshot = one.resolve()
@@ -127,8 +129,8 @@ def test_the_hash_of_a_file_that_changed_just_now_is_not_trusted(tmp_path: Path)
     """A second change within one tick of the clock leaves size and times as they were."""
     one = source(folder_of(tmp_path / "folder", {"train.parquet": rows_file(["a"])}), tmp_path)
     one.resolve()
-    assert not one.memory.exists()
-    assert time.time_ns() - (tmp_path / "folder/train.parquet").stat().st_ctime_ns < local.SETTLED_AFTER_NS
+    assert not (tmp_path / "file_hashes.json").exists()
+    assert time.time_ns() - (tmp_path / "folder/train.parquet").stat().st_ctime_ns < hashes.SETTLED_AFTER_NS
 
 
 # Several files
@@ -174,6 +176,10 @@ def test_a_column_of_any_type_is_the_same_from_the_file_and_from_memory(values: 
         (pa.array([1], pa.int32()), pa.array([2]), pa.int64()),
         (pa.array(["a"]), pa.array(["b"], pa.large_string()), pa.large_string()),
         (pa.array(["a"]).dictionary_encode(), pa.array(["b"]), pa.string()),
+        (pa.array(["a"], pa.string_view()), pa.array(["b"]), pa.string()),
+        (pa.array([{"x": "a"}, None], ENCODED), pa.array([{"x": "b"}]), pa.struct([("x", pa.string())])),
+        (pa.array([{"x": "a"}], VIEWS), pa.array([{"x": "b"}]), pa.struct([("x", pa.string())])),
+        (pa.array([["a"]], pa.list_(ENCODED.field(0).type)), pa.array([["b"]]), pa.list_(pa.string())),
         (pa.array([None]), pa.array(["b"]), pa.string()),
         (pa.array([{"x": 1}]), pa.array([{"y": 0.5}]), pa.struct([("x", pa.int64()), ("y", pa.float64())])),
     ],
@@ -216,6 +222,33 @@ def test_a_dotted_path_leads_into_structs_of_which_one_file_lacks_the_field(tmp_
     files = {f"train-{n}.parquet": parquet({"image": [b"x"], "s": part}) for n, part in enumerate(parts)}
     found = read(folder_of(tmp_path / "folder", files), tmp_path, WantedColumns("image", ("s.a.b",)))
     assert schema.column(found.table, "s.a.b").to_pylist() == ["deep", None, None]
+
+
+@pytest.mark.parametrize(
+    ("values", "path", "expected"),
+    [
+        ([{"a": {"b": 1}}, {"a": None}, None], "s.a.b", [7, 1, None, None]),
+        ([{"other": b"x"}, None], "s.a.b", [7, None, None]),
+        ([None, None], "s.a.b", [7, None, None]),
+        ([{"a": 1, "other": b"x"}], "s.a.b", "disagree about the type of a column"),
+        ([[b"x"], None], "s.a.b", "disagree about the type of a column"),
+        ([{"other": b"x"}], "s.a.c", r'"s.a.c" is not in the dataset: "s.a" has b'),
+        ([None], "s.c", r'"s.c" is not in the dataset: "s" has a'),
+    ],
+)
+def test_a_file_whose_struct_lacks_a_field_beside_one_that_has_it(
+    values: list[Any], path: str, expected: Any, tmp_path: Path
+) -> None:
+    parts = [[{"a": {"b": 7}}], values]
+    files = {f"train-{n}.parquet": parquet({"image": [b"x"] * len(part), "s": part}) for n, part in enumerate(parts)}
+    folder = folder_of(tmp_path / "folder", files)
+    for _ in range(2):  # from the files, then from memory
+        if isinstance(expected, list):
+            found = read(folder, tmp_path, WantedColumns("image", (path,)))
+            assert schema.column(found.table, path).to_pylist() == expected
+        else:
+            with pytest.raises(DatasetError, match=expected):
+                read(folder, tmp_path, WantedColumns("image", (path,)))
 
 
 @pytest.mark.parametrize("captions", [[], ["one"]])

@@ -25,10 +25,11 @@ def file(folder: Path, columns: dict[str, Any], **options: Any) -> Path:
 @pytest.mark.parametrize(
     "rows", [[], [0], [3], [4], [7], [8], [9], [3, 4], [0, 3, 4, 7, 8, 9], [1, 8], list(range(10))], ids=str
 )
-@pytest.mark.parametrize("kind", ["struct", "binary", "large_binary", "binary_view", "extra fields"])
+@pytest.mark.parametrize("kind", ["struct", "binary", "large_binary", "binary_view", "extra fields", "dictionary"])
 def test_chosen_rows_come_with_their_own_bytes_in_order(rows: list[int], kind: str, tmp_path: Path) -> None:
     columns: dict[str, pa.Array] = {
         "struct": images(MEDIA),
+        "dictionary": pa.array(MEDIA).dictionary_encode(),
         "extra fields": pa.array(
             [{"name": "n", "path": "p", "bytes": data, "label": 1} if data else None for data in MEDIA],
             pa.struct([("name", pa.string()), ("path", pa.string()), ("bytes", pa.binary()), ("label", pa.int64())]),
@@ -107,7 +108,23 @@ def columns_of(data: bytes, wanted: WantedColumns) -> pa.Table:
 def test_columns_are_taken_by_their_name_not_by_its_beginning() -> None:
     data = parquet({"a.b": [1], "a": [2], "image": [b"x"], "a.c": [3], "s": [{"t": 4, "u": 5}]})
     table = columns_of(data, WantedColumns("image", ("a", "a.b", "s.t"), ("absent", "a.c")))
-    assert table["columns"].to_pylist() == [{"a": 2, "a.b": 1, "s": {"t": 4, "u": 5}, "a.c": 3}]
+    assert table["columns"].to_pylist() == [{"a": 2, "a.b": 1, "s": {"t": 4}, "a.c": 3}]
+
+
+def test_of_a_struct_only_the_named_fields_are_read() -> None:
+    def data(seed: int) -> bytes:
+        media = [
+            {"bytes": noise(200_000, n + seed), "path": f"{n}.jpg", "inner": {"a": n, "b": seed}} for n in range(20)
+        ]
+        return parquet({"image": media, "caption": [str(n) for n in range(20)]}, row_group_size=5)
+
+    wanted = WantedColumns("image", ("image.path", "image.inner.a"))
+    found = read_columns(io.BytesIO(data(0)), wanted, "file")
+    assert found.table["columns"].to_pylist() == [{"image": {"path": f"{n}.jpg", "inner": {"a": n}}} for n in range(20)]
+    assert 0 < found.bytes_read < 0.02 * len(data(0))
+    assert columns_of(data(100), wanted).equals(found.table)
+    whole = read_columns(io.BytesIO(data(0)), WantedColumns("image", ("image.path", "image")), "file")
+    assert whole.table["columns"].to_pylist()[3]["image"].keys() == {"bytes", "path", "inner"}
 
 
 def test_no_wanted_columns_still_count_the_rows() -> None:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from hf_assets.errors import DatasetError
-from hf_assets.stages.filtering import FilterRules, dropped, judge, judge_sizes, kept
+from hf_assets.stages.filtering import FilterRules, dropped, judge, judge_sizes, kept, sizeless
 
 RULES = FilterRules(
     quality_column="quality",
@@ -75,6 +75,42 @@ def test_sizes_under_their_usual_names_are_used_where_the_dataset_has_both() -> 
     ].to_pylist() == ["too_narrow", None]
     # without the columns nothing is dropped here: the media's header tells, once it is read
     assert judge(samples({"width": 99}), rules)["dropped_for"].to_pylist() == [None]
+
+
+@pytest.mark.parametrize("rules", [FilterRules(min_width=50), FilterRules(min_width=50, min_height=50)])
+def test_rows_without_sizes_under_their_usual_names_are_left_to_their_headers(rules: FilterRules) -> None:
+    nan = float("nan")
+    sizes = [(None, None), (99.0, 99.0), (49.0, 99.0), (None, 99.0), (nan, 99.0), (49.0, None)]
+    table = samples(*({"width": width, "height": height} for width, height in sizes))
+    assert judge(table, rules)["dropped_for"].to_pylist() == [None, None, "too_narrow", None, None, None]
+    assert sizeless(table, rules).to_pylist() == [0, 3, 4, 5]
+
+
+def test_columns_of_the_usual_names_that_hold_no_numbers_are_not_sizes() -> None:
+    table = samples({"width": "wide", "height": 1}, {"width": "narrow", "height": 1})
+    rules = FilterRules(min_width=50, min_height=50)
+    assert judge(table, rules)["dropped_for"].to_pylist() == [None, None]
+    assert sizeless(table, rules).to_pylist() == [0, 1]
+
+
+def test_named_columns_tell_every_size() -> None:
+    assert sizeless(samples(good(w=None), good()), RULES).to_pylist() == []
+    assert sizeless(samples(good()), FilterRules()).to_pylist() == []
+
+
+def test_a_named_size_column_that_holds_no_numbers_is_an_error_that_names_its_key() -> None:
+    with pytest.raises(DatasetError, match=r'^width_column "w" holds string, not numbers: name another') as error:
+        judge(samples(good(w="wide")), RULES)
+    assert "filter_func" not in str(error.value)
+
+
+def test_rows_with_text_views_are_filtered() -> None:
+    columns = pa.StructArray.from_arrays([pa.array(["a", "b"], pa.string_view()), pa.array([1, 9])], ["caption", "w"])
+    table = samples(good(), good())
+    table = table.set_column(table.schema.get_field_index("columns"), "columns", columns)
+    judged = judge(table, FilterRules(min_width=5, width_column="w", height_column="w"))
+    assert kept(judged)["columns"].to_pylist() == [{"caption": "b", "w": 9}]
+    assert dropped(judged)["columns"].to_pylist() == [{"caption": "a", "w": 1}]
 
 
 def test_sizes_from_headers_are_judged_like_columns() -> None:

@@ -1,0 +1,60 @@
+"""SHA-256 hashes of files, each taken once and remembered by the file's size, times and inode."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+from hf_assets import files
+
+# A file that changed this shortly before it was hashed can change again within one tick of the file system's clock.
+SETTLED_AFTER_NS = 2_000_000_000
+
+
+class FileHashes:
+    """Hashes remembered in one file, `memory`.
+
+    Args:
+        written_once: the files are put in place whole and never written to, so that those that are a moment old are
+            remembered, too.
+    """
+
+    def __init__(self, memory: Path, written_once: bool = False) -> None:
+        self.memory = memory
+        self.written_once = written_once
+
+    def of(self, paths: list[Path]) -> dict[Path, str]:
+        """The files' hashes."""
+        known = self._remembered()
+        found: dict[Path, str] = {}
+        settled: dict[str, str] = {}
+        for path in paths:
+            state = _state(path)
+            found[path] = known.get(state) or _sha256(path)
+            if state not in known and (self.written_once or _is_settled(path)):
+                settled[state] = found[path]
+        if settled:
+            files.write_atomically(self.memory, json.dumps({**known, **settled}).encode())
+        return found
+
+    def _remembered(self) -> dict[str, str]:
+        try:
+            return dict(json.loads(self.memory.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}  # a memory that is damaged holds nothing: every file is hashed anew
+
+
+def _state(path: Path) -> str:
+    status = path.stat()
+    return f"{path}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
+
+
+def _is_settled(path: Path) -> bool:
+    """Whether another change would show in the file's times, as in git's index."""
+    status = path.stat()
+    return time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_AFTER_NS
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
