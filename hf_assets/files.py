@@ -30,9 +30,9 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a temporary file, flush it to the disk, rename it: a reader or a crash sees all of it or nothing.
 
     Raises:
-        StoreError: the disk is full.
+        StoreError: the disk is full, or may not be written.
     """
-    with _full_disk_explained(path):
+    with _refusals_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
         try:
@@ -114,12 +114,16 @@ def _umask() -> int:
 
 
 @contextlib.contextmanager
-def _full_disk_explained(path: Path) -> Iterator[None]:
+def _refusals_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(
                 f"the disk of {path.parent} is full: free space, then run again; nothing that was stored is lost"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreError(
+                f"{path.parent} may not be written by this user: change its rights, or name another cache_dir"
             ) from error
         raise

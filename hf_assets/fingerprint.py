@@ -9,8 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from hf_assets import schema
-
 
 def of_bytes(data: bytes | bytearray | memoryview) -> str:
     return xxhash.xxh3_128_hexdigest(data)
@@ -56,7 +54,7 @@ def of_table(table: pa.Table, columns: Iterable[str] | None = None) -> str:
     does the width of text's offsets; with wide ones, text of more than 2 GiB can be hashed.
     """
     chosen = table.select(list(columns)) if columns is not None else table
-    wide = pa.schema([field.with_type(schema.large(field.type)) for field in chosen.schema])
+    wide = pa.schema([field.with_type(large(field.type)) for field in chosen.schema])
     chosen = chosen.cast(wide).combine_chunks()
     sink = _HashSink()
     pq.write_table(
@@ -68,6 +66,25 @@ def of_table(table: pa.Table, columns: Iterable[str] | None = None) -> str:
         store_schema=False,
     )
     return sink.state.hexdigest()
+
+
+def large(kind: pa.DataType) -> pa.DataType:
+    """The type that holds the same values, with text and bytes at any depth in the form that has no limit of 2 GiB.
+
+    Views become that form too: pyarrow can't filter them. Text within structs or lists of which a Parquet file has more
+    than 2 GiB can be read back only in this form.
+    """
+    if pa.types.is_string(kind) or pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(large(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(large(kind.value_type)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(large(kind.value_type)))
+    return kind
 
 
 class _HashSink:

@@ -89,25 +89,6 @@ QUARANTINE = pa.schema(
 )
 
 
-def large(kind: pa.DataType) -> pa.DataType:
-    """The type that holds the same values, with text and bytes at any depth in the form that has no limit of 2 GiB.
-
-    Views become that form too: pyarrow can't filter them. Text within structs or lists of which a Parquet file has more
-    than 2 GiB can be read back only in this form.
-    """
-    if pa.types.is_string(kind) or pa.types.is_string_view(kind):
-        return pa.large_string()
-    if pa.types.is_binary(kind) or pa.types.is_binary_view(kind):
-        return pa.large_binary()
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(large(field.type)) for field in kind])
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(large(kind.value_type)))
-    if pa.types.is_large_list(kind):
-        return pa.large_list(kind.value_field.with_type(large(kind.value_type)))
-    return kind
-
-
 def column_names(table: pa.Table) -> set[str]:
     """The top-level columns of the dataset that this table has."""
     return {field.name for field in table.schema.field(COLUMNS).type} if COLUMNS in table.column_names else set()

@@ -218,3 +218,10 @@ def test_more_failures_than_the_budget_allows_fail_the_run(project: Project) -> 
     project.config["datasets"][0]["error_budget"] = 0.5  # exactly what failed
     project.write()
     assert project.materialize().returncode == 0
+
+
+def test_check_refuses_sizes_that_the_model_cannot_take(hub: LocalHub, tmp_path: Path) -> None:
+    hub.commit("command/sizes", files_of(ROWS[:1]))
+    done = Project(tmp_path, "command/sizes", resolution=60, aspect_bucket_alignment=4).run("hf-assets", "check")
+    assert done.returncode == 1
+    assert "is no multiple of 8 px, as this model needs: change resolution or aspect_bucket_alignment" in done.stderr

@@ -95,7 +95,8 @@ def _joined(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
             raise DatasetError(
                 f'files of dataset "{snapshot.repository}" disagree about the type of a column: {line}'
             ) from None
-        place = place.append_column(schema.COLUMNS, columns[schema.COLUMNS])
+        values = columns[schema.COLUMNS]
+        place = place.append_column(schema.COLUMNS, values.cast(fingerprint.large(values.type)))
     facts = json.dumps([snapshot.repository, snapshot.commit, snapshot.is_local, snapshot.files])
     return place.replace_schema_metadata({SNAPSHOT: facts})
 

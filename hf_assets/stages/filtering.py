@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from hf_assets import schema
+from hf_assets import fingerprint, schema
 from hf_assets.errors import DatasetError
 
 # Bump when a change to this module changes which rows are kept.
@@ -106,7 +106,7 @@ def _where(is_wanted: pa.ChunkedArray, judged: pa.Table) -> pa.Table:
     if schema.COLUMNS in table.column_names:
         columns = table[schema.COLUMNS]
         at = table.schema.get_field_index(schema.COLUMNS)
-        table = table.set_column(at, schema.COLUMNS, columns.cast(schema.large(columns.type)))
+        table = table.set_column(at, schema.COLUMNS, columns.cast(fingerprint.large(columns.type)))
     return table.filter(is_wanted)
 
 

@@ -9,10 +9,12 @@ import pyarrow.compute as pc
 from hf_assets.config.recipe import Recipe
 from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.source import resolve_pipeline
+from hf_assets.models.vae import spatial_multiple
 from hf_assets.sources import rows
 from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.source import source_of
-from hf_assets.stages import captions, filtering
+from hf_assets.stages import captions, filtering, geometry
+from hf_assets.workers.latents import check_sizes
 
 
 def check(recipe: Recipe) -> Iterator[str]:
@@ -40,6 +42,14 @@ def check(recipe: Recipe) -> Iterator[str]:
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
+    examples = _bucket_examples(recipe)
+    check_sizes(examples, spatial_multiple(pipeline))
+    yield f"target sizes of 16:9, 9:16 and 1:1: {', '.join(examples)}"
+
+
+def _bucket_examples(recipe: Recipe) -> list[str]:
+    """Target sizes of a landscape, a portrait and a square image."""
+    return [geometry.geometry_of(*size, recipe.geometry).bucket for size in ((1600, 900), (900, 1600), (1000, 1000))]
 
 
 def _share(part: int, whole: int) -> str:

@@ -3,7 +3,7 @@
 Shape letters: B batch, C latent channels, H W pixels, h w latent cells (H and W over the VAE's spatial stride).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -132,7 +132,7 @@ class _Run:
             ShardWriter(store, encoder.header, compute.unit_samples) as shards,
         ):
             encoders.confirm(encoder, self.recipe)
-            _check_sizes(jobs, vae)
+            check_sizes(pc.unique(jobs["bucket"]).to_pylist(), vae.spatial_multiple)
             progress = Progress("encoding latents", len(jobs), self.say)
             waiting: dict[tuple[int, ...], list[tuple[str, torch.Tensor]]] = {}
             ahead = compute.batch_size + 2 * compute.decode_threads
@@ -199,9 +199,13 @@ def _encode_batch(batch: "list[tuple[str, torch.Tensor]]", vae: "Vae", shards: S
             shards.fail(key, "non_finite", "the VAE gives infinite or undefined values, in float32 too")
 
 
-def _check_sizes(jobs: pa.Table, vae: "Vae") -> None:
-    multiple = vae.spatial_multiple
-    for bucket in pc.unique(jobs["bucket"]).to_pylist():
+def check_sizes(buckets: Iterable[str], multiple: int) -> None:
+    """Refuse target sizes that the model can't take.
+
+    Raises:
+        ModelError: a size ("1152x896") is no multiple of `multiple` px.
+    """
+    for bucket in buckets:
         if any(int(edge) % multiple for edge in bucket.split("x")):
             raise ModelError(
                 f"target size {bucket} is no multiple of {multiple} px, as this model needs: "

@@ -1,6 +1,7 @@
 """Files are wholly there or not at all; tables tell when one bit of them is wrong; a full disk is told as such."""
 
 import contextlib
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -94,3 +95,17 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_store(small_disk: Pat
     index = TensorStore(small_disk).index()
     assert index["key"].to_pylist().count("a") == 1
     assert len(index) == number + 1
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_folder_that_may_not_be_written_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", refuse)
+    with pytest.raises(
+        StoreError, match="may not be written by this user: change its rights, or name another cache_dir"
+    ):
+        files.write_atomically(tmp_path / "file", b"data")
