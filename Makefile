@@ -20,7 +20,7 @@ test: $(STAMP)  ## all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 soak: $(STAMP)  ## a hundred killed runs
-	HF_ASSETS_KILLS=100 $(BIN)/python -m pytest hf_assets_tests/contract/test_kill.py
+	HF_ASSETS_KILLS=100 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_kill.py
 
 check: $(STAMP)  ## lint, types, import rules
 	$(BIN)/ruff check .
