@@ -3,18 +3,13 @@
 import glob
 import json
 import os
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from hf_assets import fingerprint
 from hf_assets.errors import ModelError
-from hf_assets.sources import api
-
-# A file that changed this shortly before it was hashed can change again within one tick of the file system's clock.
-SETTLED_AFTER_NS = 2_000_000_000
+from hf_assets.sources import api, hashes
 
 T = TypeVar("T")
 
@@ -89,7 +84,7 @@ class FolderRepository:
     def hash(self, path: str) -> str:
         """The content's hash, taken when asked for: weights that nothing is loaded from are never read."""
         file = self.root / path
-        return fingerprint.of_file(file) if self.hash_cache is None else _remembered_hash(file, self.hash_cache)
+        return hashes.sha256(file) if self.hash_cache is None else hashes.FileHashes(self.hash_cache).of([file])[file]
 
     def fetch(self, paths: Iterable[str]) -> Path:
         return self.root
@@ -155,28 +150,3 @@ def _parse_json(data: bytes, repository: str, path: str) -> dict[str, Any]:
             f"{repository}: {path} holds no JSON object but a {type(parsed).__name__}: fetch the model again"
         )
     return parsed
-
-
-def _remembered_hash(file: Path, cache: Path) -> str:
-    """The file's hash, from the cache where size, times and inode are those it was taken under.
-
-    Like git's index, a file that was changed within the last seconds is not remembered. The change time is compared
-    too, since tools that restore a file's modification time can't restore that one.
-    """
-    try:
-        known = json.loads(cache.read_text())
-    except (FileNotFoundError, ValueError):
-        known = {}  # a cache that can't be read holds nothing: every hash is taken anew
-    status = file.stat()
-    state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    entry = known.get(str(file))
-    if entry is not None and entry["state"] == state:
-        return str(entry["hash"])
-    digest = fingerprint.of_file(file)
-    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_AFTER_NS:
-        known[str(file)] = {"state": state, "hash": digest}
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        temporary = cache.with_name(f"{cache.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(known))
-        temporary.replace(cache)
-    return digest

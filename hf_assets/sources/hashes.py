@@ -30,7 +30,7 @@ class FileHashes:
         settled: dict[str, str] = {}
         for path in paths:
             state = _state(path)
-            found[path] = known.get(state) or _sha256(path)
+            found[path] = known.get(state) or sha256(path)
             if state not in known and (self.written_once or _is_settled(path)):
                 settled[state] = found[path]
         if settled:
@@ -55,6 +55,7 @@ def _is_settled(path: Path) -> bool:
     return time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_AFTER_NS
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The hash of a file, as the Hub lists it for large files."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

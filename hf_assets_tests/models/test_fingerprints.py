@@ -105,9 +105,9 @@ def test_seeds_and_families_differ_and_repetition_does_not(built, tmp_path):
 
 
 def test_a_remembered_hash_is_dropped_when_the_file_changes(copied, tmp_path, monkeypatch):
-    from hf_assets.models import repository
+    from hf_assets.sources import hashes
 
-    monkeypatch.setattr(repository, "SETTLED_AFTER_NS", 0)
+    monkeypatch.setattr(hashes, "SETTLED_AFTER_NS", 0)
     folder, cache = copied("sdxl"), tmp_path / "hashes.json"
 
     def vae():
@@ -122,12 +122,12 @@ def test_a_remembered_hash_is_dropped_when_the_file_changes(copied, tmp_path, mo
 
 
 def test_remembered_hashes_are_not_taken_again(copied, tmp_path, monkeypatch):
-    from hf_assets.models import repository
+    from hf_assets.sources import hashes
 
-    monkeypatch.setattr(repository, "SETTLED_AFTER_NS", 0)
+    monkeypatch.setattr(hashes, "SETTLED_AFTER_NS", 0)
     source, cache = PipelineSource(repository=str(copied("sdxl"))), tmp_path / "hashes.json"
     before = vae_fingerprint(resolve_pipeline(source, hash_cache=cache))
-    monkeypatch.setattr(repository.fingerprint, "of_file", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(hashes, "sha256", lambda path: pytest.fail(f"{path} was read"))
     assert vae_fingerprint(resolve_pipeline(source, hash_cache=cache)) == before
 
 

@@ -342,8 +342,8 @@ def test_a_file_damaged_in_the_cache_is_fetched_again_and_each_is_hashed_once(
     hub: LocalHub, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Path] = []
-    real = hashes._sha256
-    monkeypatch.setattr(hashes, "_sha256", lambda path: taken.append(path) or real(path))
+    real = hashes.sha256
+    monkeypatch.setattr(hashes, "sha256", lambda path: taken.append(path) or real(path))
     data = big(["a", name])
     hub.commit(name, {TRAIN: data})
     snapshot = resolve(name, tmp_path)

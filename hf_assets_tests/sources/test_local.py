@@ -107,8 +107,8 @@ def test_a_file_that_changed_since_stops_the_run(tmp_path: Path) -> None:
 
 def test_a_hash_is_taken_once_and_again_after_a_touch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
-    real = hashes._sha256
-    monkeypatch.setattr(hashes, "_sha256", lambda path: taken.append(path.name) or real(path))
+    real = hashes.sha256
+    monkeypatch.setattr(hashes, "sha256", lambda path: taken.append(path.name) or real(path))
     monkeypatch.setattr(hashes, "SETTLED_AFTER_NS", -1)
     folder = folder_of(tmp_path / "folder", LAYOUTS[0])
     one = source(folder, tmp_path)
