@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 
 SIZE = pa.list_(pa.int32(), 2)
 
+# Of a picture that shows several images: [left, top, width, height] in pixels of the one that is taken.
+CELL = pa.field("cell", pa.list_(pa.int32(), 4))
+
 # Position of the row in the split.
 ROW = pa.field("row", pa.int64(), nullable=False)
 
