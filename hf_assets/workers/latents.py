@@ -141,7 +141,7 @@ class _Run:
             waiting: dict[tuple[int, ...], list[tuple[str, torch.Tensor]]] = {}
             ahead = compute.batch_size + 2 * compute.decode_threads
             for job, one in map_ahead(self._decode, self._jobs(jobs), threads=compute.decode_threads, ahead=ahead):
-                self.bytes_read += len(job.media.data or b"")
+                self.bytes_read += job.media.num_bytes
                 if isinstance(one, MediaError):
                     shards.fail(job.key, one.reason, str(one))
                     progress.add(1)
