@@ -218,6 +218,8 @@ class _Reader:
                 embeds=self.embeds_folder(dataset, caches),
             ),
             error_budget=dataset.error_budget,
+            checks=dataset.checks,
+            owners=tuple(dataset.owners),
             trainer=dataset.trainer,
         )
 

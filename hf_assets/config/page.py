@@ -9,7 +9,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, FilterFunc, Model, Refresh, TextEmbeds, VaeOverride
+from hf_assets.config.keys import (
+    TRAINER_ONLY,
+    Checks,
+    Dataset,
+    File,
+    FilterFunc,
+    Model,
+    Refresh,
+    TextEmbeds,
+    VaeOverride,
+)
 
 INTRODUCTION = """# The config file
 
@@ -24,6 +34,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`model.vae`", VaeOverride),
     ("An entry of `datasets`", Dataset),
     ("`filter_func`", FilterFunc),
+    ("`checks`", Checks),
+    *((f"`checks.{name}`", type(field.default)) for name, field in Checks.model_fields.items()),
     ("An entry of `datasets` that keeps text embeds", TextEmbeds),
     ("`refresh`", Refresh),
 )

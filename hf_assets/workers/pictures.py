@@ -18,6 +18,7 @@ from hf_assets.stages import geometry
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 # A landscape, a portrait and a square image.
 EXAMPLE_SIZES = ((1600, 900), (900, 1600), (1000, 1000))
@@ -71,6 +72,9 @@ class Pictures:
         self, encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor"
     ) -> "dict[str, torch.Tensor]":
         return {"latents": encode(batch)}
+
+    def thumbnail(self, data: bytes) -> "Image.Image | None":
+        return image.decode(data)
 
     def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
         check_sizes(pc.unique(buckets["bucket"]).to_pylist(), _spatial_multiple(pipeline))

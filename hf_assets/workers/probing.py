@@ -1,9 +1,10 @@
 """Look at each row's media once in its life: its content hash, and its facts, such as a size, from the header."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from hf_assets.store.ledger import Ledger
 from hf_assets.workers.medium import Medium, medium_of
 from hf_assets.workers.progress import Progress
 from hf_assets.workers.reading import FileRows, Media, by_file, media_of
+from hf_assets.workers.thumbnails import Place, Thumbnails
 
 # So many rows are committed to the ledger at once: a second of work. More and smaller parts take longer to read again.
 UNIT_ROWS = 8192
@@ -39,6 +41,8 @@ class Probed(NamedTuple):
     quarantined: pa.Table  # `schema.QUARANTINE`
     computed: int
     bytes_read: int
+    files: frozenset[str] = frozenset()  # hashes of the files whose media were read
+    speed: Mapping[str, float] = MappingProxyType({})
 
 
 def ledger_of(recipe: Recipe) -> Ledger:
@@ -81,30 +85,33 @@ def probe(
     recalled = recall(recipe, located, snapshot)
     computed = sum(len(part.rows) for part in recalled.unknown)
     bytes_read = 0
+    speed: dict[str, float] = {}
+    files = frozenset(part.file.hash for part in recalled.unknown)
     if recalled.unknown:
-        look, book = functools.partial(_look, medium_of(recipe)), ledger_of(recipe)
-        progress = Progress("probing media", computed, say)
+        thumbnails = Thumbnails(recipe)
+        look = functools.partial(_look, medium_of(recipe), thumbnails, thumbnails.to_make(located))
+        book = ledger_of(recipe)
         media = media_of(iter(recalled.unknown), source, snapshot, recipe.media_column)
-        for file_hash, facts in groupby(
-            map_ahead(look, media, threads=threads, ahead=4 * threads), key=lambda fact: fact[0]
-        ):
-            unit: list[dict[str, Any]] = []
-            for _, num_bytes, fact in facts:
-                bytes_read += num_bytes
-                unit.append(fact)
-                if len(unit) == UNIT_ROWS:
+        with Progress("probing media", computed, say) as progress:
+            looked = map_ahead(look, media, threads=threads, ahead=4 * threads)
+            for file_hash, facts in groupby(looked, key=lambda fact: fact[0]):
+                unit: list[dict[str, Any]] = []
+                for _, num_bytes, fact in facts:
+                    bytes_read += num_bytes
+                    unit.append(fact)
+                    if len(unit) == UNIT_ROWS:
+                        book.add(file_hash, pa.Table.from_pylist(unit, schema=book.looks))
+                        unit = []
+                    progress.add(1)
+                if unit:
                     book.add(file_hash, pa.Table.from_pylist(unit, schema=book.looks))
-                    progress.add(len(unit))
-                    unit = []
-            if unit:
-                book.add(file_hash, pa.Table.from_pylist(unit, schema=book.looks))
-                progress.add(len(unit))
+            speed = progress.facts
         recalled = recall(recipe, located, snapshot)
     assert not recalled.unknown, "every row that was looked at is in the ledger"
-    return Probed(recalled.media, recalled.quarantined, computed, bytes_read)
+    return Probed(recalled.media, recalled.quarantined, computed, bytes_read, files, speed)
 
 
-def _look(medium: Medium, media: Media) -> tuple[str, int, dict[str, Any]]:
+def _look(medium: Medium, thumbnails: Thumbnails, to_make: set[Place], media: Media) -> tuple[str, int, dict[str, Any]]:
     """(file hash, bytes read, a row of the ledger)."""
     fact: dict[str, Any] = {"file_row": media.file_row, "seen_at": datetime.now(UTC)}
     if media.data is None:
@@ -114,6 +121,8 @@ def _look(medium: Medium, media: Media) -> tuple[str, int, dict[str, Any]]:
         facts = medium.probe(media.data)
     except MediaError as error:
         return media.file.hash, len(media.data), {**fact, "reason": error.reason, "message": str(error)}
+    if (media.file.hash, media.file_row) in to_make:
+        thumbnails.add((media.file.hash, media.file_row), media.data)
     return media.file.hash, len(media.data), {**fact, **facts}
 
 
