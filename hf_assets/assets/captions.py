@@ -27,8 +27,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     @in_step
     def captions(context: dg.AssetExecutionContext, filtered: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The kept rows that have a caption, each with its captions. Rows without one are not encoded."""
-        table, num_without = stage.extract(filtered, recipe.captions)
-        view = views.captions(table, num_without, len(stage.distinct(table)))
-        return result(context, recipe, Outcome(table, dropped=num_without), shown(view))
+        table, without = stage.extract(filtered, recipe.captions)
+        view = views.captions(table, without, len(filtered), len(stage.distinct(table)))
+        return result(context, recipe, Outcome(table, dropped=without), shown(view))
 
     return captions

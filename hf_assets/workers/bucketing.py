@@ -87,7 +87,7 @@ def assign(
 def _look_at_dropped(recipe: Recipe, raw_dataset: pa.Table, source: Source, read: frozenset[str]) -> int:
     """Make thumbnails of a few rows that the filters dropped, so that a person sees what they do.
 
-    Only of files whose media this run read anyway: a file is never fetched for this.
+    Only of files whose media this run read anyway: a file is never fetched for this, nor a part of one by range.
 
     Args:
         read: hashes of these files.
@@ -95,7 +95,11 @@ def _look_at_dropped(recipe: Recipe, raw_dataset: pa.Table, source: Source, read
     Returns:
         the bytes that were read.
     """
-    dropped = files.read_table(recipe.folders.metadata / "filtered_dropped.parquet") if read else None
+    dropped = (
+        files.read_table(recipe.folders.metadata / "filtered_dropped.parquet")
+        if read and not recipe.source.streaming
+        else None
+    )
     if dropped is None or not len(dropped):
         return 0
     thumbnails, num_bytes = Thumbnails(recipe), 0

@@ -30,7 +30,8 @@ class Thumbnails:
     """The thumbnails of one dataset's media."""
 
     def __init__(self, recipe: Recipe) -> None:
-        made_of = [VERSION, recipe.kind, recipe.media_column]
+        cut = None if recipe.composite is None else recipe.composite.model_dump(mode="json")
+        made_of = [VERSION, recipe.kind, recipe.media_column, cut]
         self.folder = recipe.folders.metadata / FOLDER / fingerprint.of_value(made_of)[:8]
         self.medium = medium_of(recipe)
 

@@ -83,17 +83,18 @@ def filtered_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table
     return _sheet(recipe, "filtered", key, tiles)
 
 
-def captions(table: pa.Table, num_without: int, distinct: int) -> View:
+def captions(table: pa.Table, without: pa.Table, num_rows: int, distinct: int) -> View:
     """How long captions are, some of them, and how many rows have none."""
     lengths = numbers.lengths(table)
     chosen = numbers.chosen(_by_row(table["row"]), EXAMPLES)
     return View(
         {
             "distinct": distinct,
-            "without_caption_share": num_without / max(num_without + len(table), 1),
+            "without_caption_share": len(without) / max(num_rows, 1),
             "mean_characters": float(lengths.mean()) if len(lengths) else 0.0,
         },
         {
+            "funnel": report.funnel(num_rows, without),
             "lengths": charts.inline_histogram(lengths, "characters per caption", " characters"),
             "examples": report.examples(table.take(pa.array(np.sort(chosen)))),
         },
