@@ -1,9 +1,10 @@
 """Look at each row's media once in its life: its content hash, and its facts, such as a size, from the header."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import groupby, islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from hf_assets.store.ledger import WHOLE_FILES, Ledger
 from hf_assets.workers.medium import Medium, medium_of
 from hf_assets.workers.progress import Progress
 from hf_assets.workers.reading import FileRows, Media, by_file, media_of
+from hf_assets.workers.thumbnails import Place, Thumbnails
 
 # So many rows are committed to the ledger at once: a second of work. More and smaller parts take longer to read again.
 UNIT_ROWS = 8192
@@ -39,6 +41,8 @@ class Probed(NamedTuple):
     quarantined: pa.Table  # `schema.QUARANTINE`
     computed: int
     bytes_read: int
+    files: frozenset[str] = frozenset()  # hashes of the files whose media were read
+    speed: Mapping[str, float] = MappingProxyType({})
 
 
 def ledger_of(recipe: Recipe) -> Ledger:
@@ -92,20 +96,24 @@ def probe(
     recalled = recall(recipe, located, snapshot)
     computed = sum(len(part.rows) for part in recalled.unknown)
     bytes_read = 0
+    speed: dict[str, float] = {}
+    files = frozenset(part.file.hash for part in recalled.unknown)
     if recalled.unknown:
-        look, book = functools.partial(_look, medium_of(recipe)), ledger_of(recipe)
-        progress = Progress("probing media", computed, say)
+        thumbnails = Thumbnails(recipe)
+        look = functools.partial(_look, medium_of(recipe), thumbnails, thumbnails.to_make(located))
+        book = ledger_of(recipe)
         media = media_of(iter(recalled.unknown), source, snapshot, recipe.media_column)
-        looks = map_ahead(look, media, threads=threads, ahead=4 * threads)
-        for file_hash, facts in groupby(looks, key=lambda look: look.book):
-            columns = book.whole_looks if file_hash == WHOLE_FILES else book.looks
-            while unit := list(islice(facts, UNIT_ROWS)):
-                bytes_read += sum(one.num_bytes for one in unit)
-                book.add(file_hash, pa.Table.from_pylist([one.fact for one in unit], schema=columns))
-                progress.add(len(unit))
+        with Progress("probing media", computed, say) as progress:
+            looks = map_ahead(look, media, threads=threads, ahead=4 * threads)
+            for file_hash, facts in groupby(looks, key=lambda look: look.book):
+                columns = book.whole_looks if file_hash == WHOLE_FILES else book.looks
+                while unit := [_counted(one, progress) for one in islice(facts, UNIT_ROWS)]:
+                    bytes_read += sum(one.num_bytes for one in unit)
+                    book.add(file_hash, pa.Table.from_pylist([one.fact for one in unit], schema=columns))
+            speed = progress.facts
         recalled = recall(recipe, located, snapshot)
     assert not recalled.unknown, "every row that was looked at is in the ledger"
-    return Probed(recalled.media, recalled.quarantined, computed, bytes_read)
+    return Probed(recalled.media, recalled.quarantined, computed, bytes_read, files, speed)
 
 
 class _Look(NamedTuple):
@@ -121,7 +129,12 @@ class _Look(NamedTuple):
     fact: dict[str, Any]
 
 
-def _look(medium: Medium, media: Media) -> _Look:
+def _counted(look: _Look, progress: Progress) -> _Look:
+    progress.add(1)
+    return look
+
+
+def _look(medium: Medium, thumbnails: Thumbnails, to_make: set[Place], media: Media) -> _Look:
     is_whole = media.file_row == WHOLE_FILE
     fact: dict[str, Any] = {"file_row": media.file_row, "file_hash": media.file.hash, "seen_at": datetime.now(UTC)}
     if media.data is None:
@@ -133,6 +146,9 @@ def _look(medium: Medium, media: Media) -> _Look:
             fact |= medium.probe(media.data)
         except MediaError as error:
             fact |= {"reason": error.reason, "message": str(error)}
+        else:
+            if (media.file.hash, media.file_row) in to_make:
+                thumbnails.add((media.file.hash, media.file_row), media.data)
     return _Look(WHOLE_FILES if is_whole else media.file.hash, media.num_bytes, fact)
 
 
