@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hf_assets.config import mistakes
+from hf_assets.config import mistakes, part
 from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, Model, Refresh, TextEmbeds, boolean
 from hf_assets.config.mistakes import joined, nearest, shown
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
@@ -146,6 +146,8 @@ class _Reader:
         if "trainer" in merged:
             self.error(joined(origins.get("trainer", path), "trainer"), "is not a known key; remove it")
         trainer = {key: merged.pop(key) for key in list(merged) if key in TRAINER_ONLY}
+        for key, message in part.mistakes(trainer):
+            self.error(joined(origins.get(key, path), key), message)
         block = {**merged, "trainer": trainer}
         if _is_text_embeds(merged):
             return self.block(TextEmbeds, block, path, origins)
