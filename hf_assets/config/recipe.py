@@ -6,7 +6,7 @@ Everything in a recipe's parts changes bytes and is hashed into code versions an
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +14,7 @@ from hf_assets import fingerprint
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
 from hf_assets.stages.captions import CaptionRules
+from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
 from hf_assets.stages.geometry import GeometryRules
 
@@ -49,9 +50,11 @@ class Recipe(BaseModel):
 
     id: str
     source: SourceSpec
-    image_column: str
+    kind: Literal["image", "video", "audio"] = "image"
+    media_column: str
     filter: FilterRules
     captions: CaptionRules
+    composite: CompositeRules | None = None
     geometry: GeometryRules
     model: ModelRecipe
     folders: Folders
