@@ -57,6 +57,8 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("dataset_config", "b", {"source"}),
     ("split", "test", {"source"}),
     ("revision", "v1", {"source"}),
+    ("data_files", ["a/*.csv"], {"source"}),
+    ("streaming", True, set()),
     ("cache_dir", "elsewhere", set()),
     ("text_embeds", None, set()),
     ("image_column", "picture", {"image"}),
@@ -101,6 +103,7 @@ EDITS: list[tuple[str, Any, set[str]]] = [
 ]
 # Keys with one value, or that come in pairs and are tested below.
 FIXED = {"type", "dataset_type", "metadata_backend", "disabled", "trainer"}
+FOLDER = {"instance_data_dir", "parquet", "csv"}
 PAIRS = {"width_column", "height_column", "maximum_image_size", "target_downsample_size", "crop_aspect_buckets"}
 
 
@@ -119,7 +122,38 @@ def test_a_key_changes_the_versions_of_just_what_reads_it(
 
 
 def test_every_key_is_in_the_table_above() -> None:
-    assert {key for key, _, _ in EDITS} == (Dataset.model_fields.keys() - FIXED - PAIRS) | TRAINER_ONLY
+    assert {key for key, _, _ in EDITS} == (Dataset.model_fields.keys() - FIXED - PAIRS - FOLDER) | TRAINER_ONLY
+
+
+TABLE = {"path": "captions.csv", "filename_column": "name", "caption_column": "text"}
+
+
+@pytest.mark.parametrize(
+    ("edit", "changed"),
+    [
+        ({}, set()),
+        ({"instance_data_dir": "others"}, {"source"}),
+        ({"caption_strategy": "textfile"}, {"source"}),
+        ({"caption_strategy": "instanceprompt", "instance_prompt": "a cat"}, {"source", "captions"}),
+        ({"caption_strategy": "csv", "csv": TABLE}, {"source"}),
+        ({"caption_strategy": "parquet", "parquet": {**TABLE, "default_caption": "x"}}, {"source"}),
+    ],
+)
+def test_a_folder_of_media_is_a_source_too(edit: dict[str, Any], changed: set[str], tmp_path: Path) -> None:
+    entry = {"id": "a", "type": "local", "instance_data_dir": "pictures"}
+    before, after = (
+        load({"model": MODEL, "datasets": [{**entry, **more}]}, tmp_path).recipes[0]
+        for more in ({"caption_strategy": "filename", "metadata_backend": "discovery"}, edit)
+    )
+    assert before.source.dataset_name == str(tmp_path / "pictures")
+    assert {part for part in PARTS if versions(before)[part] != versions(after)[part]} == changed
+
+
+def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Path) -> None:
+    table = {**TABLE, "width_column": "w", "height_column": "h"}
+    entry = {"id": "a", "type": "local", "instance_data_dir": ".", "caption_strategy": "csv", "csv": table}
+    rules = load({"model": MODEL, "datasets": [entry]}, tmp_path).recipes[0].filter
+    assert (rules.width_column, rules.height_column) == ("w", "h")
 
 
 @pytest.mark.parametrize(
