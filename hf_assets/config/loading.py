@@ -282,6 +282,8 @@ class _Reader:
                 embeds=self.path(cache.cache_dir if cache else f"{self.cache_dir}/text"),
             ),
             error_budget=dataset.error_budget,
+            checks=dataset.checks,
+            owners=tuple(dataset.owners),
             trainer=dataset.trainer,
         )
 
