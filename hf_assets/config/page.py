@@ -65,7 +65,8 @@ def page() -> str:
         parts.append("\n".join([f"## {title}", "", "| key | value | default | |", "|--|--|--|--|", *rows]))
     keys = ", ".join(f"`{key}`" for key in sorted(TRAINER_ONLY))
     parts.append(
-        f"## For the trainer only\n\nAccepted and kept for the reader; nothing that is stored depends on them: {keys}."
+        "## For the trainer only\n\nAccepted and kept for the reader ([training.md](training.md)); nothing that is "
+        f"stored depends on them: {keys}."
     )
     return "\n\n".join(parts) + "\n"
 
