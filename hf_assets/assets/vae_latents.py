@@ -1,4 +1,4 @@
-"""The images' latents."""
+"""The latents."""
 
 import dagster as dg
 import pyarrow as pa
@@ -8,8 +8,9 @@ from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
-from hf_assets.workers import latents
+from hf_assets.workers import latents, views
 from hf_assets.workers.pins import pinned
 
 
@@ -18,7 +19,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         key_prefix=recipe.id,
         group_name=recipe.group,
         ins={"buckets": dg.AssetIn([recipe.id, "buckets"]), "raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
-        code_version=code_version(latents.VERSION, recipe.image_column, recipe.model),
+        code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         pool=POOL,
@@ -29,12 +30,12 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     def vae_latents(
         context: dg.AssetExecutionContext, buckets: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
-        """Each bucketed image's latent: its key, and the shard that holds it.
+        """Each bucketed sample's latent: its key, and the shard that holds it.
 
         Only latents that the store lacks are computed.
         """
         models = pinned(recipe, context.run.run_id)
         outcome, facts = latents.encode(models, buckets, raw_dataset, hub.source(recipe), gpu.turn, context.log.info)
-        return result(context, recipe, outcome, facts)
+        return result(context, recipe, outcome, {**facts, **shown(views.latents(recipe, outcome.table))})
 
     return vae_latents
