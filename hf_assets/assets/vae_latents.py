@@ -19,7 +19,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         key_prefix=recipe.id,
         group_name=recipe.group,
         ins={"buckets": dg.AssetIn([recipe.id, "buckets"]), "raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
-        code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model),
+        code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model.without_text),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         pool=POOL,

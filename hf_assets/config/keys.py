@@ -574,6 +574,17 @@ class Model(Block):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Type in which is computed and stored."
     )
+    embeds_dtype: Literal["float32", "bfloat16", "float16", "float8_e4m3fn"] | None = Field(
+        None,
+        description=(
+            "Type in which text embeds are stored, where it isn't `dtype`. What is lost is told as `relative_error`; "
+            "`float8_e4m3fn` is read back as `dtype`."
+        ),
+    )
+    text_quantization: Literal["8bit", "4bit"] | None = Field(
+        None,
+        description="Keep the text encoders' linear layers in so many bits, by bitsandbytes (extra `quantize`, a GPU).",
+    )
 
 
 class Refresh(Block):

@@ -330,7 +330,12 @@ class _Reader:
             variant=model.variant,
             vae=override,
         )
-        return ModelRecipe(pipeline=pipeline, dtype=model.dtype)
+        return ModelRecipe(
+            pipeline=pipeline,
+            dtype=model.dtype,
+            embeds_dtype=None if model.embeds_dtype == model.dtype else model.embeds_dtype,
+            text_quantization=model.text_quantization,
+        )
 
 
 _KINDS: dict[str, type[Entry]] = {"text_embeds": TextEmbeds, "image_embeds": ImageEmbeds}

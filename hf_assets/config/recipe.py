@@ -37,6 +37,13 @@ class ModelRecipe(BaseModel):
 
     pipeline: PipelineSource
     dtype: str
+    embeds_dtype: str | None = None
+    text_quantization: Literal["8bit", "4bit"] | None = None
+
+    @property
+    def without_text(self) -> "ModelRecipe":
+        """What the VAE side depends on: not on how text is encoded."""
+        return self.model_copy(update={"embeds_dtype": None, "text_quantization": None})
 
     @property
     def without_vae(self) -> "ModelRecipe":

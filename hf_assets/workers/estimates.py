@@ -21,7 +21,7 @@ from hf_assets.workers.reading import FileRows
 REQUEST_THREADS = 8
 # So many stored samples tell what one takes.
 SAMPLED = 4096
-ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+ITEM_BYTES = {"float8_e4m3fn": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 
 # Where neither the store nor a configuration tells: as Flux and Qwen-Image have it, more than most.
 USUAL_TOKENS = 512
