@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.models.components import text_components, vae_component
+from hf_assets.models.inputs import spatial_multiple
 from hf_assets.models.source import resolve_pipeline
-from hf_assets.models.vae import spatial_multiple
 from hf_assets.sources import rows
 from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.source import source_of

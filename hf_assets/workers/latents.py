@@ -192,7 +192,9 @@ def _encode_batch(batch: "list[tuple[str, torch.Tensor]]", vae: "Vae", shards: S
 
     pixels = torch.stack([one for _, one in batch])
     for (key, alone), encoded in zip(batch, in_halves(vae.encode, pixels), strict=True):
-        latents = encoded if torch.isfinite(encoded).all() else vae.encode_float32(alone[None])[0].cpu()
+        latents = encoded
+        if not torch.isfinite(encoded).all():
+            latents = vae.encode_each(alone[None], [0], in_float32=True)["latents"][0].cpu()
         if torch.isfinite(latents).all():
             shards.add(Sample(key, {"latents": latents}))
         else:
