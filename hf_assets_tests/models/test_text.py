@@ -8,7 +8,7 @@ from hf_assets.models.text import load_text
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
 
-FAMILIES = sorted(tiny_pipelines.FAMILIES)
+FAMILIES = sorted(tiny_pipelines.COMPLETE)
 CAPTIONS = ["a cat", "", "portrait of a woman, oil painting", "um gato preto " * 400]
 
 # What each pipeline returns for one caption: 77 tokens of CLIP, 256 (SD3) or 512 (Flux) of T5.
