@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # Large enough for two cells of the coarsest known autoencoder (64 px), and costs nothing on the meta device.
 PROBE_SIDE_PX = 256
-# Every known temporal stride (2, 4, 6, 8) divides it.
-PROBE_FRAMES, PROBE_FRAMES_SIDE_PX = 48, 64
+# Every known temporal stride (4, 6, 8) divides it.
+PROBE_FRAMES, PROBE_FRAMES_SIDE_PX = 24, 64
 PROBE_SECONDS = 1
 
 RGB, RGBA = 3, 4
@@ -71,8 +71,7 @@ def input_of(pipeline: Pipeline) -> VaeInput:
     vae = _without_weights(component)
     if (rate := sample_rate_hz(vae)) is not None:
         return _sound(pipeline, component, vae, rate)
-    reads_frames = _reads_frames(vae)
-    num_channels, cells = _measure_pictures(pipeline, component, vae, reads_frames)
+    num_channels, reads_frames, cells = _measure_pictures(pipeline, component, vae)
     return VaeInput(
         makes="video" if _makes_videos(pipeline, reads_frames) else "image",
         num_channels=num_channels,
@@ -127,36 +126,55 @@ def _without_weights(component: Component) -> Any:
     if f"{component.folder}/config.json".lstrip("/") not in component.files:
         raise ModelError(f"{at} has no config.json: fetch the model again")
     try:
-        return loading.shell(component.repository, component.library, component.class_name, component.folder)
+        vae = loading.shell(component.repository, component.library, component.class_name, component.folder)
+        return vae.to("meta")  # what was made at import is elsewhere (Cosmos)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{at} can't be made a {component.class_name}: {error}") from error
 
 
-def _reads_frames(vae: Any) -> bool:
-    """Stable Video Diffusion's has frames in its decoder only."""
+def _has_frames(vae: Any) -> bool:
+    """Stable Video Diffusion's has frames in its decoder only, and Qwen-Image 2.1's none that shows."""
     import torch
 
     return any(isinstance(layer, torch.nn.Conv3d) for layer in getattr(vae, "encoder", vae).modules())
 
 
-def _measure_pictures(
-    pipeline: Pipeline, component: Component, vae: Any, reads_frames: bool
-) -> "tuple[int, torch.Tensor]":
-    """Channels of the pictures that it reads, and the latents of one."""
-    import torch
-
-    frames = (1,) if reads_frames else ()
-    for num_channels in (RGB, RGBA):
-        picture = torch.empty(1, num_channels, *frames, PROBE_SIDE_PX, PROBE_SIDE_PX, device="meta")
-        try:
-            with torch.inference_mode():
-                return num_channels, latents.normalise(vae, mean_of(vae, picture), latents.rule_of(pipeline))
-        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-            reason = error
+def _measure_pictures(pipeline: Pipeline, component: Component, vae: Any) -> "tuple[int, bool, torch.Tensor]":
+    """Channels of the pictures that it reads, whether it wants a frame axis, and the latents of one picture."""
+    rule, side = latents.rule_of(pipeline), PROBE_SIDE_PX
+    likely = _has_frames(vae)
+    shapes = [
+        (num_channels, reads_frames, (1, num_channels, *((1,) if reads_frames else ()), side, side))
+        for reads_frames in (likely, not likely)
+        for num_channels in (RGB, RGBA)
+    ]
+    reasons = []
+    for num_channels, reads_frames, shape in shapes:
+        z = _tried(vae, shape)
+        if not isinstance(z, Exception) and z.ndim == len(shape):
+            return num_channels, reads_frames, latents.normalise(vae, z, rule)
+        reasons.append(z)
     raise ModelError(
         f"{pipeline.name}: {component.class_name} encodes neither pictures nor videos nor waveforms "
-        f"({str(reason).splitlines()[0]}): choose a pipeline that makes one of them"
+        f"({_first_line(reasons[0])}): choose a pipeline that makes one of them"
     )
+
+
+def _tried(vae: Any, shape: tuple[int, ...]) -> "torch.Tensor | Exception":
+    """The latents of something of that shape, or what the autoencoder says against it."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            z = mean_of(vae, torch.empty(shape, device="meta"))
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        return error
+    assert isinstance(z, torch.Tensor)
+    return z
+
+
+def _first_line(reason: object) -> str:
+    return str(reason).partition("\n")[0]
 
 
 def _spatial_multiple(pipeline: Pipeline, vae: Any, cells: "torch.Tensor") -> int:
@@ -167,32 +185,27 @@ def _spatial_multiple(pipeline: Pipeline, vae: Any, cells: "torch.Tensor") -> in
 
 
 def _temporal_stride(vae: Any, num_channels: int) -> int:
-    import torch
-
-    def latent_frames(num_frames: int) -> int:
-        side = PROBE_FRAMES_SIDE_PX
-        with torch.inference_mode():
-            return int(mean_of(vae, torch.empty(1, num_channels, num_frames, side, side, device="meta")).shape[2])
-
-    return PROBE_FRAMES // (latent_frames(1 + PROBE_FRAMES) - latent_frames(1))
+    side = PROBE_FRAMES_SIDE_PX
+    one, many = (_tried(vae, (1, num_channels, frames, side, side)) for frames in (1, 1 + PROBE_FRAMES))
+    if isinstance(one, Exception) or isinstance(many, Exception):
+        return 1  # it has a frame axis, and reads pictures only (Qwen-Image 2.1)
+    return PROBE_FRAMES // int(many.shape[2] - one.shape[2])
 
 
 def _sound(pipeline: Pipeline, component: Component, vae: Any, rate: int) -> VaeInput:
-    import torch
-
-    names = ("audio_channels", "num_channels", "in_channels", "input_channels")
-    num_channels = next((int(vae.config[name]) for name in names if name in vae.config), 1)
-    try:
-        with torch.inference_mode():
-            steps = mean_of(vae, torch.empty(1, num_channels, rate * PROBE_SECONDS, device="meta"))
-    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-        steps, reason = None, error
-    if steps is None or steps.ndim != 3:
-        raise ModelError(
-            f"{pipeline.name}: {component.class_name} encodes no waveforms ({str(reason).splitlines()[0]}): "
-            "choose a pipeline whose VAE reads sound itself, and not its spectrogram"
-        )
-    return VaeInput("audio", num_channels, sample_rate_hz=rate, hop_samples=_hop_samples(vae, steps.shape[-1], rate))
+    names = ("audio_channels", "num_channels", "in_channels", "input_channels", "dec_out_channels")
+    told = [int(vae.config[name]) for name in names if name in vae.config]
+    reasons = []
+    for num_channels in dict.fromkeys([*told, 1]):
+        steps = _tried(vae, (1, num_channels, rate * PROBE_SECONDS))
+        if not isinstance(steps, Exception) and steps.ndim == 3:
+            hop = _hop_samples(vae, steps.shape[-1], rate)
+            return VaeInput("audio", num_channels, sample_rate_hz=rate, hop_samples=hop)
+        reasons.append(steps)
+    raise ModelError(
+        f"{pipeline.name}: {component.class_name} encodes no waveforms ({_first_line(reasons[0])}): "
+        "choose a pipeline whose VAE reads sound itself, and not its spectrogram"
+    )
 
 
 def _hop_samples(vae: Any, num_steps: int, rate: int) -> int:

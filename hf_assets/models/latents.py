@@ -128,7 +128,11 @@ def scaling_of(vae: Any, like: "torch.Tensor", rule: Rule = NO_EXCEPTION) -> Sca
     import torch
 
     def per_channel(values: Any) -> torch.Tensor:
-        return torch.as_tensor(values, dtype=torch.float32, device=like.device).view(1, -1, *[1] * (like.ndim - 2))
+        numbers = torch.as_tensor(values, dtype=torch.float32, device=like.device)
+        num_channels = like.shape[1]
+        if like.ndim == 5 and len(numbers) > num_channels:  # Cosmos 1 has a number for each channel and latent frame
+            return numbers.view(1, num_channels, -1, 1, 1)[:, :, : like.shape[2]]
+        return numbers.view(1, -1, *[1] * (like.ndim - 2))
 
     if families.autoencoder(type(vae).__name__).normalises_itself:
         return Scaling(per_channel([0.0]), per_channel([1.0]))
