@@ -186,8 +186,8 @@ class Vae:
                 deviations = [deviation for _, deviation in parts if deviation is not None]
                 if not deviations:
                     raise ModelError(
-                        f"{self._name}: {type(model).__name__} gives no distribution, so there are no "
-                        f'{self.settings.kind}: set latents to "mode"'
+                        f"{self._name}: {type(model).__name__} gives no distribution, so there are no moments and no "
+                        f'draws: set latents to "mode", not "{self.settings.kind}"'
                     )
                 deviation = torch.cat(deviations)
                 if self.settings.kind == "moments":
