@@ -6,14 +6,16 @@ Everything in a recipe's parts changes bytes and is hashed into code versions an
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
 from hf_assets.stages.captions import CaptionRules
+from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
 from hf_assets.stages.geometry import GeometryRules
 
@@ -35,11 +37,13 @@ class ModelRecipe(BaseModel):
 
     pipeline: PipelineSource
     dtype: str
+    latents: LatentSettings = LatentSettings()
 
     @property
     def without_vae(self) -> "ModelRecipe":
-        """What the text side depends on: not on a VAE given in place of the pipeline's own."""
-        return self.model_copy(update={"pipeline": self.pipeline.model_copy(update={"vae": None})})
+        """What the text side depends on: not on a VAE given in place of the pipeline's own, nor on how it is used."""
+        pipeline = self.pipeline.model_copy(update={"vae": None})
+        return self.model_copy(update={"pipeline": pipeline, "latents": LatentSettings()})
 
 
 class Recipe(BaseModel):
@@ -49,9 +53,11 @@ class Recipe(BaseModel):
 
     id: str
     source: SourceSpec
-    image_column: str
+    kind: Literal["image", "video", "audio"] = "image"
+    media_column: str
     filter: FilterRules
     captions: CaptionRules
+    composite: CompositeRules | None = None
     geometry: GeometryRules
     model: ModelRecipe
     folders: Folders

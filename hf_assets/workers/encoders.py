@@ -148,7 +148,9 @@ def with_record(table: pa.Table, encoder: Encoder, previous: Path, samples_per_s
 def vae_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the VAE. Nothing is loaded, and nothing downloaded but a few small files."""
     pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=_hash_cache(recipe))
-    return _encoder("vae_latents", pipeline, vae_fingerprint(pipeline), recipe.model.dtype, code_version)
+    return _encoder(
+        "vae_latents", pipeline, vae_fingerprint(pipeline, recipe.model.latents), recipe.model.dtype, code_version
+    )
 
 
 def text_of(recipe: Recipe, code_version: str) -> Encoder:
@@ -166,7 +168,7 @@ def confirm(encoder: Encoder, recipe: Recipe) -> None:
     """
     try:
         if encoder.header["stage"] == "vae_latents":
-            now = vae_fingerprint(encoder.pipeline)
+            now = vae_fingerprint(encoder.pipeline, recipe.model.latents)
         else:
             now = text_fingerprint(encoder.pipeline, arguments_cache=arguments_cache(recipe))
     except OSError:
