@@ -162,7 +162,7 @@ def vae_of(recipe: Recipe, code_version: str) -> Encoder:
 def text_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the text encoders. Nothing is loaded, and nothing downloaded but a few small files."""
     pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=_hash_cache(recipe))
-    component = text_fingerprint(pipeline, arguments_cache=arguments_cache(recipe))
+    component = text_fingerprint(pipeline, usage_cache=usage_cache(recipe))
     return _encoder("text_embeds", pipeline, component, recipe.model.dtype, code_version)
 
 
@@ -176,16 +176,16 @@ def confirm(encoder: Encoder, recipe: Recipe) -> None:
         if encoder.header["stage"] == "vae_latents":
             now = vae_fingerprint(encoder.pipeline, recipe.model.latents)
         else:
-            now = text_fingerprint(encoder.pipeline, arguments_cache=arguments_cache(recipe))
+            now = text_fingerprint(encoder.pipeline, usage_cache=usage_cache(recipe))
     except OSError:
         now = "gone"
     if now != encoder.header["encoder"]:
         raise ModelError(f"the files of {encoder.pipeline.name} changed while this run was going on: run again")
 
 
-def arguments_cache(recipe: Recipe) -> Path:
-    """Where the arguments of `encode_prompt` are remembered."""
-    return recipe.folders.metadata / "sources" / "prompt_arguments.json"
+def usage_cache(recipe: Recipe) -> Path:
+    """Where it is remembered how pipelines use `encode_prompt`."""
+    return recipe.folders.metadata / "sources" / "prompt_usage.json"
 
 
 def _encoder(stage: str, pipeline: Pipeline, component: str, dtype: str, code_version: str) -> Encoder:

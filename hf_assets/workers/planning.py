@@ -151,8 +151,9 @@ def _embeds(recipe: Recipe, captions: pa.Table) -> _Side:
     if not stage.total:
         return _Side(stage, None, 0, 0)
     pipeline = todo.encoder.pipeline
-    components = text_components(pipeline)
-    arguments = prompt.remembered_arguments(pipeline, encoders.arguments_cache(recipe))
+    cache = encoders.usage_cache(recipe)
+    components = text_components(pipeline, usage_cache=cache)
+    arguments = prompt.remembered_usage(pipeline, cache).calls[0].arguments
     per_caption = estimates.embed_bytes(todo, components, arguments.get("max_sequence_length"))
     return _Side(
         stage,
