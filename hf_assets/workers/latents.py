@@ -206,10 +206,10 @@ class _Run:
             return self._tensors(vae, stacked[some], seeds[some])
 
         encoded = in_halves(encode, torch.arange(len(batch)))
-        for number, ((key, _), tensors) in enumerate(zip(batch, encoded, strict=True)):
+        for (key, alone), seed, made in zip(batch, seeds, encoded, strict=True):
+            tensors = made
             if not _is_finite(tensors):
-                alone = slice(number, number + 1)
-                again = self._tensors(vae, stacked[alone], seeds[alone], in_float32=True)
+                again = self._tensors(vae, alone[None], [seed], in_float32=True)
                 tensors = {name: tensor[0].cpu() for name, tensor in again.items()}
             if _is_finite(tensors):
                 shards.add(Sample(key, tensors))
