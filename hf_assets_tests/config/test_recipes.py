@@ -22,7 +22,7 @@ PARTS: dict[str, Callable[[Recipe], Any]] = {
     "captions": lambda recipe: recipe.captions,
     "geometry": lambda recipe: recipe.geometry,
     "composite": lambda recipe: recipe.composite or "",
-    "vae": lambda recipe: recipe.model,
+    "vae": lambda recipe: recipe.model.without_text,
     "text": lambda recipe: recipe.model.without_vae,
 }
 
@@ -163,6 +163,11 @@ def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Pa
         ({"revision": "v1"}, {"vae", "text"}),
         ({"variant": "fp16"}, {"vae", "text"}),
         ({"dtype": "float32"}, {"vae", "text"}),
+        ({"latents": "moments"}, {"vae"}),
+        ({"latents": "sample"}, {"vae"}),
+        ({"vae_tiling": True}, {"vae"}),
+        ({"embeds_dtype": "float16"}, {"text"}),
+        ({"text_quantization": "8bit"}, {"text"}),
         ({"vae": MODEL}, {"vae"}),
         ({"vae": {**MODEL, "revision": "v1"}}, {"vae"}),
         ({"vae": {**MODEL, "variant": "fp16"}}, {"vae"}),
@@ -179,7 +184,8 @@ def test_a_key_of_the_model_changes_the_sides_that_it_is_about(
 def test_different_vae_settings_have_different_versions(tmp_path: Path) -> None:
     overrides = [{**MODEL, key: "x"} for key in VaeOverride.model_fields]
     assert len({versions(recipe_of(tmp_path, model={"vae": vae}))["vae"] for vae in [MODEL, *overrides]}) == 5
-    assert {"revision", "variant", "vae", "dtype", *MODEL} == set(Model.model_fields)
+    tested = {"revision", "variant", "vae", "dtype", "latents", "vae_tiling", "embeds_dtype", "text_quantization"}
+    assert {*tested, *MODEL} == set(Model.model_fields)
 
 
 @pytest.mark.parametrize(
