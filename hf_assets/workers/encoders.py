@@ -100,9 +100,14 @@ class Work(NamedTuple):
 
 
 def held_against(store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table) -> Work:
-    """Look up the rows' keys in the store."""
-    index = store.index()
-    held = stored(index.select(["status", *HELD_COLUMNS]))
+    """Look up the rows' keys in the store.
+
+    Args:
+        keyed: with keys as text, or packed: then `index` and `held` are compact, and for counting only.
+    """
+    is_packed = keyed.schema.field(key).type == fingerprint.PACKED
+    index = store.index(compact=is_packed)
+    held = stored(index.select(["status", "key", "num_bytes"] if is_packed else ["status", *HELD_COLUMNS]))
     held_at = pc.index_in(keyed[key], value_set=held["key"].combine_chunks())
     return Work(encoder, store, key, keyed, index, held, held_at)
 
