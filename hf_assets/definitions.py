@@ -23,7 +23,7 @@ from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.tables import TablesIOManager
 
-MODULES = (hub_revision, raw_dataset, filtered, captions, buckets, vae_latents, text_embeds, training_set)
+MODULES = (raw_dataset, filtered, captions, buckets, vae_latents, text_embeds, training_set)
 
 
 _CHOICE = {name: dg.Field(dg.Permissive(), default_value={}) for name in ("in_process", "multiprocess")}  # type: ignore[no-untyped-call]
@@ -49,7 +49,11 @@ def build_definitions(config: Config) -> dg.Definitions:
             dg.ScheduleDefinition(name="refresh", target=dg.AssetSelection.all(), cron_schedule=config.refresh.cron)
         )
     return dg.Definitions(
-        assets=[module.build(recipe) for recipe in config.recipes for module in MODULES],
+        assets=[
+            asset
+            for recipe in config.recipes
+            for asset in (*hub_revision.build(recipe), *(module.build(recipe) for module in MODULES))
+        ],
         asset_checks=[checks.build(recipe) for recipe in config.recipes],
         resources={"hub": HubResource(), "gpu": GpuResource(), "tables": TablesIOManager()},
         schedules=schedules,
