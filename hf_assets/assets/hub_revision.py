@@ -13,14 +13,14 @@ from hf_assets.workers import revisions
 from hf_assets.workers.revisions import Revision
 
 
-def build(recipe: Recipe) -> list[dg.AssetsDefinition]:
+def build(recipe: Recipe) -> list[dg.SourceAsset]:
     """The dataset's revision, and those of the sides of the model that no commit sha pins."""
     built = [_dataset(recipe)]
     sides = {revisions.VAE: "VAE", revisions.TEXT: "text encoders and tokenizers"}
     return [*built, *(_model(recipe, name, sides[name]) for name in revisions.moving(recipe) if name in sides)]
 
 
-def _dataset(recipe: Recipe) -> dg.AssetsDefinition:
+def _dataset(recipe: Recipe) -> dg.SourceAsset:
     description = (
         f"The files of split `{recipe.source.split}` of `{recipe.source.dataset_name}`, as they are now. "
         "Observe it to see whether they changed."
@@ -32,7 +32,7 @@ def _dataset(recipe: Recipe) -> dg.AssetsDefinition:
     return _source(recipe, revisions.DATASET, description, hub_revision)
 
 
-def _model(recipe: Recipe, name: str, shown: str) -> dg.AssetsDefinition:
+def _model(recipe: Recipe, name: str, shown: str) -> dg.SourceAsset:
     pipeline = recipe.model.pipeline
     repository = pipeline.vae.repository if pipeline.vae and name == revisions.VAE else pipeline.repository
     description = f"The {shown} of `{repository}`, as they are now. Observe it to see whether they changed."
@@ -47,11 +47,11 @@ def _observed(revision: Revision) -> dg.ObserveResult:
     return dg.ObserveResult(data_version=dg.DataVersion(revision.version), metadata=facts(revision))
 
 
-def _source(recipe: Recipe, name: str, description: str, look: Callable[..., dg.ObserveResult]) -> dg.AssetsDefinition:
+def _source(recipe: Recipe, name: str, description: str, look: Callable[..., dg.ObserveResult]) -> dg.SourceAsset:
     with warnings.catch_warnings():
         # `observable_source_asset` is the only kind whose observations make what is below it stale and fresh again.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        return dg.observable_source_asset(  # type: ignore[return-value]
+        return dg.observable_source_asset(
             key=dg.AssetKey(recipe.key(name)),
             group_name=recipe.group,
             description=description,
