@@ -23,3 +23,8 @@ def __getattr__(name: str) -> Any:
 
         return HuggingFaceDatasets
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """With the names that are imported later: `dg` looks for components here."""
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,7 @@
 """The sensor: it sees what changed, runs it once, and storms neither the Hub nor the queue."""
 
 import time
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,19 +25,25 @@ OUTSIDE = {"hub_revision", "vae_revision", "text_encoder_revision"}
 
 @pytest.fixture
 def name(hub: LocalHub) -> str:
-    """A dataset of two rows on the Hub."""
-    made = f"refresh/dataset{next(NUMBERS)}"
-    hub.commit(made, {**files_of(ROWS[:2]), "README.md": b"---\nlicense: mit\n---\n"})
-    return made
+    """A dataset of two rows on the Hub, at the same commit before each test."""
+    if hub.load("dataset", "refresh/photos"):
+        hub.delete_repo("refresh/photos")
+    hub.commit("refresh/photos", {**files_of(ROWS[:2]), "README.md": b"---\nlicense: mit\n---\n"})
+    return "refresh/photos"
+
+
+@pytest.fixture(scope="module")
+def first(model: str, tmp_path_factory: pytest.TempPathFactory) -> User:
+    return User(tmp_path_factory.mktemp("first"), model, entry("photos", "refresh/photos"))
 
 
 @pytest.fixture
-def user(name: str, model: str, tmp_path: Path) -> User:
+def user(first: User, name: str, tmp_path: Path) -> User:
     """One whose dataset is up to date, by the sensor."""
-    made = User(tmp_path, model, entry("photos", name))
-    assert encoded(made.refresh()["photos"]) == (2, 2)
-    assert made.tick() == []
-    return made
+    if first.cursor is None:
+        assert encoded(first.refresh()["photos"]) == (2, 2)
+        assert first.tick() == []
+    return first.copy(tmp_path / "user")
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -308,7 +315,7 @@ def test_the_schedule_runs_everything_but_what_runs_already(user: User, hub: Loc
     user.config["datasets"].append(entry("other", name))
     defs = user.definitions
     with user.instance() as instance:
-        context = dg.build_schedule_context(instance=instance, repository_def=defs.get_repository_def())
+        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
         requests = schedule_of(defs).evaluate_tick(context).run_requests or []
         assert [names(request) for request in requests] == [{*STAGES}, {*STAGES}]
         assert len({request.run_key for request in requests}) == 2

@@ -1,6 +1,7 @@
 """Someone who refreshes datasets: a config, a Dagster instance that lasts, and the daemon's part played by hand."""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,13 @@ class User:
         self.cursor: str | None = None
         self.events: list[dg.AssetObservation] = []
         self.said = ""
+
+    def copy(self, folder: Path) -> "User":
+        """The same user's files and history elsewhere."""
+        shutil.copytree(self.folder, folder)
+        twin = User(folder, "")
+        twin.config, twin.cursor = json.loads(json.dumps(self.config)), self.cursor
+        return twin
 
     @property
     def definitions(self) -> dg.Definitions:
