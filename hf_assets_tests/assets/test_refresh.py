@@ -319,13 +319,10 @@ def test_the_schedule_runs_everything_but_what_runs_already(user: User, hub: Loc
         requests = schedule_of(defs).evaluate_tick(context).run_requests or []
         assert [names(request) for request in requests] == [{*STAGES}, {*STAGES}]
         assert len({request.run_key for request in requests}) == 2
-        job = defs.get_implicit_job_def_for_assets(requests[0].asset_selection or ())
-        assert job is not None
-        instance.create_run_for_job(
-            job, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset(requests[0].asset_selection or ())
-        )
+        job = dg.define_asset_job("by_hand", selection="group:photos")
+        resolved = dg.Definitions(assets=defs.assets, jobs=[job], resources=defs.resources).resolve_job_def("by_hand")
+        instance.create_run_for_job(resolved, status=dg.DagsterRunStatus.STARTED)
         (left,) = schedule_of(defs).evaluate_tick(context).run_requests or []
         assert left.asset_selection
         assert left.asset_selection[0].path[0] == "other"
-    user.config["datasets"].pop()
     assert encoded(computed_of(user.materialize(requests[0]))["photos"]) == (0, 0)
