@@ -3,12 +3,13 @@
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import report
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import captions as stage
+from hf_assets.workers import views
 from hf_assets.workers.outcome import Outcome
 
 
@@ -26,8 +27,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     @in_step
     def captions(context: dg.AssetExecutionContext, filtered: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The kept rows that have a caption, each with its captions. Rows without one are not encoded."""
-        table, num_without = stage.extract(filtered, recipe.captions)
-        metadata = {"distinct": len(stage.distinct(table)), "examples": dg.MetadataValue.md(report.examples(table))}
-        return result(context, recipe, Outcome(table, dropped=num_without), metadata)
+        table, without = stage.extract(filtered, recipe.captions)
+        view = views.captions(table, without, len(filtered), len(stage.distinct(table)))
+        return result(context, recipe, Outcome(table, dropped=without), shown(view))
 
     return captions

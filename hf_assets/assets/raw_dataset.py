@@ -3,7 +3,6 @@
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import fingerprint
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.observing import used
@@ -16,7 +15,7 @@ from hf_assets.workers.outcome import Outcome
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
-    wanted = WantedColumns(recipe.image_column, recipe.required_columns, recipe.filter.optional_columns)
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
 
     @dg.asset(
         key_prefix=recipe.key_prefix,
@@ -36,9 +35,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         outcome = Outcome(
             read.table, computed=read.computed, reused=len(read.table) - read.computed, bytes_read=read.bytes_read
         )
-        version = fingerprint.of_value([snapshot.fingerprint, wanted])
         tags = used(context, recipe, {revisions.DATASET: revisions.of_snapshot(snapshot)})
-        facts = {"revision": snapshot.commit, "files": len(snapshot.files)}
-        return result(context, recipe, outcome, facts, version, tags)
+        metadata = {"revision": snapshot.commit, "files": len(snapshot.files)}
+        return result(context, recipe, outcome, metadata, read.version, tags)
 
     return raw_dataset

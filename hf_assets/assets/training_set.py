@@ -6,9 +6,12 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import joining
 from hf_assets.store import layout
+from hf_assets.workers import full_report, views
+from hf_assets.workers.medium import medium_of
 from hf_assets.workers.outcome import Outcome
 from hf_assets.workers.upkeep import record_generation
 
@@ -33,17 +36,25 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         text_embeds: pa.Table,
     ) -> dg.MaterializeResult[pa.Table]:
         """Every trainable sample with all that a trainer needs. Open it with `hf_assets.training.TrainingSet`."""
-        table, num_incomplete = joining.join(captions, buckets, vae_latents, text_embeds, extension="jpg")
+        medium = medium_of(recipe)
+        table, num_incomplete = joining.join(
+            captions, buckets, vae_latents, text_embeds, medium.extension, medium.training
+        )
         stores = layout.Stores(recipe.folders.latents, recipe.folders.embeds)
         located = table.replace_schema_metadata(layout.to_metadata(stores, recipe.folders.metadata))
         made = result(
             context,
             recipe,
             Outcome(located, dropped=num_incomplete),
-            {"folder": dg.MetadataValue.path(str(recipe.folders.metadata))},
+            {
+                "folder": dg.MetadataValue.path(str(recipe.folders.metadata)),
+                "report": dg.MetadataValue.path(str(full_report.path(recipe))),
+                **shown(views.training_set(located)),
+            },
         )
         assert made.data_version is not None
         record_generation(recipe, located, made.data_version.value)
+        full_report.write(recipe, located, made.data_version.value)
         return made
 
     return training_set

@@ -1,4 +1,4 @@
-"""The images' latents."""
+"""The latents."""
 
 import dagster as dg
 import pyarrow as pa
@@ -7,11 +7,12 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.lineage import in_step
-from hf_assets.resources.observing import used
+from hf_assets.resources.observing import used_model
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
-from hf_assets.workers import latents, revisions
-from hf_assets.workers.pins import pinned, pins_of
+from hf_assets.workers import latents, revisions, views
+from hf_assets.workers.pins import pinned
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
@@ -20,7 +21,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         group_name=recipe.group,
         ins={"buckets": dg.AssetIn(recipe.key("buckets")), "raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
         deps=[recipe.key(name) for name in revisions.moving(recipe) if name == revisions.VAE],
-        code_version=code_version(latents.VERSION, recipe.image_column, recipe.model),
+        code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         pool=POOL,
@@ -31,14 +32,13 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     def vae_latents(
         context: dg.AssetExecutionContext, buckets: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
-        """Each bucketed image's latent: its key, and the shard that holds it.
+        """Each bucketed sample's latent: its key, and the shard that holds it.
 
         Only latents that the store lacks are computed.
         """
         models = pinned(recipe, context.run.run_id)
         outcome, facts = latents.encode(models, buckets, raw_dataset, hub.source(recipe), gpu.turn, context.log.info)
-        seen = pins_of(recipe, context.run.run_id).revisions
-        tags = used(context, recipe, {name: seen[name] for name in seen if name == revisions.VAE})
-        return result(context, recipe, outcome, facts, tags=tags)
+        tags = used_model(context, recipe, revisions.VAE)
+        return result(context, recipe, outcome, {**facts, **shown(views.latents(recipe, outcome.table))}, tags=tags)
 
     return vae_latents

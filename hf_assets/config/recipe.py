@@ -1,19 +1,21 @@
 """What is done with one dataset, frozen: the config with all names resolved and all defaults filled in.
 
 Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`,
-`error_budget`, `trainer` and `prefix`.
+`error_budget`, `checks`, `owners`, `trainer` and `prefix`.
 """
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
+from hf_assets.config.keys import Checks
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
 from hf_assets.stages.captions import CaptionRules
+from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
 from hf_assets.stages.geometry import GeometryRules
 
@@ -49,13 +51,17 @@ class Recipe(BaseModel):
 
     id: str
     source: SourceSpec
-    image_column: str
+    kind: Literal["image", "video", "audio"] = "image"
+    media_column: str
     filter: FilterRules
     captions: CaptionRules
+    composite: CompositeRules | None = None
     geometry: GeometryRules
     model: ModelRecipe
     folders: Folders
     error_budget: float = 0.5
+    checks: Checks = Checks()
+    owners: tuple[str, ...] = ()
     trainer: dict[str, Any] = {}
     prefix: tuple[str, ...] = ()  # of the asset keys, where another project takes these graphs in
 

@@ -56,7 +56,7 @@ def vae_component(pipeline: Pipeline) -> Component:
     Raises:
         ModelError: there is none, its weights are not safetensors, or its latents follow a rule that is not known here.
     """
-    if reason := families.UNSUPPORTED_LATENTS.get(pipeline.class_name):
+    if reason := families.of(pipeline.class_name).latents.unsupported:
         raise ModelError(f"latents of {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
     if pipeline.vae_repository is not None:
         return _replacing_vae(pipeline, pipeline.vae_repository)
@@ -81,7 +81,7 @@ def text_components(pipeline: Pipeline) -> list[Component]:
 
 def shell_of(pipeline: Pipeline) -> str | None:
     """The component that the text side needs the configuration of, but not the weights."""
-    shell = families.SHELLS.get(pipeline.class_name)
+    shell = families.of(pipeline.class_name).text.shell
     if shell is None or shell.component not in pipeline.components or shell.unless in pipeline.components:
         return None
     return shell.component
@@ -98,7 +98,7 @@ def vae_fingerprint(pipeline: Pipeline) -> str:
         {
             "class": vae.class_name,
             "files": vae.hashes(),
-            "ignores_shift": pipeline.class_name in families.IGNORES_SHIFT,
+            "ignores_shift": families.of(pipeline.class_name).latents.ignores_shift,
         }
     )
 

@@ -69,7 +69,7 @@ class TextEncoder:
     def __init__(self, pipeline: Any, arguments: dict[str, Any], device: "Device", dtype: "torch.dtype") -> None:
         self.device = device
         self.dtype = dtype
-        self.batches = type(pipeline).__name__ in families.BATCHED_TEXT
+        self.batches = families.of(type(pipeline).__name__).text.batches
         self._pipeline = pipeline
         self._arguments = arguments
         self._returned = prompt.returned_names(type(pipeline))
@@ -93,6 +93,19 @@ class TextEncoder:
             for outputs in [self._call(call)]
             for index in range(len(call))
         ]
+
+    def num_tokens(self, captions: list[str]) -> list[int] | None:
+        """How many tokens each caption has, before anything is cut; None where no tokenizer tells.
+
+        Of several tokenizers, the one that takes the longest captions counts.
+        """
+        found: list[Any] = [part for name, part in self._pipeline.components.items() if "tokenizer" in name]
+        known = [part for part in found if isinstance(getattr(part, "model_max_length", None), int)]
+        if not known or not captions:
+            return None
+        tokenizer = max(known, key=lambda part: int(part.model_max_length))
+        with loading.quiet():
+            return [len(ids) for ids in tokenizer(captions, truncation=False, padding=False)["input_ids"]]
 
     def release(self) -> None:
         """Give the memory back. The encoder can't be used afterwards."""

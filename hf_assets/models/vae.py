@@ -80,7 +80,7 @@ class Vae:
         self.batches = type(model).__name__ not in families.ONE_AT_A_TIME
         self._model = model
         self._pipeline = pipeline
-        self._ignores_shift = pipeline.class_name in families.IGNORES_SHIFT
+        self._ignores_shift = families.of(pipeline.class_name).latents.ignores_shift
         self._reads_frames = _reads_frames(model)
         # Image pipelines on a video VAE (Qwen-Image) train on latents without a frame axis; video pipelines keep it.
         self._drops_frames = self._reads_frames and not _makes_videos(pipeline)

@@ -7,7 +7,7 @@ from hf_assets.models.vae import load_vae, spatial_multiple
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
 
-FAMILIES = sorted(tiny_pipelines.FAMILIES)
+FAMILIES = sorted(tiny_pipelines.COMPLETE)
 
 # (shift, scale) of `latents = (mean - shift) * scale`, and what sides must be multiples of.
 RULES = {
