@@ -9,13 +9,13 @@ from hf_assets.resources.tables import quarantined
 
 def build(recipe: Recipe) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=dg.AssetKey([recipe.id, "training_set"]),
+        asset=dg.AssetKey(recipe.key("training_set")),
         blocking=True,
         description=f"At most {recipe.error_budget:.1%} of the wanted samples failed (`error_budget` in the config).",
     )
     def error_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         failed = quarantined(recipe.folders.metadata)
-        event = context.instance.get_latest_materialization_event(dg.AssetKey([recipe.id, "training_set"]))
+        event = context.instance.get_latest_materialization_event(dg.AssetKey(recipe.key("training_set")))
         assert event is not None
         assert event.asset_materialization is not None
         num_trainable = int(event.asset_materialization.metadata["dagster/row_count"].value)

@@ -6,18 +6,20 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.lineage import in_step
+from hf_assets.resources.observing import used
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
-from hf_assets.workers import embeds, views
-from hf_assets.workers.pins import pinned
+from hf_assets.workers import embeds, revisions, views
+from hf_assets.workers.pins import pinned, pins_of
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={"captions": dg.AssetIn([recipe.id, "captions"])},
+        ins={"captions": dg.AssetIn(recipe.key("captions"))},
+        deps=[recipe.key(name) for name in revisions.moving(recipe) if name == revisions.TEXT],
         code_version=code_version(embeds.VERSION, recipe.model.without_vae),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
@@ -35,7 +37,9 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         """
         models = pinned(recipe, context.run.run_id)
         outcome, facts = embeds.encode(models, captions, gpu.turn, context.log.info)
+        seen = pins_of(recipe, context.run.run_id).revisions
+        tags = used(context, recipe, {name: seen[name] for name in seen if name == revisions.TEXT})
         view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
-        return result(context, recipe, outcome, {**facts, **shown(view)})
+        return result(context, recipe, outcome, {**facts, **shown(view)}, tags=tags)
 
     return text_embeds

@@ -19,6 +19,9 @@ from hf_assets.config import cron
 # An id is part of names of files, which may have 255 bytes.
 MAX_ID_LENGTH = 100
 
+# Between two looks at the Hub.
+MIN_POLL_SECONDS = 5
+
 # Keys that only a trainer uses: their values are kept for the reader, and no key of ours depends on them.
 TRAINER_ONLY = frozenset(
     [
@@ -496,16 +499,31 @@ class Model(Block):
 
 
 class Refresh(Block):
-    """When datasets are looked at again by themselves."""
+    """When datasets are made up to date by themselves, while a Dagster daemon runs."""
 
-    cron: Name = Field(description="Schedule of the refresh, as five cron fields in UTC.")
+    cron: Name | None = Field(
+        None, description="When everything is materialized, as five cron fields in UTC. Without it: never by the clock."
+    )
+    poll_seconds: Annotated[int, Field(ge=MIN_POLL_SECONDS)] | None = Field(
+        None,
+        description=(
+            "Seconds between two looks at the Hub; what is not up to date then runs. Without it the sensor waits to be "
+            "switched on in the page."
+        ),
+    )
 
     @field_validator("cron")
     @classmethod
-    def _is_a_schedule(cls, value: str) -> str:
-        if (wrong := cron.mistake(value)) is not None:
+    def _is_a_schedule(cls, value: str | None) -> str | None:
+        if value is not None and (wrong := cron.mistake(value)) is not None:
             raise ValueError(wrong)
         return value
+
+    @model_validator(mode="after")
+    def _says_when(self) -> "Refresh":
+        if self.cron is None and self.poll_seconds is None:
+            raise ValueError('says nothing; give cron, such as "0 3 * * *", or poll_seconds, such as 300')
+        return self
 
 
 class File(Block):

@@ -1,7 +1,7 @@
 """What is done with one dataset, frozen: the config with all names resolved and all defaults filled in.
 
 Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`,
-`error_budget`, `checks`, `owners` and `trainer`.
+`error_budget`, `checks`, `owners`, `trainer` and `prefix`.
 """
 
 import re
@@ -63,11 +63,21 @@ class Recipe(BaseModel):
     checks: Checks = Checks()
     owners: tuple[str, ...] = ()
     trainer: dict[str, Any] = {}
+    prefix: tuple[str, ...] = ()  # of the asset keys, where another project takes these graphs in
 
     @property
     def group(self) -> str:
         """Name of the asset group: the id with every other character than letters, digits and `_` turned into `_`."""
-        return re.sub(r"[^A-Za-z0-9_]", "_", self.id)
+        return "/".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in self.key_prefix)
+
+    @property
+    def key_prefix(self) -> list[str]:
+        """What the keys of this dataset's assets begin with."""
+        return [*self.prefix, self.id]
+
+    def key(self, name: str) -> list[str]:
+        """The key of one of this dataset's assets."""
+        return [*self.key_prefix, name]
 
     @property
     def required_columns(self) -> tuple[str, ...]:

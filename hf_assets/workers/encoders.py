@@ -17,6 +17,7 @@ from hf_assets.models.source import Pipeline, resolve_pipeline
 from hf_assets.stages import keys
 from hf_assets.store.index import failures, stored
 from hf_assets.store.tensors import TensorStore
+from hf_assets.workers.revisions import hash_cache
 
 
 class Encoder(NamedTuple):
@@ -153,13 +154,13 @@ def with_record(table: pa.Table, encoder: Encoder, previous: Path, samples_per_s
 
 def vae_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the VAE. Nothing is loaded, and nothing downloaded but a few small files."""
-    pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=_hash_cache(recipe))
+    pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=hash_cache(recipe))
     return _encoder("vae_latents", pipeline, vae_fingerprint(pipeline), recipe.model.dtype, code_version)
 
 
 def text_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the text encoders. Nothing is loaded, and nothing downloaded but a few small files."""
-    pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=_hash_cache(recipe))
+    pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=hash_cache(recipe))
     component = text_fingerprint(pipeline, arguments_cache=arguments_cache(recipe))
     return _encoder("text_embeds", pipeline, component, recipe.model.dtype, code_version)
 
@@ -199,7 +200,3 @@ def _encoder(stage: str, pipeline: Pipeline, component: str, dtype: str, code_ve
         else "none",
     }
     return Encoder(pipeline, fingerprint.of_value([component, dtype, code_version]), header)
-
-
-def _hash_cache(recipe: Recipe) -> Path:
-    return recipe.folders.metadata / "sources" / "model_hashes.json"
