@@ -1,9 +1,12 @@
 """Long work says how it goes; on a terminal a bar shows it."""
 
+import fcntl
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -64,7 +67,9 @@ with Progress("encoding latents", 10, lambda line: None) as work:
 
 def test_a_terminal_gets_a_bar() -> None:
     ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-c", CODE], stderr=theirs) as process:
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    with subprocess.Popen([sys.executable, "-c", CODE], stderr=theirs, env=environment) as process:
         os.close(theirs)
         assert process.wait() == 0
     assert b"encoding latents" in os.read(ours, 4096)
