@@ -25,6 +25,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"huggingface", "arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:

@@ -110,6 +110,7 @@ def encode(
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,
+        "pipeline_class": encoder.pipeline.class_name,
         "model_revision": encoder.pipeline.sha or "local folder",
         "bytes_stored": todo.stored_bytes,
         **run.speed,
