@@ -279,7 +279,8 @@ def _rgb(frame: Any) -> np.ndarray:
         return pixels
     layers = frame.to_ndarray(format="rgba").astype(np.uint16)
     alpha = layers[..., 3:]
-    return ((layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    white: np.ndarray = (layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return white.astype(np.uint8)
 
 
 def _matrix(frame: Any) -> tuple[int, int, int, int]:
