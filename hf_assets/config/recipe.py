@@ -14,6 +14,7 @@ from hf_assets import fingerprint
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
 from hf_assets.stages.captions import CaptionRules
+from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
 from hf_assets.stages.geometry import GeometryRules
 
@@ -53,6 +54,7 @@ class Recipe(BaseModel):
     media_column: str
     filter: FilterRules
     captions: CaptionRules
+    composite: CompositeRules | None = None
     geometry: GeometryRules
     model: ModelRecipe
     folders: Folders

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+import pyarrow as pa
+
+from hf_assets.sources.folder import FolderSource
 from hf_assets.sources.hub import HubSource
 from hf_assets.sources.local import LocalSource
 from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
@@ -14,14 +17,36 @@ class Source(Protocol):
     def resolve(self) -> Snapshot: ...
 
     def open_ranges(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
-        """Open a file for reading few of its bytes."""
+        """Open the Parquet form of a file of the split, for reading few of its bytes."""
+        ...
+
+    def open_media(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
+        """Open the Parquet form of a file of the split, for reading the media in it."""
+        ...
+
+    def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
+        """Content hashes of files of the repository or folder; null where it has no such file.
+
+        Args:
+            paths: within it.
+        """
+        ...
+
+    def sizes(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
+        """Bytes of such files."""
         ...
 
     def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:
-        """A local path of the whole file."""
+        """A local path of a whole file, as it is in the repository or folder."""
+        ...
+
+    def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
+        """All of a media file."""
         ...
 
 
 def source_of(spec: SourceSpec, memory: Path) -> Source:
     """The source of a split. `memory` is a folder in which it may keep what needn't be asked again."""
+    if spec.folder is not None:
+        return FolderSource(spec, memory)
     return LocalSource(spec, memory) if Path(spec.dataset_name).is_absolute() else HubSource(spec, memory)
