@@ -31,7 +31,7 @@ from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering
-from hf_assets.store import index, ledger
+from hf_assets.store import index
 from hf_assets.workers import bucketing, embeds, encoders, latents, probing
 
 ROWS_PER_FILE = 10_000
@@ -144,22 +144,22 @@ def _run(recipe: Recipe) -> None:
     """Write what materializing would: it goes the way that a plan goes; shards stay empty."""
     source = source_of(recipe.source, recipe.folders.metadata / "sources")
     snapshot = source.resolve()
-    wanted = WantedColumns(recipe.image_column, recipe.required_columns)
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns)
     raw = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", print).table
     captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)
-    book = bucketing.ledger_of(recipe)
-    for part in probing.recall(bucketing.located(captions, raw), snapshot, book).unknown:
+    book = probing.ledger_of(recipe)
+    for part in probing.recall(recipe, bucketing.located(captions, raw), snapshot).unknown:
         for start in range(0, len(part.rows), ROWS_PER_LEDGER_PART):
             chunk = slice(start, start + ROWS_PER_LEDGER_PART)
-            book.add(part.file.hash, _looks(part.rows[chunk], part.file_rows[chunk]))
-    recalled = probing.recall(bucketing.located(captions, raw), snapshot, book)
+            book.add(part.file.hash, _looks(book.looks, part.rows[chunk], part.file_rows[chunk]))
+    recalled = probing.recall(recipe, bucketing.located(captions, raw), snapshot)
     buckets, _ = bucketing.fit(recipe, recalled.media, filtering.sizeless(raw, recipe.filter))
     _store(latents.work(recipe, buckets), {"latents": [4, 64, 64]})
     _store(embeds.work(recipe, captions), {"prompt_embeds": [77, 32]})
     _tables(recipe, buckets, captions)
 
 
-def _looks(row_numbers: np.ndarray, file_rows: np.ndarray) -> pa.Table:
+def _looks(looks: pa.Schema, row_numbers: np.ndarray, file_rows: np.ndarray) -> pa.Table:
     columns = {
         "file_row": pa.array(file_rows),
         "media_hash": [fingerprint.of_bytes(f"{row:08d}".encode()) for row in row_numbers.tolist()],
@@ -167,9 +167,7 @@ def _looks(row_numbers: np.ndarray, file_rows: np.ndarray) -> pa.Table:
         "height": pa.array(SIZES[row_numbers % len(SIZES), 1]),
         "seen_at": pa.array(np.full(len(file_rows), time.time_ns() // 1000), pa.timestamp("us", tz="UTC")),
     }
-    return pa.table(
-        [columns.get(name, pa.nulls(len(file_rows))) for name in ledger.SCHEMA.names], ledger.SCHEMA.names
-    ).cast(ledger.SCHEMA)
+    return pa.table([columns.get(name, pa.nulls(len(file_rows))) for name in looks.names], looks.names).cast(looks)
 
 
 def _store(todo: encoders.Work, shapes: dict[str, list[int]]) -> None:

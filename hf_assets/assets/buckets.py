@@ -1,17 +1,15 @@
-"""How each image is resized and cropped."""
+"""What is taken of each row's media, and in which shape it is encoded."""
 
 import dagster as dg
 import pyarrow as pa
 
 from hf_assets import report
-from hf_assets.config.recipe import Recipe, code_version
-from hf_assets.media import image
+from hf_assets.config.recipe import Recipe
 from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
-from hf_assets.stages import geometry
 from hf_assets.workers import bucketing
 
 
@@ -20,9 +18,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         key_prefix=recipe.id,
         group_name=recipe.group,
         ins={"captions": dg.AssetIn([recipe.id, "captions"]), "raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
-        code_version=code_version(
-            geometry.VERSION, str(image.VERSION), recipe.image_column, recipe.geometry, *bucketing.size_rules(recipe)
-        ),
+        code_version=bucketing.version(recipe),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"arrow"},
@@ -32,7 +28,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     def buckets(
         context: dg.AssetExecutionContext, captions: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
-        """The captioned images: content hash, size, target size, crop and bucket.
+        """The captioned media: content hash, size, target size, crop and bucket.
 
         Of an image only the header is decoded, and that once in its life.
         """

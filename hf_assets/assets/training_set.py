@@ -9,6 +9,7 @@ from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import joining
 from hf_assets.store import layout
+from hf_assets.workers.medium import medium_of
 from hf_assets.workers.outcome import Outcome
 from hf_assets.workers.upkeep import record_generation
 
@@ -33,7 +34,10 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         text_embeds: pa.Table,
     ) -> dg.MaterializeResult[pa.Table]:
         """Every trainable sample with all that a trainer needs. Open it with `hf_assets.training.TrainingSet`."""
-        table, num_incomplete = joining.join(captions, buckets, vae_latents, text_embeds, extension="jpg")
+        medium = medium_of(recipe)
+        table, num_incomplete = joining.join(
+            captions, buckets, vae_latents, text_embeds, medium.extension, medium.training
+        )
         stores = layout.Stores(recipe.folders.latents, recipe.folders.embeds)
         located = table.replace_schema_metadata(layout.to_metadata(stores, recipe.folders.metadata))
         made = result(

@@ -1,4 +1,4 @@
-"""The images' latents."""
+"""The latents."""
 
 import dagster as dg
 import pyarrow as pa
@@ -18,7 +18,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         key_prefix=recipe.id,
         group_name=recipe.group,
         ins={"buckets": dg.AssetIn([recipe.id, "buckets"]), "raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
-        code_version=code_version(latents.VERSION, recipe.image_column, recipe.model),
+        code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         pool=POOL,
@@ -29,7 +29,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     def vae_latents(
         context: dg.AssetExecutionContext, buckets: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
-        """Each bucketed image's latent: its key, and the shard that holds it.
+        """Each bucketed sample's latent: its key, and the shard that holds it.
 
         Only latents that the store lacks are computed.
         """

@@ -6,7 +6,7 @@ Everything in a recipe's parts changes bytes and is hashed into code versions an
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -49,7 +49,8 @@ class Recipe(BaseModel):
 
     id: str
     source: SourceSpec
-    image_column: str
+    kind: Literal["image", "video", "audio"] = "image"
+    media_column: str
     filter: FilterRules
     captions: CaptionRules
     geometry: GeometryRules

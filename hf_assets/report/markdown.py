@@ -27,7 +27,7 @@ def funnel(num_in: int, dropped: pa.Table, quarantined: pa.Table | None = None) 
 def buckets(table: pa.Table) -> str:
     """The most frequent target sizes."""
     counts = sorted(pc.value_counts(table["bucket"]).to_pylist(), key=lambda entry: -entry["counts"])
-    lines = ["| bucket | images | |", "|--|--:|--|"]
+    lines = ["| bucket | samples | |", "|--|--:|--|"]
     top = counts[0]["counts"] if counts else 1
     lines += [
         f"| {entry['values']} | {entry['counts']:,} | {'█' * max(1, round(20 * entry['counts'] / top))} |"

@@ -9,17 +9,26 @@ from hf_assets import schema
 # Bump when a change to this module changes the training set.
 VERSION = 1
 
+NOTHING_MORE = pa.schema([])
+
 
 def join(
-    captions: pa.Table, buckets: pa.Table, vae_latents: pa.Table, text_embeds: pa.Table, extension: str
+    captions: pa.Table,
+    buckets: pa.Table,
+    vae_latents: pa.Table,
+    text_embeds: pa.Table,
+    extension: str,
+    more: pa.Schema = NOTHING_MORE,
 ) -> tuple[pa.Table, int]:
     """The rows that have a latent and at least one embedded caption; and how many captioned rows have not.
 
     Args:
         extension: of the name under which a row's media is known to trainers: row 12 is `12.jpg`.
+        more: columns of `buckets` that this kind of media has beside those of `schema.TRAINING_SET`, of which it may
+            lack some.
 
     Returns:
-        A table of `schema.TRAINING_SET`, in the split's order, and the number of rows left out.
+        A table of `schema.TRAINING_SET` and `more`, in the split's order, and the number of rows left out.
     """
     latent_at = pc.index_in(captions["row"], value_set=vae_latents["row"].combine_chunks())
     texts, embed_keys = _embedded(captions["captions"], text_embeds)
@@ -34,12 +43,13 @@ def join(
         "embed_keys": embed_keys.filter(complete),
         "latent_key": latents["latent_key"],
         "latent_shape": latents["latent_shape"],
-        **{
-            name: media[name]
-            for name in ("media_hash", "original_size", "intermediary_size", "target_size", "crop_top_left", "bucket")
-        },
     }
-    table = pa.table([columns[name] for name in schema.TRAINING_SET.names], schema=schema.TRAINING_SET)
+    made = pa.schema([*schema.TRAINING_SET, *more])
+    for field in made:
+        if field.name not in columns:
+            is_there = field.name in media.column_names  # sound has no size
+            columns[field.name] = media[field.name] if is_there else pa.nulls(len(media), field.type)
+    table = pa.table([columns[name] for name in made.names], schema=made)
     return table, len(captions) - len(table)
 
 

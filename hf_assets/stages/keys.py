@@ -3,6 +3,8 @@
 Positions, paths, batch size and device are in no key.
 """
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,20 +14,17 @@ from hf_assets import fingerprint, schema
 VERSION = 1
 
 
-def latent_keys(buckets: pa.Table, encoder: str) -> pa.ChunkedArray:
-    """Key of each bucketed row's latent: its media's content, its resize and crop, and `encoder`.
+def latent_keys(buckets: pa.Table, columns: Sequence[str], encoder: str) -> pa.ChunkedArray:
+    """Key of each bucketed row's latent: its media's content, what is taken of it and in which shape, and `encoder`.
 
     Args:
-        buckets: a table of `schema.BUCKETS`.
+        buckets: has `media_hash` and `columns`.
+        columns: all of a sample that decides its latent: pairs, numbers or text, none null.
         encoder: fingerprint of everything else that the latent depends on: VAE, dtype, normalisation, code versions.
     """
-    sizes = [
-        pa.array(half).cast(pa.string())
-        for name in ("resized_size", "target_size", "crop_top_left")
-        for half in schema.halves(buckets[name])
-    ]
+    parts = [part for name in columns for part in _texts(buckets[name])]
     media = buckets["media_hash"].combine_chunks()
-    return fingerprint.of_strings(pc.binary_join_element_wise(media, *sizes, f"latent {VERSION} {encoder}", "|"))
+    return fingerprint.of_strings(pc.binary_join_element_wise(media, *parts, f"latent {VERSION} {encoder}", "|"))
 
 
 def embed_keys(captions: pa.ChunkedArray, encoder: str) -> pa.ChunkedArray:
@@ -38,3 +37,11 @@ def embed_keys(captions: pa.ChunkedArray, encoder: str) -> pa.ChunkedArray:
     made_by = pa.scalar(f"embed {VERSION} {encoder}", schema.CAPTION)
     texts = pc.binary_join_element_wise(made_by, captions.cast(schema.CAPTION), pa.scalar("|", schema.CAPTION))
     return fingerprint.of_strings(texts)
+
+
+def _texts(column: pa.ChunkedArray) -> list[pa.Array]:
+    """A column as text; one of pairs as two."""
+    assert not column.null_count, "a null among what a key is made of would leave the sample without one"
+    if column.type == schema.SIZE:
+        return [pa.array(half).cast(pa.string()) for half in schema.halves(column)]
+    return [column.combine_chunks().cast(pa.string())]

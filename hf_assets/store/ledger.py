@@ -13,60 +13,53 @@ import pyarrow.compute as pc
 
 from hf_assets import files, fingerprint
 
-# What one look found. A row with a `reason` could not be read as media; its size is null.
-SCHEMA = pa.schema(
-    [
-        pa.field("file_row", pa.int64(), nullable=False),
-        pa.field("media_hash", pa.string()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("reason", pa.string()),
-        pa.field("message", pa.string()),
-        pa.field("seen_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-
-# What all looks together tell: the last one's findings, and when the first and the last were.
-FACTS = pa.schema(
-    [
-        *(field for field in SCHEMA if field.name != "seen_at"),
-        pa.field("first_seen", pa.timestamp("us", tz="UTC")),
-        pa.field("last_seen", pa.timestamp("us", tz="UTC")),
-    ]
-)
+TIME = pa.timestamp("us", tz="UTC")
 
 # In place of a reason: the row is to be looked at once more.
 RETRY = "retry"
 
 
 class Ledger:
-    """Facts about the media of one column: (file hash, row in file) -> media hash, size.
+    """Facts about the media of one column: (file hash, row in file) -> media hash, and what else a look tells.
 
     Append-only Parquet parts in one folder, named `{file hash}.{what was looked at, and how}.{content hash}.parquet`;
     a part's appearance is the commit, so concurrent writers are harmless.
+
+    Attributes:
+        looks: schema of what one look found. A row with a `reason` could not be read as media; its facts are null.
+        known: schema of what all looks together tell: the last one's findings, when the first and the last were.
     """
 
-    def __init__(self, folder: Path, column: str, probe_version: int) -> None:
+    def __init__(self, folder: Path, column: str, probed_by: int | str, facts: pa.Schema) -> None:
         self.folder = folder
-        self.way = fingerprint.of_value([column, probe_version])
+        self.way = fingerprint.of_value([column, probed_by])
+        found = [
+            pa.field("file_row", pa.int64(), nullable=False),
+            pa.field("media_hash", pa.string()),
+            *facts,
+            pa.field("reason", pa.string()),
+            pa.field("message", pa.string()),
+        ]
+        self.looks = pa.schema([*found, pa.field("seen_at", TIME)])
+        self.known = pa.schema([*found, pa.field("first_seen", TIME), pa.field("last_seen", TIME)])
 
     def read(self, file_hashes: set[str]) -> dict[str, pa.Table]:
-        """The known rows (`FACTS`) of each of these files, each row once."""
+        """The known rows (`known`) of each of these files, each row once."""
         parts = defaultdict(list)
         for path in self.folder.glob(f"*.{self.way}.*.parquet"):
             file_hash = path.name.split(".")[0]
             if file_hash in file_hashes and (table := files.read_table(path)) is not None:
-                parts[file_hash].append(table.cast(SCHEMA))
-        return {file_hash: _facts(pa.concat_tables(tables)) for file_hash, tables in parts.items()}
+                parts[file_hash].append(table.cast(self.looks))
+        return {file_hash: _facts(pa.concat_tables(tables)).cast(self.known) for file_hash, tables in parts.items()}
 
     def add(self, file_hash: str, looks: pa.Table) -> None:
-        """Commit what was seen (`SCHEMA`) of rows of one file."""
+        """Commit what was seen (`looks`) of rows of one file."""
         files.write_table(self.folder / f"{file_hash}.{self.way}.{fingerprint.of_table(looks)}.parquet", looks)
 
     def retry(self, file_hash: str, file_rows: list[int]) -> None:
         """Let rows of one file be looked at once more."""
         rows = [{"file_row": row, "reason": RETRY, "seen_at": datetime.now(UTC)} for row in file_rows]
-        self.add(file_hash, pa.Table.from_pylist(rows, schema=SCHEMA))
+        self.add(file_hash, pa.Table.from_pylist(rows, schema=self.looks))
 
 
 def _facts(looks: pa.Table) -> pa.Table:
@@ -80,4 +73,4 @@ def _facts(looks: pa.Table) -> pa.Table:
     spans = spans.take(pc.index_in(last["file_row"], value_set=spans["file_row"].combine_chunks()))
     facts = last.drop_columns("seen_at")
     facts = facts.append_column("first_seen", spans["seen_at_min"]).append_column("last_seen", spans["seen_at_max"])
-    return facts.filter(pc.fill_null(pc.not_equal(last["reason"], RETRY), True)).cast(FACTS)
+    return facts.filter(pc.fill_null(pc.not_equal(last["reason"], RETRY), True))

@@ -7,11 +7,13 @@ if TYPE_CHECKING:
     import torch
 
 
-def in_halves(encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor") -> "list[torch.Tensor]":
+def in_halves(
+    encode: "Callable[[torch.Tensor], dict[str, torch.Tensor]]", batch: "torch.Tensor"
+) -> "list[dict[str, torch.Tensor]]":
     """Encode a batch, and where memory doesn't suffice, its halves.
 
     Args:
-        encode: (B, …) to (B, …).
+        encode: (B, …) to tensors (B, …) by name.
 
     Returns:
         B results on the CPU, without the batch axis.
@@ -19,7 +21,8 @@ def in_halves(encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Te
     import torch
 
     try:
-        return list(encode(batch).cpu())
+        encoded = {name: tensor.cpu() for name, tensor in encode(batch).items()}
+        return [{name: tensor[index] for name, tensor in encoded.items()} for index in range(len(batch))]
     except torch.OutOfMemoryError:
         if len(batch) == 1:
             raise

@@ -1,4 +1,4 @@
-"""Give every captioned row its size, crop and bucket."""
+"""Give every captioned row its shape, its part of the media, and its bucket."""
 
 from collections.abc import Callable
 
@@ -6,18 +6,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import schema
-from hf_assets.config.recipe import Recipe
-from hf_assets.media import image
+from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
-from hf_assets.stages import filtering, geometry
-from hf_assets.store.ledger import Ledger
+from hf_assets.stages import filtering
+from hf_assets.workers.medium import medium_of
 from hf_assets.workers.outcome import Outcome
 from hf_assets.workers.probing import probe
 
 
-def size_rules(recipe: Recipe) -> tuple[str, ...]:
-    """The filter rules that may have to be judged here, for the asset's code version."""
+def version(recipe: Recipe) -> str:
+    """The asset's code version: of the medium's code and settings, and of the filter rules that may be judged here."""
+    medium = medium_of(recipe)
+    return code_version(medium.assigned_by, *medium.settings, *_size_rules(recipe))
+
+
+def _size_rules(recipe: Recipe) -> tuple[str, ...]:
     rules = recipe.filter
     return (str(rules.min_width), str(rules.min_height)) if rules.has_size_rules and not rules.width_column else ()
 
@@ -29,24 +33,21 @@ def located(captions: pa.Table, raw_dataset: pa.Table) -> pa.Table:
     )
 
 
-def ledger_of(recipe: Recipe) -> Ledger:
-    """What is known of the media of this recipe's column."""
-    return Ledger(recipe.folders.metadata / "ledger", recipe.image_column, image.VERSION)
-
-
 def fit(recipe: Recipe, media: pa.Table, sizeless: pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
-    """Compute the geometry of media (`schema.MEDIA`) from their sizes.
+    """Compute the shapes and parts of media from their facts.
 
-    Rows are dropped that are smaller than `minimum_image_size`, or than `min_width` and `min_height` where no column
-    told so before.
+    Rows are dropped that the medium can't use, such as images smaller than `minimum_image_size`, and those that are
+    smaller than `min_width` and `min_height` where no column told so before.
 
     Args:
+        media: the medium's `media`.
         sizeless: the `row`s of which no column told (`filtering.sizeless`).
 
     Returns:
-        A table of `schema.BUCKETS`, and the dropped rows with their reasons.
+        A table of the medium's `buckets`, and the dropped rows with their reasons.
     """
-    assigned = geometry.assign(media, recipe.geometry)
+    medium = medium_of(recipe)
+    assigned = medium.assign(media)
     if len(sizeless):
         is_sizeless = pc.is_in(assigned["row"], value_set=sizeless.combine_chunks())
         by_header = filtering.judge_sizes(assigned["original_size"], recipe.filter)
@@ -54,17 +55,17 @@ def fit(recipe: Recipe, media: pa.Table, sizeless: pa.ChunkedArray) -> tuple[pa.
         judged = pc.coalesce(by_header, assigned["dropped_for"])
         assigned = assigned.set_column(assigned.schema.get_field_index("dropped_for"), "dropped_for", judged)
     is_kept = pc.is_null(assigned["dropped_for"])
-    table = assigned.filter(is_kept).select(schema.BUCKETS.names).cast(schema.BUCKETS)
-    dropped = assigned.filter(pc.invert(is_kept)).select(["row", "media_hash", "original_size", "dropped_for"])
+    table = assigned.filter(is_kept).select(medium.buckets.names).cast(medium.buckets)
+    dropped = assigned.filter(pc.invert(is_kept)).select([*medium.media.names, "dropped_for"])
     return table, dropped
 
 
 def assign(
     recipe: Recipe, captions: pa.Table, raw_dataset: pa.Table, source: Source, threads: int, say: Callable[[str], None]
 ) -> Outcome:
-    """Probe the media that no earlier run has seen, then compute every row's geometry (see `fit`)."""
+    """Probe the media that no earlier run has seen, then compute every row's shape and part (see `fit`)."""
     wanted = located(captions, raw_dataset)
-    probed = probe(wanted, source, snapshot_of(raw_dataset), ledger_of(recipe), recipe.image_column, threads, say)
+    probed = probe(recipe, wanted, source, snapshot_of(raw_dataset), threads, say)
     table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
     return Outcome(
         table,

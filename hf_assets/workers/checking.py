@@ -9,12 +9,11 @@ import pyarrow.compute as pc
 from hf_assets.config.recipe import Recipe
 from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.source import resolve_pipeline
-from hf_assets.models.vae import spatial_multiple
 from hf_assets.sources import rows
 from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.source import source_of
-from hf_assets.stages import captions, filtering, geometry
-from hf_assets.workers.latents import check_sizes
+from hf_assets.stages import captions, filtering
+from hf_assets.workers.medium import medium_of
 
 
 def check(recipe: Recipe) -> Iterator[str]:
@@ -29,11 +28,11 @@ def check(recipe: Recipe) -> Iterator[str]:
         snapshot = source.resolve()
         yield f"dataset {snapshot.repository} at {snapshot.commit}"
         yield f"split {recipe.source.split}: {len(snapshot.files):,} files"
-        wanted = WantedColumns(recipe.image_column, recipe.required_columns, recipe.filter.optional_columns)
+        wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
         table = rows.read(source, snapshot, wanted, memory / "columns", lambda line: None).table
     judged = filtering.judge(table, recipe.filter)
     kept, dropped = filtering.kept(judged), filtering.dropped(judged)
-    yield f"rows: {len(table):,}; columns {', '.join((recipe.image_column, *recipe.required_columns))} found"
+    yield f"rows: {len(table):,}; columns {', '.join((recipe.media_column, *recipe.required_columns))} found"
     yield f"filter keeps {len(kept):,} ({_share(len(kept), len(table))})"
     for entry in pc.value_counts(dropped["dropped_for"]).to_pylist():
         yield f"  dropped, {entry['values']}: {entry['counts']:,}"
@@ -42,14 +41,7 @@ def check(recipe: Recipe) -> Iterator[str]:
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
-    examples = _bucket_examples(recipe)
-    check_sizes(examples, spatial_multiple(pipeline))
-    yield f"target sizes of 16:9, 9:16 and 1:1: {', '.join(examples)}"
-
-
-def _bucket_examples(recipe: Recipe) -> list[str]:
-    """Target sizes of a landscape, a portrait and a square image."""
-    return [geometry.geometry_of(*size, recipe.geometry).bucket for size in ((1600, 900), (900, 1600), (1000, 1000))]
+    yield medium_of(recipe).examples(pipeline)
 
 
 def _share(part: int, whole: int) -> str:

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import schema
 from hf_assets.errors import DatasetError, ModelError
 from hf_assets.models.components import Component
 from hf_assets.sources import api
 from hf_assets.sources.spec import DataFile, Snapshot
 from hf_assets.workers import encoders
+from hf_assets.workers.medium import Medium
 
 REQUEST_THREADS = 8
 # So many stored samples tell what one takes.
@@ -21,7 +21,6 @@ SAMPLED = 4096
 ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 
 # Where neither the store nor a configuration tells: as Flux and Qwen-Image have it, more than most.
-USUAL_CHANNELS, USUAL_CELL_PX = 16, 8
 USUAL_TOKENS = 512
 
 
@@ -42,14 +41,13 @@ def model_bytes_to_fetch(components: Iterable[Component]) -> int:
     )
 
 
-def latent_bytes_per_px(todo: encoders.Work, vae: Component) -> float:
-    """Bytes of a latent per pixel of its target: as this encoder has stored, else as its configuration tells."""
+def latent_bytes_per_volume(medium: Medium, todo: encoders.Work, vae: Component) -> float:
+    """Bytes of a latent per pixel, or what else the medium counts: as stored, else as the configuration tells."""
     rows, tensors = _sample(todo)
     if len(rows):
-        width, height = (half.astype(np.int64) for half in schema.halves(rows["target_size"]))
-        return float(pc.sum(tensors["num_bytes"]).as_py() / (width * height).sum())
-    channels, cell_px = _cells(vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/")))
-    return ITEM_BYTES[todo.encoder.header["dtype"]] * channels / cell_px**2
+        return float(pc.sum(tensors["num_bytes"]).as_py() / medium.volume(rows).sum())
+    config = vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/"))
+    return ITEM_BYTES[todo.encoder.header["dtype"]] * medium.elements_per_volume(config)
 
 
 def embed_bytes(todo: encoders.Work, components: list[Component], max_tokens: int | None) -> float:
@@ -76,21 +74,6 @@ def _sample(todo: encoders.Work) -> tuple[pa.Table, pa.Table]:
     """Some of the rows whose key is stored, and the row of the index that names the first tensor of each."""
     positions = np.flatnonzero(todo.held_at.is_valid().to_numpy())[:SAMPLED]
     return todo.keyed.take(positions), todo.held.take(todo.held_at.take(positions))
-
-
-def _cells(config: dict[str, Any]) -> tuple[int, int]:
-    """(channels, pixels per cell) of an autoencoder's latents, from how diffusers names them."""
-    channels = config.get("latent_channels") or config.get("z_dim") or USUAL_CHANNELS
-    for name in ("scale_factor_spatial", "spatial_compression_ratio"):
-        if isinstance(config.get(name), int):
-            return int(channels), int(config[name])
-    for name in ("encoder_block_out_channels", "down_block_out_channels", "block_out_channels"):
-        if isinstance(config.get(name), list):
-            patch = config.get("patch_size")
-            return int(channels), 2 ** (len(config[name]) - 1) * (patch if isinstance(patch, int) else 1)
-    if isinstance(config.get("temperal_downsample"), list):  # Wan and Qwen-Image spell it so
-        return int(channels), 2 ** len(config["temperal_downsample"])
-    return int(channels), USUAL_CELL_PX
 
 
 def _text_elements(config: dict[str, Any], max_tokens: int | None) -> int:

@@ -1,9 +1,10 @@
 """Encode the media whose latents the store lacks.
 
-Shape letters: B batch, C latent channels, H W pixels, h w latent cells (H and W over the VAE's spatial stride).
+Shape letters: B batch; what follows it depends on the medium.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -12,8 +13,7 @@ import pyarrow.compute as pc
 from hf_assets import fingerprint, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.engines.local import map_ahead
-from hf_assets.errors import DatasetError, MediaError, ModelError
-from hf_assets.media import image
+from hf_assets.errors import DatasetError, MediaError
 from hf_assets.models import vae as vae_side
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
@@ -24,6 +24,7 @@ from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.workers import encoders
 from hf_assets.workers.batches import in_halves
 from hf_assets.workers.compute import Compute, Turn
+from hf_assets.workers.medium import medium_of
 from hf_assets.workers.outcome import Outcome
 from hf_assets.workers.progress import Progress
 from hf_assets.workers.quarantine import quarantined
@@ -36,31 +37,33 @@ if TYPE_CHECKING:
     from hf_assets.models.vae import Vae
 
 STAGE = "vae_latents"
-# Of everything here that changes a latent: this module, the decoder, the VAE side. Bump the first for a change to
-# this module.
-VERSION = f"1.{image.VERSION}.{vae_side.VERSION}"
+# Bump when a change to this module changes a latent.
+VERSION = 1
 
 
 class Job(NamedTuple):
-    """One latent to compute. Sizes are [width, height], the crop is [top, left]."""
+    """One latent to compute."""
 
     key: str
     media: Media
     media_hash: str
-    original_size: list[int]
-    resized_size: list[int]
-    target_size: list[int]
-    crop_top_left: list[int]
+    sample: dict[str, Any]  # the medium's `decoded`
+
+
+def version(recipe: Recipe) -> str:
+    """Of everything here that changes a latent: this module, the decoder, the VAE side."""
+    return f"{VERSION}.{medium_of(recipe).version}.{vae_side.VERSION}"
 
 
 def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
-    """Which latents these rows (`schema.BUCKETS`) need, and what the store holds.
+    """Which latents these rows (the medium's `buckets`) need, and what the store holds.
 
     Raises:
         ModelError: the pipeline can't be found, or has no VAE.
     """
-    encoder = encoders.vae_of(recipe, VERSION)
-    keyed = buckets.append_column("latent_key", keys.latent_keys(buckets, encoder.fingerprint))
+    encoder = encoders.vae_of(recipe, version(recipe))
+    made_of = medium_of(recipe).keyed
+    keyed = buckets.append_column("latent_key", keys.latent_keys(buckets, made_of, encoder.fingerprint))
     return encoders.held_against(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
 
 
@@ -78,7 +81,7 @@ def encode(
         the outcome, and what is worth knowing about the encoder and its speed.
 
     Raises:
-        ModelError: the VAE can't be loaded, or a target size is no multiple of what it can encode.
+        ModelError: the VAE can't be loaded, or can't encode one of the shapes.
         DatasetError: media changed since they were probed.
     """
     run = _Run(recipe, raw_dataset, source, say)
@@ -116,6 +119,7 @@ class _Run:
 
     def __init__(self, recipe: Recipe, raw_dataset: pa.Table, source: Source, say: Callable[[str], None]) -> None:
         self.recipe = recipe
+        self.medium = medium_of(recipe)
         self.raw_dataset = raw_dataset
         self.source = source
         self.say = say
@@ -132,23 +136,23 @@ class _Run:
             ShardWriter(store, encoder.header, compute.unit_samples) as shards,
         ):
             encoders.confirm(encoder, self.recipe)
-            check_sizes(pc.unique(jobs["bucket"]).to_pylist(), vae.spatial_multiple)
+            self.medium.check(jobs, encoder.pipeline)
             progress = Progress("encoding latents", len(jobs), self.say)
             waiting: dict[tuple[int, ...], list[tuple[str, torch.Tensor]]] = {}
             ahead = compute.batch_size + 2 * compute.decode_threads
-            for job, pixels in map_ahead(_pixels, self._jobs(jobs), threads=compute.decode_threads, ahead=ahead):
+            for job, one in map_ahead(self._decode, self._jobs(jobs), threads=compute.decode_threads, ahead=ahead):
                 self.bytes_read += len(job.media.data or b"")
-                if isinstance(pixels, MediaError):
-                    shards.fail(job.key, pixels.reason, str(pixels))
+                if isinstance(one, MediaError):
+                    shards.fail(job.key, one.reason, str(one))
                     progress.add(1)
                     continue
-                batch = waiting.setdefault(tuple(pixels.shape), [])
-                batch.append((job.key, pixels))
+                batch = waiting.setdefault(tuple(one.shape), [])
+                batch.append((job.key, one))
                 if len(batch) == compute.batch_size:
-                    _encode_batch(waiting.pop(tuple(pixels.shape)), vae, shards)
+                    self._encode_batch(waiting.pop(tuple(one.shape)), vae, shards)
                     progress.add(compute.batch_size)
             for batch in waiting.values():
-                _encode_batch(batch, vae, shards)
+                self._encode_batch(batch, vae, shards)
                 progress.add(len(batch))
             shards.flush()
             self.computed = shards.computed
@@ -159,55 +163,44 @@ class _Run:
         snapshot = snapshot_of(self.raw_dataset)
         is_wanted = pc.is_in(self.raw_dataset["row"], value_set=jobs["row"].combine_chunks())
         place = self.raw_dataset.select(["row", *schema.LOCATION.names]).filter(is_wanted)
-        names = ["latent_key", "media_hash", "original_size", "resized_size", "target_size", "crop_top_left"]
+        names = ["latent_key", "media_hash", *self.medium.decoded]
         facts = (row for batch in jobs.select(names).to_batches(max_chunksize=1024) for row in batch.to_pylist())
         for media, fact in zip(
-            media_of(by_file(place, snapshot), self.source, snapshot, self.recipe.image_column), facts, strict=True
+            media_of(by_file(place, snapshot), self.source, snapshot, self.recipe.media_column), facts, strict=True
         ):
-            yield Job(fact.pop("latent_key"), media, **fact)
+            yield Job(fact.pop("latent_key"), media, fact.pop("media_hash"), fact)
+
+    def _decode(self, job: Job) -> "tuple[Job, torch.Tensor | MediaError]":
+        """A sample as the encoder reads it, or why not."""
+        data = job.media.data
+        if data is None or fingerprint.of_bytes(data) != job.media_hash:
+            raise DatasetError(
+                f"the media at {job.media.address} changed since it was probed: "
+                "materialize raw_dataset and buckets again"
+            )
+        try:
+            return job, self.medium.decode(data, job.sample)
+        except MediaError as error:
+            return job, error
+
+    def _encode_batch(self, batch: "list[tuple[str, torch.Tensor]]", vae: "Vae", shards: ShardWriter) -> None:
+        """Encode samples of one shape; one whose latent isn't finite is tried once more, alone and in float32."""
+        import torch
+
+        stacked = torch.stack([one for _, one in batch])
+        encode = functools.partial(self.medium.encode, vae.encode)
+        for (key, alone), encoded in zip(batch, in_halves(encode, stacked), strict=True):
+            tensors = encoded
+            if not _is_finite(tensors):
+                again = self.medium.encode(vae.encode_float32, alone[None])
+                tensors = {name: tensor[0].cpu() for name, tensor in again.items()}
+            if _is_finite(tensors):
+                shards.add(Sample(key, tensors))
+            else:
+                shards.fail(key, "non_finite", "the VAE gives infinite or undefined values, in float32 too")
 
 
-def _pixels(job: Job) -> "tuple[Job, torch.Tensor | MediaError]":
-    """(3, H, W) uint8, or why not."""
-    data = job.media.data
-    if data is None or fingerprint.of_bytes(data) != job.media_hash:
-        raise DatasetError(
-            f"the media at {job.media.address} changed since it was probed: materialize raw_dataset and buckets again"
-        )
-    try:
-        return job, image.to_pixels(
-            data,
-            original_size=job.original_size,
-            resized_size=job.resized_size,
-            crop_top_left=job.crop_top_left,
-            target_size=job.target_size,
-        )
-    except MediaError as error:
-        return job, error
-
-
-def _encode_batch(batch: "list[tuple[str, torch.Tensor]]", vae: "Vae", shards: ShardWriter) -> None:
-    """Encode samples of one shape; one whose latent isn't finite is tried once more, alone and in float32."""
+def _is_finite(tensors: "dict[str, torch.Tensor]") -> bool:
     import torch
 
-    pixels = torch.stack([one for _, one in batch])
-    for (key, alone), encoded in zip(batch, in_halves(vae.encode, pixels), strict=True):
-        latents = encoded if torch.isfinite(encoded).all() else vae.encode_float32(alone[None])[0].cpu()
-        if torch.isfinite(latents).all():
-            shards.add(Sample(key, {"latents": latents}))
-        else:
-            shards.fail(key, "non_finite", "the VAE gives infinite or undefined values, in float32 too")
-
-
-def check_sizes(buckets: Iterable[str], multiple: int) -> None:
-    """Refuse target sizes that the model can't take.
-
-    Raises:
-        ModelError: a size ("1152x896") is no multiple of `multiple` px.
-    """
-    for bucket in buckets:
-        if any(int(edge) % multiple for edge in bucket.split("x")):
-            raise ModelError(
-                f"target size {bucket} is no multiple of {multiple} px, as this model needs: "
-                "change resolution or aspect_bucket_alignment"
-            )
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())

@@ -27,6 +27,7 @@ from hf_assets.stages import filtering
 from hf_assets.store.index import RETRY
 from hf_assets.workers import bucketing, embeds, encoders, estimates, latents, probing
 from hf_assets.workers.encoders import Record
+from hf_assets.workers.medium import medium_of
 from hf_assets.workers.reading import FileRows, by_file
 
 # Rows whose bytes no run has read: the reason under which they are counted.
@@ -86,7 +87,7 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     """
     source = source_of(recipe.source, recipe.folders.metadata / "sources")
     snapshot = source.resolve()
-    wanted = WantedColumns(recipe.image_column, recipe.required_columns, recipe.filter.optional_columns)
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
     raw = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", say).table
     num_rows, sizeless = len(raw), filtering.sizeless(raw, recipe.filter)
     captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)
@@ -118,7 +119,8 @@ class _Side(NamedTuple):
 
 
 def _latents(recipe: Recipe, located: pa.Table, sizeless: pa.ChunkedArray, snapshot: Snapshot) -> _Side:
-    recalled = probing.recall(located, snapshot, bucketing.ledger_of(recipe))
+    medium = medium_of(recipe)
+    recalled = probing.recall(recipe, located, snapshot)
     buckets, _ = bucketing.fit(recipe, recalled.media, sizeless)
     todo = latents.work(recipe, buckets)
     missing = todo.missing
@@ -128,12 +130,12 @@ def _latents(recipe: Recipe, located: pa.Table, sizeless: pa.ChunkedArray, snaps
     if not stage.total:
         return _Side(stage, None, 0, 0)
     vae = vae_component(todo.encoder.pipeline)
-    unknown_px = num_unknown * (_target_px(buckets) / len(buckets) if len(buckets) else recipe.geometry.edge_px**2)
-    per_px = estimates.latent_bytes_per_px(todo, vae)
+    unknown = num_unknown * (medium.volume(buckets).mean() if len(buckets) else medium.usual_volume)
+    per_volume = estimates.latent_bytes_per_volume(medium, todo, vae)
     return _Side(
         stage,
         last and last.samples_per_second,
-        per_px * (_target_px(missing) + unknown_px),
+        per_volume * (medium.volume(missing).sum() + unknown),
         estimates.model_bytes_to_fetch([vae]),
         tuple(part.file for part in (*recalled.unknown, *_parts_of(missing, located, snapshot))),
     )
@@ -238,11 +240,6 @@ def _last(recipe: Recipe, name: str, columns: list[str]) -> pa.Table:
     except (OSError, pa.ArrowException):
         fields = {field.name: field.type for field in (*schema.TRAINING_SET, *schema.TEXT_EMBEDS)}
         return pa.schema([(column, fields[column]) for column in columns]).empty_table()
-
-
-def _target_px(buckets: pa.Table) -> int:
-    width, height = schema.halves(buckets["target_size"])
-    return int(np.dot(width.astype(np.int64), height.astype(np.int64)))
 
 
 def _parts_of(missing: pa.Table, located: pa.Table, snapshot: Snapshot) -> Iterator[FileRows]:

@@ -9,7 +9,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.errors import StoreError
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.store.tensors import TensorStore
-from hf_assets.workers.bucketing import ledger_of
+from hf_assets.workers.probing import ledger_of
 
 # The stages in which samples can fail, each with a table `{stage}_quarantined.parquet`.
 PROBING, LATENTS, EMBEDS = "buckets", "vae_latents", "text_embeds"

@@ -17,7 +17,7 @@ MODEL = {"pretrained_model_name_or_path": "user/model"}
 ENTRY = {"id": "a", "type": "huggingface", "dataset_name": "user/a"}
 PARTS: dict[str, Callable[[Recipe], Any]] = {
     "source": lambda recipe: recipe.source,
-    "image": lambda recipe: recipe.image_column,
+    "image": lambda recipe: recipe.media_column,
     "filter": lambda recipe: recipe.filter,
     "captions": lambda recipe: recipe.captions,
     "geometry": lambda recipe: recipe.geometry,

@@ -11,6 +11,8 @@ from hf_assets.store.reading import TensorReader
 from hf_assets.store.tensors import Sample, TensorStore
 
 HEADER = {"stage": "vae_latents", "encoder": "e", "dtype": "float32", "normalisation": "n", "code_version": "1"}
+# what a ledger of images keeps of a header
+FACTS = pa.schema([("width", pa.int32()), ("height", pa.int32())])
 
 
 def sample(key: str, cells: int = 16) -> Sample:

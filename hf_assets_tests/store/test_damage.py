@@ -6,12 +6,12 @@ import pyarrow as pa
 import pytest
 
 from hf_assets.errors import StoreError
-from hf_assets.store.ledger import SCHEMA, Ledger
+from hf_assets.store.ledger import Ledger
 from hf_assets.store.reading import TensorReader
 from hf_assets.store.tensors import TensorStore
 from hf_assets.store.verifying import verify_store, verify_tables
 from hf_assets_tests.store.damage import SEEN, UNSEEN, Damage
-from hf_assets_tests.store.samples import HEADER, column, filled, keys_of, part_of, read, sample, shard_of
+from hf_assets_tests.store.samples import FACTS, HEADER, column, filled, keys_of, part_of, read, sample, shard_of
 
 seen = pytest.mark.parametrize("damage", SEEN.values(), ids=SEEN.keys())
 unseen = pytest.mark.parametrize("damage", UNSEEN.values(), ids=UNSEEN.keys())
@@ -93,9 +93,9 @@ def test_a_damaged_shard_is_read_once_and_remembered(tmp_path: Path, monkeypatch
 
 @every
 def test_a_damaged_part_of_the_ledger_is_forgotten_alone(damage: Damage, tmp_path: Path) -> None:
-    book = Ledger(tmp_path / "ledger", "image", 1)
+    book = Ledger(tmp_path / "ledger", "image", 1, FACTS)
     for row in (0, 1):
-        book.add("file", pa.Table.from_pylist([{"file_row": row, "media_hash": f"h{row}"}], schema=SCHEMA))
+        book.add("file", pa.Table.from_pylist([{"file_row": row, "media_hash": f"h{row}"}], schema=book.looks))
     damage(sorted((tmp_path / "ledger").iterdir())[0])
     assert len(book.read({"file"})["file"]) == 1
     gone = damage == SEEN["deleted"]

@@ -8,9 +8,9 @@ import pytest
 
 from hf_assets.store import index
 from hf_assets.store.index import INDEX
-from hf_assets.store.ledger import SCHEMA, Ledger
+from hf_assets.store.ledger import Ledger
 from hf_assets.store.tensors import TensorStore
-from hf_assets_tests.store.samples import HEADER, filled, sample
+from hf_assets_tests.store.samples import FACTS, HEADER, filled, sample
 
 NON_FINITE = ("non_finite", "no numbers")
 
@@ -93,13 +93,13 @@ GOOD = {"media_hash": "h", "width": 3, "height": 4}
 def test_the_ledger_knows_the_last_look_unless_another_is_asked_for(
     looks: list[object], known: str | None, tmp_path: Path
 ) -> None:
-    book = Ledger(tmp_path, "image", 1)
+    book = Ledger(tmp_path, "image", 1, FACTS)
     for look in looks:
         if look == "retry":
             book.retry("file", [7])
         else:
             row = {"file_row": 7, "seen_at": datetime.now(UTC), **look}  # type: ignore[dict-item]
-            book.add("file", pa.Table.from_pylist([row], schema=SCHEMA))
+            book.add("file", pa.Table.from_pylist([row], schema=book.looks))
     rows = book.read({"file"})["file"].to_pylist()
     assert [row["reason"] or "ok" for row in rows] == ([] if known is None else [known])
     assert all(row["first_seen"] <= row["last_seen"] for row in rows)

@@ -13,18 +13,21 @@ from hf_assets.workers.batches import in_halves
 def test_a_batch_is_halved_until_it_fits_and_keeps_its_order(fits: int, calls: list[int]) -> None:
     seen = []
 
-    def encode(batch: torch.Tensor) -> torch.Tensor:
+    def encode(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         seen.append(len(batch))
         if len(batch) > fits:
             raise torch.OutOfMemoryError
-        return batch * 10
+        return {"tens": batch * 10, "negated": -batch}
 
-    assert [int(one) for one in in_halves(encode, torch.arange(8))] == [0, 10, 20, 30, 40, 50, 60, 70]
+    encoded = in_halves(encode, torch.arange(8))
+    assert [{name: int(value) for name, value in one.items()} for one in encoded] == [
+        {"tens": 10 * number, "negated": -number} for number in range(8)
+    ]
     assert seen == calls
 
 
 def test_a_single_sample_that_does_not_fit_is_an_error() -> None:
-    def encode(batch: torch.Tensor) -> torch.Tensor:
+    def encode(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         raise torch.OutOfMemoryError
 
     with pytest.raises(torch.OutOfMemoryError):

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from hf_assets.models import autoencoders
 from hf_assets.report.plan import duration, plan, size
 from hf_assets.sources.spec import DataFile, Snapshot
 from hf_assets.workers import encoders, estimates, planning
@@ -27,7 +28,7 @@ from hf_assets.workers.encoders import Encoder, Record
 def test_the_size_of_latents_follows_from_the_configuration(
     config: dict[str, Any], channels: int, cell_px: int
 ) -> None:
-    assert estimates._cells(config) == (channels, cell_px)
+    assert (autoencoders.channels(config), autoencoders.cell_px(config)) == (channels, cell_px)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,113 @@
+"""Pictures as a medium: resized, cropped, one tensor each. See `workers.medium.Medium`."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel
+
+from hf_assets import schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.errors import ModelError
+from hf_assets.media import image
+from hf_assets.models import autoencoders
+from hf_assets.models.source import Pipeline
+from hf_assets.stages import geometry
+
+if TYPE_CHECKING:
+    import torch
+
+# A landscape, a portrait and a square image.
+EXAMPLE_SIZES = ((1600, 900), (900, 1600), (1000, 1000))
+
+
+class Pictures:
+    """Pictures of one column.
+
+    A recipe that takes a cell of each picture (a composite image) cuts it out in three places: `describe` tells the
+    cell's size in place of the picture's, `decode` cuts the pixels, and the cell is one more column of `buckets`,
+    `keyed` and `decoded`. The ledger keeps the whole picture's size.
+    """
+
+    version = str(image.VERSION)
+    assigned_by = geometry.VERSION
+    extension = "jpg"
+    facts = pa.schema([pa.field("width", pa.int32()), pa.field("height", pa.int32())])
+    media = schema.MEDIA
+    buckets = schema.BUCKETS
+    keyed: tuple[str, ...] = ("resized_size", "target_size", "crop_top_left")
+    decoded: tuple[str, ...] = ("original_size", *keyed)
+    training = pa.schema([])
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    @property
+    def probed_by(self) -> int | str:
+        return image.VERSION
+
+    @property
+    def settings(self) -> tuple[str | BaseModel, ...]:
+        return str(image.VERSION), self.recipe.media_column, self.recipe.geometry
+
+    def probe(self, data: bytes) -> dict[str, Any]:
+        facts = image.probe(data)
+        return {"width": facts.width, "height": facts.height}
+
+    def describe(self, facts: pa.Table) -> pa.Table:
+        size = schema.pairs(facts["width"], facts["height"])
+        return pa.table([facts["row"], facts["media_hash"], size], schema=schema.MEDIA)
+
+    def assign(self, media: pa.Table) -> pa.Table:
+        return geometry.assign(media, self.recipe.geometry)
+
+    def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
+        """(3, H, W) uint8, RGB, 0 to 255."""
+        return image.to_pixels(data, **sample)
+
+    def encode(
+        self, encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor"
+    ) -> "dict[str, torch.Tensor]":
+        return {"latents": encode(batch)}
+
+    def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
+        check_sizes(pc.unique(buckets["bucket"]).to_pylist(), _spatial_multiple(pipeline))
+
+    def examples(self, pipeline: Pipeline) -> str:
+        sizes = [geometry.geometry_of(*size, self.recipe.geometry).bucket for size in EXAMPLE_SIZES]
+        check_sizes(sizes, _spatial_multiple(pipeline))
+        return f"target sizes of 16:9, 9:16 and 1:1: {', '.join(sizes)}"
+
+    def volume(self, buckets: pa.Table) -> np.ndarray:
+        width, height = schema.halves(buckets["target_size"])
+        return width.astype(np.int64) * height.astype(np.int64)
+
+    @property
+    def usual_volume(self) -> int:
+        return self.recipe.geometry.edge_px**2
+
+    def elements_per_volume(self, config: dict[str, Any]) -> float:
+        return autoencoders.channels(config) / autoencoders.cell_px(config) ** 2
+
+
+def check_sizes(buckets: Iterable[str], multiple: int) -> None:
+    """Refuse target sizes that the model can't take.
+
+    Raises:
+        ModelError: a size ("1152x896") is no multiple of `multiple` px.
+    """
+    for bucket in buckets:
+        size, _, _ = bucket.partition("@")
+        if any(int(edge) % multiple for edge in size.split("x")):
+            raise ModelError(
+                f"target size {size} is no multiple of {multiple} px, as this model needs: "
+                "change resolution or aspect_bucket_alignment"
+            )
+
+
+def _spatial_multiple(pipeline: Pipeline) -> int:
+    from hf_assets.models.vae import spatial_multiple
+
+    return spatial_multiple(pipeline)

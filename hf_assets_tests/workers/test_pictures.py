@@ -1,0 +1,43 @@
+"""What identifies a picture's latent is frozen: another key would encode every image of every user anew."""
+
+import pyarrow as pa
+
+from hf_assets import schema
+from hf_assets.stages import keys
+from hf_assets.store.ledger import Ledger
+from hf_assets.workers.pictures import Pictures
+
+SAMPLE = {
+    "row": 0,
+    "media_hash": "0123456789abcdef0123456789abcdef",
+    "original_size": [640, 480],
+    "resized_size": [597, 448],
+    "intermediary_size": [597, 448],
+    "target_size": [576, 448],
+    "crop_top_left": [0, 10],
+    "aspect_ratio": 1.29,
+    "bucket": "576x448",
+}
+
+
+def key_of(**changes: object) -> str:
+    buckets = pa.Table.from_pylist([{**SAMPLE, **changes}], schema=schema.BUCKETS)
+    (key,) = keys.latent_keys(buckets, Pictures.keyed, "e" * 32).to_pylist()
+    return str(key)
+
+
+def test_the_key_of_a_pictures_latent_is_what_it_was_in_the_first_release() -> None:
+    assert key_of() == "8fbde6179d4bfff2ada3cbf988e9d911"
+
+
+def test_the_key_changes_with_each_thing_that_the_latent_depends_on_and_with_nothing_else() -> None:
+    changes = {"media_hash": "f" * 32, "resized_size": [598, 448], "target_size": [576, 512], "crop_top_left": [10, 0]}
+    assert len({key_of(), *(key_of(**{name: value}) for name, value in changes.items())}) == 5
+    assert key_of(row=7, bucket="other", original_size=[1, 1], aspect_ratio=2.0) == key_of()
+
+
+def test_what_is_known_of_pictures_is_found_where_the_first_release_put_it(tmp_path) -> None:
+    recipe = None  # the way of looking depends on no recipe
+    medium = Pictures(recipe)  # type: ignore[arg-type]
+    assert medium.version == "1"
+    assert Ledger(tmp_path, "image", medium.probed_by, medium.facts).way == "1d53dcd3ebc4ed780b11893bf396ef8b"
