@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import importlib
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +26,10 @@ class _Logging(NamedTuple):
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep diffusers and transformers from reporting what is meant: cut captions, absent components, progress."""
+    """Keep diffusers and transformers from reporting what is meant: cut captions, absent components, progress.
+
+    Nor do they report what of torch they use that will be gone one day.
+    """
     import diffusers
     import transformers
 
@@ -35,7 +39,10 @@ def quiet() -> Iterator[None]:
         library.set_verbosity_error()
         library.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            for category in (DeprecationWarning, FutureWarning):
+                warnings.simplefilter("ignore", category)
+            yield
     finally:
         for library, verbosity, shows_progress in before:
             library.set_verbosity(verbosity)

@@ -69,7 +69,7 @@ class TextEncoder:
     def __init__(self, pipeline: Any, arguments: dict[str, Any], device: "Device", dtype: "torch.dtype") -> None:
         self.device = device
         self.dtype = dtype
-        self.batches = type(pipeline).__name__ in families.BATCHED_TEXT
+        self.batches = families.of(type(pipeline).__name__).text.batches
         self._pipeline = pipeline
         self._arguments = arguments
         self._returned = prompt.returned_names(type(pipeline))

@@ -192,12 +192,16 @@ class _Run:
         for (key, alone), encoded in zip(batch, in_halves(encode, stacked), strict=True):
             tensors = encoded
             if not _is_finite(tensors):
-                again = self.medium.encode(vae.encode_float32, alone[None])
+                again = self.medium.encode(functools.partial(_in_float32, vae), alone[None])
                 tensors = {name: tensor[0].cpu() for name, tensor in again.items()}
             if _is_finite(tensors):
                 shards.add(Sample(key, tensors))
             else:
                 shards.fail(key, "non_finite", "the VAE gives infinite or undefined values, in float32 too")
+
+
+def _in_float32(vae: "Vae", batch: "torch.Tensor") -> "torch.Tensor":
+    return vae.encode_each(batch, [0] * len(batch), in_float32=True)["latents"]
 
 
 def _is_finite(tensors: "dict[str, torch.Tensor]") -> bool:

@@ -108,6 +108,6 @@ def check_sizes(buckets: Iterable[str], multiple: int) -> None:
 
 
 def _spatial_multiple(pipeline: Pipeline) -> int:
-    from hf_assets.models.vae import spatial_multiple
+    from hf_assets.models.inputs import spatial_multiple
 
     return spatial_multiple(pipeline)

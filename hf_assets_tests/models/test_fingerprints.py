@@ -11,7 +11,7 @@ from hf_assets.models.source import ComponentSource, PipelineSource, resolve_pip
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
 
-FAMILIES = sorted(tiny_pipelines.FAMILIES)
+FAMILIES = sorted(tiny_pipelines.COMPLETE)
 
 
 def fingerprints(folder, **source):
