@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 
 SIZE = pa.list_(pa.int32(), 2)
 
+# Of a picture that shows several images: [left, top, width, height] in pixels of the one that is taken.
+CELL = pa.field("cell", pa.list_(pa.int32(), 4))
+
 # Position of the row in the split.
 ROW = pa.field("row", pa.int64(), nullable=False)
 
@@ -120,20 +123,51 @@ def column_names(table: pa.Table) -> set[str]:
 def column(table: pa.Table, path: str) -> pa.ChunkedArray:
     """A column of the dataset by its name or dotted path.
 
-    A path is first taken as the name of a column that has dots in it, then as a way into structs. A field that the
-    struct lacks reads as nulls.
+    A path is first taken as the name of a column that has dots in it, then as a way into structs and into lists of
+    structs, of which it gives the lists of that field. A column or field that isn't there reads as nulls.
     """
-    struct = table[COLUMNS]
-    names = [field.name for field in struct.type]
-    if path in names:
-        return pc.struct_field(struct, path)
-    head, *rest = path.split(".")
-    values = pc.struct_field(struct, head)
+    names = [field.name for field in table.schema.field(COLUMNS).type] if COLUMNS in table.column_names else []
+    head, *rest = [path] if path in names else path.split(".")
+    if head not in names:
+        return pa.chunked_array([pa.nulls(len(table))])
+    values = pc.struct_field(table[COLUMNS], head)
     for name in rest:
-        if not pa.types.is_struct(values.type) or values.type.get_field_index(name) < 0:
-            return pa.chunked_array([pa.nulls(len(table), pa.float64())])
-        values = pc.struct_field(values, name)
+        if field_type(values.type, name) is None:
+            return pa.chunked_array([pa.nulls(len(table))])
+        values = pa.chunked_array([_field(chunk, name) for chunk in values.chunks], field_type(values.type, name))
     return values
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values of this type are lists."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def field_type(kind: pa.DataType, name: str) -> pa.DataType | None:
+    """The type of a field of a struct, or of a list's structs; None where there is no such field."""
+    if is_list(kind):
+        inner = field_type(kind.value_type, name)
+        if inner is None:
+            return None
+        return pa.large_list(inner) if pa.types.is_large_list(kind) else pa.list_(inner)
+    if not pa.types.is_struct(kind) or kind.get_field_index(name) < 0:
+        return None
+    return kind.field(name).type
+
+
+def with_values(lists: pa.Array, values: pa.Array) -> pa.Array:
+    """Lists of the same lengths over other values: one for each of `lists.values`."""
+    kind = pa.LargeListArray if pa.types.is_large_list(lists.type) else pa.ListArray
+    offsets = pa.array(lists.offsets.to_numpy())  # of a slice, Arrow takes no mask
+    return kind.from_arrays(offsets, values, mask=lists.is_null() if lists.null_count else None)
+
+
+def _field(values: pa.Array, name: str) -> pa.Array:
+    if pa.types.is_fixed_size_list(values.type):
+        values = values.cast(pa.list_(values.type.value_type))
+    if is_list(values.type):
+        return with_values(values, _field(values.values, name))
+    return pc.struct_field(values, name)
 
 
 def pairs(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.FixedSizeListArray:

@@ -175,7 +175,7 @@ def test_check_finds_what_the_dataset_holds(project: Project) -> None:
     done = project.run("hf-assets", "check")
     assert done.returncode == 0, done.stderr
     assert "rows: 7; columns image, caption found" in done.stdout
-    assert "captions: 6, distinct 5; rows without: 1" in done.stdout
+    assert "rows with captions: 6, without: 1; distinct captions: 5" in done.stdout
 
 
 @pytest.mark.parametrize(

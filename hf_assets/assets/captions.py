@@ -26,8 +26,12 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     @in_step
     def captions(context: dg.AssetExecutionContext, filtered: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The kept rows that have a caption, each with its captions. Rows without one are not encoded."""
-        table, num_without = stage.extract(filtered, recipe.captions)
-        metadata = {"distinct": len(stage.distinct(table)), "examples": dg.MetadataValue.md(report.examples(table))}
-        return result(context, recipe, Outcome(table, dropped=num_without), metadata)
+        table, without = stage.extract(filtered, recipe.captions)
+        metadata = {
+            "funnel": dg.MetadataValue.md(report.funnel(len(filtered), without)),
+            "distinct": len(stage.distinct(table)),
+            "examples": dg.MetadataValue.md(report.examples(table)),
+        }
+        return result(context, recipe, Outcome(table, dropped=without), metadata)
 
     return captions

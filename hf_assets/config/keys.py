@@ -52,8 +52,18 @@ TRAINER_ONLY = frozenset(
         "auto_load",
         "hash_filenames",
         "disable_validation",
+        "bbox_column",
+        "conditioning",
+        "conditioning_data",
+        "conditioning_image_embeds",
+        "conditioning_type",
+        "file_extension",
+        "source_dataset_id",
     ]
 )
+
+# Kinds of entries that nothing here makes or reads: a trainer's own caches.
+ELSEWHERE = frozenset(["conditioning_image_embeds", "distillation_cache"])
 
 # Keys of SimpleTuner that would change the result here, and don't yet: an error, never ignored.
 NOT_YET = frozenset(
@@ -61,31 +71,13 @@ NOT_YET = frozenset(
         "audio",
         "audio_caption_fields",
         "audio_column",
-        "bbox_column",
-        "cache_dir_vae",
-        "caption_filter_list",
-        "caption_shuffle",
-        "collection",
-        "composite_image_config",
         "config",
-        "crop_aspect_buckets",
         "data_files",
-        "description_column",
-        "fallback_caption_column",
         "fps_column",
-        "instance_prompt",
         "lyrics_column",
-        "max_num_samples",
-        "max_upscale_threshold",
-        "maximum_aspect_ratio",
-        "maximum_image_size",
-        "minimum_aspect_ratio",
         "num_frames_column",
-        "only_instance_prompt",
         "path",
-        "prepend_instance_prompt",
         "streaming",
-        "target_downsample_size",
         "video",
         "video_column",
     ]
@@ -124,8 +116,22 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _as_list(value: Any) -> Any:
+    """A single item is a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _function_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
+        raise ValueError('write "module:function"')
+    return value
+
+
+Names = Annotated[list[Name], Field(min_length=1), BeforeValidator(_as_list)]
+
+
 class FilterFunc(Block):
-    """Which rows are kept."""
+    """Which rows are kept. A row must satisfy all that is given; limits are inclusive."""
 
     quality_thresholds: dict[Name, Finite] = Field(
         {}, description="Metric of `quality_column` -> smallest accepted value."
@@ -133,8 +139,89 @@ class FilterFunc(Block):
     quality_column: Name | None = Field(
         None, description="Struct column that holds the metrics. Default: `quality_assessment`."
     )
-    min_width: PositiveInt | None = Field(None, description="Smallest accepted width in pixels, inclusive.")
-    min_height: PositiveInt | None = Field(None, description="Smallest accepted height in pixels, inclusive.")
+    collection: Names | None = Field(
+        None, description="Accepted values of the column `collection`; where it holds lists, one item must be accepted."
+    )
+    min_width: PositiveInt | None = Field(None, description="Smallest accepted width in pixels.")
+    min_height: PositiveInt | None = Field(None, description="Smallest accepted height in pixels.")
+    where: Name | None = Field(
+        None, description="SQL expression over columns (DuckDB's), such as `score > 5 AND license = 'cc0'`."
+    )
+    function: Annotated[str, AfterValidator(_function_name)] | None = Field(
+        None,
+        description="A Python function, `module:name`, that gets a dict of a row's `columns` and returns true to keep "
+        "it. The module must be listed in `plugins`.",
+    )
+    columns: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        None, description="The columns that `function` gets; dotted paths lead into structs."
+    )
+    batched: Flag = Field(
+        False, description="True: `function` gets a `pyarrow.RecordBatch` and returns one verdict for each of its rows."
+    )
+
+    @model_validator(mode="after")
+    def _function_has_columns(self) -> "FilterFunc":
+        if self.function and not self.columns:
+            raise ValueError("columns is missing, which function needs: list the columns that it gets")
+        if not self.function and (self.columns or self.batched):
+            raise ValueError(f"{'columns' if self.columns else 'batched'} has no effect without function")
+        return self
+
+
+class CompositeImage(Block):
+    """Pictures that show several images, of which one is taken."""
+
+    enabled: Flag = Field(False, description="True: take one cell of each picture.")
+    image_count: PositiveInt = Field(1, description="Images in one picture.")
+    select_index: Annotated[int, Field(ge=0)] = Field(
+        0, description="Which one is taken: from 0, by rows from the top left."
+    )
+    layout: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
+        None,
+        description="`[rows, columns]`. Default: a strip of images side by side, or the grid of several rows and "
+        "columns whose cells are nearest to squares, where they are nearer than the strip's.",
+    )
+
+    @model_validator(mode="after")
+    def _cell_is_there(self) -> "CompositeImage":
+        if self.layout and self.layout[0] * self.layout[1] != self.image_count:
+            raise ValueError(
+                f"layout is {self.layout[0]} x {self.layout[1]}, but image_count is {self.image_count}; "
+                "make their product equal"
+            )
+        if self.select_index >= self.image_count:
+            raise ValueError(
+                f"select_index is {self.select_index}, but image_count is {self.image_count}; "
+                f"use 0 to {self.image_count - 1}"
+            )
+        return self
+
+
+class CaptionShuffle(Block):
+    """More captions of the same parts in another order."""
+
+    enable: Flag = Field(False, description="True: shuffle.")
+    count: PositiveInt = Field(1, description="Shuffled forms of each caption.")
+    seed: int = Field(0, description="Another seed, another order.")
+    split_on: Literal["comma", "space", "period"] = Field("comma", description="What lies between two parts.")
+    position_start: Annotated[int, Field(ge=0)] = Field(0, description="So many parts stay in front.")
+    include_original: Flag = Field(True, description="True: the caption as it was is kept too.")
+
+
+class AspectBucket(Block):
+    """An aspect with its share."""
+
+    aspect: Number = Field(description="Width / height. A bare number in the list means the same.")
+    weight: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="Share of the samples where `crop_aspect` is `random`; all have one, or none."
+    )
+
+
+def _with_its_name(value: Any) -> Any:
+    return {"aspect": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Aspect = Annotated[AspectBucket, BeforeValidator(_with_its_name)]
 
 
 class Dataset(Block):
@@ -154,17 +241,51 @@ class Dataset(Block):
     text_embeds: Name | None = Field(
         None, description="Id of the `text_embeds` entry that keeps this dataset's embeds."
     )
-    caption_strategy: Literal["huggingface"] = Field(
-        "huggingface", description="Captions come from the dataset's columns."
+    image_embeds: Name | None = Field(
+        None, description="Id of the `image_embeds` entry that keeps this dataset's latents."
+    )
+    cache_dir_vae: Name | None = Field(
+        None, description="Where latents are kept, relative to this file. Default: `vae/{id}` in `cache_dir`."
+    )
+    caption_strategy: Literal["huggingface", "instanceprompt"] = Field(
+        "huggingface",
+        description="`huggingface`: captions come from the dataset's columns; `instanceprompt`: `instance_prompt` is "
+        "every caption.",
     )
     metadata_backend: Literal["huggingface"] = Field("huggingface", description="Metadata come from the dataset.")
 
     image_column: Name = Field("image", description="Column of the images.")
-    caption_column: Name = Field("caption", description="Column of the captions; a dotted path leads into structs.")
+    caption_column: Names = Field(
+        ["caption"],
+        description="Column or columns of the captions; dotted paths lead into structs and lists of structs. All texts "
+        "that they hold for a row are its captions; a reader draws one for each epoch.",
+    )
+    fallback_caption_column: Name | None = Field(None, description="Used for rows that have no caption there.")
+    description_column: Name | None = Field(
+        None,
+        description="Used for rows that have no caption in any of these: text, or a struct of `main_subject`, "
+        "`description` and `text`.",
+    )
+    instance_prompt: Name | None = Field(None, description="A text for every caption; see the next two keys.")
+    prepend_instance_prompt: Flag = Field(False, description="True: captions begin with `instance_prompt`.")
+    only_instance_prompt: Flag = Field(False, description="True: `instance_prompt` is every caption.")
+    caption_shuffle: CaptionShuffle = Field(CaptionShuffle(), description="Shuffled forms of captions.")
+    caption_filter_list: Name | list[Name] | None = Field(
+        None,
+        description="What is taken out of captions: a list, or a file of lines (`.txt`) or of a list (`.json`), of "
+        "regular expressions; `s/this/that/` replaces. Also in a `text_embeds` entry, for all that use it.",
+    )
     width_column: Name | None = Field(None, description="Column of the images' widths in pixels.")
     height_column: Name | None = Field(None, description="Column of the images' heights in pixels.")
     quality_column: Name | None = Field(None, description="As in `filter_func`.")
     filter_func: FilterFunc = Field(FilterFunc(), description="Which rows are kept.")
+    where: Name | None = Field(None, description="As in `filter_func`.")
+    max_num_samples: PositiveInt | None = Field(
+        None, description="Of the rows that pass, so many are kept, chosen by what they hold and not by their position."
+    )
+    composite_image_config: CompositeImage = Field(
+        CompositeImage(), description="Pictures that show several images, of which one is taken."
+    )
 
     resolution: Number = Field(1024, description="Target size, in the unit that `resolution_type` says.")
     resolution_type: Literal["pixel", "area", "pixel_area"] = Field(
@@ -177,10 +298,31 @@ class Dataset(Block):
     crop: Flag = Field(
         False, description="True: crop to `crop_aspect`. False: keep the aspect, up to rounding to the alignment."
     )
-    crop_style: Literal["random", "center", "centre", "corner"] = Field(
+    maximum_image_size: Number | None = Field(
+        None, description="With `target_downsample_size`, as in SimpleTuner; same unit as `resolution`."
+    )
+    target_downsample_size: Number | None = Field(
+        None, description="With `crop`: images are first resized to this size, then cropped."
+    )
+    minimum_aspect_ratio: Number | None = Field(
+        None, description="Images of a smaller width / height are dropped; rounded as `aspect_bucket_rounding` says."
+    )
+    maximum_aspect_ratio: Number | None = Field(None, description="Images of a larger width / height are dropped.")
+    max_upscale_threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="By how much an image may be enlarged: 0.2 for a fifth. Those that need more are dropped."
+    )
+    crop_style: Literal["random", "center", "centre", "corner", "face"] = Field(
         "random", description="Where the crop lies. A random one is drawn from the image's content hash."
     )
-    crop_aspect: Literal["square"] = Field("square", description="Aspect of the crop where `crop` is true.")
+    crop_aspect: Literal["square", "preserve", "closest", "random"] = Field(
+        "square",
+        description="Aspect of the crop where `crop` is true: `closest` and `random` choose among "
+        "`crop_aspect_buckets`.",
+    )
+    crop_aspect_buckets: Annotated[list[Aspect], Field(min_length=1)] | None = Field(
+        None,
+        description='Ratios of width to height, for `random` also with their share: `{"aspect": 1.5, "weight": 0.3}`.',
+    )
     aspect_bucket_alignment: PositiveInt = Field(64, description="Both target edges are multiples of this, in pixels.")
     aspect_bucket_rounding: Annotated[int, Field(ge=1, le=9)] = Field(
         2, description="Digits to which an aspect is rounded."
@@ -209,10 +351,20 @@ class Dataset(Block):
         return value
 
     @model_validator(mode="after")
-    def _quality_column_is_given_once(self) -> "Dataset":
-        inner, outer = self.filter_func.quality_column, self.quality_column
-        if inner and outer and inner != outer:
-            raise ValueError(f'quality_column is "{outer}", but "{inner}" in filter_func; keep one')
+    def _filters_are_given_once(self) -> "Dataset":
+        for key in ("quality_column", "where"):
+            inner, outer = getattr(self.filter_func, key), getattr(self, key)
+            if inner and outer and inner != outer:
+                raise ValueError(f'{key} is "{outer}", but "{inner}" in filter_func; keep one')
+        return self
+
+    @model_validator(mode="after")
+    def _prompt_is_there(self) -> "Dataset":
+        for key in ("prepend_instance_prompt", "only_instance_prompt"):
+            if getattr(self, key) and not self.instance_prompt:
+                raise ValueError(f"{key} is true, but there is no instance_prompt; add one")
+        if self.caption_strategy == "instanceprompt" and not self.instance_prompt:
+            raise ValueError('caption_strategy is "instanceprompt", but there is no instance_prompt; add one')
         return self
 
     @model_validator(mode="after")
@@ -223,6 +375,17 @@ class Dataset(Block):
         return self
 
 
+class ImageEmbeds(Block):
+    """A place for latents."""
+
+    id: Name = Field(description="Name by which a dataset's `image_embeds` refers to this entry.")
+    type: Literal["local"] = Field("local", description="Latents are kept in a local folder.")
+    dataset_type: Literal["image_embeds"] = Field(description="Marks this entry.")
+    cache_dir: Name = Field(description="The folder, relative to this file; each dataset has one of its own in it.")
+    disabled: Flag = Field(False, description="True: this entry is left out.")
+    trainer: dict[str, Any] = Field({}, exclude=True)
+
+
 class TextEmbeds(Block):
     """A place for text embeds, which datasets share."""
 
@@ -231,6 +394,9 @@ class TextEmbeds(Block):
     dataset_type: Literal["text_embeds"] = Field(description="Marks this entry.")
     cache_dir: Name = Field(description="The folder, relative to this file.")
     default: Flag = Field(False, description="True: datasets that name no entry use this one.")
+    caption_filter_list: Name | list[Name] | None = Field(
+        None, description="As in a dataset, for all datasets that use this entry."
+    )
     disabled: Flag = Field(False, description="True: this entry is left out.")
     trainer: dict[str, Any] = Field({}, exclude=True)
 
@@ -274,6 +440,11 @@ class Refresh(Block):
 class File(Block):
     """The whole file."""
 
-    model: Model
-    datasets: list[Dataset | TextEmbeds]
-    refresh: Refresh | None = None
+    model: Model = Field(description="The pipeline.")
+    datasets: list[Dataset | TextEmbeds | ImageEmbeds] = Field(
+        description="The entries of SimpleTuner's `multidatabackend.json`."
+    )
+    refresh: Refresh | None = Field(None, description="When datasets are looked at again.")
+    plugins: list[Name] = Field(
+        [], description="Python modules of your own, beside this file or installed, whose functions may be named."
+    )

@@ -3,37 +3,52 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hf_assets.config import mistakes
-from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, Model, Refresh, TextEmbeds, boolean
+from hf_assets.config import mistakes, rules, simpletuner
+from hf_assets.config.keys import (
+    ELSEWHERE,
+    TRAINER_ONLY,
+    Dataset,
+    File,
+    ImageEmbeds,
+    Model,
+    Refresh,
+    TextEmbeds,
+    boolean,
+)
 from hf_assets.config.mistakes import joined, nearest, shown
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
+from hf_assets.config.rules import RuleError
 from hf_assets.errors import ConfigError
 from hf_assets.models.source import ComponentSource, PipelineSource
 from hf_assets.sources.spec import SourceSpec
-from hf_assets.stages.captions import CaptionRules
-from hf_assets.stages.filtering import FilterRules
-from hf_assets.stages.geometry import GeometryRules
 
 ENVIRONMENT_VARIABLE = "HF_ASSETS_CONFIG"
 DEFAULT_FILE = "datasets.json"
-DEFAULT_QUALITY_COLUMN = "quality_assessment"
-
 
 T = TypeVar("T", bound=BaseModel)
+R = TypeVar("R")
+
+
+Entry: TypeAlias = Dataset | TextEmbeds | ImageEmbeds
 
 
 class Config(NamedTuple):
-    """What a config file asks for."""
+    """What a config file asks for.
+
+    Attributes:
+        notes: what is accepted, and has no effect here: a line each.
+    """
 
     file: Path
     recipes: tuple[Recipe, ...]
     refresh: Refresh | None
+    notes: tuple[str, ...] = ()
 
 
 def config_file() -> Path:
@@ -67,44 +82,35 @@ def load(file: Path) -> Config:
 def parse(content: Any, file: Path) -> Config:
     """Validate the content of a config file; relative paths in it are relative to `file`."""
     reader = _Reader(file)
-    if isinstance(content, list):
-        raise ConfigError(
-            f"{file}: is a bare list of datasets; write "
-            '{"model": {"pretrained_model_name_or_path": "user/model"}, "datasets": [ … ]}'
-        )
-    if not isinstance(content, dict):
-        raise ConfigError(f'{file}: holds {shown(content)}; write an object with "model" and "datasets"')
     for mistake in mistakes.of_json(content):
         reader.error(*mistake)
+    whole = simpletuner.beside(file) if isinstance(content, list) else None
+    if whole is not None:
+        reader.defaults, reader.cache_dir = whole.defaults, whole.cache_dir or reader.cache_dir
+        reader.prefix = ""
+        content = {"model": whole.model, "datasets": content}
+    if not isinstance(content, dict):
+        raise ConfigError(f'{file}: holds {shown(content)}; write an object with "model" and "datasets"')
     for key in [key for key in content if key not in File.model_fields]:
         reader.error(key, mistakes.unknown(key, File.model_fields))
     model = reader.block(Model, content.get("model"), "model")
     refresh = reader.block(Refresh, content["refresh"], "refresh") if "refresh" in content else None
+    plugins = content.get("plugins", [])
+    if not isinstance(plugins, list) or not all(isinstance(name, str) for name in plugins):
+        reader.error("plugins", f"is {shown(plugins)}; list names of modules")
+        plugins = []
     entries = content.get("datasets")
     if not isinstance(entries, list) or not entries:
         reader.error(
             "datasets", f"is {shown(entries) if 'datasets' in content else 'missing'}; list at least one dataset"
         )
         entries = []
-    parsed = [(index, reader.entry(entry, f"datasets[{index}]")) for index, entry in enumerate(entries)]
-    active = [(index, entry) for index, entry in parsed if entry is not None]
-    reader.distinct_ids(active)
-    caches = [entry for _, entry in active if isinstance(entry, TextEmbeds)]
-    for index, _ in [(i, e) for i, e in active if isinstance(e, TextEmbeds) and e.default][1:]:
-        reader.error(f"datasets[{index}].default", "is true in another text_embeds entry too; keep one")
-    known = [entry["id"] for entry in entries if _is_text_embeds(entry) and isinstance(entry.get("id"), str)]
-    datasets = [(index, entry) for index, entry in active if isinstance(entry, Dataset)]
-    for index, dataset in datasets:
-        if dataset.text_embeds and dataset.text_embeds not in known:
-            hint = nearest(dataset.text_embeds, known) or "; add one, or leave the key out"
-            reader.error(
-                joined(reader.origins[f"datasets[{index}]"].get("text_embeds", f"datasets[{index}]"), "text_embeds"),
-                f'"{dataset.text_embeds}" is the id of no active text_embeds entry{hint}',
-            )
+    reader.read(entries)
     reader.stop_on_errors()
     assert model is not None
-    recipes = tuple(reader.recipe(dataset, model, caches) for _, dataset in datasets)
-    return Config(file, recipes, refresh)
+    recipes = reader.recipes(model, plugins)
+    reader.stop_on_errors()
+    return Config(file, recipes, refresh, tuple(reader.notes))
 
 
 class _Reader:
@@ -113,7 +119,12 @@ class _Reader:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.base = file.absolute().parent
+        self.cache_dir = "cache"
+        self.defaults: dict[str, Any] = {}
+        self.prefix = "datasets"  # a bare list has none
         self.mistakes: list[str] = []
+        self.notes: list[str] = []
+        self.entries: dict[str, Entry] = {}
         self.origins: dict[str, dict[str, str]] = {}  # entry -> key -> the block it stands in, where not the entry
 
     def error(self, path: str, message: str) -> None:
@@ -135,29 +146,53 @@ class _Reader:
                 self.error(*mistake)
             return None
 
-    def entry(self, content: Any, path: str) -> Dataset | TextEmbeds | None:
+    def read(self, entries: list[Any]) -> None:
+        """Validate all entries, and what they say of each other."""
+        for index, content in enumerate(entries):
+            path = f"{self.prefix}[{index}]"
+            if (entry := self.entry(content, path)) is not None:
+                self.entries[path] = entry
+        self.distinct_ids()
+        self.known_caches(entries)
+
+    def entry(self, content: Any, path: str) -> Entry | None:
         if not isinstance(content, dict):
             self.error(path, f"is {shown(content)}; write an object")
             return None
-        if boolean(content.get("disabled")) is True:
+        if boolean(content.get("disabled", content.get("disable"))) is True:
+            return None
+        content = {key: value for key, value in content.items() if key != "disable"}
+        kind = content.get("dataset_type")
+        if isinstance(kind, str) and kind in ELSEWHERE:
+            self.notes.append(f'{path} is for the trainer only, as dataset_type is "{kind}"')
             return None
         merged, origins = self.merged(content, path)
         self.origins[path] = origins
         if "trainer" in merged:
             self.error(joined(origins.get("trainer", path), "trainer"), "is not a known key; remove it")
         trainer = {key: merged.pop(key) for key in list(merged) if key in TRAINER_ONLY}
-        block = {**merged, "trainer": trainer}
-        if _is_text_embeds(merged):
-            return self.block(TextEmbeds, block, path, origins)
-        dataset = self.block(Dataset, block, path, origins)
+        if trainer:
+            self.notes.append(f"{path}: for the trainer only: {', '.join(sorted(trainer))}")
+        model: type[Entry] = _KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
+        if model is Dataset:
+            merged = {**{key: value for key, value in self.defaults.items() if key not in TRAINER_ONLY}, **merged}
+            trainer = {**{key: value for key, value in self.defaults.items() if key in TRAINER_ONLY}, **trainer}
+        found = self.block(model, {**merged, "trainer": trainer}, path, origins)
+        if isinstance(found, Dataset):
+            self.check(lambda: rules.geometry_rules(found), path)
+        return found
+
+    def check(self, make: Callable[[], R], path: str) -> R | None:
+        """What is made of an entry; a mistake that shows only then is reported at its key."""
+        origins = self.origins[path]
         try:
-            if dataset is not None:
-                _geometry_rules(dataset)
-            return dataset
+            return make()
         except ValidationError as error:
             for mistake in mistakes.of_block(error, path, Dataset, origins):
                 self.error(*mistake)
-            return None
+        except RuleError as error:
+            self.error(joined(origins.get(error.key.split(".")[0], path), error.key), error.message)
+        return None
 
     def merged(self, content: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, str]]:
         """The keys of an entry and of its `huggingface` block, which mean the same; and where each was written."""
@@ -174,19 +209,39 @@ class _Reader:
                 )
         return {**inner, **outer}, dict.fromkeys(inner.keys() - outer.keys(), f"{path}.huggingface")
 
-    def distinct_ids(self, entries: list[tuple[int, Dataset | TextEmbeds]]) -> None:
-        ids = Counter(entry.id for _, entry in entries)
+    def distinct_ids(self) -> None:
+        ids = Counter(entry.id for entry in self.entries.values())
         groups: dict[str, str] = {}
-        for index, entry in entries:
+        for path, entry in self.entries.items():
             if ids[entry.id] > 1:
-                self.error(f"datasets[{index}].id", f'"{entry.id}" is used twice; give each entry its own id')
+                self.error(f"{path}.id", f'"{entry.id}" is used twice; give each entry its own id')
             elif isinstance(entry, Dataset):
                 group = "".join(c if c.isascii() and c.isalnum() else "_" for c in entry.id)
                 if (other := groups.setdefault(group.lower(), entry.id)) != entry.id:
                     self.error(
-                        f"datasets[{index}].id",
-                        f'"{entry.id}" and "{other}" fold to one asset group "{group}"; rename one',
+                        f"{path}.id", f'"{entry.id}" and "{other}" fold to one asset group "{group}"; rename one'
                     )
+
+    def known_caches(self, contents: list[Any]) -> None:
+        """An entry's caches must be there, and only one of a kind can be the default."""
+        defaults = [path for path, entry in self.entries.items() if isinstance(entry, TextEmbeds) and entry.default]
+        for path in defaults[1:]:
+            self.error(f"{path}.default", "is true in another text_embeds entry too; keep one")
+        for key in ("text_embeds", "image_embeds"):
+            known = [
+                content["id"]
+                for content in contents
+                if isinstance(content, dict)
+                and content.get("dataset_type") == key
+                and boolean(content.get("disabled")) is not True
+                and isinstance(content.get("id"), str)
+            ]
+            for path, entry in self.entries.items():
+                named = getattr(entry, key, None)
+                if named and named not in known:
+                    hint = nearest(named, known) or "; add one, or leave the key out"
+                    where = joined(self.origins[path].get(key, path), key)
+                    self.error(where, f'"{named}" is the id of no active {key} entry{hint}')
 
     def path(self, name: str) -> Path:
         return Path(os.path.normpath(self.base / os.path.expanduser(name)))
@@ -196,8 +251,14 @@ class _Reader:
         is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or self.path(name).is_dir()
         return str(self.path(name)) if is_path else name
 
-    def recipe(self, dataset: Dataset, model: Model, caches: list[TextEmbeds]) -> Recipe:
-        cache_dir = self.path(dataset.cache_dir or f"cache/{dataset.id}")
+    def recipes(self, model: Model, plugins: list[str]) -> tuple[Recipe, ...]:
+        datasets = [(path, entry) for path, entry in self.entries.items() if isinstance(entry, Dataset)]
+        made = [self.check(lambda: self.recipe(entry, model, plugins), path) for path, entry in datasets]  # noqa: B023
+        return tuple(recipe for recipe in made if recipe is not None)
+
+    def recipe(self, dataset: Dataset, model: Model, plugins: list[str]) -> Recipe:
+        cache_dir = self.path(dataset.cache_dir or f"{self.cache_dir}/{dataset.id}")
+        cache = self.text_cache(dataset)
         return Recipe(
             id=dataset.id,
             source=SourceSpec(
@@ -208,18 +269,39 @@ class _Reader:
             ),
             kind=dataset.dataset_type,
             media_column=dataset.image_column,
-            filter=_filter_rules(dataset),
-            captions=CaptionRules(caption_column=dataset.caption_column),
-            geometry=_geometry_rules(dataset),
+            filter=rules.filter_rules(dataset, plugins, self.base),
+            captions=rules.caption_rules(dataset, cache, self.base),
+            composite=rules.composite_rules(dataset),
+            geometry=rules.geometry_rules(dataset),
             model=self.model(model),
             folders=Folders(
                 metadata=cache_dir / "huggingface_metadata" / dataset.id,
-                latents=cache_dir / "vae" / dataset.id,
-                embeds=self.embeds_folder(dataset, caches),
+                latents=self.latents_folder(dataset, cache_dir),
+                embeds=self.path(cache.cache_dir if cache else f"{self.cache_dir}/text"),
             ),
             error_budget=dataset.error_budget,
             trainer=dataset.trainer,
         )
+
+    def text_cache(self, dataset: Dataset) -> TextEmbeds | None:
+        """The entry that keeps a dataset's embeds: the one it names, else the default."""
+        return next(
+            (
+                entry
+                for entry in self.entries.values()
+                if isinstance(entry, TextEmbeds)
+                and (entry.id == dataset.text_embeds or (dataset.text_embeds is None and entry.default))
+            ),
+            None,
+        )
+
+    def latents_folder(self, dataset: Dataset, cache_dir: Path) -> Path:
+        if dataset.cache_dir_vae:
+            return self.path(dataset.cache_dir_vae)
+        for entry in self.entries.values():
+            if isinstance(entry, ImageEmbeds) and entry.id == dataset.image_embeds:
+                return self.path(entry.cache_dir) / dataset.id
+        return cache_dir / "vae" / dataset.id
 
     def model(self, model: Model) -> ModelRecipe:
         override = model.vae and ComponentSource(
@@ -236,41 +318,5 @@ class _Reader:
         )
         return ModelRecipe(pipeline=pipeline, dtype=model.dtype)
 
-    def embeds_folder(self, dataset: Dataset, caches: list[TextEmbeds]) -> Path:
-        chosen = [
-            cache
-            for cache in caches
-            if cache.id == dataset.text_embeds or (dataset.text_embeds is None and cache.default)
-        ]
-        return self.path(chosen[0].cache_dir if chosen else "cache/text")
 
-
-def _is_text_embeds(entry: Any) -> bool:
-    return isinstance(entry, dict) and entry.get("dataset_type") == "text_embeds" and not boolean(entry.get("disabled"))
-
-
-def _geometry_rules(dataset: Dataset) -> GeometryRules:
-    return GeometryRules(
-        resolution=dataset.resolution,
-        resolution_type=dataset.resolution_type,
-        minimum_image_size=dataset.minimum_image_size or None,
-        crop=dataset.crop,
-        crop_style=dataset.crop_style,
-        crop_aspect=dataset.crop_aspect,
-        alignment=dataset.aspect_bucket_alignment,
-        rounding=dataset.aspect_bucket_rounding,
-    )
-
-
-def _filter_rules(dataset: Dataset) -> FilterRules:
-    rules = dataset.filter_func
-    return FilterRules(
-        quality_column=rules.quality_column or dataset.quality_column or DEFAULT_QUALITY_COLUMN
-        if rules.quality_thresholds
-        else None,
-        quality_thresholds=tuple(sorted(rules.quality_thresholds.items())),
-        min_width=rules.min_width,
-        min_height=rules.min_height,
-        width_column=dataset.width_column,
-        height_column=dataset.height_column,
-    )
+_KINDS: dict[str, type[Entry]] = {"text_embeds": TextEmbeds, "image_embeds": ImageEmbeds}

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from hf_assets.config.keys import NOT_YET, TRAINER_ONLY, Dataset, TextEmbeds
+from hf_assets.config.keys import NOT_YET, TRAINER_ONLY, Dataset, ImageEmbeds, TextEmbeds
 
 # What to write, by pydantic's name of the mistake.
 REMEDIES = {
     "string_type": "write text",
     "string_too_short": "write something, or leave the key out",
+    "too_short": "write something, or leave the key out",
     "int_type": "write a whole number",
     "int_from_float": "write a whole number",
     "float_type": "write a number",
@@ -108,11 +109,11 @@ def _said(found: Any, model: type[BaseModel]) -> str:
     match kind:
         case "extra_forbidden":
             owner = _owner(model, found["loc"][:-1])
-            also = TRAINER_ONLY if owner in (Dataset, TextEmbeds) else ()
+            also = TRAINER_ONLY if owner in (Dataset, ImageEmbeds, TextEmbeds) else ()
             return unknown(str(found["loc"][-1]), [name for name in owner.model_fields if name != "trainer"], also)
         case "missing":
             return "is missing; add it"
-        case "value_error" if not found["loc"]:
+        case "value_error" if not found["loc"] or isinstance(found["input"], dict):
             return message
         case "literal_error":
             return f"is {value}; use {str(found['ctx']['expected']).replace(chr(39), chr(34))}"

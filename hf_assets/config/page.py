@@ -9,14 +9,33 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, FilterFunc, Model, Refresh, TextEmbeds, VaeOverride
+from hf_assets.config import simpletuner
+from hf_assets.config.keys import (
+    TRAINER_ONLY,
+    AspectBucket,
+    CaptionShuffle,
+    CompositeImage,
+    Dataset,
+    File,
+    FilterFunc,
+    ImageEmbeds,
+    Model,
+    Refresh,
+    TextEmbeds,
+    VaeOverride,
+)
 
-INTRODUCTION = """# The config file
+INTRODUCTION = f"""# The config file
 
 One JSON file, named by `HF_ASSETS_CONFIG`, else `datasets.json` in the working directory. Relative paths in it are
-relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {}` there: they mean the
+relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {{}}` there: they mean the
 same, and a key that stands in both with different values is an error, as is a key that isn't known. This page is made
-from the code (`python -m hf_assets.config.page`)."""
+from the code (`python -m hf_assets.config.page`).
+
+SimpleTuner's own files work as they are: a bare list of entries (`multidatabackend.json`) takes the model and the
+defaults of all datasets from the `config.json` beside it, whose keys may have leading dashes:
+`pretrained_model_name_or_path`, `revision`, `variant`, `pretrained_vae_model_name_or_path`, `vae_dtype`, `cache_dir`,
+and {", ".join(f"`{key}`" for key in simpletuner.DEFAULTS)}."""
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", File),
@@ -24,7 +43,11 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`model.vae`", VaeOverride),
     ("An entry of `datasets`", Dataset),
     ("`filter_func`", FilterFunc),
+    ("`composite_image_config`", CompositeImage),
+    ("`caption_shuffle`", CaptionShuffle),
+    ("`crop_aspect_buckets`", AspectBucket),
     ("An entry of `datasets` that keeps text embeds", TextEmbeds),
+    ("An entry of `datasets` that keeps latents", ImageEmbeds),
     ("`refresh`", Refresh),
 )
 
@@ -62,9 +85,9 @@ def _kind(annotation: Any) -> str:
     if origin is Literal:
         return " or ".join(f"`{json.dumps(value)}`" for value in get_args(annotation))
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(_kind(part) for part in get_args(annotation) if part is not type(None))
+        return " or ".join(dict.fromkeys(_kind(part) for part in get_args(annotation) if part is not type(None)))
     if origin is list:
-        return f"list of {' or '.join(_kind(part) for part in get_args(annotation))}"
+        return f"list of {' or '.join(dict.fromkeys(_kind(part) for part in get_args(annotation)))}"
     if origin is dict:
         return f"object of {_kind(get_args(annotation)[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -15,6 +15,7 @@ from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
+from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
 from hf_assets.stages.geometry import GeometryRules
 
@@ -54,6 +55,7 @@ class Recipe(BaseModel):
     media_column: str
     filter: FilterRules
     captions: CaptionRules
+    composite: CompositeRules | None = None
     geometry: GeometryRules
     audio: AudioRules | None = None
     model: ModelRecipe

@@ -157,11 +157,13 @@ def to_pixels(
     crop_top_left: Sequence[int],
     target_size: Sequence[int],
     original_size: Sequence[int] | None = None,
+    cell: Sequence[int] | None = None,
 ) -> "torch.Tensor":
     """Decode, resize and crop one image: `decode`, then `fit`.
 
     Args:
         original_size: the (width, height) that the geometry was made for.
+        cell: (left, top, width, height) of the part of the picture that is the image; None: all of it.
 
     Returns:
         (3, H, W) uint8, RGB, 0 to 255.
@@ -170,6 +172,13 @@ def to_pixels(
         MediaError: as `decode`, and `size_mismatch`: the picture is not of `original_size`.
     """
     picture = decode(data)
+    if cell is not None:
+        left, top, width, height = cell
+        if left + width > picture.width or top + height > picture.height:
+            raise MediaError(
+                "size_mismatch", f"the image decodes to {picture.width} x {picture.height} pixels, less than its header"
+            )
+        picture = picture.crop((left, top, left + width, top + height))
     if original_size is not None and picture.size != tuple(original_size):
         raise MediaError(
             "size_mismatch",

@@ -54,7 +54,8 @@ def read_columns(file: BinaryIO, wanted: WantedColumns, name: str) -> Columns:
     names = parquet.schema_arrow.names
     for column in (wanted.media, *wanted.required):
         _top_level(column, names, name)
-    tree = _tree((*wanted.required, *(column for column in wanted.optional if column in names)), names)
+    there = (column for column in wanted.optional if column in names or column.split(".")[0] in names)
+    tree = _tree((*wanted.required, *there), names)
     _media_field(parquet.schema_arrow, wanted.media, name)
     num_rows = parquet.metadata.num_rows
     if not tree:
@@ -118,6 +119,8 @@ def missing_field(kind: pa.DataType, path: str) -> str | None:
         if pa.types.is_null(kind):
             return None
         above = ".".join(parts[:depth])
+        while schema.is_list(kind):
+            kind = kind.value_type
         if not pa.types.is_struct(kind):
             return f'column "{path}" is not in the dataset: "{above}" holds {kind}, which has no fields'
         if kind.get_field_index(part) < 0:
@@ -154,8 +157,8 @@ def _tree(columns: Sequence[str], names: list[str]) -> Tree:
 
 
 def _leaves(kind: pa.DataType, below: Tree | None, path: str) -> Iterator[str]:
-    """What to read of a column, as dotted paths; what it lacks is left out."""
-    if below is None:
+    """What to read of a column, as dotted paths; what it lacks is left out. Lists are read whole."""
+    if below is None or schema.is_list(kind):
         yield path
     elif pa.types.is_struct(kind):
         for name, further in below.items():
@@ -174,6 +177,11 @@ def _taken(values: pa.Array | None, kind: pa.DataType, below: Tree | None, num_r
     """
     if below is None:
         return _plain(values)
+    if schema.is_list(kind) and values is not None:
+        if pa.types.is_fixed_size_list(kind):
+            values = values.cast(pa.list_(kind.value_type))
+        inner = values.values
+        return schema.with_values(values, _taken(inner, kind.value_type, below, len(inner)))
     if not pa.types.is_struct(kind):
         return pa.nulls(num_rows, _plain_type(kind))
     there = [name for name in below if kind.get_field_index(name) >= 0]

@@ -2,17 +2,23 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint, schema
 from hf_assets.errors import DatasetError
+from hf_assets.stages import composites, custom, expressions, geometry, sampling
+from hf_assets.stages.composites import CompositeRules
+from hf_assets.stages.custom import CustomRule
+from hf_assets.stages.geometry import GeometryRules
 
 # Bump when a change to this module changes which rows are kept.
-VERSION = 2
+VERSION = 3
 
 USUAL_SIZE_COLUMNS = ("width", "height")
+COLLECTION_COLUMN = "collection"
 SIZE_REASONS = ("too_narrow", "too_low")
 
 
@@ -22,34 +28,57 @@ class FilterRules(BaseModel):
     Attributes:
         quality_column: a struct column of numbers.
         quality_thresholds: metric within `quality_column` -> smallest accepted value.
+        collection: accepted values of the column `collection`; of a list, one of its items must be among them.
         min_width, min_height: in pixels.
         width_column, height_column: columns with the size in pixels. Without them the columns `width` and `height` are
             used in rows that have numbers in both, else the media's own header, once it is read (`judge_sizes`).
+        by_size: limits that are held against the media's own size later; here already in rows whose `width_column` and
+            `height_column` tell it.
+        composite: sizes are those of a picture's cell.
+        where: an SQL expression over `where_columns`.
+        custom: a function of the user's own.
+        max_num_samples: of the rows that satisfy all else, so many are kept (`sampling`).
+        sampled_by: the columns whose content identifies a row there.
     """
 
     model_config = ConfigDict(frozen=True)
 
     quality_column: str | None = None
     quality_thresholds: tuple[tuple[str, float], ...] = ()
+    collection: tuple[str, ...] = ()
     min_width: int | None = None
     min_height: int | None = None
     width_column: str | None = None
     height_column: str | None = None
+    by_size: GeometryRules | None = None
+    composite: CompositeRules | None = None
+    where: str | None = None
+    where_columns: tuple[str, ...] = ()
+    custom: CustomRule | None = None
+    max_num_samples: int | None = None
+    sampled_by: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that these rules need."""
         named = (
-            *(f"{self.quality_column}.{metric}" for metric, _ in self.quality_thresholds),
-            self.width_column if self.min_width is not None else None,
-            self.height_column if self.min_height is not None else None,
+            *((self.width_column, self.height_column) if self.has_size_rules or self.by_size else ()),
+            *self.where_columns,
+            *(self.custom.columns if self.custom else ()),
+            *(self.sampled_by if self.max_num_samples is not None else ()),
         )
         return tuple(dict.fromkeys(column for column in named if column))
 
     @property
     def optional_columns(self) -> tuple[str, ...]:
-        """The columns that these rules read where the dataset has them: sizes under their usual names."""
-        return USUAL_SIZE_COLUMNS if self.has_size_rules and not (self.width_column or self.height_column) else ()
+        """The columns that these rules read where the dataset has them: a row without them is dropped, or, of sizes
+        under their usual names, judged later."""
+        usual_sizes = USUAL_SIZE_COLUMNS if self.has_size_rules and not self.width_column else ()
+        return (
+            *(f"{self.quality_column}.{metric}" for metric, _ in self.quality_thresholds),
+            *((COLLECTION_COLUMN,) if self.collection else ()),
+            *usual_sizes,
+        )
 
     @property
     def has_size_rules(self) -> bool:
@@ -59,16 +88,21 @@ class FilterRules(BaseModel):
 def judge(raw_dataset: pa.Table, rules: FilterRules) -> pa.Table:
     """Add a `dropped_for` column: null for a kept row, else the first rule it breaks.
 
-    A row whose value is missing (a null, or a metric that its struct lacks) can't be said to pass, so it is dropped;
-    but where a column is only looked at for its usual name, the row's media tell later.
+    A row whose value is missing (a null, a column or a metric that isn't there) can't be said to pass, so it is
+    dropped; but where a column is only looked at for its usual name, the row's media tell later.
 
     Raises:
-        DatasetError: a column that `rules` names doesn't hold numbers.
+        DatasetError: a column that `rules` names holds something of another type, or a function of the user's failed.
     """
-    dropped_for = pa.nulls(len(raw_dataset), pa.string())
+    dropped_for = pa.chunked_array([pa.nulls(len(raw_dataset), pa.string())])
     for passes, missing, reason in _verdicts(raw_dataset, rules):
-        failed = pc.if_else(missing, f"{reason}_missing", pc.if_else(passes, pa.scalar(None, pa.string()), reason))
-        dropped_for = pc.coalesce(dropped_for, failed)
+        dropped_for = pc.coalesce(dropped_for, _reasons(passes, missing, reason))
+    if rules.custom is not None:
+        dropped_for = _judged_by_function(raw_dataset, rules.custom, dropped_for)
+    if rules.max_num_samples is not None:
+        is_kept = pc.is_null(dropped_for)
+        left_out = sampling.left_out(raw_dataset, rules.sampled_by, is_kept, rules.max_num_samples)
+        dropped_for = pc.if_else(pa.array(left_out), "max_num_samples", dropped_for)
     return raw_dataset.append_column("dropped_for", dropped_for)
 
 
@@ -110,40 +144,89 @@ def _where(is_wanted: pa.ChunkedArray, judged: pa.Table) -> pa.Table:
     return table.filter(is_wanted)
 
 
+def _reasons(passes: pa.ChunkedArray, missing: pa.ChunkedArray, reason: str) -> pa.ChunkedArray:
+    return pc.if_else(missing, f"{reason}_missing", pc.if_else(passes, pa.scalar(None, pa.string()), reason))
+
+
 def _verdicts(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
     """(passes, value missing, reason) of each rule, in the order in which they are reported."""
+    if rules.collection:
+        yield *_is_of(raw_dataset, rules.collection), "other_collection"
     for metric, threshold in rules.quality_thresholds:
-        values = schema.column(raw_dataset, f"{rules.quality_column}.{metric}")
-        if not _is_numeric(values.type):
-            raise DatasetError(
-                f'column "{rules.quality_column}.{metric}" holds {values.type}, not numbers: name another in '
-                "quality_thresholds, or drop the rule"
-            )
+        column = f"{rules.quality_column}.{metric}"
+        values = _numbers(raw_dataset, column, "name another in quality_thresholds, or drop the rule")
         yield *_at_least(values, threshold), f"low_{metric}"
     yield from _size_verdicts(raw_dataset, rules)
+    if rules.where is not None:
+        yield *expressions.evaluate(raw_dataset, rules.where, rules.where_columns), "where"
+
+
+def _is_of(raw_dataset: pa.Table, collection: tuple[str, ...]) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Whether a row is of one of the collections, and whether it names none."""
+    values = schema.column(raw_dataset, COLLECTION_COLUMN)
+    accepted = pa.array(collection)
+    missing = pc.is_null(values)
+    if not schema.is_list(values.type):
+        return pc.is_in(_named(values), value_set=accepted), missing
+    passes = np.zeros(len(values), bool)
+    is_accepted = pc.is_in(_named(pc.list_flatten(values)), value_set=accepted)
+    passes[pc.list_parent_indices(values).filter(is_accepted).to_numpy()] = True
+    return pa.chunked_array([pa.array(passes)]), missing
+
+
+def _named(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names as text, numbers too: a dataset may number its collections."""
+    kind = values.type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        raise DatasetError(f'column "{COLLECTION_COLUMN}" holds {kind}, not names: drop the rule "collection"')
+    return values.cast(pa.string())
 
 
 def _size_verdicts(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
     limits = (rules.min_width, rules.min_height)
-    if rules.width_column and rules.height_column:
-        keys = ("width_column", "height_column")
-        named = (rules.width_column, rules.height_column)
-        for key, column, limit, reason in zip(keys, named, limits, SIZE_REASONS, strict=True):
-            if limit is None:
-                continue
-            values = schema.column(raw_dataset, column)
-            if not _is_numeric(values.type):
-                raise DatasetError(
-                    f'{key} "{column}" holds {values.type}, not numbers: name another column, or give '
-                    "neither width_column nor height_column"
-                )
-            yield *_at_least(values, limit), reason
+    if rules.width_column and rules.height_column and (rules.has_size_rules or rules.by_size):
+        remedy = "name another column, or give neither width_column nor height_column"
+        named = {
+            key: _numbers(raw_dataset, column, remedy, key)
+            for key, column in (("width_column", rules.width_column), ("height_column", rules.height_column))
+        }
+        sizes = _of_cells((named["width_column"], named["height_column"]), rules.composite)
+        for values, limit, reason in zip(sizes, limits, SIZE_REASONS, strict=True):
+            if limit is not None:
+                yield *_at_least(values, limit), reason
+        if rules.by_size is not None:
+            yield from _verdicts_by_size(*sizes, rules.by_size)
     elif rules.has_size_rules and _has_usual_sizes(raw_dataset):
         unknown = _lacks_usual_sizes(raw_dataset)
-        for column, limit, reason in zip(USUAL_SIZE_COLUMNS, limits, SIZE_REASONS, strict=True):
+        usual = tuple(schema.column(raw_dataset, column) for column in USUAL_SIZE_COLUMNS)
+        for values, limit, reason in zip(_of_cells(usual, rules.composite), limits, SIZE_REASONS, strict=True):
             if limit is not None:
-                passes, missing = _at_least(schema.column(raw_dataset, column), limit)
+                passes, missing = _at_least(values, limit)
                 yield pc.or_kleene(unknown, passes), pc.and_not(missing, unknown), reason
+
+
+def _verdicts_by_size(
+    width: pa.ChunkedArray, height: pa.ChunkedArray, rules: GeometryRules
+) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
+    """What the media's own size will decide. A row whose columns don't tell is left to it."""
+    edges = [np.nan_to_num(pc.fill_null(values.cast(pa.float64()), 0).to_numpy()) for values in (width, height)]
+    is_known = (edges[0] >= 1) & (edges[1] >= 1)
+    whole = [edge.astype(np.int64) for edge in edges]
+    for reason, breaks in geometry.limits(whole[0], whole[1], rules):
+        yield pa.chunked_array([pa.array(~(is_known & breaks))]), pa.scalar(False), reason
+
+
+def _of_cells(
+    sizes: tuple[pa.ChunkedArray, pa.ChunkedArray], composite: CompositeRules | None
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Width and height of the cell that is taken of each picture, null where the picture's are."""
+    if composite is None:
+        return sizes
+    missing = pc.or_(pc.is_null(sizes[0], nan_is_null=True), pc.is_null(sizes[1], nan_is_null=True))
+    whole = [pc.if_else(missing, 0, values.cast(pa.int64(), safe=False)) for values in sizes]
+    found = composites.cells(schema.pairs(*whole), composite)
+    width, height = (pc.if_else(missing, pa.scalar(None, pa.int64()), pa.array(found[:, at])) for at in (2, 3))
+    return width, height
 
 
 def _has_usual_sizes(raw_dataset: pa.Table) -> bool:
@@ -160,6 +243,15 @@ def _lacks_usual_sizes(raw_dataset: pa.Table) -> pa.ChunkedArray:
     return pc.or_(pc.is_null(width, nan_is_null=True), pc.is_null(height, nan_is_null=True))
 
 
+def _numbers(raw_dataset: pa.Table, column: str, remedy: str, key: str = "column") -> pa.ChunkedArray:
+    values = schema.column(raw_dataset, column)
+    if pa.types.is_null(values.type):
+        return values.cast(pa.float64())
+    if not _is_numeric(values.type):
+        raise DatasetError(f'{key} "{column}" holds {values.type}, not numbers: {remedy}')
+    return values
+
+
 def _is_numeric(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
@@ -168,3 +260,12 @@ def _at_least(values: pa.ChunkedArray, threshold: float) -> tuple[pa.ChunkedArra
     """Whether each value reaches the threshold, and whether it is missing."""
     missing = pc.is_null(values, nan_is_null=True)
     return pc.greater_equal(pc.cast(values, pa.float64()), threshold), missing
+
+
+def _judged_by_function(raw_dataset: pa.Table, rule: CustomRule, dropped_for: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The function sees the rows that no other rule has dropped."""
+    is_kept = pc.is_null(dropped_for)
+    verdicts = custom.evaluate(raw_dataset.filter(is_kept), rule)
+    reasons = np.full(len(raw_dataset), None, object)
+    reasons[np.flatnonzero(is_kept.to_numpy())[~verdicts]] = "filter_func"
+    return pc.coalesce(dropped_for, pa.array(reasons, pa.string()))

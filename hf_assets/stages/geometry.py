@@ -60,6 +60,9 @@ class GeometryRules(BaseModel):
     `resolution`, `minimum_image_size`, `maximum_image_size` and `target_downsample_size` share one unit: megapixels for
     the type `area`, an edge in pixels for `pixel` (the shorter side) and `pixel_area` (of a square with that area).
     `crop: false` still crops what the resize leaves over, in `crop_style`; the other crop settings need `crop: true`.
+    `minimum_aspect_ratio` and `maximum_aspect_ratio` are of the original, width / height, rounded as aspects are.
+    An image must not be enlarged by more than `max_upscale_threshold` (0.2: by a fifth of its edges): with
+    `crop_aspect` `closest`, only buckets within that are considered; an image for which there is none, is dropped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +76,9 @@ class GeometryRules(BaseModel):
     minimum_image_size: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     maximum_image_size: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     target_downsample_size: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    minimum_aspect_ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    maximum_aspect_ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_upscale_threshold: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     alignment: int = Field(default=64, ge=1)
     rounding: int = Field(default=2, ge=1, le=9)
     seed: int = 0
@@ -124,6 +130,11 @@ class GeometryRules(BaseModel):
             if self.maximum_image_size is None:
                 given, missing = missing, given
             raise ValueError(f"{given} is {getattr(self, given):g}, but {missing} is not set; set both or neither")
+        low, high = self.minimum_aspect_ratio, self.maximum_aspect_ratio
+        if low is not None and high is not None and low > high:
+            raise ValueError(
+                f"minimum_aspect_ratio is {low:g}, but maximum_aspect_ratio is {high:g}: no image is between"
+            )
         buckets = self.crop_aspect_buckets
         if not self.chooses_aspect:
             return self
@@ -190,21 +201,25 @@ def geometry_of(width: int, height: int, rules: GeometryRules, drawn_aspect: flo
         width, height: of the original in pixels, as displayed.
         drawn_aspect: the bucket drawn for this sample, where `crop_aspect` is `random`.
     """
-    raw = width / height
-    own_aspect = max(round(raw, rules.rounding), 10**-rules.rounding)
-    square = rules.crop and rules.crop_aspect == "square"
-    if square:
-        aspect = 1.0
-    elif rules.draws_aspect:
+    own_aspect = _own_aspect(width, height, rules)
+    if rules.crop and rules.crop_aspect == "square":
+        return _geometry(width, height, 1.0, rules)
+    if rules.draws_aspect:
         assert drawn_aspect is not None, "crop_aspect random: pass the bucket drawn for the sample"
-        aspect = drawn_aspect
-    elif rules.chooses_aspect:
-        aspect = min(
-            (bucket.aspect for bucket in rules.crop_aspect_buckets or ()), key=lambda bucket: abs(bucket - own_aspect)
-        )
-    else:
-        aspect = own_aspect
+        return _geometry(width, height, drawn_aspect, rules)
+    if not rules.chooses_aspect:
+        return _geometry(width, height, own_aspect, rules)
+    nearest = sorted(
+        (bucket.aspect for bucket in rules.crop_aspect_buckets or ()), key=lambda bucket: abs(bucket - own_aspect)
+    )
+    candidates = [_geometry(width, height, aspect, rules) for aspect in nearest]
+    return next((one for one in candidates if not is_upscaled_too_much(width, height, one, rules)), candidates[0])
 
+
+def _geometry(width: int, height: int, aspect: float, rules: GeometryRules) -> Geometry:
+    """The geometry of one image size at a target aspect."""
+    raw = width / height
+    square = rules.crop and rules.crop_aspect == "square"
     target, intermediary = _fit(width, height, aspect, rules.resolution, rules)
     edge = rules.edge_px
     ratio = 1.0 if square else round(target[0] / target[1], rules.rounding)
@@ -223,18 +238,49 @@ def geometry_of(width: int, height: int, rules: GeometryRules, drawn_aspect: flo
     return Geometry(resized, intermediary, target, ratio)
 
 
+def limits(
+    width: npt.NDArray[np.int64], height: npt.NDArray[np.int64], rules: GeometryRules
+) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """(reason, which sizes break it) of each rule that an original's size alone decides; all limits are inclusive."""
+    found: list[tuple[str, npt.NDArray[np.bool_]]] = []
+    if rules.minimum_image_size:
+        found.append(("too_small", _are_too_small(width, height, rules)))
+    aspects = np.round(width / np.maximum(height, 1), rules.rounding)
+    if rules.minimum_aspect_ratio is not None:
+        found.append(("aspect_too_low", aspects < rules.minimum_aspect_ratio))
+    if rules.maximum_aspect_ratio is not None:
+        found.append(("aspect_too_high", aspects > rules.maximum_aspect_ratio))
+    return found
+
+
+def is_upscaled_too_much(width: int, height: int, geometry: Geometry, rules: GeometryRules) -> bool:
+    """Whether an image would be enlarged by more than `max_upscale_threshold`."""
+    if rules.max_upscale_threshold is None:
+        return False
+    resized = geometry.resized_size
+    return max(resized[0] / width, resized[1] / height) > 1 + rules.max_upscale_threshold + 1e-9
+
+
 def is_too_small(width: int, height: int, rules: GeometryRules) -> bool:
     """Whether an image is below `minimum_image_size`. The limit is inclusive: an image exactly as large is kept."""
+    return bool(_are_too_small(np.array([width]), np.array([height]), rules)[0])
+
+
+def _are_too_small(
+    width: npt.NDArray[np.int64], height: npt.NDArray[np.int64], rules: GeometryRules
+) -> npt.NDArray[np.bool_]:
     minimum = rules.minimum_image_size
     if not minimum:
-        return False
+        return np.zeros(len(width), bool)
+    shorter = np.minimum(width, height)
     if rules.resolution_type == "pixel":
-        return min(width, height) < minimum
+        return shorter < minimum
     # In whole pixels, so that an image exactly at the limit is not lost to the last bit of a float.
     area_px = minimum * minimum if rules.resolution_type == "pixel_area" else round(minimum * 1e6, 3)
-    if width * height < area_px:
-        return True
-    return rules.crop and rules.crop_aspect == "square" and min(width, height) < math.floor(math.sqrt(area_px))
+    too_small = width * height < area_px
+    if rules.crop and rules.crop_aspect == "square":
+        too_small |= shorter < math.floor(math.sqrt(area_px))
+    return too_small
 
 
 def assign(samples: pa.Table, rules: GeometryRules) -> pa.Table:
@@ -246,7 +292,7 @@ def assign(samples: pa.Table, rules: GeometryRules) -> pa.Table:
     Returns:
         The samples with, in this order: `resized_size`, `intermediary_size`, `target_size` ([width, height], see
         `Geometry`), `crop_top_left` ([top, left] in the resized image), `aspect_ratio` (float64), `bucket` (the target
-        as "WIDTHxHEIGHT") and `dropped_for`: null, `too_small` or `too_extreme`. A dropped sample's geometry is null.
+        as "WIDTHxHEIGHT") and `dropped_for`: null or the reason. A dropped sample's geometry is null.
 
     Raises:
         DatasetError: a size has an edge below 1 pixel.
@@ -271,6 +317,10 @@ def assign(samples: pa.Table, rules: GeometryRules) -> pa.Table:
     for name in columns.column_names:
         samples = samples.append_column(name, columns[name])
     return samples
+
+
+def _own_aspect(width: int, height: int, rules: GeometryRules) -> float:
+    return max(round(width / height, rules.rounding), 10.0**-rules.rounding)
 
 
 def _aligned(length: float, rules: GeometryRules) -> int:
@@ -326,11 +376,14 @@ def _covering(size: Size, target: Size, raw: float) -> Size:
 
 def _outcome(width: int, height: int, rules: GeometryRules, drawn_aspect: float | None) -> Geometry | str:
     """The geometry of a size, or the reason why samples of this size are dropped."""
-    if is_too_small(width, height, rules):
-        return "too_small"
+    for reason, breaks in limits(np.array([width]), np.array([height]), rules):
+        if breaks[0]:
+            return reason
     geometry = geometry_of(width, height, rules, drawn_aspect)
     if max(math.prod(geometry.resized_size), math.prod(geometry.intermediary_size)) > MAX_RESIZED_PX:
         return "too_extreme"
+    if is_upscaled_too_much(width, height, geometry, rules):
+        return "upscaled_too_much"
     return geometry
 
 

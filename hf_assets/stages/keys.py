@@ -19,7 +19,7 @@ def latent_keys(buckets: pa.Table, columns: Sequence[str], encoder: str) -> pa.C
 
     Args:
         buckets: has `media_hash` and `columns`.
-        columns: all of a sample that decides its latent: pairs, numbers or text, none null.
+        columns: all of a sample that decides its latent: lists of a fixed length, numbers or text, none null.
         encoder: fingerprint of everything else that the latent depends on: VAE, dtype, normalisation, code versions.
     """
     parts = [part for name in columns for part in _texts(buckets[name])]
@@ -40,8 +40,11 @@ def embed_keys(captions: pa.ChunkedArray, encoder: str) -> pa.ChunkedArray:
 
 
 def _texts(column: pa.ChunkedArray) -> list[pa.Array]:
-    """A column as text; one of pairs as two."""
+    """A column as text; one of lists of n as n."""
     assert not column.null_count, "a null among what a key is made of would leave the sample without one"
     if column.type == schema.SIZE:
         return [pa.array(half).cast(pa.string()) for half in schema.halves(column)]
+    if pa.types.is_fixed_size_list(column.type):
+        flat = pc.list_flatten(column).to_numpy()
+        return [pa.array(flat[at :: column.type.list_size]).cast(pa.string()) for at in range(column.type.list_size)]
     return [column.combine_chunks().cast(pa.string())]

@@ -36,8 +36,9 @@ def check(recipe: Recipe) -> Iterator[str]:
     yield f"filter keeps {len(kept):,} ({_share(len(kept), len(table))})"
     for entry in pc.value_counts(dropped["dropped_for"]).to_pylist():
         yield f"  dropped, {entry['values']}: {entry['counts']:,}"
-    captioned, num_without = captions.extract(kept, recipe.captions)
-    yield f"captions: {len(captioned):,}, distinct {len(captions.distinct(captioned)):,}; rows without: {num_without:,}"
+    captioned, without = captions.extract(kept, recipe.captions)
+    num_distinct = len(captions.distinct(captioned))
+    yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"

@@ -14,7 +14,7 @@ from hf_assets.errors import ModelError
 from hf_assets.media import image
 from hf_assets.models import autoencoders
 from hf_assets.models.source import Pipeline
-from hf_assets.stages import geometry
+from hf_assets.stages import composites, geometry
 
 if TYPE_CHECKING:
     import torch
@@ -26,23 +26,24 @@ EXAMPLE_SIZES = ((1600, 900), (900, 1600), (1000, 1000))
 class Pictures:
     """Pictures of one column.
 
-    A recipe that takes a cell of each picture (a composite image) cuts it out in three places: `describe` tells the
-    cell's size in place of the picture's, `decode` cuts the pixels, and the cell is one more column of `buckets`,
-    `keyed` and `decoded`. The ledger keeps the whole picture's size.
+    Where a recipe takes a cell of each picture (a composite image), the cell's size is the `original_size`, and the
+    cell is one more column, which decides the latent too. The ledger keeps the whole picture's size.
     """
 
     version = str(image.VERSION)
     assigned_by = geometry.VERSION
     extension = "jpg"
     facts = pa.schema([pa.field("width", pa.int32()), pa.field("height", pa.int32())])
-    media = schema.MEDIA
-    buckets = schema.BUCKETS
     keyed: tuple[str, ...] = ("resized_size", "target_size", "crop_top_left")
-    decoded: tuple[str, ...] = ("original_size", *keyed)
     training = pa.schema([])
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        cell = [schema.CELL] if recipe.composite is not None else []
+        self.media = pa.schema([*schema.MEDIA, *cell])
+        self.buckets = pa.schema([*schema.BUCKETS, *cell])
+        self.keyed = (*Pictures.keyed, *(field.name for field in cell))
+        self.decoded = ("original_size", *self.keyed)
 
     @property
     def probed_by(self) -> int | str:
@@ -50,7 +51,8 @@ class Pictures:
 
     @property
     def settings(self) -> tuple[str | BaseModel, ...]:
-        return str(image.VERSION), self.recipe.media_column, self.recipe.geometry
+        whole = (str(image.VERSION), self.recipe.media_column, self.recipe.geometry)
+        return whole if self.recipe.composite is None else (*whole, str(composites.VERSION), self.recipe.composite)
 
     def probe(self, data: bytes) -> dict[str, Any]:
         facts = image.probe(data)
@@ -58,10 +60,25 @@ class Pictures:
 
     def describe(self, facts: pa.Table) -> pa.Table:
         size = schema.pairs(facts["width"], facts["height"])
-        return pa.table([facts["row"], facts["media_hash"], size], schema=schema.MEDIA)
+        if self.recipe.composite is None:
+            return pa.table([facts["row"], facts["media_hash"], size], schema=self.media)
+        cells = composites.cells(pa.chunked_array([size]), self.recipe.composite).astype(np.int32)
+        columns = [
+            pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
+            for values, kind in ((cells[:, 2:], schema.SIZE), (cells, schema.CELL.type))
+        ]
+        return pa.table([facts["row"], facts["media_hash"], *columns], schema=self.media)
 
     def assign(self, media: pa.Table) -> pa.Table:
-        return geometry.assign(media, self.recipe.geometry)
+        if self.recipe.composite is None:
+            return geometry.assign(media, self.recipe.geometry)
+        # A picture with fewer pixels than cells has none for this one.
+        edges = np.stack(schema.halves(media["original_size"]))
+        is_there = pa.array(edges.min(axis=0) >= 1)
+        assigned = geometry.assign(media.filter(is_there), self.recipe.geometry)
+        empty = media.filter(pc.invert(is_there))
+        empty = empty.append_column("dropped_for", pa.repeat("too_small", len(empty)))
+        return pa.concat_tables([assigned, empty], promote_options="default").sort_by("row")
 
     def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
         """(3, H, W) uint8, RGB, 0 to 255."""

@@ -48,7 +48,8 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("revision", 1.5, "is 1.5; write text"),
         ("revision", "", "write something, or leave the key out"),
         ("image_column", None, "is null; write text"),
-        ("caption_column", ["a", "b"], 'is ["a", "b"]; write text'),
+        ("caption_column", ["a", 3], "[1]: is 3; write text"),
+        ("caption_column", [], "write something"),
         ("cache_dir", False, "is false; write text"),
         ("resolution", "1024", 'is "1024"; write a number'),
         ("resolution", True, "is true; write a number"),
@@ -61,8 +62,29 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("minimum_image_size", "512", 'is "512"; write a number'),
         ("crop", 1, "is 1; write true or false"),
         ("crop", "yes", 'is "yes"; write true or false'),
-        ("crop_style", "face", 'is "face"; use "random", "center", "centre" or "corner"'),
-        ("crop_aspect", "preserve", 'is "preserve"; use "square"'),
+        ("crop_style", "face", "'face' needs a face detector, which this tool does not have; use 'center', 'corner'"),
+        ("crop_style", "left", 'is "left"; use "random", "center", "centre", "corner" or "face"'),
+        ("crop_aspect", "wide", 'is "wide"; use "square", "preserve", "closest" or "random"'),
+        ("crop_aspect_buckets", [1, "2"], '[1]: is "2"; write an object'),
+        ("maximum_image_size", 2048, "target_downsample_size is not set; set both or neither"),
+        ("minimum_aspect_ratio", 0, "is 0; write a number above 0"),
+        ("max_upscale_threshold", -0.1, "is -0.1; write 0"),
+        ("max_num_samples", 0, "is 0; write a number above 0"),
+        ("only_instance_prompt", True, "is true, but there is no instance_prompt; add one"),
+        ("prepend_instance_prompt", "True", "is true, but there is no instance_prompt; add one"),
+        ("caption_strategy", "instanceprompt", 'is "instanceprompt", but there is no instance_prompt; add one'),
+        ("caption_filter_list", ["ok", "(a"], '"(a": missing )'),
+        ("caption_filter_list", "none.txt", "none.txt can't be read: No such file"),
+        ("caption_shuffle", {"enable": True, "count": 0}, "count: is 0; write a number above 0"),
+        ("caption_shuffle", {"split_on": "tab"}, 'split_on: is "tab"; use "comma", "space" or "period"'),
+        ("composite_image_config", {"image_count": 4, "select_index": 4}, "select_index is 4, but image_count is 4"),
+        ("composite_image_config", {"image_count": 4, "layout": [1, 3]}, "layout is 1 x 3, but image_count is 4"),
+        ("where", "score >", "is no SQL expression: syntax error"),
+        ("where", "score > random()", '"random" gives another value at another time'),
+        ("where", "sum(score) > 3", '"sum" looks at other rows'),
+        ("where", "score > (SELECT 1)", "it holds a query of its own"),
+        ("where", "1 = 1", "names no column"),
+        ("image_embeds", "nowhere", '"nowhere" is the id of no active image_embeds entry'),
         ("aspect_bucket_alignment", 0, "is 0; write a number above 0"),
         ("aspect_bucket_alignment", 64.0, "is 64.0; write a whole number"),
         ("aspect_bucket_rounding", 10, "is 10; write 9 or less"),
@@ -74,10 +96,8 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("text_embeds", "nowhere", '"nowhere" is the id of no active text_embeds entry; add one, or leave the key out'),
         ("capton_column", "x", 'is not a known key; did you mean "caption_column"?'),
         ("repeat", 2, 'is not a known key; did you mean "repeats"?'),
-        ("instance_data_dir", "x", "is not a known key; known are aspect_bucket_alignment, "),
+        ("instance_data_dir", "x", "is not a known key; "),
         ("trainer", {}, "is not a known key; remove it"),
-        ("composite_image_config", {"enabled": True}, "is a key of SimpleTuner that is not supported yet; remove it"),
-        ("fallback_caption_column", "x", "is a key of SimpleTuner that is not supported yet"),
         ("streaming", False, "is a key of SimpleTuner that is not supported yet"),
     ],
 )
@@ -88,7 +108,7 @@ def test_a_wrong_value_is_named_with_its_path_and_the_way_out(
     entry: dict[str, Any] = {name: given for name, given in ENTRY.items() if name != key}
     entry |= {block: {key: value}} if block else {key: value}
     (line,) = said(config(entry), tmp_path)
-    assert line.startswith(f"datasets[0].{'huggingface.' if block else ''}{key}: ")
+    assert line.startswith(f"datasets[0].{'huggingface.' if block else ''}{key}")
     assert message in line
 
 
@@ -101,14 +121,19 @@ def test_a_wrong_value_is_named_with_its_path_and_the_way_out(
         ({"quality_thresholds": {"clip": "0.3"}}, "quality_thresholds.clip", 'is "0.3"; write a number'),
         ({"quality_thresholds": {"clip": True}}, "quality_thresholds.clip", "is true; write a number"),
         ({"quality_thresholds": [0.3]}, "quality_thresholds", "is [0.3]; write an object"),
-        ({"collection": ["photo"]}, "collection", "is a key of SimpleTuner that is not supported yet"),
+        ({"collection": []}, "collection", "is []; write something"),
+        ({"where": "a = now()"}, "where", '"a = now()" can\'t be used: "now" gives another value at another time'),
+        ({"function": "keep", "columns": ["a"]}, "function", 'is "keep"; write "module:function"'),
+        ({"function": "mine:keep"}, "", "columns is missing, which function needs: list the columns that it gets"),
+        ({"columns": ["a"]}, "", "columns has no effect without function"),
+        ({"function": "mine:keep", "columns": ["a"]}, "function", '"mine" is not listed in plugins; add "plugins"'),
         ({"min_with": 5}, "min_with", 'is not a known key; did you mean "min_width"?'),
-        ({"repeats": 5}, "repeats", "is not a known key; known are min_height, min_width, "),
+        ({"repeats": 5}, "repeats", "is not a known key; known are batched, "),
     ],
 )
 def test_a_wrong_filter_is_named_likewise(rules: object, path: str, message: str, tmp_path: Path) -> None:
     (line,) = said(config({**ENTRY, "filter_func": rules}), tmp_path)
-    assert line.startswith(f"datasets[0].filter_func.{path}: {message}")
+    assert line.startswith(f"datasets[0].filter_func{'.' if path else ''}{path}: {message}")
 
 
 @pytest.mark.parametrize(
@@ -170,9 +195,34 @@ def test_a_wrong_file_is_explained(content: Any, lines: list[str], tmp_path: Pat
     assert said(content, tmp_path) == lines
 
 
-def test_a_bare_list_says_what_to_wrap_it_in(tmp_path: Path) -> None:
+def test_a_bare_list_without_a_model_says_where_to_name_one(tmp_path: Path) -> None:
     (line,) = said([ENTRY], tmp_path)
-    assert line.startswith('is a bare list of datasets; write {"model": {"pretrained_model_name_or_path": ')
+    assert line.startswith("is a bare list of datasets, and there is no config.json beside it that names the model; ")
+    assert 'write {"model": {"pretrained_model_name_or_path": ' in line
+
+
+def test_mistakes_of_a_bare_list_are_named_by_their_place_in_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"--pretrained_model_name_or_path": "user/model"}')
+    lines = said([ENTRY, {**ENTRY, "id": "b", "crop": 3, "where": "a >"}], tmp_path)
+    assert [line.split(": ")[0] for line in lines] == ["[1].crop"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "holds []; write an object with pretrained_model_name_or_path"),
+        ("{", "can't be read as JSON"),
+        ('{"model_family": "sdxl"}', "pretrained_model_name_or_path: is missing, which says what pipeline is used"),
+        ('{"pretrained_model_name_or_path": "a/b", "vae_dtype": "int4"}', 'vae_dtype: is "int4"; use bf16'),
+    ],
+)
+def test_a_wrong_config_json_is_explained(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(content)
+    (tmp_path / "datasets.json").write_text(json.dumps([ENTRY]))
+    with pytest.raises(ConfigError) as caught:
+        loading.load(tmp_path / "datasets.json")
+    assert f"{tmp_path / 'config.json'}: " in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
@@ -196,6 +246,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         "datasets[1].resolution",
         "datasets[2].dataset_name",
         "datasets[2].crop",
+        "datasets[1].text_embeds",
     ]
 
 

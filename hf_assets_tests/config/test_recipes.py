@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Recipe], Any]] = {
     "filter": lambda recipe: recipe.filter,
     "captions": lambda recipe: recipe.captions,
     "geometry": lambda recipe: recipe.geometry,
+    "composite": lambda recipe: recipe.composite or "",
     "vae": lambda recipe: recipe.model,
     "text": lambda recipe: recipe.model.without_vae,
 }
@@ -46,7 +47,10 @@ def versions(recipe: Recipe) -> dict[str, str]:
 BASE = {
     "filter_func": {"quality_thresholds": {"clip": 0.3}, "min_width": 64, "min_height": 64},
     "resolution": 1024,
+    "crop": True,
+    "instance_prompt": "sks",
 }
+GRID = {"enabled": True, "image_count": 4}
 EDITS: list[tuple[str, Any, set[str]]] = [
     ("id", "b", set()),
     ("dataset_name", "user/b", {"source"}),
@@ -56,7 +60,24 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("cache_dir", "elsewhere", set()),
     ("text_embeds", None, set()),
     ("image_column", "picture", {"image"}),
+    ("cache_dir_vae", "elsewhere", set()),
+    ("image_embeds", None, set()),
     ("caption_column", "meta.text", {"captions"}),
+    ("caption_column", ["caption", "tags"], {"captions"}),
+    ("fallback_caption_column", "tags", {"captions"}),
+    ("description_column", "about", {"captions"}),
+    ("caption_strategy", "instanceprompt", {"captions"}),
+    ("instance_prompt", "other", set()),  # nothing asks for it
+    ("prepend_instance_prompt", True, {"captions"}),
+    ("only_instance_prompt", True, {"captions"}),
+    ("caption_shuffle", {"enable": True}, {"captions"}),
+    ("caption_filter_list", ["bad"], {"captions"}),
+    ("where", "score > 3", {"filter"}),
+    ("max_num_samples", 9, {"filter"}),
+    ("filter_func", {**BASE["filter_func"], "collection": "photo"}, {"filter"}),  # type: ignore[dict-item]
+    ("filter_func", {**BASE["filter_func"], "where": "a = 1"}, {"filter"}),  # type: ignore[dict-item]
+    ("composite_image_config", GRID, {"filter", "composite"}),
+    ("composite_image_config", {**GRID, "enabled": False}, set()),
     ("quality_column", "scores", {"filter"}),
     ("filter_func", {**BASE["filter_func"], "min_width": 65}, {"filter"}),  # type: ignore[dict-item]
     ("filter_func", {**BASE["filter_func"], "min_height": 65}, {"filter"}),  # type: ignore[dict-item]
@@ -65,7 +86,11 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("resolution", 512, {"geometry"}),
     ("resolution_type", "pixel", {"geometry"}),
     ("minimum_image_size", 256, {"geometry"}),
-    ("crop", True, {"geometry"}),
+    ("minimum_aspect_ratio", 0.5, {"geometry"}),
+    ("maximum_aspect_ratio", 2.0, {"geometry"}),
+    ("max_upscale_threshold", 0.2, {"geometry"}),
+    ("crop", False, {"geometry"}),
+    ("crop_aspect", "preserve", {"geometry"}),
     ("crop_style", "corner", {"geometry"}),
     ("aspect_bucket_alignment", 32, {"geometry"}),
     ("aspect_bucket_rounding", 3, {"geometry"}),
@@ -73,8 +98,8 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     *((key, 7, set()) for key in sorted(TRAINER_ONLY)),
 ]
 # Keys with one value, or that come in pairs and are tested below.
-FIXED = {"type", "dataset_type", "caption_strategy", "metadata_backend", "crop_aspect", "disabled", "trainer"}
-PAIRS = {"width_column", "height_column"}
+FIXED = {"type", "dataset_type", "metadata_backend", "disabled", "trainer"}
+PAIRS = {"width_column", "height_column", "maximum_image_size", "target_downsample_size", "crop_aspect_buckets"}
 
 
 @pytest.mark.parametrize(("key", "value", "changed"), EDITS, ids=lambda value: value if isinstance(value, str) else "")
@@ -83,8 +108,10 @@ def test_a_key_changes_the_versions_of_just_what_reads_it(
 ) -> None:
     before = versions(recipe_of(tmp_path, BASE))
     texts = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "texts"}
-    edit = {key: value} if key != "text_embeds" else {key: "texts"}
-    content = {"model": MODEL, "datasets": [{**ENTRY, **BASE, **edit}, *([texts] if key == "text_embeds" else [])]}
+    caches = {"text_embeds", "image_embeds"}
+    edit = {key: value} if key not in caches else {key: "texts"}
+    others = [{**texts, "dataset_type": key}] if key in caches else []
+    content = {"model": MODEL, "datasets": [{**ENTRY, **BASE, **edit}, *others]}
     after = versions(load(content, tmp_path).recipes[0])
     assert {part for part in PARTS if before[part] != after[part]} == changed
 

@@ -6,7 +6,9 @@ import pyarrow as pa
 import pytest
 
 from hf_assets.errors import DatasetError
+from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules, dropped, judge, judge_sizes, kept, sizeless
+from hf_assets.stages.geometry import GeometryRules
 
 RULES = FilterRules(
     quality_column="quality",
@@ -121,3 +123,83 @@ def test_sizes_from_headers_are_judged_like_columns() -> None:
 def test_a_metric_that_is_no_number_is_an_error_that_names_it() -> None:
     with pytest.raises(DatasetError, match=r'column "quality.aesthetic" holds string, not numbers'):
         judge(samples(good(quality={"aesthetic": "high", "clip": 1.0})), RULES)
+
+
+@pytest.mark.parametrize(
+    ("collection", "reason"),
+    [
+        ("photo", None),
+        ("Photo", "other_collection"),
+        (None, "other_collection_missing"),
+        (["art", "photo"], None),
+        (["art"], "other_collection"),
+        ([], "other_collection"),
+    ],
+)
+def test_a_row_must_be_of_one_of_the_collections(collection: Any, reason: str | None) -> None:
+    rules = FilterRules(collection=("artwork", "photo"))
+    assert judge(samples({"collection": collection}), rules)["dropped_for"].to_pylist() == [reason]
+
+
+def test_numbered_collections_are_named_by_their_numbers() -> None:
+    judged = judge(samples({"collection": 3}, {"collection": 4}), FilterRules(collection=("3",)))
+    assert judged["dropped_for"].to_pylist() == [None, "other_collection"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        (FilterRules(collection=("photo",)), "other_collection_missing"),
+        (FilterRules(quality_column="quality", quality_thresholds=(("clip", 0.3),)), "low_clip_missing"),
+    ],
+)
+def test_where_the_whole_column_is_missing_every_row_is_dropped_and_the_reason_says_so(
+    rules: FilterRules, reason: str
+) -> None:
+    assert judge(samples({"other": 1}), rules)["dropped_for"].to_pylist() == [reason]
+
+
+def test_quality_and_collections_are_looked_for_and_not_demanded() -> None:
+    rules = FilterRules(quality_column="q", quality_thresholds=(("clip", 0.3),), collection=("photo",))
+    assert rules.columns == ()
+    assert rules.optional_columns == ("q.clip", "collection")
+
+
+def test_an_expression_drops_rows_where_it_is_false_or_null() -> None:
+    rules = FilterRules(where="score > 3", where_columns=("score",))
+    judged = judge(samples({"score": 4}, {"score": 3}, {"score": None}), rules)
+    assert judged["dropped_for"].to_pylist() == [None, "where", "where_missing"]
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        ((512, 512), None),
+        ((511, 2000), "too_small"),  # 512 x 512 has fewer pixels, but a square crop needs both edges
+        ((512, 1040), "aspect_too_low"),
+        ((1600, 512), "aspect_too_high"),
+        ((None, 512), None),  # left to the header
+    ],
+)
+def test_named_size_columns_drop_before_any_byte_is_read_what_the_header_would(size: Any, reason: str | None) -> None:
+    limits = GeometryRules(
+        minimum_image_size=512, crop=True, minimum_aspect_ratio=0.5, maximum_aspect_ratio=3.0, resolution=1024
+    )
+    rules = FilterRules(width_column="w", height_column="h", by_size=limits)
+    judged = judge(samples({"w": size[0], "h": size[1]}, {"w": 600, "h": 600}), rules)
+    assert judged["dropped_for"].to_pylist() == [reason, None]
+
+
+def test_sizes_are_those_of_the_cell() -> None:
+    rules = FilterRules(min_width=100, min_height=100, composite=CompositeRules(image_count=4))
+    judged = judge(
+        samples({"width": 400, "height": 100}, {"width": 396, "height": 100}, {"width": None, "height": 9}), rules
+    )
+    assert judged["dropped_for"].to_pylist() == [None, "too_narrow", None]
+
+
+def test_of_those_that_pass_so_many_are_kept() -> None:
+    rules = FilterRules(where="n % 2 = 0", where_columns=("n",), max_num_samples=3, sampled_by=("n",))
+    reasons = judge(samples(*({"n": n} for n in range(20))), rules)["dropped_for"].to_pylist()
+    assert reasons[1::2] == ["where"] * 10
+    assert sorted(reasons[0::2], key=str) == [None] * 3 + ["max_num_samples"] * 7

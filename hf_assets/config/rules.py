@@ -1,0 +1,205 @@
+"""From what the user wrote of one dataset to the rules of its stages."""
+
+import json
+import re
+from pathlib import Path
+
+from hf_assets.config.keys import Dataset, TextEmbeds
+from hf_assets.stages import custom, expressions, geometry, rewriting
+from hf_assets.stages.captions import CaptionRules
+from hf_assets.stages.composites import CompositeRules
+from hf_assets.stages.custom import CustomRule
+from hf_assets.stages.filtering import FilterRules
+from hf_assets.stages.geometry import GeometryRules
+from hf_assets.stages.rewriting import Replacement, ShuffleRules
+
+DEFAULT_QUALITY_COLUMN = "quality_assessment"
+
+# `s/this/that/`, as in sed, with any separator that is no letter, digit or white space.
+SUBSTITUTION = re.compile(r"s([^\w\s\\])((?:\\.|(?!\1).)*)\1((?:\\.|(?!\1).)*)\1", re.DOTALL)
+
+
+class RuleError(Exception):
+    """A value that a stage can't work with: the key, from the entry on, and what to say of it."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+        self.message = message
+
+
+def geometry_rules(dataset: Dataset) -> GeometryRules:
+    """Sizes and crops.
+
+    Raises:
+        ValidationError: values that contradict each other.
+    """
+    buckets = dataset.crop_aspect_buckets
+    return GeometryRules(
+        resolution=dataset.resolution,
+        resolution_type=dataset.resolution_type,
+        minimum_image_size=dataset.minimum_image_size or None,
+        maximum_image_size=dataset.maximum_image_size,
+        target_downsample_size=dataset.target_downsample_size,
+        minimum_aspect_ratio=dataset.minimum_aspect_ratio,
+        maximum_aspect_ratio=dataset.maximum_aspect_ratio,
+        max_upscale_threshold=dataset.max_upscale_threshold,
+        crop=dataset.crop,
+        crop_style=dataset.crop_style,
+        crop_aspect=dataset.crop_aspect,
+        crop_aspect_buckets=None
+        if buckets is None
+        else tuple(geometry.AspectBucket(aspect=one.aspect, weight=one.weight) for one in buckets),
+        alignment=dataset.aspect_bucket_alignment,
+        rounding=dataset.aspect_bucket_rounding,
+    )
+
+
+def composite_rules(dataset: Dataset) -> CompositeRules | None:
+    """Which cell of a picture; None: the whole."""
+    given = dataset.composite_image_config
+    if not given.enabled or given.image_count == 1:
+        return None
+    layout = (given.layout[0], given.layout[1]) if given.layout else None
+    return CompositeRules(image_count=given.image_count, select_index=given.select_index, layout=layout)
+
+
+def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRules:
+    """Which rows are kept.
+
+    Args:
+        plugins: modules that may be imported.
+        folder: of the config file, where modules may lie.
+
+    Raises:
+        RuleError: an expression or a function that can't be used.
+    """
+    rules = dataset.filter_func
+    where = rules.where or dataset.where
+    by_size = geometry_rules(dataset)
+    has_limits = by_size.minimum_image_size or by_size.minimum_aspect_ratio or by_size.maximum_aspect_ratio
+    return FilterRules(
+        quality_column=rules.quality_column or dataset.quality_column or DEFAULT_QUALITY_COLUMN
+        if rules.quality_thresholds
+        else None,
+        quality_thresholds=tuple(sorted(rules.quality_thresholds.items())),
+        collection=tuple(sorted(set(rules.collection or ()))),
+        min_width=rules.min_width,
+        min_height=rules.min_height,
+        width_column=dataset.width_column,
+        height_column=dataset.height_column,
+        by_size=_limits_of(by_size) if has_limits and dataset.width_column else None,
+        composite=composite_rules(dataset),
+        where=where,
+        where_columns=_where_columns(where, "filter_func.where" if rules.where else "where") if where else (),
+        custom=_custom_rule(dataset, plugins, folder) if rules.function else None,
+        max_num_samples=dataset.max_num_samples,
+        sampled_by=caption_columns(dataset) if dataset.max_num_samples else (),
+    )
+
+
+def caption_columns(dataset: Dataset) -> tuple[str, ...]:
+    """The columns that captions are taken from first."""
+    only_prompt = dataset.only_instance_prompt or dataset.caption_strategy == "instanceprompt"
+    return () if only_prompt else tuple(dict.fromkeys(dataset.caption_column))
+
+
+def caption_rules(dataset: Dataset, cache: TextEmbeds | None, folder: Path) -> CaptionRules:
+    """Where captions come from, and what becomes of them.
+
+    Args:
+        cache: the entry that keeps the dataset's embeds, whose `caption_filter_list` holds too.
+        folder: what paths of filter lists are relative to.
+
+    Raises:
+        RuleError: a filter list that can't be read, or an expression in it that is none.
+    """
+    only_prompt = dataset.only_instance_prompt or dataset.caption_strategy == "instanceprompt"
+    shuffle = dataset.caption_shuffle
+    lists = [dataset.caption_filter_list, cache.caption_filter_list if cache else None]
+    return CaptionRules(
+        columns_of_captions=tuple(dict.fromkeys(dataset.caption_column)),
+        fallback_column=dataset.fallback_caption_column,
+        description_column=dataset.description_column,
+        instance_prompt=dataset.instance_prompt if only_prompt or dataset.prepend_instance_prompt else None,
+        only_instance_prompt=only_prompt,
+        replacements=tuple(one for given in lists if given is not None for one in _replacements(given, folder)),
+        shuffle=ShuffleRules(**shuffle.model_dump(exclude={"enable"})) if shuffle.enable else None,
+    )
+
+
+def _limits_of(rules: GeometryRules) -> GeometryRules:
+    """Just what `geometry.limits` reads, so that another resolution or crop style filters nothing anew."""
+    return GeometryRules(
+        resolution_type=rules.resolution_type,
+        resolution=1 if rules.resolution_type == "area" else 1024,
+        crop=rules.crop and rules.crop_aspect == "square",
+        minimum_image_size=rules.minimum_image_size,
+        minimum_aspect_ratio=rules.minimum_aspect_ratio,
+        maximum_aspect_ratio=rules.maximum_aspect_ratio,
+        rounding=rules.rounding,
+    )
+
+
+def _where_columns(where: str, key: str) -> tuple[str, ...]:
+    try:
+        return expressions.columns_of(where)
+    except ValueError as error:
+        raise RuleError(key, f"{json.dumps(where, ensure_ascii=False)} {error}") from None
+
+
+def _custom_rule(dataset: Dataset, plugins: list[str], folder: Path) -> CustomRule:
+    rules = dataset.filter_func
+    key = "filter_func.function"
+    assert rules.function is not None
+    assert rules.columns is not None
+    module, function = rules.function.split(":")
+    if module not in plugins:
+        raise RuleError(key, f'"{module}" is not listed in plugins; add "plugins": ["{module}"] to the file')
+    if dataset.image_column in rules.columns:
+        raise RuleError("filter_func.columns", f'"{dataset.image_column}" holds the media, which filters can\'t see')
+    file = custom.find(module, folder)
+    if file is None:
+        raise RuleError(key, f'there is no module "{module}", neither in {folder} nor where Python looks')
+    return CustomRule(
+        module=module,
+        function=function,
+        columns=tuple(dict.fromkeys(rules.columns)),
+        batched=rules.batched,
+        source=custom.source_of(file),
+        file=file,
+    )
+
+
+def _replacements(given: str | list[str], folder: Path) -> list[Replacement]:
+    listed = given if isinstance(given, list) else _read_list(folder / Path(given).expanduser())
+    made = [_replacement(line) for line in listed if line.strip()]
+    for line, one in zip((line for line in listed if line.strip()), made, strict=True):
+        if (mistake := rewriting.mistake_in(one)) is not None:
+            raise RuleError("caption_filter_list", f"{json.dumps(line, ensure_ascii=False)}: {mistake}")
+    return made
+
+
+def _read_list(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise RuleError("caption_filter_list", f"{file} can't be read: {reason}") from None
+    if file.suffix != ".json":
+        return text.splitlines()
+    try:
+        listed = json.loads(text)
+    except ValueError:
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(line, str) for line in listed):
+        raise RuleError("caption_filter_list", f"{file} holds no JSON list of texts")
+    return listed
+
+
+def _replacement(line: str) -> Replacement:
+    found = SUBSTITUTION.fullmatch(line.strip())
+    if found is None:
+        return Replacement(line)
+    separator, pattern, text = found.groups()
+    return Replacement(pattern.replace(f"\\{separator}", separator), text.replace(f"\\{separator}", separator))

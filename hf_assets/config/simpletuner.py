@@ -1,0 +1,109 @@
+"""SimpleTuner's own files: a bare list of datasets, and the `config.json` beside it with the model and defaults."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hf_assets.config.mistakes import shown
+from hf_assets.errors import ConfigError
+
+CONFIG_FILE = "config.json"
+DATASETS_KEY = "data_backend_config"
+
+# Keys of a dataset that config.json may give for all.
+DEFAULTS = (
+    "resolution",
+    "resolution_type",
+    "aspect_bucket_alignment",
+    "aspect_bucket_rounding",
+    "minimum_image_size",
+    "maximum_image_size",
+    "target_downsample_size",
+    "instance_prompt",
+    "prepend_instance_prompt",
+    "only_instance_prompt",
+    "train_batch_size",
+)
+
+# Its key -> ours, of the model.
+MODEL_KEYS = {
+    "pretrained_model_name_or_path": "pretrained_model_name_or_path",
+    "revision": "revision",
+    "variant": "variant",
+}
+VAE_KEYS = ("pretrained_vae_model_name_or_path", "vae_path")
+DTYPES = {
+    "bf16": "bfloat16",
+    "bfloat16": "bfloat16",
+    "fp16": "float16",
+    "float16": "float16",
+    "fp32": "float32",
+    "float32": "float32",
+    "default": "bfloat16",
+}
+
+
+class Whole(NamedTuple):
+    """The parts of our own form of the file.
+
+    Attributes:
+        model: the block `model`.
+        defaults: of every dataset's keys.
+        cache_dir: the folder of all caches that no entry names.
+    """
+
+    model: dict[str, Any]
+    defaults: dict[str, Any]
+    cache_dir: str | None
+
+
+def beside(file: Path) -> Whole:
+    """What the `config.json` beside a bare list says.
+
+    Raises:
+        ConfigError: there is none, or it names no model.
+    """
+    config = file.absolute().parent / CONFIG_FILE
+    try:
+        content = json.loads(config.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{file}: is a bare list of datasets, and there is no {CONFIG_FILE} beside it that names the model; write "
+            '{"model": {"pretrained_model_name_or_path": "user/model"}, "datasets": [ … ]}, or add that file'
+        ) from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigError(f"{config}: can't be read as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{config}: holds {shown(content)}; write an object with pretrained_model_name_or_path")
+    return of(content, config)
+
+
+def of(content: dict[str, Any], config: Path) -> Whole:
+    """Take from SimpleTuner's settings, with or without leading dashes, what concerns us. The rest is the trainer's."""
+    given = {key.lstrip("-"): value for key, value in content.items() if value is not None}
+    if "pretrained_model_name_or_path" not in given:
+        family = f" (model_family {shown(given['model_family'])} alone doesn't)" if "model_family" in given else ""
+        raise ConfigError(
+            f"{config}: pretrained_model_name_or_path: is missing, which says what pipeline is used{family}; add it"
+        )
+    model = {ours: given[key] for key, ours in MODEL_KEYS.items() if key in given}
+    vae = next((given[key] for key in VAE_KEYS if given.get(key)), None)
+    if vae is not None:
+        model["vae"] = {"pretrained_model_name_or_path": vae}
+    dtype = given.get("vae_dtype", "default")
+    if dtype not in DTYPES:
+        raise ConfigError(f"{config}: vae_dtype: is {shown(dtype)}; use {', '.join(sorted(DTYPES))}")
+    model["dtype"] = DTYPES[dtype]
+    defaults = {key: _number(given[key]) for key in DEFAULTS if key in given}
+    return Whole(model, defaults, given.get("cache_dir"))
+
+
+def _number(value: Any) -> Any:
+    """SimpleTuner's files hold numbers as text too."""
+    if isinstance(value, str):
+        for kind in (int, float):
+            try:
+                return kind(value)
+            except ValueError:
+                continue
+    return value
