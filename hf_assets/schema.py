@@ -47,6 +47,29 @@ BUCKETS = pa.schema(
     ]
 )
 
+AUDIO_MEDIA = pa.schema(
+    [
+        ROW,
+        pa.field("media_hash", pa.string()),
+        pa.field("original_sample_rate_hz", pa.int32()),
+        pa.field("original_num_channels", pa.int32()),
+        pa.field("original_num_samples", pa.int64()),  # of each channel
+    ]
+)
+
+# The part of a clip that is encoded: samples are counted at `sample_rate_hz`.
+AUDIO_BUCKETS = pa.schema(
+    [
+        *AUDIO_MEDIA,
+        pa.field("sample_rate_hz", pa.int32()),
+        pa.field("num_channels", pa.int32()),
+        pa.field("mixed_to", pa.int32()),  # channels, of which one is then given to both of a stereo encoder
+        pa.field("first_sample", pa.int64()),
+        pa.field("num_samples", pa.int64()),
+        pa.field("bucket", pa.string()),
+    ]
+)
+
 VAE_LATENTS = pa.schema(
     [
         ROW,

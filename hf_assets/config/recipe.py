@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from hf_assets import fingerprint
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
+from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
@@ -56,6 +57,7 @@ class Recipe(BaseModel):
     captions: CaptionRules
     composite: CompositeRules | None = None
     geometry: GeometryRules
+    audio: AudioRules | None = None
     model: ModelRecipe
     folders: Folders
     error_budget: float = 0.5

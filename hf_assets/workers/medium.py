@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from hf_assets.config.recipe import Recipe
 from hf_assets.models.source import Pipeline
 from hf_assets.workers.pictures import Pictures
+from hf_assets.workers.sounds import Sounds
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +128,7 @@ class Medium(Protocol):
 
 
 # By `Recipe.kind`.
-MEDIA: dict[str, Callable[[Recipe], Medium]] = {"image": Pictures}
+MEDIA: dict[str, Callable[[Recipe], Medium]] = {"image": Pictures, "audio": Sounds}
 
 
 def medium_of(recipe: Recipe) -> Medium:
