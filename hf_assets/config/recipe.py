@@ -17,6 +17,7 @@ from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
+from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry import GeometryRules
 
 
@@ -57,6 +58,8 @@ class Recipe(BaseModel):
     captions: CaptionRules
     composite: CompositeRules | None = None
     geometry: GeometryRules
+    video: FrameRules | None = None
+    fps_column: str | None = None
     audio: AudioRules | None = None
     model: ModelRecipe
     folders: Folders
@@ -71,7 +74,8 @@ class Recipe(BaseModel):
     @property
     def required_columns(self) -> tuple[str, ...]:
         """The columns besides the media that this recipe reads, as dotted paths."""
-        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns)))
+        told = (self.fps_column,) if self.fps_column else ()
+        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns, *told)))
 
 
 def code_version(stage_version: int | str, *settings: BaseModel | str) -> str:

@@ -121,9 +121,9 @@ def to_pixels(
     crop_top_left: Sequence[int],
     target_size: Sequence[int],
     first_frame: int,
-    taken_frames: int,
+    num_frames: int,
 ) -> "torch.Tensor":
-    """Decode, resize and crop `taken_frames` frames from `first_frame` on; of the others none stays in memory.
+    """Decode, resize and crop `num_frames` frames from `first_frame` on; of the others none stays in memory.
 
     Args:
         resized_size, crop_top_left, target_size: see `media.image.fit`.
@@ -137,21 +137,21 @@ def to_pixels(
     import torch
 
     width, height = target_size
-    pixels = torch.empty((taken_frames, 3, height, width), dtype=torch.uint8)
+    pixels = torch.empty((num_frames, 3, height, width), dtype=torch.uint8)
     number = -1
     for number, frame in enumerate(frames_of(data)):
         if number >= first_frame:
             pixels[number - first_frame] = image.fit_pixels(frame, resized_size, crop_top_left, target_size)
-        if number == first_frame + taken_frames - 1:
+        if number == first_frame + num_frames - 1:
             return pixels
     raise MediaError(
         "frames_missing",
-        f"{number + 1:,} frames can be decoded, but frames {first_frame:,} to {first_frame + taken_frames - 1:,} are "
+        f"{number + 1:,} frames can be decoded, but frames {first_frame:,} to {first_frame + num_frames - 1:,} are "
         "wanted, as the packets of the clip promise",
     )
 
 
-def thumbnails(data: bytes, first_frame: int = 0, taken_frames: int | None = None) -> "list[Image.Image]":
+def thumbnails(data: bytes, first_frame: int = 0, num_frames: int | None = None) -> "list[Image.Image]":
     """The first, middle and last frame of a part of a clip, upright, as stored in size; fewer of a shorter part.
 
     Only the frames between these and the key frames before them are decoded.
@@ -163,7 +163,7 @@ def thumbnails(data: bytes, first_frame: int = 0, taken_frames: int | None = Non
 
     with _opened(data) as clip:
         shown = [packet.pts for packet in clip.packets() if _is_shown(packet, clip.codec)]
-    part = sorted(time for time in shown if time is not None)[first_frame:][:taken_frames]
+    part = sorted(time for time in shown if time is not None)[first_frame:][:num_frames]
     wanted = sorted({part[at] for at in (0, len(part) // 2, len(part) - 1)}) if part else [None]
     found = []
     for time in wanted:

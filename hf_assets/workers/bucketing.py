@@ -68,7 +68,7 @@ def assign(
     probed = probe(recipe, wanted, source, snapshot_of(raw_dataset), threads, say)
     table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
     return Outcome(
-        table,
+        medium_of(recipe).told(table, raw_dataset),
         computed=probed.computed,
         reused=len(wanted) - probed.computed,
         dropped=dropped,

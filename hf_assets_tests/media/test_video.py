@@ -138,8 +138,8 @@ def test_the_number_of_frames_that_a_header_claims_is_not_believed(claim: int) -
 
 def test_frames_that_were_promised_and_are_not_there_are_an_error() -> None:
     data = clip(num_frames=6)
-    assert reason_of(lambda: video.to_pixels(data, **SAME_SIZE, first_frame=0, taken_frames=7)) == "frames_missing"
-    assert reason_of(lambda: video.to_pixels(data, **SAME_SIZE, first_frame=6, taken_frames=1)) == "frames_missing"
+    assert reason_of(lambda: video.to_pixels(data, **SAME_SIZE, first_frame=0, num_frames=7)) == "frames_missing"
+    assert reason_of(lambda: video.to_pixels(data, **SAME_SIZE, first_frame=6, num_frames=1)) == "frames_missing"
 
 
 def without_packets() -> bytes:
@@ -213,7 +213,7 @@ def test_frames_above_the_limit_are_refused_before_they_are_decoded(monkeypatch:
 
 def test_a_part_of_a_clip_is_resized_and_cropped() -> None:
     data = clip(5, 12)
-    pixels = video.to_pixels(data, (32, 24), (0, 4), (24, 24), first_frame=2, taken_frames=5)
+    pixels = video.to_pixels(data, (32, 24), (0, 4), (24, 24), first_frame=2, num_frames=5)
     assert (pixels.shape, pixels.dtype) == ((5, 3, 24, 24), torch.uint8)
     for number, frame in enumerate(pixels, 2):
         expected = torch.from_numpy(pattern(5, number)).permute(2, 0, 1)[None]
@@ -225,8 +225,8 @@ def test_what_lies_behind_the_wanted_frames_is_not_decoded() -> None:
     data = bytearray(clip(num_frames=12))
     end = data.index(b"moov") - 4
     data[end - 200 : end - 20] = bytes(180)
-    assert video.to_pixels(bytes(data), **SAME_SIZE, first_frame=0, taken_frames=3).shape[0] == 3
-    assert reason_of(lambda: video.to_pixels(bytes(data), **SAME_SIZE, first_frame=0, taken_frames=12)) == "undecodable"
+    assert video.to_pixels(bytes(data), **SAME_SIZE, first_frame=0, num_frames=3).shape[0] == 3
+    assert reason_of(lambda: video.to_pixels(bytes(data), **SAME_SIZE, first_frame=0, num_frames=12)) == "undecodable"
 
 
 def test_a_fine_pattern_is_averaged_when_it_gets_smaller() -> None:
