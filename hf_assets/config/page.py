@@ -23,6 +23,7 @@ from hf_assets.config.keys import (
     Refresh,
     TextEmbeds,
     VaeOverride,
+    Video,
 )
 
 INTRODUCTION = f"""# The config file
@@ -44,6 +45,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("An entry of `datasets`", Dataset),
     ("`filter_func`", FilterFunc),
     ("`composite_image_config`", CompositeImage),
+    ("`video`", Video),
     ("`caption_shuffle`", CaptionShuffle),
     ("`crop_aspect_buckets`", AspectBucket),
     ("An entry of `datasets` that keeps text embeds", TextEmbeds),
