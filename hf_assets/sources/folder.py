@@ -41,7 +41,9 @@ class FolderSource(LocalFiles):
         beside = _beside(root, media, rules)
         hashes = self.hashes.of(beside)
         what = [[file.path for file in media], [[os.path.relpath(path, root), hashes[path]] for path in beside]]
-        table = DataFile(listing.LISTED_PATH, fingerprint.of_value([VERSION, rules.model_dump(), *what]), 0, listing.LISTED)
+        table = DataFile(
+            listing.LISTED_PATH, fingerprint.of_value([VERSION, rules.model_dump(), *what]), 0, listing.LISTED
+        )
         if not self.tables.is_kept(table):
             made = _table(root, [file.path for file in media], rules, self.tables.folder)
             with files.written_atomically(self.tables.path(table)) as temporary:

@@ -100,7 +100,9 @@ def convert(local: Path, path: str, format: Format, target: Path) -> None:
 
 def list_folder(paths: list[str], labels: list[int] | None, column: str, target: Path) -> None:
     """Write a table of media files, one row each, as `datasets` makes it of a folder without metadata."""
-    media = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), pa.array(paths, pa.string())], ["bytes", "path"])
+    media = pa.StructArray.from_arrays(
+        [pa.nulls(len(paths), pa.binary()), pa.array(paths, pa.string())], ["bytes", "path"]
+    )
     columns = {column: media, **({} if labels is None else {"label": pa.array(labels, pa.int64())})}
     with files.written_atomically(target) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd", write_page_checksum=True)

@@ -2,11 +2,12 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
@@ -63,8 +64,18 @@ class HubSource:
     def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
         return listing.found(paths, self._listing(snapshot), "hash")
 
-    def sizes(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
-        return listing.found(paths, self._listing(snapshot), "num_bytes")
+    def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
+
+        folder = repo_folder_name(repo_id=snapshot.repository, repo_type="dataset")
+        kept = Path(constants.HF_HUB_CACHE) / folder / "blobs"  # named by what the Hub lists as their hashes
+        missing = [file for file in files if self.spec.streaming or not (kept / file.content_hash).exists()]
+        if not missing:
+            return 0
+        paths = pa.array(sorted({file.path for file in missing}), pa.string())
+        sizes = listing.found(paths, self._listing(snapshot), "num_bytes")
+        return int(pc.sum(sizes).as_py() or 0)
 
     def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
         """All of a media file; a damaged one is fetched again.

@@ -58,7 +58,9 @@ def media_fingerprint(entries: Iterable[DataFile]) -> str:
 def table_of(entries: Iterable[DataFile]) -> pa.Table:
     listed = list(entries)
     columns = ([getattr(entry, name) for entry in listed] for name in SCHEMA.names)
-    return pa.table([pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+    return pa.table(
+        [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
+    )
 
 
 def found(paths: pa.Array, table: pa.Table, column: str) -> pa.Array:

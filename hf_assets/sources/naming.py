@@ -70,7 +70,9 @@ def with_named_media(
     path, content = pa.concat_arrays(paths), pa.concat_arrays(hashes)
     is_there = pc.is_valid(content)
     if not pc.any(is_there).as_py():
-        named = [name for part in parts if part.media_paths is not None for name in part.media_paths.to_pylist() if name]
+        named = [
+            name for part in parts if part.media_paths is not None for name in part.media_paths.to_pylist() if name
+        ]
         if named and all(part.media_paths is not None for part in parts):
             raise DatasetError(
                 f'column "{column}" names files such as "{named[0][:200]}", and none of them is in dataset '

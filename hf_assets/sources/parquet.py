@@ -59,7 +59,7 @@ def read_columns(
     Raises:
         DatasetError: a required column is missing, or the file is no Parquet.
     """
-    counted = _CountedFile(file)
+    counted = CountedFile(file)
     with _parquet_errors(name):
         parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
     names = parquet.schema_arrow.names
@@ -85,7 +85,7 @@ def read_columns(
 
 
 def read_media(
-    file: Path | BinaryIO, column: str, rows: Sequence[int] | np.ndarray[Any, Any], name: str = ""
+    file: "Path | CountedFile", column: str, rows: Sequence[int] | np.ndarray[Any, Any], name: str = ""
 ) -> Iterator[tuple[int, bytes | None]]:
     """The media of chosen rows, in the file's order, few in memory at a time; only row groups that hold one are read.
 
@@ -134,7 +134,9 @@ def media_bytes(file: BinaryIO, column: str, rows: np.ndarray[Any, Any], name: s
         parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"), pre_buffer=True)
     leaf = _media_field(parquet.schema_arrow, column, name).leaf
     total = start = 0
-    for group in range(parquet.num_row_groups if leaf is not None else 0):
+    if leaf is None:
+        return 0
+    for group in range(parquet.num_row_groups):
         stop = start + parquet.metadata.row_group(group).num_rows
         if np.searchsorted(rows, stop) > np.searchsorted(rows, start):
             total += sum(chunk.total_compressed_size for chunk in _chunks(parquet, group, leaf))
@@ -307,9 +309,7 @@ def _media_field(arrow: pa.Schema, column: str, file: str) -> _Media:
     )
 
 
-def _media_paths(
-    parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[[pa.Array], bool]
-) -> pa.Array | None:
+def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[[pa.Array], bool]) -> pa.Array | None:
     """The files that rows name as their media, where they don't hold the bytes.
 
     The statistics of the file tell for most files that all rows hold them, without reading a row. Bytes are looked at
@@ -379,7 +379,7 @@ def _holds_bytes(kind: pa.DataType | None) -> bool:
     )
 
 
-class _CountedFile:
+class CountedFile:
     """A file that counts the bytes read from it."""
 
     def __init__(self, file: BinaryIO) -> None:

@@ -25,7 +25,9 @@ def mistake(split: str) -> str | None:
     for term in _terms(split):
         found = TERM.fullmatch(term)
         if found is None:
-            return f'"{term}" is no split: write a name, or a slice such as train[:10%], train[100:200] or train[:50]+test'
+            return (
+                f'"{term}" is no split: write a name, or a slice such as train[:10%], train[100:200] or train[:50]+test'
+            )
         for boundary in (found["start"], found["stop"]):
             if boundary and _is_percent(found) and abs(_number(boundary)) > 100:
                 return f'"{term}" is no split: percentages go from -100 to 100'

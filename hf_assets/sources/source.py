@@ -1,5 +1,6 @@
 """Where a dataset's rows come from, behind one interface."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -13,6 +14,8 @@ from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
 
 class Source(Protocol):
     """A split's files: resolved once, then read at exactly that commit."""
+
+    spec: SourceSpec
 
     def resolve(self) -> Snapshot: ...
 
@@ -32,8 +35,8 @@ class Source(Protocol):
         """
         ...
 
-    def sizes(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
-        """Bytes of such files."""
+    def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
+        """Bytes that reading these media files would fetch."""
         ...
 
     def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:

@@ -19,6 +19,7 @@ from hf_assets.stages.audio import AudioRules, Encoded
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 # As Stable Audio and ACE-Step have it, nearly: where no configuration was read.
 USUAL_RATE_HZ = 44_100
@@ -95,6 +96,9 @@ class Sounds:
         self, encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor"
     ) -> "dict[str, torch.Tensor]":
         return {"latents": encode(batch)}
+
+    def thumbnail(self, data: bytes) -> "Image.Image | None":
+        return None
 
     def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
         from hf_assets.models.inputs import input_of

@@ -97,7 +97,7 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("aspect_bucket_alignment", 32, {"geometry"}),
     ("aspect_bucket_rounding", 3, {"geometry"}),
     ("error_budget", 0.1, set()),
-    *((key, 7, set()) for key in sorted(TRAINER_ONLY)),
+    *((key, True if key == "is_regularisation_data" else 7, set()) for key in sorted(TRAINER_ONLY)),
 ]
 CLIPS = {**BASE, "dataset_type": "video"}
 FRAMES = {"num_frames": 9, "min_frames": 5}
