@@ -37,7 +37,7 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("id", 3, "is 3; write text"),
         ("id", "a" * 101, f'is "{"a" * 76}…; use 100 characters or less'),
         ("type", "local", 'is "local"; use "huggingface"'),
-        ("dataset_type", "video", 'is "video"; use "image"'),
+        ("dataset_type", "text", 'is "text"; use "image"'),
         ("dataset_name", "", 'is ""; write something'),
         ("dataset_name", "https://huggingface.co/datasets/user/b", 'write the Hub id alone: "user/b"'),
         ("dataset_name", "hf://datasets/user/b", 'write the Hub id alone: "user/b"'),
@@ -98,6 +98,8 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("repeat", 2, 'is not a known key; did you mean "repeats"?'),
         ("instance_data_dir", "x", "is not a known key; "),
         ("trainer", {}, "is not a known key; remove it"),
+        ("audio_column", "sound", "has no effect on pictures; remove it, or change dataset_type"),
+        ("lyrics_column", "lyrics", "has no effect on pictures; remove it, or change dataset_type"),
         ("streaming", False, "is a key of SimpleTuner that is not supported yet"),
     ],
 )
