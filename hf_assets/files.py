@@ -49,6 +49,30 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         _flush_folder(path.parent)
 
 
+@contextlib.contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """Let a file be written bit by bit under another name, then flush it to the disk and rename it.
+
+    Raises:
+        StoreError: the disk is full, or may not be written.
+    """
+    with _refusals_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+
+
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file atomically, with a checksum of all of it. Any reader of Parquet reads it."""
     sink = pa.BufferOutputStream()

@@ -3,12 +3,13 @@
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import report
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import captions as stage
+from hf_assets.workers import views
 from hf_assets.workers.outcome import Outcome
 
 
@@ -27,11 +28,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     def captions(context: dg.AssetExecutionContext, filtered: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The kept rows that have a caption, each with its captions. Rows without one are not encoded."""
         table, without = stage.extract(filtered, recipe.captions)
-        metadata = {
-            "funnel": dg.MetadataValue.md(report.funnel(len(filtered), without)),
-            "distinct": len(stage.distinct(table)),
-            "examples": dg.MetadataValue.md(report.examples(table)),
-        }
-        return result(context, recipe, Outcome(table, dropped=without), metadata)
+        view = views.captions(table, without, len(filtered), len(stage.distinct(table)))
+        return result(context, recipe, Outcome(table, dropped=without), shown(view))
 
     return captions

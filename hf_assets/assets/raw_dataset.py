@@ -3,7 +3,6 @@
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import fingerprint
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.results import plainly, result
@@ -34,7 +33,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         outcome = Outcome(
             read.table, computed=read.computed, reused=len(read.table) - read.computed, bytes_read=read.bytes_read
         )
-        version = fingerprint.of_value([snapshot.fingerprint, wanted])
-        return result(context, recipe, outcome, {"revision": snapshot.commit, "files": len(snapshot.files)}, version)
+        metadata = {"revision": snapshot.commit, "files": len(snapshot.files)}
+        return result(context, recipe, outcome, metadata, read.version)
 
     return raw_dataset

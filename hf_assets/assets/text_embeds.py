@@ -7,8 +7,9 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
-from hf_assets.workers import embeds
+from hf_assets.workers import embeds, views
 from hf_assets.workers.pins import pinned
 
 
@@ -34,6 +35,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         """
         models = pinned(recipe, context.run.run_id)
         outcome, facts = embeds.encode(models, captions, gpu.turn, context.log.info)
-        return result(context, recipe, outcome, facts)
+        view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
+        return result(context, recipe, outcome, {**facts, **shown(view)})
 
     return text_embeds

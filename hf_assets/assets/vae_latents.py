@@ -8,8 +8,9 @@ from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
-from hf_assets.workers import latents
+from hf_assets.workers import latents, views
 from hf_assets.workers.pins import pinned
 
 
@@ -35,6 +36,6 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         """
         models = pinned(recipe, context.run.run_id)
         outcome, facts = latents.encode(models, buckets, raw_dataset, hub.source(recipe), gpu.turn, context.log.info)
-        return result(context, recipe, outcome, facts)
+        return result(context, recipe, outcome, {**facts, **shown(views.latents(recipe, outcome.table))})
 
     return vae_latents

@@ -262,6 +262,64 @@ OF_PICTURES = (
 OF_SOUND = ("audio_column", "audio", "audio_caption_fields", "lyrics_column")
 
 
+Severity = Literal["off", "warn", "error"]
+Share = Annotated[float, Field(ge=0, le=1)]
+SEVERITY = "`off`: it is not checked; `warn`: a failure is shown; `error`: it also stops the run."
+
+
+class Check(Block):
+    """A check that has no limit to choose."""
+
+    severity: Severity = Field("error", description=SEVERITY)
+
+
+class ShrinkCheck(Block):
+    """A check of how many rows are left."""
+
+    at_most: Share = Field(0.2, description="Largest share that may be gone, 0 to 1.")
+    severity: Severity = Field("warn", description=SEVERITY)
+
+
+class DuplicatesCheck(Block):
+    """A check of media that are there more than once."""
+
+    at_most: Share = Field(0.5, description="Largest share that passes, 0 to 1.")
+    severity: Severity = Field("warn", description=SEVERITY)
+
+
+class RangeCheck(Block):
+    """A check of the latents' values."""
+
+    at_most: Number | None = Field(
+        None, description="Largest magnitude of a latent that passes. Default: the model family's."
+    )
+    severity: Severity = Field("warn", description=SEVERITY)
+
+
+class QualityCheck(Block):
+    """A check of what comes back when latents are decoded."""
+
+    at_least_db: Finite = Field(16.0, description="Smallest mean PSNR of decoded latents that passes, in decibels.")
+    severity: Severity = Field("warn", description=SEVERITY)
+
+
+class Checks(Block):
+    """What is checked of a dataset's assets after they were made."""
+
+    shrink: ShrinkCheck = Field(
+        ShrinkCheck(),
+        description="Rows that the dataset lost since the last training set was made, as a share of those.",
+    )
+    finite: Check = Field(Check(), description="Sampled latents and embeds can be read, and hold no NaN or infinity.")
+    value_range: RangeCheck = Field(RangeCheck(), description="No sampled latent has values that the family never has.")
+    decode_back: QualityCheck = Field(QualityCheck(), description="Latents decode to the pictures they were made from.")
+    coverage: Check = Field(Check(), description="Each sample of the training set has its latent and embeds stored.")
+    duplicates: DuplicatesCheck = Field(
+        DuplicatesCheck(), description="Samples whose media an earlier one has already, as a share of all."
+    )
+    error_budget: Check = Field(Check(), description="No larger share of the wanted rows failed than `error_budget`.")
+
+
 class Dataset(Block):
     """One dataset: a SimpleTuner backend of type `huggingface`."""
 
@@ -382,6 +440,11 @@ class Dataset(Block):
         0.5, description="Share of the wanted rows that may fail (not: be filtered out) before the run fails."
     )
 
+    checks: Checks = Field(Checks(), description="What is checked of the results, and how strictly.")
+    owners: list[str] = Field(
+        [], description="Who answers for the dataset, as the page shows it: e-mail addresses, or `team:name`."
+    )
+
     trainer: dict[str, Any] = Field({}, exclude=True, description="Values of the keys that only a trainer uses.")
 
     @field_validator("id")
@@ -398,6 +461,14 @@ class Dataset(Block):
     def _split_is_whole(cls, value: str) -> str:
         if set(value) & set("[]+"):
             raise ValueError("name one whole split: slices and sums of splits are not supported")
+        return value
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_can_be_shown(cls, value: list[str]) -> list[str]:
+        for owner in value:
+            if not re.fullmatch(r"team:[A-Za-z0-9_]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", owner):
+                raise ValueError(f'"{owner}" is neither an e-mail address nor "team:" and letters, digits and _')
         return value
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hf_assets.config import mistakes, rules, simpletuner
+from hf_assets.config import mistakes, part, rules, simpletuner
 from hf_assets.config.keys import (
     ELSEWHERE,
     OF_PICTURES,
@@ -181,6 +181,8 @@ class _Reader:
             without = (*TRAINER_ONLY, *(OF_PICTURES if merged.get("dataset_type") == "audio" else ()))
             merged = {**{key: value for key, value in self.defaults.items() if key not in without}, **merged}
             trainer = {**{key: value for key, value in self.defaults.items() if key in TRAINER_ONLY}, **trainer}
+            for key, message in part.mistakes(trainer):
+                self.error(joined(origins.get(key, path), key), message)
         found = self.block(model, {**merged, "trainer": trainer}, path, origins)
         if isinstance(found, Dataset):
             self.check(lambda: rules.geometry_rules(found), path)
@@ -290,6 +292,8 @@ class _Reader:
                 embeds=self.path(cache.cache_dir if cache else f"{self.cache_dir}/text"),
             ),
             error_budget=dataset.error_budget,
+            checks=dataset.checks,
+            owners=tuple(dataset.owners),
             trainer=dataset.trainer,
         )
 

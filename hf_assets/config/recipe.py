@@ -1,7 +1,7 @@
 """What is done with one dataset, frozen: the config with all names resolved and all defaults filled in.
 
 Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`,
-`error_budget` and `trainer`.
+`error_budget`, `checks`, `owners` and `trainer`.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
+from hf_assets.config.keys import Checks
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
 from hf_assets.stages.audio import AudioRules
@@ -61,6 +62,8 @@ class Recipe(BaseModel):
     model: ModelRecipe
     folders: Folders
     error_budget: float = 0.5
+    checks: Checks = Checks()
+    owners: tuple[str, ...] = ()
     trainer: dict[str, Any] = {}
 
     @property

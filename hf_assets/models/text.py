@@ -94,6 +94,19 @@ class TextEncoder:
             for index in range(len(call))
         ]
 
+    def num_tokens(self, captions: list[str]) -> list[int] | None:
+        """How many tokens each caption has, before anything is cut; None where no tokenizer tells.
+
+        Of several tokenizers, the one that takes the longest captions counts.
+        """
+        found: list[Any] = [part for name, part in self._pipeline.components.items() if "tokenizer" in name]
+        known = [part for part in found if isinstance(getattr(part, "model_max_length", None), int)]
+        if not known or not captions:
+            return None
+        tokenizer = max(known, key=lambda part: int(part.model_max_length))
+        with loading.quiet():
+            return [len(ids) for ids in tokenizer(captions, truncation=False, padding=False)["input_ids"]]
+
     def release(self) -> None:
         """Give the memory back. The encoder can't be used afterwards."""
         self._pipeline = None

@@ -1,42 +1,96 @@
-"""Which files make up a split: `datasets`' own resolution, never a guess from names."""
+"""Which files make up a split, and how they are read: `datasets`' own resolution, never a guess from names."""
 
+import os
 import tempfile
-from typing import Any
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 from hf_assets.errors import DatasetError
-from hf_assets.sources import api
-from hf_assets.sources.spec import SourceSpec
+from hf_assets.sources import api, slices
+from hf_assets.sources.formats import CONVERTED, FOLDERS, Format
+from hf_assets.sources.spec import Part, SourceSpec
 
-# Bump when a change to this module changes which files a split has.
-VERSION = 1
+# Bump when a change to this module changes which files a split has, or how they are read.
+VERSION = 2
 
 PARQUET_CONVERSION = 'use its Parquet conversion (revision "refs/convert/parquet")'
 
+# What of a builder's configuration says which files are read, not how.
+NO_SETTINGS = frozenset({"name", "version", "data_dir", "data_files", "description", "features"})
 
-def data_files_of(spec: SourceSpec, commit: str | None) -> list[str]:
-    """Paths or URLs of the split's Parquet files, in the order of its rows.
+
+class Listed(NamedTuple):
+    """The files of a split.
+
+    Attributes:
+        paths: paths or URLs, in the order of the rows.
+        parts: how many of these belong to each slice; empty where all rows of all files are taken.
+        siblings: the files of all splits, which tell a folder's labels.
+        format: None for Parquet.
+    """
+
+    paths: list[str]
+    parts: tuple[Part, ...]
+    siblings: list[str]
+    format: Format | None
+
+
+def data_files_of(spec: SourceSpec, commit: str | None) -> Listed:
+    """Paths or URLs of the split's files, in the order of its rows.
 
     Args:
         commit: commit sha on the Hub; None for a folder.
 
     Raises:
-        DatasetError: no such configuration or split, no data files, or files that aren't Parquet. What may pass by
-            itself is raised as it is.
+        DatasetError: no such configuration or split, no data files, or files that aren't read. What may pass by itself
+            is raised as it is.
     """
     builder = _builder(spec, commit)
     shown = f'dataset "{spec.dataset_name}"'
     kind = type(builder).__module__.rsplit(".", 1)[-1]
-    if kind != "parquet":
-        raise DatasetError(f"{shown} holds {kind} files, and only Parquet is read so far: {PARQUET_CONVERSION}")
-    if builder.config.filters is not None:
+    if kind not in ("parquet", *CONVERTED, *FOLDERS):
+        raise DatasetError(f"{shown} holds {kind} files, which aren't read: {PARQUET_CONVERSION}")
+    if getattr(builder.config, "filters", None) is not None:
         raise DatasetError(
             f"{shown} drops rows by `filters` in its README.md, which isn't supported: name another dataset_config"
         )
-    files = builder.config.data_files or {}
-    if spec.split not in files:
-        of = f' in dataset_config "{builder.config.name}"' if spec.dataset_config else ""
-        raise DatasetError(f'{shown} has no split "{spec.split}"{of}: set split to one of {_listed(map(str, files))}')
-    return [str(file) for file in files[spec.split]]
+    files = {str(split): [str(file) for file in listed] for split, listed in (builder.config.data_files or {}).items()}
+    if kind in FOLDERS:
+        files = {split: [path for path in listed if _is_of_folder(path, builder)] for split, listed in files.items()}
+    terms = slices.parts_of(spec.split) if spec.split not in files else [(spec.split, "")]
+    for split, _ in terms:
+        if split not in files:
+            of = f' in dataset_config "{builder.config.name}"' if spec.dataset_config else ""
+            raise DatasetError(f'{shown} has no split "{split}"{of}: set split to one of {_listed(files)}')
+    parts = tuple(Part(split, len(files[split]), slice) for split, slice in terms)
+    is_whole = all(not part.slice for part in parts)
+    return Listed(
+        [path for split, _ in terms for path in files[split]],
+        () if is_whole else parts,
+        [path for listed in files.values() for path in listed],
+        None if kind == "parquet" else _format(kind, builder),
+    )
+
+
+def _format(kind: str, builder: Any) -> Format:
+    config = builder.config
+    usual = type(config)()
+    settings = {
+        field.name: getattr(config, field.name)
+        for field in fields(config)
+        if field.name not in NO_SETTINGS and getattr(config, field.name) != getattr(usual, field.name)
+    }
+    features = builder.info.features
+    return Format(kind, settings, None if features is None else features.to_dict())
+
+
+def _is_of_folder(path: str, builder: Any) -> bool:
+    """Whether a folder's builder looks at a file."""
+    name = os.path.basename(path)
+    root, suffix = os.path.splitext(name.lower())
+    known = builder.EXTENSIONS
+    names = builder.config.metadata_filenames or builder.METADATA_FILENAMES
+    return suffix in known or os.path.splitext(root)[1] in known or name in names or suffix == ".zip"
 
 
 def _builder(spec: SourceSpec, commit: str | None) -> Any:
@@ -50,7 +104,9 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as nowhere:  # where the builder would keep its Arrow copy; nothing is built
         try:
-            return datasets.load_dataset_builder(name, spec.dataset_config, revision=commit, cache_dir=nowhere)
+            return datasets.load_dataset_builder(
+                name, spec.dataset_config, data_files=spec.data_files, revision=commit, cache_dir=nowhere
+            )
         except Exception as error:
             if (passing := api.hiccup(error)) is not None:
                 raise passing from None
@@ -58,10 +114,14 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
             if isinstance(error, DataFilesNotFoundError | EmptyDatasetError):
                 raise DatasetError(
                     f"{shown} holds no data files in the Hub's usual layout, or where the configs of its README.md "
-                    "say: add Parquet files there"
+                    "say: add files there that `datasets` reads, or name them in data_files"
                 ) from None
             if isinstance(error, FileNotFoundError):
                 pattern = line.rsplit("Unable to find ", 1)[-1].strip("'")
+                if spec.data_files is not None:
+                    raise DatasetError(
+                        f"{shown}: data_files match no file ({os.path.basename(pattern)}): correct the pattern"
+                    ) from None
                 raise DatasetError(
                     f"{shown}: a pattern in the configs of its README.md matches no file ({pattern}): mend it there"
                 ) from None

@@ -11,6 +11,9 @@ from hf_assets import files
 SETTLED_AFTER_NS = 2_000_000_000
 
 
+SHA256_DIGITS = 64
+
+
 class FileHashes:
     """Hashes remembered in one file, `memory`.
 
@@ -22,6 +25,8 @@ class FileHashes:
     def __init__(self, memory: Path, written_once: bool = False) -> None:
         self.memory = memory
         self.written_once = written_once
+        self._known: dict[str, str] = {}
+        self._known_at: tuple[int, int] | None = None
 
     def of(self, paths: list[Path]) -> dict[Path, str]:
         """The files' hashes."""
@@ -38,10 +43,14 @@ class FileHashes:
         return found
 
     def _remembered(self) -> dict[str, str]:
+        """What the memory holds, read again when its file changed."""
         try:
-            return dict(json.loads(self.memory.read_bytes()))
+            status = self.memory.stat()
+            if (at := (status.st_mtime_ns, status.st_ino)) != self._known_at:
+                self._known, self._known_at = dict(json.loads(self.memory.read_bytes())), at
         except (FileNotFoundError, ValueError, TypeError):
-            return {}  # a memory that is damaged holds nothing: every file is hashed anew
+            self._known, self._known_at = {}, None  # a memory that is damaged holds nothing: every file is hashed anew
+        return self._known
 
 
 def _state(path: Path) -> str:
@@ -59,3 +68,10 @@ def sha256(path: Path) -> str:
     """The hash of a file, as the Hub lists it for large files."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def is_of(data: bytes, content_hash: str) -> bool:
+    """Whether these are the bytes of a file that the Hub lists with this hash."""
+    if len(content_hash) == SHA256_DIGITS:
+        return hashlib.sha256(data).hexdigest() == content_hash
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() == content_hash

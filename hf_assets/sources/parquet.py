@@ -2,7 +2,7 @@
 
 import contextlib
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
@@ -24,11 +24,18 @@ Tree: TypeAlias = dict[str, "Tree | None"]
 
 
 class Columns(NamedTuple):
-    """The columns read from one file."""
+    """The columns read from one file.
 
-    table: pa.Table  # one struct column `columns`, of structs only the wanted fields; none where no column is wanted
+    Attributes:
+        table: one struct column `columns`, of structs only the wanted fields; none where no column is wanted.
+        media_paths: of each row, the file that it names as its media; null where its media's bytes are in it, or it has
+            none. None where no row names one.
+    """
+
+    table: pa.Table
     num_rows: int
     bytes_read: int
+    media_paths: pa.Array | None = None
 
 
 class WantedColumns(NamedTuple):
@@ -39,16 +46,20 @@ class WantedColumns(NamedTuple):
     optional: tuple[str, ...] = ()
 
 
-def read_columns(file: BinaryIO, wanted: WantedColumns, name: str) -> Columns:
+def read_columns(
+    file: BinaryIO, wanted: WantedColumns, name: str, is_any_there: Callable[[pa.Array], bool] = lambda paths: True
+) -> Columns:
     """Read columns, of structs the named fields only, and of the file no more bytes than these and its footer.
 
     Args:
         name: of the file, for messages.
+        is_any_there: whether any of some paths names a file of the dataset. Rows that hold their media may well name
+            files, too, but seldom such.
 
     Raises:
         DatasetError: a required column is missing, or the file is no Parquet.
     """
-    counted = _CountedFile(file)
+    counted = CountedFile(file)
     with _parquet_errors(name):
         parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
     names = parquet.schema_arrow.names
@@ -56,10 +67,12 @@ def read_columns(file: BinaryIO, wanted: WantedColumns, name: str) -> Columns:
         _top_level(column, names, name)
     there = (column for column in wanted.optional if column in names or column.split(".")[0] in names)
     tree = _tree((*wanted.required, *there), names)
-    _media_field(parquet.schema_arrow, wanted.media, name)
+    media = _media_field(parquet.schema_arrow, wanted.media, name)
     num_rows = parquet.metadata.num_rows
+    with _parquet_errors(name):
+        paths = _media_paths(parquet, media, is_any_there)
     if not tree:
-        return Columns(pa.table({}), num_rows, counted.num_bytes)
+        return Columns(pa.table({}), num_rows, counted.num_bytes, paths)
     kinds = {top: parquet.schema_arrow.field(top).type for top in tree}
     leaves = [leaf for top, below in tree.items() for leaf in _leaves(kinds[top], below, top)]
     with _parquet_errors(name):
@@ -68,16 +81,17 @@ def read_columns(file: BinaryIO, wanted: WantedColumns, name: str) -> Columns:
     found = {top: table[top].combine_chunks() if top in table.column_names else None for top in tree}
     arrays = [_taken(found[top], kinds[top], below, num_rows) for top, below in tree.items()]
     struct = pa.StructArray.from_arrays(arrays, names=list(tree))
-    return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes)
+    return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes, paths)
 
 
 def read_media(
-    path: Path, column: str, rows: Sequence[int] | np.ndarray[Any, Any]
+    file: "Path | CountedFile", column: str, rows: Sequence[int] | np.ndarray[Any, Any], name: str = ""
 ) -> Iterator[tuple[int, bytes | None]]:
     """The media of chosen rows, in the file's order, few in memory at a time; only row groups that hold one are read.
 
     Args:
         rows: positions within the file, ascending.
+        name: of the file, for messages, where it isn't a path.
 
     Yields:
         (row, bytes); None where the row holds none.
@@ -86,17 +100,24 @@ def read_media(
         DatasetError: the column holds no media bytes, or the file is damaged.
     """
     wanted = np.asarray(rows, dtype=np.int64)
-    with _parquet_errors(str(path)):
-        parquet = pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER_BYTES)
+    name = name or str(file)
+    with _parquet_errors(name):
+        handle = file if isinstance(file, Path) else pa.PythonFile(file, mode="r")
+        parquet = pq.ParquetFile(
+            handle, pre_buffer=False, buffer_size=READ_BUFFER_BYTES, page_checksum_verification=True
+        )
     with parquet:
         assert not len(wanted) or 0 <= wanted[0] <= wanted[-1] < parquet.metadata.num_rows
-        leaf = _media_field(parquet.schema_arrow, column, str(path))
+        leaf = _media_field(parquet.schema_arrow, column, name).leaf
+        if leaf is None:
+            yield from ((row, None) for row in wanted.tolist())
+            return
         start = 0
         for group in range(parquet.num_row_groups):
             stop = start + parquet.metadata.row_group(group).num_rows
             if np.searchsorted(wanted, stop) > np.searchsorted(wanted, start):
                 batches = parquet.iter_batches(MEDIA_BATCH_ROWS, row_groups=[group], columns=[leaf])
-                while (batch := _next(batches, str(path))) is not None:
+                while (batch := _next(batches, name)) is not None:
                     values = batch.column(batch.schema.get_field_index(column))
                     if pa.types.is_struct(values.type):
                         values = pc.struct_field(values, "bytes")
@@ -105,6 +126,22 @@ def read_media(
                         yield row, values[row - start].as_py()
                     start += len(values)
             start = stop
+
+
+def media_bytes(file: BinaryIO, column: str, rows: np.ndarray[Any, Any], name: str) -> int:
+    """How many bytes `read_media` would read for these rows: of the media, in the row groups that hold a wanted one."""
+    with _parquet_errors(name):
+        parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"), pre_buffer=True)
+    leaf = _media_field(parquet.schema_arrow, column, name).leaf
+    total = start = 0
+    if leaf is None:
+        return 0
+    for group in range(parquet.num_row_groups):
+        stop = start + parquet.metadata.row_group(group).num_rows
+        if np.searchsorted(rows, stop) > np.searchsorted(rows, start):
+            total += sum(chunk.total_compressed_size for chunk in _chunks(parquet, group, leaf))
+        start = stop
+    return total
 
 
 def missing_field(kind: pa.DataType, path: str) -> str | None:
@@ -238,21 +275,101 @@ def _nearest(name: str, names: list[str], above: str = "") -> str:
     return f'did you mean "{near[0]}"? {owner.capitalize()} has {listed}' if near else f"{owner} has {listed}"
 
 
-def _media_field(arrow: pa.Schema, column: str, file: str) -> str:
-    """The leaf that holds the media's bytes: `datasets` keeps media as a struct of bytes and path."""
+class _Media(NamedTuple):
+    """Where a file keeps its rows' media: leaves of its columns, as dotted paths.
+
+    Attributes:
+        leaf: of the bytes.
+        path: of the names of files.
+    """
+
+    leaf: str | None
+    path: str | None
+
+
+def _media_field(arrow: pa.Schema, column: str, file: str) -> _Media:
+    """The leaves that hold media: `datasets` keeps them as a struct of bytes and path."""
     kind = arrow.field(_top_level(column, arrow.names, file)).type
     if column not in arrow.names:
         raise DatasetError(
             f'column "{column}" ("{file}") lies inside another: media are read from top-level columns only'
         )
-    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type):
-        return f"{column}.bytes"
-    if _holds_bytes(kind):
-        return column
-    raise DatasetError(f'column "{column}" ("{file}") holds {kind}, not media bytes: name the column that holds them')
+    if pa.types.is_struct(kind):
+        fields = {field.name: field.type for field in kind}
+        leaf = f"{column}.bytes" if _holds_bytes(fields.get("bytes")) else None
+        path = f"{column}.path" if _holds_text(fields.get("path")) else None
+        if leaf is not None or (path is not None and "bytes" not in fields):
+            return _Media(leaf, path)
+    elif _holds_bytes(kind):
+        return _Media(column, None)
+    elif _holds_text(kind):
+        return _Media(None, column)
+    raise DatasetError(
+        f'column "{column}" ("{file}") holds {kind}, neither media bytes nor paths of files: name the column that does'
+    )
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[[pa.Array], bool]) -> pa.Array | None:
+    """The files that rows name as their media, where they don't hold the bytes.
+
+    The statistics of the file tell for most files that all rows hold them, without reading a row. Bytes are looked at
+    only where some rows of a group hold none, and a row of it names a file of the dataset.
+    """
+    if media.path is None:
+        return None
+    if media.leaf is None:
+        return _leaf(parquet, media.path, range(parquet.num_row_groups))
+    groups, any_named = [], False
+    for group in range(parquet.num_row_groups):
+        num_rows = parquet.metadata.row_group(group).num_rows
+        named = pa.nulls(num_rows, pa.string())
+        num_nulls = _num_nulls(parquet, group, media.leaf)
+        if num_nulls != 0:
+            named = _leaf(parquet, media.path, [group])
+            if num_nulls != num_rows:
+                if named.null_count < num_rows and is_any_there(named):
+                    held = pc.is_valid(_leaf(parquet, media.leaf, [group]))
+                    named = pc.if_else(held, pa.scalar(None, pa.string()), named)
+                else:
+                    named = pa.nulls(num_rows, pa.string())
+        any_named = any_named or named.null_count < num_rows
+        groups.append(named)
+    return pa.concat_arrays(groups) if any_named else None
+
+
+def _leaf(parquet: pq.ParquetFile, leaf: str, groups: Iterable[int]) -> pa.Array:
+    """One leaf of some row groups; text as plain strings."""
+    top = leaf if leaf in parquet.schema_arrow.names else leaf.rpartition(".")[0]
+    column = parquet.read_row_groups(list(groups), columns=[leaf], use_pandas_metadata=False)[top]
+    values = _plain(column.combine_chunks())
+    if pa.types.is_struct(values.type):
+        values = pc.struct_field(values, leaf.rpartition(".")[2])
+    return values.cast(pa.string()) if _holds_text(values.type) else values
+
+
+def _num_nulls(parquet: pq.ParquetFile, group: int, leaf: str) -> int | None:
+    """How many values of a leaf are null; None where the file doesn't say."""
+    chunks = _chunks(parquet, group, leaf)
+    statistics = chunks[0].statistics if chunks else None
+    return int(statistics.null_count) if statistics is not None and statistics.has_null_count else None
+
+
+def _chunks(parquet: pq.ParquetFile, group: int, leaf: str) -> list[Any]:
+    row_group = parquet.metadata.row_group(group)
+    columns = [row_group.column(index) for index in range(row_group.num_columns)]
+    return [column for column in columns if column.path_in_schema == leaf]
+
+
+def _holds_text(kind: pa.DataType | None) -> bool:
+    if kind is None:
+        return False
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _holds_bytes(kind: pa.DataType | None) -> bool:
+    if kind is None:
+        return False
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(
         pa.types.is_binary(kind)
@@ -262,7 +379,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     )
 
 
-class _CountedFile:
+class CountedFile:
     """A file that counts the bytes read from it."""
 
     def __init__(self, file: BinaryIO) -> None:

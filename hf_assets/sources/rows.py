@@ -8,26 +8,35 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hf_assets import files, fingerprint, schema
 from hf_assets.errors import DatasetError
+from hf_assets.sources import naming, slices
 from hf_assets.sources.parquet import Columns, WantedColumns, missing_field, read_columns
 from hf_assets.sources.source import Source
-from hf_assets.sources.spec import DataFile, Snapshot
+from hf_assets.sources.spec import DataFile, Part, Snapshot
 
 # Bump when a change to this module changes the table.
-VERSION = 3
+VERSION = 4
 
 READ_THREADS = 8
 SNAPSHOT = b"hf_assets.snapshot"
 NUM_ROWS = b"num_rows"
+MEDIA_PATHS = "media_paths"
 
 
 class Rows(NamedTuple):
-    """A split's rows, and what reading them took."""
+    """A split's rows, and what reading them took.
+
+    Attributes:
+        version: of the table: of the contents of all that its rows were read from.
+        computed: rows whose columns were read now.
+    """
 
     table: pa.Table
-    computed: int  # rows whose columns were read now
+    version: str
+    computed: int
     bytes_read: int
 
 
@@ -39,17 +48,22 @@ def read(source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path
         `columns`.
 
     Raises:
-        DatasetError: a column is missing, or files disagree about a column's type.
+        DatasetError: a column is missing, files disagree about a column's type, or no row's media is there.
     """
 
     def read_file(file: DataFile) -> tuple[Columns, bool]:
         kept = memory / f"{file.hash}.{fingerprint.of_value([VERSION, *wanted])}.parquet"
         if (known := _load(kept)) is not None:
             return known, False
+
+        def is_any_there(paths: pa.Array) -> bool:
+            return bool(pc.any(pc.is_valid(naming.hashes_of(source, snapshot, file.path, paths).hash)).as_py())
+
         with source.open_ranges(snapshot, file) as handle:
-            columns = read_columns(handle, wanted, file.path)
+            columns = read_columns(handle, wanted, file.path, is_any_there)
         _save(columns, kept)
-        return columns, True
+        # of a file that was turned into Parquet, all was read
+        return columns._replace(bytes_read=file.num_bytes) if file.content else columns, True
 
     parts: list[tuple[Columns, bool]] = []
     with ThreadPoolExecutor(READ_THREADS) as pool:
@@ -57,18 +71,24 @@ def read(source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path
             parts.append(part)
             if part[1] and number % 100 == 0:
                 say(f"read the columns of {number:,} of {len(snapshot.files):,} files")
-    table = _joined(snapshot, [columns for columns, _ in parts])
+    columns = [part for part, _ in parts]
+    table = _joined(snapshot, columns)
+    table, named = naming.with_named_media(table, source, snapshot, columns, wanted.media)
+    table, slices = _sliced(table, snapshot, [part.num_rows for part in columns])
     for path in wanted.required if schema.COLUMNS in table.column_names else ():
         if (mistake := missing_field(table.schema.field(schema.COLUMNS).type, path)) is not None:
             raise DatasetError(mistake)
-    fresh = [columns for columns, is_fresh in parts if is_fresh]
-    return Rows(table, sum(columns.num_rows for columns in fresh), sum(columns.bytes_read for columns in fresh))
+    fresh = [part for part, is_fresh in parts if is_fresh]
+    version = fingerprint.of_value([[file.hash for file in snapshot.files], wanted, slices, named])
+    num_bytes = sum(part.bytes_read for part in fresh)
+    return Rows(table, version, sum(part.num_rows for part in fresh), num_bytes)
 
 
 def snapshot_of(raw_dataset: pa.Table) -> Snapshot:
     """The snapshot from which a `raw_dataset` table was read."""
-    repository, commit, is_local, listed = json.loads(raw_dataset.schema.metadata[SNAPSHOT])
-    return Snapshot(repository, commit, is_local, tuple(DataFile(*file) for file in listed))
+    repository, commit, is_local, listed, *more = json.loads(raw_dataset.schema.metadata[SNAPSHOT])
+    snapshot = Snapshot(repository, commit, is_local, tuple(DataFile(*file) for file in listed), *more)
+    return snapshot._replace(parts=tuple(Part(*part) for part in snapshot.parts))
 
 
 def _joined(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
@@ -97,16 +117,39 @@ def _joined(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
             ) from None
         values = columns[schema.COLUMNS]
         place = place.append_column(schema.COLUMNS, values.cast(fingerprint.large(values.type)))
-    facts = json.dumps([snapshot.repository, snapshot.commit, snapshot.is_local, snapshot.files])
+    facts = json.dumps(snapshot)
     return place.replace_schema_metadata({SNAPSHOT: facts})
+
+
+def _sliced(table: pa.Table, snapshot: Snapshot, counts: list[int]) -> tuple[pa.Table, list[slices.Slice]]:
+    """The rows that the split's slices take, numbered anew; and these slices by number."""
+    if not snapshot.parts:
+        return table, []
+    taken, found, file, start = [], [], 0, 0
+    for part in snapshot.parts:
+        num_rows = sum(counts[file : file + part.num_files])
+        rows = slices.rows_of(part, num_rows)
+        taken.append(table.slice(start + rows.start, rows.stop - rows.start))
+        found.append(rows)
+        file, start = file + part.num_files, start + num_rows
+    joined = pa.concat_tables(taken)
+    numbers = pa.array(np.arange(len(joined), dtype=np.int64))
+    return joined.set_column(0, schema.ROW, numbers), found
 
 
 def _load(kept: Path) -> Columns | None:
     table = files.read_table(kept)
     if table is None or NUM_ROWS not in (table.schema.metadata or {}):
         return None
-    return Columns(table.replace_schema_metadata(None), int(table.schema.metadata[NUM_ROWS]), 0)
+    num_rows = int(table.schema.metadata[NUM_ROWS])
+    table = table.replace_schema_metadata(None)
+    if MEDIA_PATHS not in table.column_names:
+        return Columns(table, num_rows, 0)
+    return Columns(table.drop_columns(MEDIA_PATHS), num_rows, 0, table[MEDIA_PATHS].combine_chunks())
 
 
 def _save(columns: Columns, kept: Path) -> None:
-    files.write_table(kept, columns.table.replace_schema_metadata({NUM_ROWS: str(columns.num_rows)}))
+    table = columns.table
+    if columns.media_paths is not None:
+        table = table.append_column(MEDIA_PATHS, columns.media_paths)
+    files.write_table(kept, table.replace_schema_metadata({NUM_ROWS: str(columns.num_rows)}))

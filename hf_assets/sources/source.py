@@ -1,8 +1,12 @@
 """Where a dataset's rows come from, behind one interface."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+import pyarrow as pa
+
+from hf_assets.sources.folder import FolderSource
 from hf_assets.sources.hub import HubSource
 from hf_assets.sources.local import LocalSource
 from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
@@ -11,17 +15,41 @@ from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
 class Source(Protocol):
     """A split's files: resolved once, then read at exactly that commit."""
 
+    spec: SourceSpec
+
     def resolve(self) -> Snapshot: ...
 
     def open_ranges(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
-        """Open a file for reading few of its bytes."""
+        """Open the Parquet form of a file of the split, for reading few of its bytes."""
+        ...
+
+    def open_media(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
+        """Open the Parquet form of a file of the split, for reading the media in it."""
+        ...
+
+    def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
+        """Content hashes of files of the repository or folder; null where it has no such file.
+
+        Args:
+            paths: within it.
+        """
+        ...
+
+    def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
+        """Bytes that reading these media files would fetch."""
         ...
 
     def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:
-        """A local path of the whole file."""
+        """A local path of a whole file, as it is in the repository or folder."""
+        ...
+
+    def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
+        """All of a media file."""
         ...
 
 
 def source_of(spec: SourceSpec, memory: Path) -> Source:
     """The source of a split. `memory` is a folder in which it may keep what needn't be asked again."""
+    if spec.folder is not None:
+        return FolderSource(spec, memory)
     return LocalSource(spec, memory) if Path(spec.dataset_name).is_absolute() else HubSource(spec, memory)

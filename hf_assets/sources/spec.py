@@ -1,15 +1,76 @@
 """Which rows: a dataset's name, configuration, split and revision; and what these resolve to."""
 
 import re
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from hf_assets import fingerprint
 
+# `schema.LOCATION`'s `file_row` of a row whose media is a whole file.
+WHOLE_FILE = -1
+
+# Files with these endings can be the media of rows that name them.
+MEDIA_SUFFIXES: dict[str, tuple[str, ...]] = {
+    "image": (
+        *(".avif", ".bmp", ".gif", ".heic", ".heif", ".ico", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl"),
+        *(".pcx", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
+    ),
+    "video": (".avi", ".gifv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"),
+    "audio": (".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"),
+}
+ALL_MEDIA_SUFFIXES = tuple(suffix for suffixes in MEDIA_SUFFIXES.values() for suffix in suffixes)
+
+
+class CaptionTable(BaseModel):
+    """A table of captions beside the media of a folder.
+
+    Attributes:
+        kind: of the file.
+        path: of the file, within the folder or absolute.
+        filename_column: of the media's paths within the folder, or their names.
+        caption_columns: all of their texts are captions of a row.
+        fallback_column: has the caption of rows of which those have none.
+        has_extension: whether `filename_column` names the media with their extension.
+        default: caption of the media that the table lacks, or has no text for.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["parquet", "csv", "jsonl"]
+    path: str
+    filename_column: str = "filename"
+    caption_columns: tuple[str, ...] = ("caption",)
+    fallback_column: str | None = None
+    has_extension: bool = True
+    default: str | None = None
+
+
+class FolderRules(BaseModel):
+    """How a folder of media files is read: one row per file.
+
+    Attributes:
+        media: which files.
+        captions: where their captions come from; of `instanceprompt`, nowhere here.
+        table: of the strategy `table`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    media: Literal["image", "video", "audio"] = "image"
+    captions: Literal["textfile", "filename", "instanceprompt", "table"] = "filename"
+    table: CaptionTable | None = None
+
 
 class SourceSpec(BaseModel):
-    """A split of a dataset on the Hub, or of a folder in the Hub's layout (then `dataset_name` is absolute)."""
+    """A split of a dataset on the Hub, or of a folder in the Hub's layout (then `dataset_name` is absolute).
+
+    Attributes:
+        split: a name; or slices and sums of such, as `datasets` has it: `train[:10%]+test`.
+        data_files: in place of what the Hub's usual layout or the README says, as `datasets` has it.
+        folder: `dataset_name` is a folder of media files, not one in the Hub's layout.
+        streaming: media are read without a local copy. It changes no result, so it is no part of a hash.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -17,6 +78,9 @@ class SourceSpec(BaseModel):
     dataset_config: str | None = None
     split: str = "train"
     revision: str | None = None
+    data_files: Any = None
+    folder: FolderRules | None = None
+    streaming: bool = Field(False, exclude=True)
 
     @property
     def is_pinned(self) -> bool:
@@ -25,22 +89,60 @@ class SourceSpec(BaseModel):
 
 
 class DataFile(NamedTuple):
-    """A file of a split."""
+    """A file of a split, or one that holds a row's media.
 
-    path: str  # within the repository
-    hash: str  # of the content: LFS sha256, else git's blob hash
+    Attributes:
+        path: within the repository.
+        hash: of its rows. Of a Parquet file, or media: the content's, LFS sha256, else git's blob hash. Of another: of
+            that and of how it is read.
+        content: the content's, where that is another.
+    """
+
+    path: str
+    hash: str
     num_bytes: int
+    content: str = ""
+
+    @property
+    def content_hash(self) -> str:
+        return self.content or self.hash
+
+
+class Part(NamedTuple):
+    """Some files of a split that one slice of it is taken from.
+
+    Attributes:
+        split: its name.
+        slice: as it is written behind the name, `[:10%]`; empty: all of it.
+    """
+
+    split: str
+    num_files: int
+    slice: str = ""
 
 
 class Snapshot(NamedTuple):
-    """A split at one commit: nothing about it can change any more."""
+    """A split at one commit: nothing about it can change any more.
 
-    repository: str  # Hub id or absolute path of a local folder
-    commit: str  # commit sha; of a local folder: the hash of its files
+    Attributes:
+        repository: Hub id or absolute path of a local folder.
+        commit: commit sha; of a local folder: the hash of its files.
+        files: hold the rows, in their order.
+        media: hash of the files that rows may name as their media; empty where there are none.
+        format: how files are read that aren't Parquet (`formats.Format` as JSON); empty for Parquet.
+        parts: which slices are taken; empty: all rows of all files.
+    """
+
+    repository: str
+    commit: str
     is_local: bool
     files: tuple[DataFile, ...]
+    media: str = ""
+    format: str = ""
+    parts: tuple[Part, ...] = ()
 
     @property
     def fingerprint(self) -> str:
         """Hash of the files' contents in their order. Their names, and files of other splits, don't matter."""
-        return fingerprint.of_value([file.hash for file in self.files])
+        hashes = [file.hash for file in self.files]
+        return fingerprint.of_value([hashes, self.media, self.parts] if self.media or self.parts else hashes)

@@ -18,12 +18,17 @@ TIME = pa.timestamp("us", tz="UTC")
 # In place of a reason: the row is to be looked at once more.
 RETRY = "retry"
 
+# In place of a file's hash in a part's name: its rows are whole files, each with its hash.
+WHOLE_FILES = "files"
+FILE_HASH = pa.field("file_hash", pa.string(), nullable=False)
+
 
 class Ledger:
     """Facts about the media of one column: (file hash, row in file) -> media hash, and what else a look tells.
 
     Append-only Parquet parts in one folder, named `{file hash}.{what was looked at, and how}.{content hash}.parquet`;
-    a part's appearance is the commit, so concurrent writers are harmless.
+    a part's appearance is the commit, so concurrent writers are harmless. Of media that are files of their own, a part
+    has many: (file hash) -> the same.
 
     Attributes:
         looks: schema of what one look found. A row with a `reason` could not be read as media; its facts are null.
@@ -42,6 +47,8 @@ class Ledger:
         ]
         self.looks = pa.schema([*found, pa.field("seen_at", TIME)])
         self.known = pa.schema([*found, pa.field("first_seen", TIME), pa.field("last_seen", TIME)])
+        self.whole_looks = self.looks.append(FILE_HASH)
+        self.whole_known = self.known.append(FILE_HASH)
 
     def read(self, file_hashes: set[str]) -> dict[str, pa.Table]:
         """The known rows (`known`) of each of these files, each row once."""
@@ -50,11 +57,33 @@ class Ledger:
             file_hash = path.name.split(".")[0]
             if file_hash in file_hashes and (table := files.read_table(path)) is not None:
                 parts[file_hash].append(table.cast(self.looks))
-        return {file_hash: _facts(pa.concat_tables(tables)).cast(self.known) for file_hash, tables in parts.items()}
+        return {
+            file_hash: _facts(pa.concat_tables(tables), "file_row").select(self.known.names).cast(self.known)
+            for file_hash, tables in parts.items()
+        }
+
+    def read_whole(self) -> pa.Table:
+        """What is known of media that are files of their own (`whole_known`), each once."""
+        paths = sorted(self.folder.glob(f"{WHOLE_FILES}.{self.way}.*.parquet"))
+        tables = [table.cast(self.whole_looks) for path in paths if (table := files.read_table(path)) is not None]
+        if not tables:
+            return self.whole_known.empty_table()
+        facts = _facts(pa.concat_tables(tables), FILE_HASH.name)
+        return facts.select(self.whole_known.names).cast(self.whole_known)
 
     def add(self, file_hash: str, looks: pa.Table) -> None:
         """Commit what was seen (`looks`) of rows of one file."""
         files.write_table(self.folder / f"{file_hash}.{self.way}.{fingerprint.of_table(looks)}.parquet", looks)
+
+    def add_whole(self, looks: pa.Table) -> None:
+        """Commit what was seen (`whole_looks`) of media that are files of their own."""
+        self.add(WHOLE_FILES, looks)
+
+    def retry_whole(self, file_hashes: list[str]) -> None:
+        """Let media that are files of their own be looked at once more."""
+        now = datetime.now(UTC)
+        rows = [{"file_hash": one, "file_row": -1, "reason": RETRY, "seen_at": now} for one in file_hashes]
+        self.add_whole(pa.Table.from_pylist(rows, schema=self.whole_looks))
 
     def retry(self, file_hash: str, file_rows: list[int]) -> None:
         """Let rows of one file be looked at once more."""
@@ -62,15 +91,16 @@ class Ledger:
         self.add(file_hash, pa.Table.from_pylist(rows, schema=self.looks))
 
 
-def _facts(looks: pa.Table) -> pa.Table:
+def _facts(looks: pa.Table, key: str) -> pa.Table:
     """The last look at each row, unless that is a wish to look again."""
-    rows, times = looks["file_row"].to_numpy(), looks["seen_at"].cast(pa.int64()).to_numpy()
+    rows = looks[key].combine_chunks().dictionary_encode().indices.to_numpy()
+    times = looks["seen_at"].cast(pa.int64()).to_numpy()
     order = np.lexsort((times, rows))
     is_last = np.append(np.diff(rows[order]) != 0, True)[: len(order)]
     last = looks.take(pa.array(order[is_last]))
-    seen = looks.filter(pc.fill_null(pc.not_equal(looks["reason"], RETRY), True)).group_by("file_row")
+    seen = looks.filter(pc.fill_null(pc.not_equal(looks["reason"], RETRY), True)).group_by(key)
     spans = seen.aggregate([("seen_at", "min"), ("seen_at", "max")])
-    spans = spans.take(pc.index_in(last["file_row"], value_set=spans["file_row"].combine_chunks()))
+    spans = spans.take(pc.index_in(last[key], value_set=spans[key].combine_chunks()))
     facts = last.drop_columns("seen_at")
     facts = facts.append_column("first_seen", spans["seen_at_min"]).append_column("last_seen", spans["seen_at_max"])
     return facts.filter(pc.fill_null(pc.not_equal(last["reason"], RETRY), True))

@@ -14,7 +14,7 @@ from hf_assets.stages import keys
 from hf_assets.store import generations
 from hf_assets.store.index import failures
 from hf_assets.store.tensors import Sample, TensorStore
-from hf_assets.workers import encoders
+from hf_assets.workers import encoders, tokens
 from hf_assets.workers.compute import Compute, Turn
 from hf_assets.workers.outcome import Outcome
 from hf_assets.workers.progress import Progress
@@ -65,7 +65,7 @@ def encode(
             with turn(say) as compute:  # while this run waited, another may have encoded some of them
                 missing = todo.looked_at_again().missing
                 if len(missing):
-                    computed, speed = _encode(missing, encoder, todo.store, recipe, compute, say)
+                    computed, speed = _encode(missing, todo.keyed, encoder, todo.store, recipe, compute, say)
             todo = todo.looked_at_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["embed_key"])
@@ -81,12 +81,14 @@ def encode(
     return outcome, {
         "pipeline": encoder.pipeline.name,
         "model_revision": encoder.pipeline.sha or "local folder",
+        "bytes_stored": todo.stored_bytes,
         **speed,
     }
 
 
 def _encode(
     missing: pa.Table,
+    keyed: pa.Table,
     encoder: encoders.Encoder,
     store: TensorStore,
     recipe: Recipe,
@@ -98,14 +100,16 @@ def _encode(
     with (
         text_side.load_text(encoder.pipeline, compute.device, getattr(torch, recipe.model.dtype)) as text,
         ShardWriter(store, encoder.header, compute.unit_samples) as shards,
+        Progress("encoding captions", len(missing), say) as progress,
     ):
         encoders.confirm(encoder, recipe)
-        progress = Progress("encoding captions", len(missing), say)
         for batch in missing.to_batches(max_chunksize=compute.text_batch_size):
             _encode_batch(batch.column("embed_key").to_pylist(), batch.column("caption").to_pylist(), text, shards)
             progress.add(len(batch))
         shards.flush()
-        return shards.computed, {"samples_per_second": progress.per_second}
+        speed = progress.facts
+        tokens.count(recipe.folders.metadata, keyed, text)
+        return shards.computed, speed
 
 
 def _encode_batch(batch_keys: list[str], captions: list[str], text: "TextEncoder", shards: ShardWriter) -> None:

@@ -86,6 +86,12 @@ class Work(NamedTuple):
         return stored.append_column("shard", found["shard"]).append_column("shape", found["shape"])
 
     @property
+    def stored_bytes(self) -> int:
+        """Bytes of the tensors of the distinct keys that are stored."""
+        is_used = pc.is_in(self.held["key"], value_set=self.keyed[self.key].combine_chunks())
+        return pc.sum(self.held["num_bytes"].filter(is_used)).as_py() or 0
+
+    @property
     def num_stored(self) -> int:
         """How many distinct keys are stored."""
         is_used = np.zeros(len(self.held), bool)

@@ -1,6 +1,6 @@
 """What work would fetch and store, and how long it would take, told from listings, headers and earlier runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,9 +11,12 @@ import pyarrow.compute as pc
 from hf_assets.errors import DatasetError, ModelError
 from hf_assets.models.components import Component
 from hf_assets.sources import api
-from hf_assets.sources.spec import DataFile, Snapshot
+from hf_assets.sources.parquet import media_bytes
+from hf_assets.sources.source import Source
+from hf_assets.sources.spec import Snapshot
 from hf_assets.workers import encoders
 from hf_assets.workers.medium import Medium
+from hf_assets.workers.reading import FileRows
 
 REQUEST_THREADS = 8
 # So many stored samples tell what one takes.
@@ -24,12 +27,36 @@ ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 USUAL_TOKENS = 512
 
 
-def bytes_to_fetch(snapshot: Snapshot, files: Iterable[DataFile]) -> int:
-    """Bytes that reading media from these files would download: those that the Hugging Face cache lacks."""
+def bytes_to_fetch(
+    source: Source, snapshot: Snapshot, column: str, unknown: Sequence[FileRows], missing: Sequence[FileRows]
+) -> int:
+    """Bytes that reading media would download: those that the Hugging Face cache lacks; streamed, those that are read.
+
+    Args:
+        unknown: rows that are looked at, and probably encoded then.
+        missing: rows that are encoded.
+    """
     if snapshot.is_local:
         return 0
-    paths = {file.hash: file.path for file in files}
-    return _to_download(api.Asked("dataset", snapshot.repository, snapshot.commit, DatasetError), paths.values())
+    if source.spec.streaming:  # nothing is kept, so what is looked at now is read again to be encoded
+        return 2 * _to_stream(source, snapshot, column, unknown) + _to_stream(source, snapshot, column, missing)
+    parts = (*unknown, *missing)
+    num_bytes = source.bytes_to_read(snapshot, [part.file for part in parts if part.is_whole])
+    paths = {part.file.hash: part.file.path for part in parts if not part.is_whole and not part.file.content}
+    asked = api.Asked("dataset", snapshot.repository, snapshot.commit, DatasetError)
+    return num_bytes + _to_download(asked, paths.values())
+
+
+def _to_stream(source: Source, snapshot: Snapshot, column: str, parts: Sequence[FileRows]) -> int:
+    """Bytes of the media files, and of the media of the row groups, that hold these rows."""
+
+    def num_bytes(part: FileRows) -> int:
+        with source.open_ranges(snapshot, part.file) as handle:
+            return media_bytes(handle, column, part.file_rows, part.file.path)
+
+    with ThreadPoolExecutor(REQUEST_THREADS) as pool:
+        in_rows = sum(pool.map(num_bytes, [part for part in parts if not part.is_whole and not part.file.content]))
+    return in_rows + source.bytes_to_read(snapshot, [part.file for part in parts if part.is_whole])
 
 
 def model_bytes_to_fetch(components: Iterable[Component]) -> int:

@@ -30,6 +30,7 @@ from hf_assets.workers.progress import Progress
 from hf_assets.workers.quarantine import quarantined
 from hf_assets.workers.reading import Media, by_file, media_of
 from hf_assets.workers.shards import ShardWriter
+from hf_assets.workers.showcase import Showcase
 
 if TYPE_CHECKING:
     import torch
@@ -84,9 +85,10 @@ def encode(
         ModelError: the VAE can't be loaded, or can't encode one of the shapes.
         DatasetError: media changed since they were probed.
     """
-    run = _Run(recipe, raw_dataset, source, say)
     with TensorStore(recipe.folders.latents).in_use(recipe.folders.metadata):
         todo = work(recipe, buckets)
+        showcase = Showcase(recipe.folders.metadata, todo.keyed["latent_key"])
+        run = _Run(recipe, raw_dataset, source, say, showcase)
         encoder = todo.encoder
         if num_missing := len(todo.missing):
             say(f"{num_missing:,} latents to encode with the VAE of {encoder.pipeline.name}")
@@ -110,6 +112,7 @@ def encode(
     return outcome, {
         "pipeline": encoder.pipeline.name,
         "model_revision": encoder.pipeline.sha or "local folder",
+        "bytes_stored": todo.stored_bytes,
         **run.speed,
     }
 
@@ -117,7 +120,14 @@ def encode(
 class _Run:
     """The encoding of what is missing, with its counts."""
 
-    def __init__(self, recipe: Recipe, raw_dataset: pa.Table, source: Source, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        raw_dataset: pa.Table,
+        source: Source,
+        say: Callable[[str], None],
+        showcase: Showcase,
+    ) -> None:
         self.recipe = recipe
         self.medium = medium_of(recipe)
         self.raw_dataset = raw_dataset
@@ -126,6 +136,7 @@ class _Run:
         self.computed = 0
         self.bytes_read = 0
         self.speed: dict[str, Any] = {}
+        self.showcase = showcase
 
     def encode(self, jobs: pa.Table, encoder: encoders.Encoder, store: TensorStore, compute: Compute) -> None:
         import torch
@@ -134,14 +145,14 @@ class _Run:
         with (
             vae_side.load_vae(encoder.pipeline, compute.device, dtype) as vae,
             ShardWriter(store, encoder.header, compute.unit_samples) as shards,
+            Progress("encoding latents", len(jobs), self.say) as progress,
         ):
             encoders.confirm(encoder, self.recipe)
             self.medium.check(jobs, encoder.pipeline)
-            progress = Progress("encoding latents", len(jobs), self.say)
             waiting: dict[tuple[int, ...], list[tuple[str, torch.Tensor]]] = {}
             ahead = compute.batch_size + 2 * compute.decode_threads
             for job, one in map_ahead(self._decode, self._jobs(jobs), threads=compute.decode_threads, ahead=ahead):
-                self.bytes_read += len(job.media.data or b"")
+                self.bytes_read += job.media.num_bytes
                 if isinstance(one, MediaError):
                     shards.fail(job.key, one.reason, str(one))
                     progress.add(1)
@@ -156,7 +167,8 @@ class _Run:
                 progress.add(len(batch))
             shards.flush()
             self.computed = shards.computed
-            self.speed = {"samples_per_second": progress.per_second}
+            self.speed = progress.facts
+            self.showcase.decode(vae, self.say)
 
     def _jobs(self, jobs: pa.Table) -> Iterator[Job]:
         """The jobs with their media, in the split's order."""
@@ -196,6 +208,7 @@ class _Run:
                 tensors = {name: tensor[0].cpu() for name, tensor in again.items()}
             if _is_finite(tensors):
                 shards.add(Sample(key, tensors))
+                self.showcase.offer(key, alone, tensors["latents"])
             else:
                 shards.fail(key, "non_finite", "the VAE gives infinite or undefined values, in float32 too")
 

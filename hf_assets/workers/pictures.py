@@ -18,6 +18,7 @@ from hf_assets.stages import composites, geometry
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 # A landscape, a portrait and a square image.
 EXAMPLE_SIZES = ((1600, 900), (900, 1600), (1000, 1000))
@@ -88,6 +89,14 @@ class Pictures:
         self, encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor"
     ) -> "dict[str, torch.Tensor]":
         return {"latents": encode(batch)}
+
+    def thumbnail(self, data: bytes) -> "Image.Image | None":
+        picture = image.decode(data)
+        if self.recipe.composite is None:
+            return picture
+        size = pa.FixedSizeListArray.from_arrays(pa.array(picture.size, pa.int32()), type=schema.SIZE)
+        left, top, width, height = composites.cells(pa.chunked_array([size]), self.recipe.composite)[0].tolist()
+        return picture.crop((left, top, left + width, top + height)) if width and height else None
 
     def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
         check_sizes(pc.unique(buckets["bucket"]).to_pylist(), _spatial_multiple(pipeline))

@@ -6,7 +6,7 @@ and keys, and looks these up in the stores. It differs from a run only in what i
 run has read.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from hf_assets.models.components import text_components, vae_component
 from hf_assets.sources import rows
 from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.source import source_of
-from hf_assets.sources.spec import DataFile, Snapshot
+from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering
 from hf_assets.store.index import RETRY
@@ -101,7 +101,7 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
         num_rows,
         latents_side.stage,
         texts.stage,
-        estimates.bytes_to_fetch(snapshot, latents_side.files),
+        estimates.bytes_to_fetch(source, snapshot, recipe.media_column, latents_side.unknown, latents_side.missing),
         latents_side.model_bytes + texts.model_bytes,
         round(latents_side.num_bytes + texts.num_bytes),
         estimates.seconds((side.stage.total, side.rate) for side in (latents_side, texts)),
@@ -115,7 +115,8 @@ class _Side(NamedTuple):
     rate: float | None
     num_bytes: float
     model_bytes: int
-    files: tuple[DataFile, ...] = ()
+    unknown: Sequence[FileRows] = ()
+    missing: Sequence[FileRows] = ()
 
 
 def _latents(recipe: Recipe, located: pa.Table, sizeless: pa.ChunkedArray, snapshot: Snapshot) -> _Side:
@@ -137,7 +138,8 @@ def _latents(recipe: Recipe, located: pa.Table, sizeless: pa.ChunkedArray, snaps
         last and last.samples_per_second,
         per_volume * (medium.volume(missing).sum() + unknown),
         estimates.model_bytes_to_fetch([vae]),
-        tuple(part.file for part in (*recalled.unknown, *_parts_of(missing, located, snapshot))),
+        recalled.unknown,
+        list(_parts_of(missing, located, snapshot)),
     )
 
 

@@ -1,9 +1,10 @@
 """Look at each row's media once in its life: its content hash, and its facts, such as a size, from the header."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -14,11 +15,12 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.engines.local import map_ahead
 from hf_assets.errors import MediaError
 from hf_assets.sources.source import Source
-from hf_assets.sources.spec import Snapshot
-from hf_assets.store.ledger import Ledger
+from hf_assets.sources.spec import WHOLE_FILE, Snapshot
+from hf_assets.store.ledger import WHOLE_FILES, Ledger
 from hf_assets.workers.medium import Medium, medium_of
 from hf_assets.workers.progress import Progress
 from hf_assets.workers.reading import FileRows, Media, by_file, media_of
+from hf_assets.workers.thumbnails import Place, Thumbnails
 
 # So many rows are committed to the ledger at once: a second of work. More and smaller parts take longer to read again.
 UNIT_ROWS = 8192
@@ -39,6 +41,8 @@ class Probed(NamedTuple):
     quarantined: pa.Table  # `schema.QUARANTINE`
     computed: int
     bytes_read: int
+    files: frozenset[str] = frozenset()  # hashes of the files whose media were read
+    speed: Mapping[str, float] = MappingProxyType({})
 
 
 def ledger_of(recipe: Recipe) -> Ledger:
@@ -54,20 +58,31 @@ def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot) -> Recalled:
         located: `row` and `schema.LOCATION` of the wanted rows, in the split's order.
     """
     medium, book = medium_of(recipe), ledger_of(recipe)
-    parts = list(by_file(located, snapshot))
+    is_whole = pc.equal(located["file_row"], WHOLE_FILE)
+    whole, in_rows = located.filter(is_whole), located.filter(pc.invert(is_whole))
+    found = [Recalled(medium.media.empty_table(), schema.QUARANTINE.empty_table(), [])]
+    parts = list(by_file(in_rows, snapshot))
     known = book.read({part.file.hash for part in parts})
-    media, quarantined, unknown = [medium.media.empty_table()], [schema.QUARANTINE.empty_table()], []
     for part in parts:
         facts = known.get(part.file.hash, book.known.empty_table())
         found_at = pc.index_in(pa.array(part.file_rows), value_set=facts["file_row"].combine_chunks())
         is_known = pc.is_valid(found_at).to_numpy(zero_copy_only=False)
-        if not is_known.all():
-            unknown.append(FileRows(part.file, part.rows[~is_known], part.file_rows[~is_known]))
-        found = facts.take(found_at.drop_null()).append_column("row", pa.array(part.rows[is_known]))
-        failed = pc.is_valid(found["reason"])
-        media.append(medium.describe(found.filter(pc.invert(failed))))
-        quarantined.append(_quarantine(found.filter(failed), part.file.path))
-    return Recalled(pa.concat_tables(media), pa.concat_tables(quarantined), unknown)
+        facts = facts.take(found_at.drop_null()).append_column("row", pa.array(part.rows[is_known]))
+        addresses = pc.binary_join_element_wise(part.file.path, facts["file_row"].cast(pa.string()), "#")
+        lacking = FileRows(part.file, part.rows[~is_known], part.file_rows[~is_known])
+        found.append(_found(medium, facts, addresses, [] if is_known.all() else [lacking]))
+    if len(whole):
+        facts = book.read_whole()
+        found_at = pc.index_in(whole["file_hash"].cast(pa.string()), value_set=facts["file_hash"].combine_chunks())
+        is_known = pc.is_valid(found_at)
+        facts = facts.take(found_at.drop_null()).append_column("row", whole["row"].filter(is_known))
+        addresses = whole["file_path"].cast(pa.string()).filter(is_known)
+        found.append(_found(medium, facts, addresses, list(by_file(whole.filter(pc.invert(is_known)), snapshot))))
+    media, quarantined = (pa.concat_tables([getattr(one, name) for one in found]) for name in ("media", "quarantined"))
+    unknown = [part for one in found for part in one.unknown]
+    if len(whole) and len(in_rows):
+        media, quarantined = media.sort_by("row"), quarantined.sort_by("row")
+    return Recalled(media, quarantined, unknown)
 
 
 def probe(
@@ -81,48 +96,76 @@ def probe(
     recalled = recall(recipe, located, snapshot)
     computed = sum(len(part.rows) for part in recalled.unknown)
     bytes_read = 0
+    speed: dict[str, float] = {}
+    files = frozenset(part.file.hash for part in recalled.unknown)
     if recalled.unknown:
-        look, book = functools.partial(_look, medium_of(recipe)), ledger_of(recipe)
-        progress = Progress("probing media", computed, say)
+        thumbnails = Thumbnails(recipe)
+        look = functools.partial(_look, medium_of(recipe), thumbnails, thumbnails.to_make(located))
+        book = ledger_of(recipe)
         media = media_of(iter(recalled.unknown), source, snapshot, recipe.media_column)
-        for file_hash, facts in groupby(
-            map_ahead(look, media, threads=threads, ahead=4 * threads), key=lambda fact: fact[0]
-        ):
-            unit: list[dict[str, Any]] = []
-            for _, num_bytes, fact in facts:
-                bytes_read += num_bytes
-                unit.append(fact)
-                if len(unit) == UNIT_ROWS:
-                    book.add(file_hash, pa.Table.from_pylist(unit, schema=book.looks))
-                    progress.add(len(unit))
-                    unit = []
-            if unit:
-                book.add(file_hash, pa.Table.from_pylist(unit, schema=book.looks))
-                progress.add(len(unit))
+        with Progress("probing media", computed, say) as progress:
+            looks = map_ahead(look, media, threads=threads, ahead=4 * threads)
+            for file_hash, facts in groupby(looks, key=lambda look: look.book):
+                columns = book.whole_looks if file_hash == WHOLE_FILES else book.looks
+                while unit := [_counted(one, progress) for one in islice(facts, UNIT_ROWS)]:
+                    bytes_read += sum(one.num_bytes for one in unit)
+                    book.add(file_hash, pa.Table.from_pylist([one.fact for one in unit], schema=columns))
+            speed = progress.facts
         recalled = recall(recipe, located, snapshot)
     assert not recalled.unknown, "every row that was looked at is in the ledger"
-    return Probed(recalled.media, recalled.quarantined, computed, bytes_read)
+    return Probed(recalled.media, recalled.quarantined, computed, bytes_read, files, speed)
 
 
-def _look(medium: Medium, media: Media) -> tuple[str, int, dict[str, Any]]:
-    """(file hash, bytes read, a row of the ledger)."""
-    fact: dict[str, Any] = {"file_row": media.file_row, "seen_at": datetime.now(UTC)}
+class _Look(NamedTuple):
+    """What a look at one row's media found.
+
+    Attributes:
+        book: the part of the ledger in which it is noted: the hash of the row's file, or `WHOLE_FILES`.
+        fact: a row of the ledger.
+    """
+
+    book: str
+    num_bytes: int
+    fact: dict[str, Any]
+
+
+def _counted(look: _Look, progress: Progress) -> _Look:
+    progress.add(1)
+    return look
+
+
+def _look(medium: Medium, thumbnails: Thumbnails, to_make: set[Place], media: Media) -> _Look:
+    is_whole = media.file_row == WHOLE_FILE
+    fact: dict[str, Any] = {"file_row": media.file_row, "file_hash": media.file.hash, "seen_at": datetime.now(UTC)}
     if media.data is None:
-        return media.file.hash, 0, {**fact, "reason": "missing", "message": "the row holds no media bytes"}
-    fact["media_hash"] = fingerprint.of_bytes(media.data)
-    try:
-        facts = medium.probe(media.data)
-    except MediaError as error:
-        return media.file.hash, len(media.data), {**fact, "reason": error.reason, "message": str(error)}
-    return media.file.hash, len(media.data), {**fact, **facts}
+        message = "the row holds no media bytes, and names no file that the dataset has"
+        fact |= {"reason": "missing", "message": message}
+    else:
+        fact["media_hash"] = fingerprint.of_bytes(media.data)
+        try:
+            fact |= medium.probe(media.data)
+        except MediaError as error:
+            fact |= {"reason": error.reason, "message": str(error)}
+        else:
+            if (media.file.hash, media.file_row) in to_make:
+                thumbnails.add((media.file.hash, media.file_row), media.data)
+    return _Look(WHOLE_FILES if is_whole else media.file.hash, media.num_bytes, fact)
 
 
-def _quarantine(facts: pa.Table, path: str) -> pa.Table:
-    stage = pa.array(["buckets"] * len(facts), pa.string())
+def _found(medium: Medium, facts: pa.Table, addresses: pa.ChunkedArray, unknown: list[FileRows]) -> Recalled:
+    failed = pc.is_valid(facts["reason"])
+    return Recalled(
+        medium.describe(facts.filter(pc.invert(failed))),
+        _quarantine(facts.filter(failed), addresses.filter(failed)),
+        unknown,
+    )
+
+
+def _quarantine(facts: pa.Table, addresses: pa.ChunkedArray) -> pa.Table:
     columns = {
         **{name: facts[name] for name in ("row", "reason", "message", "first_seen", "last_seen")},
-        "address": pc.binary_join_element_wise(path, facts["file_row"].cast(pa.string()), "#"),
+        "address": addresses,
         "key": facts["media_hash"],
-        "stage": stage,
+        "stage": pa.array(["buckets"] * len(facts), pa.string()),
     }
     return pa.table([columns[name] for name in schema.QUARANTINE.names], schema=schema.QUARANTINE)

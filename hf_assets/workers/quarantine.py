@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from hf_assets import files, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import StoreError
-from hf_assets.sources.rows import snapshot_of
+from hf_assets.sources.spec import WHOLE_FILE
 from hf_assets.store.tensors import TensorStore
 from hf_assets.workers.probing import ledger_of
 
@@ -43,7 +43,9 @@ def _addresses(rows: pa.ChunkedArray, raw_dataset: pa.Table | None) -> pa.Chunke
     if raw_dataset is None:
         return pc.binary_join_element_wise("row", rows.cast(pa.string()), " ")
     place = raw_dataset.take(pc.index_in(rows, value_set=raw_dataset["row"].combine_chunks()))
-    return pc.binary_join_element_wise(place["file_path"].cast(pa.string()), place["file_row"].cast(pa.string()), "#")
+    paths, file_rows = place["file_path"].cast(pa.string()), place["file_row"]
+    in_rows = pc.binary_join_element_wise(paths, file_rows.cast(pa.string()), "#")
+    return pc.if_else(pc.equal(file_rows, WHOLE_FILE), paths, in_rows)
 
 
 def listed(recipe: Recipe) -> pa.Table:
@@ -71,12 +73,16 @@ def retry(recipe: Recipe, failed: pa.Table) -> None:
             TensorStore(folder).retry(pc.unique(keys))
     addresses = failed.filter(pc.equal(failed["stage"], PROBING))["address"].to_pylist()
     if addresses:
-        snapshot = snapshot_of(pq.read_schema(recipe.folders.metadata / "raw_dataset.parquet").empty_table())
-        hashes = {file.path: file.hash for file in snapshot.files}
+        place = pq.read_table(recipe.folders.metadata / "raw_dataset.parquet", columns=["row", *schema.LOCATION.names])
+        place = place.filter(pc.is_in(_addresses(place["row"], place), value_set=pa.array(addresses)))
+        book, whole = ledger_of(recipe), []
         rows: dict[str, list[int]] = {}
-        for address in addresses:
-            path, _, file_row = address.rpartition("#")
-            if path in hashes:  # else the row's file is gone, and the failure with it
-                rows.setdefault(hashes[path], []).append(int(file_row))
+        for row in place.to_pylist():  # failures of rows that are gone are gone with them
+            if row["file_row"] == WHOLE_FILE:
+                whole.append(row["file_hash"])
+            else:
+                rows.setdefault(row["file_hash"], []).append(row["file_row"])
+        if whole:
+            book.retry_whole(whole)
         for file_hash, file_rows in rows.items():
-            ledger_of(recipe).retry(file_hash, file_rows)
+            book.retry(file_hash, file_rows)

@@ -13,12 +13,13 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.errors import StoreError
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.store import gc, generations, verifying
+from hf_assets.store.ledger import WHOLE_FILES
 from hf_assets.store.tensors import TensorStore
 from hf_assets.store.verifying import Verified
 from hf_assets.workers.progress import Progress
 
 # Folders beside a dataset's tables, of files that begin with the hash of the file they tell of.
-REMEMBERED = ("columns", "ledger")
+REMEMBERED = ("columns", "ledger", "sources/converted")
 
 
 class Tidied(NamedTuple):
@@ -56,9 +57,9 @@ def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[Ve
     """
     recipes = list(recipes)
     stores = [TensorStore(folder) for folder in _stores(recipes)]
-    progress = Progress("reading bytes", sum(verifying.num_bytes_of(store) for store in stores), say)
-    for store in stores:
-        yield verifying.verify_store(store, progress.add)
+    with Progress("reading bytes", sum(verifying.num_bytes_of(store) for store in stores), say) as progress:
+        for store in stores:
+            yield verifying.verify_store(store, progress.add)
     for recipe in recipes:
         yield verifying.verify_tables(recipe.folders.metadata)
 
@@ -125,7 +126,7 @@ def _tidy_tables(folder: Path, keep: int, grace: timedelta, *, delete: bool) -> 
     for part in ("", *REMEMBERED, "sources", generations.FOLDER):
         strays += gc.leftovers(folder / part, before)
     if current := _files_of(folder):  # without a raw_dataset table nobody knows which files are in use
-        named = current | generations.named_files(folder, keep)
+        named = {WHOLE_FILES, *current, *generations.named_files(folder, keep)}
         older = min(before, datetime.now(UTC) - gc.IN_HANDS).timestamp()
         remembered = [path for name in REMEMBERED for path in sorted((folder / name).glob("[!.]*.parquet"))]
         strays += [path for path in remembered if path.name.split(".")[0] not in named and gc.is_older(path, older)]

@@ -101,6 +101,13 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("audio_column", "sound", "has no effect on pictures; remove it, or change dataset_type"),
         ("lyrics_column", "lyrics", "has no effect on pictures; remove it, or change dataset_type"),
         ("streaming", False, "is a key of SimpleTuner that is not supported yet"),
+        ("probability", "0.7", 'is "0.7"; write a number, 0 or more'),
+        ("probability", -0.1, "is -0.1; write a number, 0 or more"),
+        ("repeats", 1.5, "is 1.5; write a whole number, 0 or more"),
+        ("repeats", True, "is true; write a whole number, 0 or more"),
+        ("train_batch_size", 0, "is 0; write a whole number, 1 or more"),
+        ("end_step", 0, "is 0; write a whole number, 1 or more"),
+        ("is_regularisation_data", "yes", 'is "yes"; write true or false'),
     ],
 )
 @pytest.mark.parametrize("block", [None, "huggingface"])

@@ -95,7 +95,7 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("aspect_bucket_alignment", 32, {"geometry"}),
     ("aspect_bucket_rounding", 3, {"geometry"}),
     ("error_budget", 0.1, set()),
-    *((key, 7, set()) for key in sorted(TRAINER_ONLY)),
+    *((key, True if key == "is_regularisation_data" else 7, set()) for key in sorted(TRAINER_ONLY)),
 ]
 # Keys with one value, or that come in pairs and are tested below. Those of sound are tested in `test_audio`.
 FIXED = {"type", "dataset_type", "metadata_backend", "disabled", "trainer"}

@@ -114,7 +114,7 @@ def test_a_folder_of_that_name_in_the_working_directory_is_not_the_dataset(
     ("files", "message"),
     [
         ({"README.md": b"nothing"}, "holds no data files in the Hub's usual layout"),
-        ({"data/train.csv": b"a,b\n1,2\n"}, "holds csv files, and only Parquet is read so far: use its Parquet conv"),
+        ({"data/train.h5": b"a,b\n1,2\n"}, "holds hdf5 files, which aren't read: use its Parquet conversion"),
         ({"README.md": b"---\nconfigs: 5\n---\n", TRAIN: rows_file(["a"])}, "can't be listed"),
         ({"README.md": b"---\nconfigs: [\n---\n", TRAIN: rows_file(["a"])}, "can't be listed"),
         (
@@ -122,7 +122,7 @@ def test_a_folder_of_that_name_in_the_working_directory_is_not_the_dataset(
                 "README.md": b"---\nconfigs:\n- config_name: x\n  data_files: no/*.parquet\n---\n",
                 TRAIN: rows_file(["a"]),
             },
-            "or where the configs of its README.md say: add Parquet files there",
+            "or where the configs of its README.md say: add files there that `datasets` reads",
         ),
     ],
 )

@@ -83,10 +83,10 @@ def test_only_row_groups_with_wanted_rows_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("image", ["a.jpg"], r'column "image" \(".*"\) holds string, not media bytes'),
-        ("image", [[{"bytes": b"x", "path": None}]], "holds list<.*not media bytes"),
-        ("image", [{"inner": {"bytes": b"x"}}], "holds struct<.*not media bytes"),
-        ("image", [{"bytes": "text"}], "holds struct<.*not media bytes"),
+        ("image", [7], r'column "image" \(".*"\) holds int64, neither media bytes nor paths'),
+        ("image", [[{"bytes": b"x", "path": None}]], "holds list<.*neither media bytes"),
+        ("image", [{"inner": {"bytes": b"x"}}], "holds struct<.*neither media bytes"),
+        ("image", [{"bytes": "text"}], "holds struct<.*neither media bytes"),
         ("image.inner", [{"inner": {"bytes": b"x"}}], r'column "image.inner" .* lies inside another'),
         ("imge", [b"x"], r'column "imge" is not in the dataset .*: did you mean "image"\? It has image, caption'),
     ],

@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from hf_assets.models import autoencoders
 from hf_assets.report.plan import duration, plan, size
-from hf_assets.sources.spec import DataFile, Snapshot
+from hf_assets.sources.source import source_of
+from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
 from hf_assets.workers import encoders, estimates, planning
 from hf_assets.workers.encoders import Encoder, Record
+from hf_assets.workers.reading import FileRows
 
 
 @pytest.mark.parametrize(
@@ -47,9 +50,11 @@ def test_the_size_of_embeds_follows_from_the_configuration(
     assert estimates._text_elements(config, max_tokens) == elements
 
 
-def test_a_local_folder_is_never_fetched() -> None:
+def test_a_local_folder_is_never_fetched(tmp_path: Path) -> None:
     file = DataFile("data/train.parquet", "0" * 64, 1000)
-    assert estimates.bytes_to_fetch(Snapshot("/photos", "0", True, (file,)), [file]) == 0
+    source = source_of(SourceSpec(dataset_name="/photos"), tmp_path)
+    part = FileRows(file, np.array([0]), np.array([0]))
+    assert estimates.bytes_to_fetch(source, Snapshot("/photos", "0", True, (file,)), "image", [part], [part]) == 0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hf_assets.sources.spec import DataFile, Snapshot
 from hf_assets.workers.reading import by_file
 
-A, B = DataFile("a.parquet", "1", 1), DataFile("b.parquet", "2", 1)
+A, B = DataFile("a.parquet", "ah", 1), DataFile("b.parquet", "bh", 1)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,7 @@ A, B = DataFile("a.parquet", "1", 1), DataFile("b.parquet", "2", 1)
         ([A, A], "a1 a1", "a1 a1"),
         ([A, A], "a0 a1", "a01"),  # of one listing or of both: the same bytes
         ([A, A, B], "a2 a0 b0 b1", "a2 a0 b01"),
+        ([A], "c-1 c-1 a0 a1 d-1 a2", "c-1 c-1 a01 d-1 a2"),  # c and d are media files of their own
         ([A], "", ""),
     ],
 )
@@ -27,6 +28,7 @@ def test_rows_ascend_within_each_part(listed: list[DataFile], places: str, expec
         {
             "row": np.arange(len(places.split())),
             "file_path": pa.array([f"{place[0]}.parquet" for place in places.split()], pa.string()),
+            "file_hash": pa.array([f"{place[0]}h" for place in places.split()], pa.string()),
             "file_row": pa.array([int(place[1:]) for place in places.split()], pa.int64()),
         }
     )

@@ -1,0 +1,198 @@
+"""Files that aren't Parquet, turned into Parquet once per content, through `datasets`.
+
+Media stay as they are encoded. Of folders of media files, only the tables are turned: their rows name the media.
+"""
+
+import contextlib
+import json
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_assets import files, fingerprint
+from hf_assets.errors import DatasetError, HfAssetsError
+
+# Bump when a change to this module changes the rows of a file.
+VERSION = 1
+
+# Builders of `datasets` of which each file is turned by itself. Pickled data frames are not among them.
+CONVERTED = ("arrow", "csv", "json", "text", "webdataset", "xml")
+# Those in whose files the media themselves lie.
+EMBEDDING = ("arrow", "webdataset")
+# Builders of one row per media file, and the column of the media.
+FOLDERS = {"imagefolder": "image", "audiofolder": "audio", "videofolder": "video"}
+
+# Rows are written when so many, or so many bytes, are together: what is in memory, and a row group.
+GROUP_ROWS = 16_384
+GROUP_BYTES = 32 << 20
+# So many are read at a time: few where media are among them.
+BATCH_ROWS = {True: 16, False: 4096}
+
+_BUILDING = threading.Lock()
+
+
+class Format(NamedTuple):
+    """How files are read.
+
+    Attributes:
+        kind: name of a builder of `datasets`.
+        settings: of this builder, where they aren't its defaults.
+        features: types of the columns, where the README says them, as `datasets.Features.to_dict` has it.
+    """
+
+    kind: str
+    settings: dict[str, Any]
+    features: dict[str, Any] | None
+
+    def dumps(self) -> str:
+        return json.dumps(self, sort_keys=True)
+
+    @classmethod
+    def loads(cls, text: str) -> "Format":
+        return cls(*json.loads(text))
+
+    def rows_hash(self, content: str, path: str) -> str:
+        """Identity of a file's rows: of its content, and of all else that decides what they are.
+
+        Args:
+            path: of the file; a row may begin with what its ending says about compression.
+        """
+        return fingerprint.of_value([content, self, "".join(PurePosixPath(path).suffixes[-2:]), VERSION])
+
+
+def convert(local: Path, path: str, format: Format, target: Path) -> None:
+    """Write the rows of a file as Parquet, few in memory at a time.
+
+    Args:
+        local: where the file lies.
+        path: its path in the repository.
+
+    Raises:
+        DatasetError: the file isn't what its name says.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # Under a plain name, since `datasets` takes the others for patterns, and shows where a file lies in some rows.
+        name = PurePosixPath(path).name
+        plain = Path(folder) / (name if format.kind in FOLDERS else f"file{''.join(PurePosixPath(path).suffixes)}")
+        plain.symlink_to(local.resolve())
+        try:
+            with files.written_atomically(target) as temporary:
+                try:
+                    _write(_batches(plain, path, format), temporary)
+                except pa.ArrowInvalid:  # batches disagree about a type: one for all is found in a first pass
+                    schemas = [batch.schema for batch in _batches(plain, path, format)]
+                    schema = pa.unify_schemas(schemas, promote_options="permissive")
+                    _write(_batches(plain, path, format), temporary, schema)
+        except HfAssetsError:
+            raise
+        except Exception as error:
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(folder, "")[:200]
+            raise DatasetError(
+                f'"{path}" can\'t be read as {format.kind} ({line}): mend the file, or fetch it again'
+            ) from None
+
+
+def list_folder(paths: list[str], labels: list[int] | None, column: str, target: Path) -> None:
+    """Write a table of media files, one row each, as `datasets` makes it of a folder without metadata."""
+    media = pa.StructArray.from_arrays(
+        [pa.nulls(len(paths), pa.binary()), pa.array(paths, pa.string())], ["bytes", "path"]
+    )
+    columns = {column: media, **({} if labels is None else {"label": pa.array(labels, pa.int64())})}
+    with files.written_atomically(target) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd", write_page_checksum=True)
+
+
+def labels_of(paths: list[str], siblings: list[str], drop_labels: bool | None) -> list[int] | None:
+    """The labels that `datasets` gives media files by their folders; None where it gives none.
+
+    Args:
+        siblings: the media files of all splits.
+    """
+    names = sorted({PurePosixPath(path).parent.name for path in siblings})
+    depths = {path.count("/") for path in siblings}
+    if drop_labels or (drop_labels is None and (len(names) < 2 or len(depths) > 1)):
+        return None
+    numbers = {name: number for number, name in enumerate(names)}
+    return [numbers[PurePosixPath(path).parent.name] for path in paths]
+
+
+def _batches(plain: Path, path: str, format: Format) -> Iterator[pa.Table]:
+    """The rows of a file, with media as structs of bytes and path."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    features = None if format.features is None else datasets.Features.from_dict(format.features)
+    with tempfile.TemporaryDirectory() as nowhere, _BUILDING:
+        builder = datasets.load_dataset_builder(
+            format.kind, data_files={"train": [str(plain)]}, features=features, cache_dir=nowhere, **format.settings
+        )
+        rows = builder.as_streaming_dataset(split="train").with_format("arrow")
+    is_archive = plain.suffix.lower() == ".zip"
+    with contextlib.ExitStack() as stack:
+        archive = stack.enter_context(zipfile.ZipFile(plain)) if is_archive and format.kind in FOLDERS else None
+        for batch in rows.iter(batch_size=BATCH_ROWS[format.kind in EMBEDDING or archive is not None]):
+            table = batch.replace_schema_metadata(None)
+            if format.kind in FOLDERS:
+                table = _with_paths(table, plain, archive)
+            elif "__url__" in table.column_names:  # where the file lies here
+                url = pa.array([path] * len(table), pa.string())
+                table = table.set_column(table.column_names.index("__url__"), "__url__", url)
+            yield table
+
+
+def _with_paths(table: pa.Table, plain: Path, archive: zipfile.ZipFile | None) -> pa.Table:
+    """Media named relative to the file that lists them; those of an archive with their bytes."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_struct(field.type) and {"bytes", "path"} == {inner.name for inner in field.type}:
+            values = [_media(value, plain, archive) for value in table.column(index).to_pylist()]
+            table = table.set_column(index, field.name, pa.array(values, field.type))
+    return table
+
+
+def _media(value: dict[str, Any] | None, plain: Path, archive: zipfile.ZipFile | None) -> dict[str, Any] | None:
+    if value is None or value["path"] is None:
+        return value
+    if archive is None:
+        return {**value, "path": value["path"].removeprefix(f"{plain.parent}/")}
+    name = value["path"].split("::")[0].removeprefix("zip://")
+    return {"bytes": archive.read(name) if name in archive.NameToInfo else None, "path": name}
+
+
+def _write(batches: Iterator[pa.Table], path: Path, schema: pa.Schema | None = None) -> None:
+    waiting: list[pa.Table] = []
+    writer: pq.ParquetWriter | None = None
+    try:
+        for batch in batches:
+            if writer is None:
+                schema = schema or batch.schema
+                writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+            waiting.append(_fitted(batch, writer.schema))
+            if sum(map(len, waiting)) >= GROUP_ROWS or sum(table.nbytes for table in waiting) >= GROUP_BYTES:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting = []
+        if writer is None:
+            pq.write_table(pa.table({}), path)
+        elif waiting:
+            writer.write_table(pa.concat_tables(waiting))
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _fitted(batch: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A batch in the file's columns; a value that doesn't fit raises ArrowInvalid."""
+    if batch.schema.equals(schema):
+        return batch
+    if more := set(batch.column_names) - set(schema.names):
+        raise pa.ArrowInvalid(f"more columns than in the rows before: {', '.join(sorted(more))}")
+    columns = [
+        batch[field.name].cast(field.type) if field.name in batch.column_names else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -1,0 +1,146 @@
+"""The files of a repository or folder: which hold rows, and which rows may name as their media."""
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import fingerprint
+from hf_assets.errors import DatasetError
+from hf_assets.sources import formats
+from hf_assets.sources.formats import FOLDERS, Format
+from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, DataFile, Part
+
+# Of a table made from a listing, in place of the hash of a file's content.
+LISTED = "listed"
+LISTED_PATH = "the split's files"
+METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+
+SCHEMA = pa.schema([("path", pa.string()), ("hash", pa.string()), ("num_bytes", pa.int64())])
+
+
+class Split(NamedTuple):
+    """What a snapshot says of its files."""
+
+    files: tuple[DataFile, ...]
+    media: str
+    format: str
+    parts: tuple[Part, ...]
+
+
+def is_media(path: str) -> bool:
+    return path.lower().endswith(ALL_MEDIA_SUFFIXES)
+
+
+def is_archive(path: str) -> bool:
+    return path.lower().endswith(".zip")
+
+
+def is_metadata(path: str, format: Format | None) -> bool:
+    """Whether a file of a folder of media is one of the tables about them."""
+    names = format.settings.get("metadata_filenames") if format is not None else None
+    return PurePosixPath(path).name in (names or METADATA_NAMES)
+
+
+def is_of_folder(path: str, format: Format | None) -> bool:
+    """Whether a file that a folder's builder looks at is one of its media."""
+    return not is_archive(path) and not is_metadata(path, format)
+
+
+def media_fingerprint(entries: Iterable[DataFile]) -> str:
+    """Hash of the media that rows may name, by path; empty where there are none."""
+    named = sorted((entry.path, entry.hash) for entry in entries)
+    return fingerprint.of_value(named) if named else ""
+
+
+def table_of(entries: Iterable[DataFile]) -> pa.Table:
+    listed = list(entries)
+    columns = ([getattr(entry, name) for entry in listed] for name in SCHEMA.names)
+    return pa.table(
+        [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
+    )
+
+
+def found(paths: pa.Array, table: pa.Table, column: str) -> pa.Array:
+    """What the listing says of each path; null where it has no such file."""
+    return table[column].combine_chunks().take(pc.index_in(paths, value_set=table["path"].combine_chunks()))
+
+
+class Tables:
+    """The tables of files that aren't Parquet, kept as Parquet in a folder."""
+
+    def __init__(self, memory: Path) -> None:
+        self.folder = memory / "converted"
+
+    def path(self, file: DataFile) -> Path:
+        return self.folder / f"{file.hash}.parquet"
+
+    def is_kept(self, file: DataFile) -> bool:
+        return self.path(file).exists()
+
+    def split(
+        self, listed: list[DataFile], siblings: list[str], format: Format | None, parts: tuple[Part, ...]
+    ) -> tuple[tuple[DataFile, ...], tuple[Part, ...]]:
+        """The files that hold the rows: of a folder of media, the tables that list these.
+
+        Args:
+            listed: the split's files.
+            siblings: paths of the files of all splits.
+        """
+        if format is None:
+            return tuple(listed), parts
+        if format.kind not in FOLDERS:
+            return tuple(_read_by(format, file) for file in listed), parts
+        if not parts:
+            return tuple(self._folder(listed, siblings, format)), ()
+        tables: list[DataFile] = []
+        counted: list[Part] = []
+        start = 0
+        for part in parts:
+            made = list(self._folder(listed[start : start + part.num_files], siblings, format))
+            tables += made
+            counted.append(part._replace(num_files=len(made)))
+            start += part.num_files
+        return tuple(tables), tuple(counted)
+
+    def _folder(self, listed: list[DataFile], siblings: list[str], format: Format) -> Iterable[DataFile]:
+        """Its metadata, else a table made of the listing; and its archives."""
+        metadata = [file for file in listed if is_metadata(file.path, format)]
+        if metadata and not format.settings.get("drop_metadata"):
+            yield from (_read_by(format, file) for file in metadata)
+        elif media := [file.path for file in listed if is_of_folder(file.path, format)]:
+            beside = [path for path in siblings if is_of_folder(path, format)]
+            labels = None if metadata else formats.labels_of(media, beside, format.settings.get("drop_labels"))
+            yield self.listed(media, labels, FOLDERS[format.kind])
+        yield from (_read_by(format, file) for file in listed if is_archive(file.path))
+
+    def listed(self, paths: list[str], labels: list[int] | None, column: str) -> DataFile:
+        """A table of media files, written now."""
+        rows_hash = fingerprint.of_value([paths, labels, column, formats.VERSION])
+        file = DataFile(LISTED_PATH, rows_hash, 0, LISTED)
+        if not self.is_kept(file):
+            formats.list_folder(paths, labels, column, self.path(file))
+        return file
+
+    def of(self, file: DataFile, format: str, local: Path | None) -> Path:
+        """The Parquet file of another one, made now if it isn't there.
+
+        Args:
+            local: where that lies; None for a table made from a listing.
+
+        Raises:
+            DatasetError: it can't be read.
+        """
+        path = self.path(file)
+        if path.exists():
+            return path
+        if local is None:
+            raise DatasetError(f'"{path}" is gone: materialize raw_dataset again')
+        formats.convert(local, file.path, Format.loads(format), path)
+        return path
+
+
+def _read_by(format: Format, file: DataFile) -> DataFile:
+    return file._replace(hash=format.rows_hash(file.hash, file.path), content=file.hash)
