@@ -49,6 +49,25 @@ BUCKETS = pa.schema(
     ]
 )
 
+VIDEO_MEDIA = pa.schema(
+    [
+        *MEDIA,
+        pa.field("original_num_frames", pa.int32()),
+        pa.field("fps", pa.float64()),
+        pa.field("rotation", pa.int32()),  # degrees by which frames were turned counterclockwise to stand upright
+    ]
+)
+
+# Of a clip, `num_frames` frames from `first_frame` on are encoded.
+VIDEO_BUCKETS = pa.schema(
+    [
+        *VIDEO_MEDIA,
+        *(field for field in BUCKETS if field.name not in MEDIA.names),
+        pa.field("first_frame", pa.int32()),
+        pa.field("num_frames", pa.int32()),
+    ]
+)
+
 AUDIO_MEDIA = pa.schema(
     [
         ROW,

@@ -18,6 +18,7 @@ from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
+from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry import GeometryRules
 
 
@@ -58,6 +59,8 @@ class Recipe(BaseModel):
     captions: CaptionRules
     composite: CompositeRules | None = None
     geometry: GeometryRules
+    video: FrameRules | None = None
+    fps_column: str | None = None
     audio: AudioRules | None = None
     model: ModelRecipe
     folders: Folders
@@ -74,7 +77,8 @@ class Recipe(BaseModel):
     @property
     def required_columns(self) -> tuple[str, ...]:
         """The columns besides the media that this recipe reads, as dotted paths."""
-        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns)))
+        told = (self.fps_column,) if self.fps_column else ()
+        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns, *told)))
 
     @property
     def optional_columns(self) -> tuple[str, ...]:

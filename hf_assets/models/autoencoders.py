@@ -40,6 +40,19 @@ def cell_px(config: dict[str, Any]) -> int:
     return USUAL_CELL_PX
 
 
+def frame_stride(config: dict[str, Any]) -> int | None:
+    """Frames that become one latent frame, where a configuration tells; None where it doesn't."""
+    for name in ("scale_factor_temporal", "temporal_compression_ratio"):
+        if isinstance(config.get(name), int | float):
+            return int(config[name])
+    for name in ("temperal_downsample", "spatio_temporal_scaling"):
+        if isinstance(config.get(name), list) and isinstance(config.get("patch_size_t", 1), int):
+            return int(2 ** sum(map(bool, config[name])) * config.get("patch_size_t", 1))
+    if isinstance(config.get("temporal_expansions"), list):  # Mochi
+        return int(math.prod(config["temporal_expansions"]))
+    return None
+
+
 def sound(config: dict[str, Any]) -> Sound | None:
     """What a class reads of which the configuration tells all: Oobleck, LongCat's, SAME and the like. None for others,
     of pictures or spectrograms too.
