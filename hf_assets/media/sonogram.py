@@ -74,4 +74,5 @@ def _mel_filters(sample_rate: int) -> npt.NDArray[np.float64]:
     width = np.maximum(np.diff(centres), sample_rate / WINDOW_SAMPLES)
     distance = frequencies[None] - centres[1:-1, None]
     share = 1 - np.where(distance < 0, -distance / width[:-1, None], distance / width[1:, None])
-    return np.maximum(share, 0)
+    filters: npt.NDArray[np.float64] = np.maximum(share, 0)
+    return filters
