@@ -69,12 +69,8 @@ ELSEWHERE = frozenset(["conditioning_image_embeds", "distillation_cache"])
 NOT_YET = frozenset(
     [
         "data_files",
-        "fps_column",
-        "num_frames_column",
         "path",
         "streaming",
-        "video",
-        "video_column",
     ]
 )
 
@@ -238,28 +234,51 @@ class Audio(Block):
     )
 
 
-# Keys of a dataset that concern only one kind of media: with another kind, they would have no effect.
-OF_PICTURES = (
-    "image_column",
-    "width_column",
-    "height_column",
-    "composite_image_config",
-    "resolution",
-    "resolution_type",
-    "minimum_image_size",
-    "maximum_image_size",
-    "target_downsample_size",
-    "minimum_aspect_ratio",
-    "maximum_aspect_ratio",
-    "max_upscale_threshold",
-    "crop",
-    "crop_style",
-    "crop_aspect",
-    "crop_aspect_buckets",
-    "aspect_bucket_alignment",
-    "aspect_bucket_rounding",
-)
-OF_SOUND = ("audio_column", "audio", "audio_caption_fields", "lyrics_column")
+class Video(Block):
+    """Which clips are used, and which of their frames."""
+
+    num_frames: PositiveInt | None = Field(
+        None,
+        description="The most frames of a clip that are encoded: its first ones, as many as the VAE takes. Default: "
+        "125; for `resolution_frames`, `max_frames`.",
+    )
+    min_frames: PositiveInt | None = Field(
+        None,
+        description="Clips with fewer are dropped. Default: `num_frames`; for `resolution_frames`, none is.",
+    )
+    max_frames: PositiveInt | None = Field(None, description="Clips with more are dropped.")
+    frame_interval: PositiveInt | None = Field(
+        None,
+        description="Lengths are rounded down to its multiples (to 1 + its multiples, where it is a multiple of the "
+        "VAE's stride in time), so that there are fewer buckets.",
+    )
+    bucket_strategy: Literal["aspect_ratio", "resolution_frames"] = Field(
+        "aspect_ratio",
+        description="`aspect_ratio`: clips of one length, unless `min_frames` allows shorter ones. "
+        "`resolution_frames`: clips of all lengths, each its own.",
+    )
+    is_i2v: Flag = Field(
+        False, description="True: the first frame's pixels and its own latent are stored too, for image-to-video."
+    )
+
+
+# Keys of a dataset that concern only some kinds of media: with another kind, they would have no effect.
+ONLY_FOR = {
+    ("image",): ("image_column", "composite_image_config"),
+    ("video",): ("video_column", "video", "num_frames_column", "fps_column"),
+    ("audio",): ("audio_column", "audio", "audio_caption_fields", "lyrics_column"),
+    ("image", "video"): (
+        *("width_column", "height_column", "resolution", "resolution_type", "minimum_image_size"),
+        *("maximum_image_size", "target_downsample_size", "minimum_aspect_ratio", "maximum_aspect_ratio"),
+        *("max_upscale_threshold", "crop", "crop_style", "crop_aspect", "crop_aspect_buckets"),
+        *("aspect_bucket_alignment", "aspect_bucket_rounding"),
+    ),
+}
+
+
+def without_effect(kind: str) -> frozenset[str]:
+    """The keys of a dataset that have no effect on media of this kind."""
+    return frozenset(key for kinds, keys in ONLY_FOR.items() if kind not in kinds for key in keys)
 
 
 Severity = Literal["off", "warn", "error"]
@@ -325,7 +344,7 @@ class Dataset(Block):
 
     id: str = Field(description="Name of the dataset's assets and folders: letters, digits, `_`, `-` and `.`.")
     type: Literal["huggingface"] = Field(description="Where the rows come from.")
-    dataset_type: Literal["image", "audio"] = Field("image", description="What a row's media is.")
+    dataset_type: Literal["image", "video", "audio"] = Field("image", description="What a row's media is.")
     disabled: Flag = Field(False, description="True: this entry is left out.")
     dataset_name: Repository = Field(description="Id on the Hub, `user/name`, or a local folder in the Hub's layout.")
     dataset_config: Name | None = Field(None, description="Which configuration (subset) of the dataset.")
@@ -353,6 +372,14 @@ class Dataset(Block):
     image_column: Name = Field("image", description="Column of the images.")
     audio_column: Name = Field("audio", description="Column of the clips.")
     audio: Audio = Field(Audio(), description="Which part of each clip is encoded.")
+    video_column: Name = Field("video", description="Column of the videos.")
+    video: Video = Field(Video(), description="Which clips are used, and which of their frames.")
+    num_frames_column: Name | None = Field(
+        None, description="Column of the videos' numbers of frames: `min_frames` and `max_frames` then need no video."
+    )
+    fps_column: Name | None = Field(
+        None, description="Column of the videos' frames per second, recorded in place of what their files tell."
+    )
     caption_column: Names = Field(
         ["caption"],
         description="Column or columns of the captions; dotted paths lead into structs and lists of structs. All texts "
@@ -383,8 +410,8 @@ class Dataset(Block):
         description="What is taken out of captions: a list, or a file of lines (`.txt`) or of a list (`.json`), of "
         "regular expressions; `s/this/that/` replaces. Also in a `text_embeds` entry, for all that use it.",
     )
-    width_column: Name | None = Field(None, description="Column of the images' widths in pixels.")
-    height_column: Name | None = Field(None, description="Column of the images' heights in pixels.")
+    width_column: Name | None = Field(None, description="Column of the images' or videos' widths in pixels.")
+    height_column: Name | None = Field(None, description="Column of the images' or videos' heights in pixels.")
     quality_column: Name | None = Field(None, description="As in `filter_func`.")
     filter_func: FilterFunc = Field(FilterFunc(), description="Which rows are kept.")
     where: Name | None = Field(None, description="As in `filter_func`.")
@@ -490,10 +517,11 @@ class Dataset(Block):
 
     @model_validator(mode="after")
     def _keys_have_an_effect(self) -> "Dataset":
-        others, what = (OF_PICTURES, "sound") if self.dataset_type == "audio" else (OF_SOUND, "pictures")
-        for key in others:
-            if key in self.model_fields_set:
-                raise ValueError(f"{key} has no effect on {what}; remove it, or change dataset_type")
+        for key in Dataset.model_fields:
+            if key in self.model_fields_set and key in without_effect(self.dataset_type):
+                raise ValueError(
+                    f'{key} has no effect where dataset_type is "{self.dataset_type}"; remove it, or change that'
+                )
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ValidationError
 from hf_assets.config import mistakes, part, rules, simpletuner
 from hf_assets.config.keys import (
     ELSEWHERE,
-    OF_PICTURES,
     TRAINER_ONLY,
     Dataset,
     File,
@@ -21,6 +20,7 @@ from hf_assets.config.keys import (
     Refresh,
     TextEmbeds,
     boolean,
+    without_effect,
 )
 from hf_assets.config.mistakes import joined, nearest, shown
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
@@ -178,7 +178,7 @@ class _Reader:
             self.notes.append(f"{path}: for the trainer only: {', '.join(sorted(trainer))}")
         model: type[Entry] = _KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
         if model is Dataset:
-            without = (*TRAINER_ONLY, *(OF_PICTURES if merged.get("dataset_type") == "audio" else ()))
+            without = (*TRAINER_ONLY, *(without_effect(str(merged.get("dataset_type", "image")))))
             merged = {**{key: value for key, value in self.defaults.items() if key not in without}, **merged}
             trainer = {**{key: value for key, value in self.defaults.items() if key in TRAINER_ONLY}, **trainer}
             for key, message in part.mistakes(trainer):
@@ -285,6 +285,8 @@ class _Reader:
             composite=rules.composite_rules(dataset),
             geometry=rules.geometry_rules(dataset),
             audio=rules.audio_rules(dataset),
+            video=rules.frame_rules(dataset),
+            fps_column=dataset.fps_column,
             model=self.model(model),
             folders=Folders(
                 metadata=cache_dir / "huggingface_metadata" / dataset.id,

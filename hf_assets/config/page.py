@@ -25,6 +25,7 @@ from hf_assets.config.keys import (
     Refresh,
     TextEmbeds,
     VaeOverride,
+    Video,
 )
 
 INTRODUCTION = f"""# The config file
@@ -47,6 +48,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`filter_func`", FilterFunc),
     ("`composite_image_config`", CompositeImage),
     ("`audio`", Audio),
+    ("`video`", Video),
     ("`caption_shuffle`", CaptionShuffle),
     ("`crop_aspect_buckets`", AspectBucket),
     ("`checks`", Checks),

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from hf_assets.config.keys import Dataset, TextEmbeds
 from hf_assets.stages import custom, expressions, geometry, rewriting
 from hf_assets.stages.audio import AudioRules
@@ -11,6 +13,7 @@ from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.custom import CustomRule
 from hf_assets.stages.filtering import FilterRules
+from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry import GeometryRules
 from hf_assets.stages.rewriting import Replacement, ShuffleRules
 
@@ -57,11 +60,6 @@ def geometry_rules(dataset: Dataset) -> GeometryRules:
     )
 
 
-def media_column(dataset: Dataset) -> str:
-    """The column that holds the media."""
-    return {"image": dataset.image_column, "audio": dataset.audio_column}[dataset.dataset_type]
-
-
 def audio_rules(dataset: Dataset) -> AudioRules | None:
     """Which part of each clip; None for media that are no sound.
 
@@ -87,6 +85,26 @@ def composite_rules(dataset: Dataset) -> CompositeRules | None:
         return None
     layout = (given.layout[0], given.layout[1]) if given.layout else None
     return CompositeRules(image_count=given.image_count, select_index=given.select_index, layout=layout)
+
+
+def media_column(dataset: Dataset) -> str:
+    """The column that holds a row's media."""
+    by_kind = {"image": dataset.image_column, "video": dataset.video_column, "audio": dataset.audio_column}
+    return by_kind[dataset.dataset_type]
+
+
+def frame_rules(dataset: Dataset) -> FrameRules | None:
+    """Which clips, and which of their frames; None for what isn't moving.
+
+    Raises:
+        RuleError: no clip satisfies the limits.
+    """
+    if dataset.dataset_type != "video":
+        return None
+    try:
+        return FrameRules(**dataset.video.model_dump())
+    except ValidationError as error:
+        raise RuleError("video", str(error.errors()[0]["ctx"]["error"])) from None
 
 
 def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRules:
@@ -115,6 +133,8 @@ def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRu
         height_column=dataset.height_column,
         by_size=_limits_of(by_size) if has_limits and dataset.width_column else None,
         composite=composite_rules(dataset),
+        frames=_limits_of_frames(dataset),
+        num_frames_column=dataset.num_frames_column,
         where=where,
         where_columns=_where_columns(where, "filter_func.where" if rules.where else "where") if where else (),
         custom=_custom_rule(dataset, plugins, folder) if rules.function else None,
@@ -181,6 +201,14 @@ def _default_fields(dataset: Dataset) -> tuple[str, ...]:
 def _lyrics_columns(dataset: Dataset) -> tuple[str, ...]:
     """Where lyrics are, the first that is there."""
     return (dataset.lyrics_column, LYRICS_FALLBACK) if dataset.dataset_type == "audio" else ()
+
+
+def _limits_of_frames(dataset: Dataset) -> FrameRules | None:
+    """Just what `frames.limits` reads, where a column tells the numbers of frames."""
+    rules = frame_rules(dataset)
+    if rules is None or dataset.num_frames_column is None:
+        return None
+    return FrameRules(num_frames=rules.fewest, max_frames=rules.max_frames)
 
 
 def _limits_of(rules: GeometryRules) -> GeometryRules:

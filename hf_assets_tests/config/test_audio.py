@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hf_assets.config import loading
-from hf_assets.config.keys import OF_PICTURES, OF_SOUND, Audio
+from hf_assets.config.keys import ONLY_FOR, Audio
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.errors import ConfigError
 from hf_assets.stages.audio import AudioRules
@@ -111,7 +111,7 @@ def test_a_key_changes_the_version_of_what_reads_it_and_of_nothing_else(
 
 
 def test_every_key_of_sound_is_tested() -> None:
-    assert set(OF_SOUND) == {"audio_column", "audio", "audio_caption_fields", "lyrics_column"}
+    assert set(ONLY_FOR["audio",]) == {"audio_column", "audio", "audio_caption_fields", "lyrics_column"}
     tested = {"duration_interval", "min_duration_seconds", "max_duration_seconds", "truncation_mode", "channels"}
     assert set(Audio.model_fields) == tested | {"bucket_strategy"}  # which has one value
 
@@ -136,7 +136,10 @@ def test_every_key_of_sound_is_tested() -> None:
         ({"lyrics_column": None}, "lyrics_column: is null; write text"),
         ({"config": 3}, "config: is 3; write an object"),
         ({"config": {"lyric_column": "x"}}, 'config.lyric_column: is not a known key; did you mean "lyrics_column"?'),
-        ({"config": {"resolution": 3}}, "config.resolution: has no effect on sound; remove it, or change dataset_type"),
+        (
+            {"config": {"resolution": 3}},
+            'config.resolution: has no effect where dataset_type is "audio"; remove it, or',
+        ),
         (
             {"audio_column": "a", "config": {"audio_column": "b"}},
             'config.audio_column: is "b", but datasets[0].audio_column is "a"; keep one',
@@ -153,13 +156,12 @@ def test_a_mistake_is_named_with_its_path(edit: dict[str, Any], message: str, tm
     assert said(tmp_path, **edit).startswith(message)
 
 
-@pytest.mark.parametrize("key", OF_PICTURES)
+@pytest.mark.parametrize("key", [*ONLY_FOR["image", "video"], "image_column", "video", "fps_column"])
 def test_keys_of_pictures_have_no_effect_on_sound(key: str, tmp_path: Path) -> None:
     values: dict[str, Any] = {"resolution_type": "pixel", "crop": True, "crop_style": "corner", "crop_aspect": "square"}
-    values |= {"composite_image_config": {"enabled": False}, "crop_aspect_buckets": [1.0]}
-    names = ("image_column", "width_column", "height_column")
-    edit = {key: values.get(key, "x" if key in names else 2)}
-    assert f"{key}: has no effect on sound" in said(tmp_path, **edit)
+    values |= {"crop_aspect_buckets": [1.0], "video": {}}
+    edit = {key: values.get(key, "x" if key.endswith("_column") else 2)}
+    assert f'{key}: has no effect where dataset_type is "audio"' in said(tmp_path, **edit)
 
 
 def test_defaults_of_simpletuners_own_file_that_concern_pictures_are_left_out(tmp_path: Path) -> None:
