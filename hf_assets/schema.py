@@ -32,6 +32,8 @@ COLUMNS = "columns"
 CAPTION = pa.large_string()
 
 CAPTIONS = pa.schema([ROW, pa.field("captions", pa.list_(CAPTION))])
+# Of sound, the table of captions has this too.
+LYRICS = pa.field("lyrics", CAPTION)
 
 MEDIA = pa.schema([ROW, pa.field("media_hash", pa.string()), pa.field("original_size", SIZE)])
 
@@ -155,6 +157,18 @@ def column(table: pa.Table, path: str) -> pa.ChunkedArray:
             return pa.chunked_array([pa.nulls(len(table))])
         values = pa.chunked_array([_field(chunk, name) for chunk in values.chunks], field_type(values.type, name))
     return values
+
+
+def has_column(table: pa.Table, path: str) -> bool:
+    """Whether a column is there, by its name or dotted path."""
+    names = column_names(table)
+    head, *rest = [path] if path in names else path.split(".")
+    if head not in names:
+        return False
+    kind: pa.DataType | None = table.schema.field(COLUMNS).type.field(head).type
+    for name in rest:
+        kind = None if kind is None else field_type(kind, name)
+    return kind is not None
 
 
 def is_list(kind: pa.DataType) -> bool:

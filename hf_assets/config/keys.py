@@ -68,12 +68,7 @@ ELSEWHERE = frozenset(["conditioning_image_embeds", "distillation_cache"])
 # Keys of SimpleTuner that would change the result here, and don't yet: an error, never ignored.
 NOT_YET = frozenset(
     [
-        "audio",
-        "audio_caption_fields",
-        "audio_column",
-        "config",
         "data_files",
-        "lyrics_column",
         "path",
         "streaming",
     ]
@@ -220,6 +215,25 @@ def _with_its_name(value: Any) -> Any:
 Aspect = Annotated[AspectBucket, BeforeValidator(_with_its_name)]
 
 
+class Audio(Block):
+    """Which part of each clip is encoded."""
+
+    bucket_strategy: Literal["duration"] = Field("duration", description="Clips of one length are one bucket.")
+    duration_interval: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = Field(
+        3.0, description="Clips are cut to a multiple of this, in seconds; shorter ones keep their length."
+    )
+    min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="Shorter clips are dropped."
+    )
+    max_duration_seconds: Number | None = Field(None, description="Longer clips are dropped.")
+    truncation_mode: Literal["beginning", "end", "random"] = Field(
+        "beginning", description="Which part is taken. A random one is drawn from the clip's content hash."
+    )
+    channels: Literal[1, 2] | None = Field(
+        None, description="1: clips are mixed to mono first. Default: as many channels as the VAE reads."
+    )
+
+
 class Video(Block):
     """Which clips are used, and which of their frames."""
 
@@ -252,7 +266,19 @@ class Video(Block):
 ONLY_FOR = {
     ("image",): ("image_column", "composite_image_config"),
     ("video",): ("video_column", "video", "num_frames_column", "fps_column"),
+    ("audio",): ("audio_column", "audio", "audio_caption_fields", "lyrics_column"),
+    ("image", "video"): (
+        *("width_column", "height_column", "resolution", "resolution_type", "minimum_image_size"),
+        *("maximum_image_size", "target_downsample_size", "minimum_aspect_ratio", "maximum_aspect_ratio"),
+        *("max_upscale_threshold", "crop", "crop_style", "crop_aspect", "crop_aspect_buckets"),
+        *("aspect_bucket_alignment", "aspect_bucket_rounding"),
+    ),
 }
+
+
+def without_effect(kind: str) -> frozenset[str]:
+    """The keys of a dataset that have no effect on media of this kind."""
+    return frozenset(key for kinds, keys in ONLY_FOR.items() if kind not in kinds for key in keys)
 
 
 Severity = Literal["off", "warn", "error"]
@@ -318,7 +344,7 @@ class Dataset(Block):
 
     id: str = Field(description="Name of the dataset's assets and folders: letters, digits, `_`, `-` and `.`.")
     type: Literal["huggingface"] = Field(description="Where the rows come from.")
-    dataset_type: Literal["image", "video"] = Field("image", description="What a row's media is.")
+    dataset_type: Literal["image", "video", "audio"] = Field("image", description="What a row's media is.")
     disabled: Flag = Field(False, description="True: this entry is left out.")
     dataset_name: Repository = Field(description="Id on the Hub, `user/name`, or a local folder in the Hub's layout.")
     dataset_config: Name | None = Field(None, description="Which configuration (subset) of the dataset.")
@@ -344,6 +370,8 @@ class Dataset(Block):
     metadata_backend: Literal["huggingface"] = Field("huggingface", description="Metadata come from the dataset.")
 
     image_column: Name = Field("image", description="Column of the images.")
+    audio_column: Name = Field("audio", description="Column of the clips.")
+    audio: Audio = Field(Audio(), description="Which part of each clip is encoded.")
     video_column: Name = Field("video", description="Column of the videos.")
     video: Video = Field(Video(), description="Which clips are used, and which of their frames.")
     num_frames_column: Name | None = Field(
@@ -355,7 +383,17 @@ class Dataset(Block):
     caption_column: Names = Field(
         ["caption"],
         description="Column or columns of the captions; dotted paths lead into structs and lists of structs. All texts "
-        "that they hold for a row are its captions; a reader draws one for each epoch.",
+        "that they hold for a row are its captions; a reader draws one for each epoch. Of sound, none by default.",
+    )
+    audio_caption_fields: Annotated[list[Name], Field(min_length=1)] = Field(
+        ["prompt", "tags"],
+        description="Of sound: columns whose texts, joined by a space, are the prompt of a clip that has no caption in "
+        "`caption_column`. Of the default ones, one has to be there.",
+    )
+    lyrics_column: Name = Field(
+        "lyrics",
+        description="Of sound: column of the lyrics, else `norm_lyrics`. They are encoded apart from the prompt, by "
+        "pipelines that read lyrics.",
     )
     fallback_caption_column: Name | None = Field(None, description="Used for rows that have no caption there.")
     description_column: Name | None = Field(
@@ -479,12 +517,11 @@ class Dataset(Block):
 
     @model_validator(mode="after")
     def _keys_have_an_effect(self) -> "Dataset":
-        for kinds, keys in ONLY_FOR.items():
-            for key in keys:
-                if self.dataset_type not in kinds and key in self.model_fields_set:
-                    raise ValueError(
-                        f'{key} has no effect where dataset_type is "{self.dataset_type}"; remove it, or change that'
-                    )
+        for key in Dataset.model_fields:
+            if key in self.model_fields_set and key in without_effect(self.dataset_type):
+                raise ValueError(
+                    f'{key} has no effect where dataset_type is "{self.dataset_type}"; remove it, or change that'
+                )
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from hf_assets.config import simpletuner
 from hf_assets.config.keys import (
     TRAINER_ONLY,
     AspectBucket,
+    Audio,
     CaptionShuffle,
     Checks,
     CompositeImage,
@@ -30,9 +31,9 @@ from hf_assets.config.keys import (
 INTRODUCTION = f"""# The config file
 
 One JSON file, named by `HF_ASSETS_CONFIG`, else `datasets.json` in the working directory. Relative paths in it are
-relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {{}}` there: they mean the
-same, and a key that stands in both with different values is an error, as is a key that isn't known. This page is made
-from the code (`python -m hf_assets.config.page`).
+relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {{}}` or `"config": {{}}`
+there: they mean the same, and a key that stands in two of these with different values is an error, as is a key that
+isn't known. This page is made from the code (`python -m hf_assets.config.page`).
 
 SimpleTuner's own files work as they are: a bare list of entries (`multidatabackend.json`) takes the model and the
 defaults of all datasets from the `config.json` beside it, whose keys may have leading dashes:
@@ -46,6 +47,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("An entry of `datasets`", Dataset),
     ("`filter_func`", FilterFunc),
     ("`composite_image_config`", CompositeImage),
+    ("`audio`", Audio),
     ("`video`", Video),
     ("`caption_shuffle`", CaptionShuffle),
     ("`crop_aspect_buckets`", AspectBucket),

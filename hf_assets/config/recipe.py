@@ -80,6 +80,11 @@ class Recipe(BaseModel):
         told = (self.fps_column,) if self.fps_column else ()
         return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns, *told)))
 
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """The columns that this recipe reads where the dataset has them."""
+        return tuple(dict.fromkeys((*self.filter.optional_columns, *self.captions.optional_columns)))
+
 
 def code_version(stage_version: int | str, *settings: BaseModel | str) -> str:
     """Version of an asset's code: the stage's own version and just the settings that it reads."""

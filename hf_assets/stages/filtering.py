@@ -41,7 +41,7 @@ class FilterRules(BaseModel):
         where: an SQL expression over `where_columns`.
         custom: a function of the user's own.
         max_num_samples: of the rows that satisfy all else, so many are kept (`sampling`).
-        sampled_by: the columns whose content identifies a row there.
+        sampled_by: the columns whose content identifies a row there; and `sampled_by_if_there`, where they are there.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +62,7 @@ class FilterRules(BaseModel):
     custom: CustomRule | None = None
     max_num_samples: int | None = None
     sampled_by: tuple[str, ...] = ()
+    sampled_by_if_there: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -84,6 +85,7 @@ class FilterRules(BaseModel):
             *(f"{self.quality_column}.{metric}" for metric, _ in self.quality_thresholds),
             *((COLLECTION_COLUMN,) if self.collection else ()),
             *usual_sizes,
+            *(self.sampled_by_if_there if self.max_num_samples is not None else ()),
         )
 
     @property
@@ -107,7 +109,8 @@ def judge(raw_dataset: pa.Table, rules: FilterRules) -> pa.Table:
         dropped_for = _judged_by_function(raw_dataset, rules.custom, dropped_for)
     if rules.max_num_samples is not None:
         is_kept = pc.is_null(dropped_for)
-        left_out = sampling.left_out(raw_dataset, rules.sampled_by, is_kept, rules.max_num_samples)
+        sampled_by = (*rules.sampled_by, *rules.sampled_by_if_there)
+        left_out = sampling.left_out(raw_dataset, sampled_by, is_kept, rules.max_num_samples)
         dropped_for = pc.if_else(pa.array(left_out), "max_num_samples", dropped_for)
     return raw_dataset.append_column("dropped_for", dropped_for)
 

@@ -87,7 +87,7 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     """
     source = source_of(recipe.source, recipe.folders.metadata / "sources")
     snapshot = source.resolve()
-    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
     raw = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", say).table
     num_rows, sizeless = len(raw), filtering.sizeless(raw, recipe.filter)
     captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)

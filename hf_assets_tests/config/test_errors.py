@@ -98,6 +98,8 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("repeat", 2, 'is not a known key; did you mean "repeats"?'),
         ("instance_data_dir", "x", "is not a known key; "),
         ("trainer", {}, "is not a known key; remove it"),
+        ("audio_column", "sound", 'has no effect where dataset_type is "image"; remove it'),
+        ("lyrics_column", "lyrics", 'has no effect where dataset_type is "image"; remove it'),
         ("streaming", False, "is a key of SimpleTuner that is not supported yet"),
         ("probability", "0.7", 'is "0.7"; write a number, 0 or more'),
         ("probability", -0.1, "is -0.1; write a number, 0 or more"),
