@@ -90,7 +90,7 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     """
     source = source_of(recipe.source, recipe.folders.metadata / "sources")
     snapshot = source.resolve()
-    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
     scan = rows.Scan(source, snapshot, wanted, recipe.folders.metadata / "columns", say)
     found = _Found(recipe, snapshot)
     for table in filtering.judged(scan.tables, recipe.filter):
