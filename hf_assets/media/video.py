@@ -177,6 +177,19 @@ def thumbnails(data: bytes, first_frame: int = 0, num_frames: int | None = None)
     return found
 
 
+def sheet(pictures: "Sequence[Image.Image]") -> "Image.Image":
+    """Pictures of one size in a row, or, where they are wider than high, in a column: as nearly square as that goes."""
+    from PIL import Image
+
+    width, height = pictures[0].size
+    right, down = (0, 1) if width > height else (1, 0)
+    last = len(pictures) - 1
+    page = Image.new("RGB", (width * (1 + right * last), height * (1 + down * last)))
+    for number, picture in enumerate(pictures):
+        page.paste(picture, (number * width * right, number * height * down))
+    return page
+
+
 class _Clip:
     """An open container, the stream of moving pictures in it, and its decoder."""
 

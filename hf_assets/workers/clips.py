@@ -22,6 +22,7 @@ from hf_assets.workers.pictures import EXAMPLE_SIZES, check_sizes
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 
 class Clips:
@@ -102,6 +103,10 @@ class Clips:
         if self.rules.is_i2v:
             encoded |= {"first_frame_latents": encode(batch[:, :, :1]), "first_frame": batch[:, :, 0]}
         return encoded
+
+    def thumbnail(self, data: bytes) -> "Image.Image | None":
+        """The first, middle and last of the frames that are taken, on one sheet."""
+        return video.sheet(video.thumbnails(data, num_frames=self.rules.most))
 
     def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
         check_sizes(pc.unique(buckets["bucket"]).to_pylist(), _reads(pipeline).spatial_multiple)
