@@ -13,6 +13,7 @@ from hf_assets.config import simpletuner
 from hf_assets.config.keys import (
     TRAINER_ONLY,
     AspectBucket,
+    CaptionFile,
     CaptionShuffle,
     Checks,
     CompositeImage,
@@ -43,6 +44,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`model`", Model),
     ("`model.vae`", VaeOverride),
     ("An entry of `datasets`", Dataset),
+    ("`parquet` and `csv`", CaptionFile),
     ("`filter_func`", FilterFunc),
     ("`composite_image_config`", CompositeImage),
     ("`caption_shuffle`", CaptionShuffle),
