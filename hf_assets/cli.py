@@ -49,13 +49,17 @@ def main() -> None:
 def check(config: ConfigOption = None, id: IdOption = None) -> None:
     """Validate the config against the real datasets and models. Nothing is encoded.
 
-    Shows rows, columns found, what each filter keeps, captions found, and the encoders.
+    Shows what is for the trainer only, rows, columns found, what each filter keeps,
+    captions found, what becomes of the first few media and their buckets, and the
+    encoders.
     """
     from hf_assets.workers.checking import check as check_recipe
 
     with _errors():
-        recipes = _recipes(_load(config), id)
-        for recipe in recipes:
+        loaded = _load(config)
+        for note in loaded.notes:
+            typer.echo(note)
+        for recipe in _recipes(loaded, id):
             typer.echo(f"{recipe.id}")
             for line in check_recipe(recipe):
                 typer.echo(f"  {line}")

@@ -9,19 +9,22 @@ from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import show_filtered, shown
 from hf_assets.resources.tables import FOLDER
-from hf_assets.workers import bucketing
+from hf_assets.workers import bucketing, views
+from hf_assets.workers.thumbnails import Thumbnails
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={"captions": dg.AssetIn([recipe.id, "captions"]), "raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
+        ins={"captions": dg.AssetIn(recipe.key("captions")), "raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
         code_version=bucketing.version(recipe),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step
@@ -33,10 +36,9 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         Of an image only the header is decoded, and that once in its life.
         """
         outcome = bucketing.assign(recipe, captions, raw_dataset, hub.source(recipe), gpu.threads, context.log.info)
-        metadata = {
-            "funnel": report.funnel(len(captions), outcome.dropped, outcome.quarantined),
-            "buckets": report.buckets(outcome.table),
-        }
-        return result(context, recipe, outcome, {name: dg.MetadataValue.md(text) for name, text in metadata.items()})
+        show_filtered(context, recipe, raw_dataset)
+        funnel = report.funnel(len(captions), outcome.dropped, outcome.quarantined)
+        view = views.buckets(recipe, Thumbnails(recipe), raw_dataset, outcome.table, funnel)
+        return result(context, recipe, outcome, {**outcome.facts, **shown(view)})
 
     return buckets

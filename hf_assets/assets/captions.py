@@ -3,35 +3,33 @@
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import report
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import captions as stage
+from hf_assets.workers import views
 from hf_assets.workers.outcome import Outcome
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={"filtered": dg.AssetIn([recipe.id, "filtered"])},
+        ins={"filtered": dg.AssetIn(recipe.key("filtered"))},
         code_version=code_version(stage.VERSION, recipe.captions),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step
     def captions(context: dg.AssetExecutionContext, filtered: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The kept rows that have a caption, each with its captions. Rows without one are not encoded."""
         table, without = stage.extract(filtered, recipe.captions)
-        metadata = {
-            "funnel": dg.MetadataValue.md(report.funnel(len(filtered), without)),
-            "distinct": len(stage.distinct(table)),
-            "examples": dg.MetadataValue.md(report.examples(table)),
-        }
-        return result(context, recipe, Outcome(table, dropped=without), metadata)
+        view = views.captions(table, without, len(filtered), len(stage.distinct(table)))
+        return result(context, recipe, Outcome(table, dropped=without), shown(view))
 
     return captions

@@ -3,24 +3,27 @@
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import report
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import filtering
+from hf_assets.workers import views
 from hf_assets.workers.outcome import Outcome
+from hf_assets.workers.thumbnails import Thumbnails
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={"raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
+        ins={"raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
         code_version=code_version(filtering.VERSION, recipe.filter),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step
@@ -32,7 +35,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             context,
             recipe,
             Outcome(kept, dropped=dropped),
-            {"funnel": dg.MetadataValue.md(report.funnel(len(judged), dropped))},
+            shown(views.filtered(recipe, Thumbnails(recipe), raw_dataset, dropped)),
         )
 
     return filtered

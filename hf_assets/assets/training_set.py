@@ -6,9 +6,11 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.lineage import in_step
 from hf_assets.resources.results import plainly, result
+from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
 from hf_assets.stages import joining
 from hf_assets.store import layout
+from hf_assets.workers import full_report, views
 from hf_assets.workers.medium import medium_of
 from hf_assets.workers.outcome import Outcome
 from hf_assets.workers.upkeep import record_generation
@@ -16,13 +18,14 @@ from hf_assets.workers.upkeep import record_generation
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={name: dg.AssetIn([recipe.id, name]) for name in ("captions", "buckets", "vae_latents", "text_embeds")},
+        ins={name: dg.AssetIn(recipe.key(name)) for name in ("captions", "buckets", "vae_latents", "text_embeds")},
         code_version=code_version(joining.VERSION),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"dataset", "arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step
@@ -44,10 +47,15 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             context,
             recipe,
             Outcome(located, dropped=num_incomplete),
-            {"folder": dg.MetadataValue.path(str(recipe.folders.metadata))},
+            {
+                "folder": dg.MetadataValue.path(str(recipe.folders.metadata)),
+                "report": dg.MetadataValue.path(str(full_report.path(recipe))),
+                **shown(views.training_set(located)),
+            },
         )
         assert made.data_version is not None
         record_generation(recipe, located, made.data_version.value)
+        full_report.write(recipe, located, made.data_version.value)
         return made
 
     return training_set

@@ -22,6 +22,9 @@ from hf_assets.sources import slices
 # An id is part of names of files, which may have 255 bytes.
 MAX_ID_LENGTH = 100
 
+# Between two looks at the Hub.
+MIN_POLL_SECONDS = 5
+
 # Keys that only a trainer uses: their values are kept for the reader, and no key of ours depends on them.
 TRAINER_ONLY = frozenset(
     [
@@ -225,6 +228,64 @@ def _with_its_name(value: Any) -> Any:
 Aspect = Annotated[AspectBucket, BeforeValidator(_with_its_name)]
 
 
+Severity = Literal["off", "warn", "error"]
+Share = Annotated[float, Field(ge=0, le=1)]
+SEVERITY = "`off`: it is not checked; `warn`: a failure is shown; `error`: it also stops the run."
+
+
+class Check(Block):
+    """A check that has no limit to choose."""
+
+    severity: Severity = Field("error", description=SEVERITY)
+
+
+class ShrinkCheck(Block):
+    """A check of how many rows are left."""
+
+    at_most: Share = Field(0.2, description="Largest share that may be gone, 0 to 1.")
+    severity: Severity = Field("warn", description=SEVERITY)
+
+
+class DuplicatesCheck(Block):
+    """A check of media that are there more than once."""
+
+    at_most: Share = Field(0.5, description="Largest share that passes, 0 to 1.")
+    severity: Severity = Field("warn", description=SEVERITY)
+
+
+class RangeCheck(Block):
+    """A check of the latents' values."""
+
+    at_most: Number | None = Field(
+        None, description="Largest magnitude of a latent that passes. Default: the model family's."
+    )
+    severity: Severity = Field("warn", description=SEVERITY)
+
+
+class QualityCheck(Block):
+    """A check of what comes back when latents are decoded."""
+
+    at_least_db: Finite = Field(16.0, description="Smallest mean PSNR of decoded latents that passes, in decibels.")
+    severity: Severity = Field("warn", description=SEVERITY)
+
+
+class Checks(Block):
+    """What is checked of a dataset's assets after they were made."""
+
+    shrink: ShrinkCheck = Field(
+        ShrinkCheck(),
+        description="Rows that the dataset lost since the last training set was made, as a share of those.",
+    )
+    finite: Check = Field(Check(), description="Sampled latents and embeds can be read, and hold no NaN or infinity.")
+    value_range: RangeCheck = Field(RangeCheck(), description="No sampled latent has values that the family never has.")
+    decode_back: QualityCheck = Field(QualityCheck(), description="Latents decode to the pictures they were made from.")
+    coverage: Check = Field(Check(), description="Each sample of the training set has its latent and embeds stored.")
+    duplicates: DuplicatesCheck = Field(
+        DuplicatesCheck(), description="Samples whose media an earlier one has already, as a share of all."
+    )
+    error_budget: Check = Field(Check(), description="No larger share of the wanted rows failed than `error_budget`.")
+
+
 class CaptionFile(Block):
     """A table of the captions of a folder's media."""
 
@@ -387,6 +448,11 @@ class Dataset(Block):
         0.5, description="Share of the wanted rows that may fail (not: be filtered out) before the run fails."
     )
 
+    checks: Checks = Field(Checks(), description="What is checked of the results, and how strictly.")
+    owners: list[str] = Field(
+        [], description="Who answers for the dataset, as the page shows it: e-mail addresses, or `team:name`."
+    )
+
     trainer: dict[str, Any] = Field({}, exclude=True, description="Values of the keys that only a trainer uses.")
 
     @field_validator("id")
@@ -403,6 +469,14 @@ class Dataset(Block):
     def _split_can_be_read(cls, value: str) -> str:
         if (wrong := slices.mistake(value)) is not None:
             raise ValueError(wrong)
+        return value
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_can_be_shown(cls, value: list[str]) -> list[str]:
+        for owner in value:
+            if not re.fullmatch(r"team:[A-Za-z0-9_]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", owner):
+                raise ValueError(f'"{owner}" is neither an e-mail address nor "team:" and letters, digits and _')
         return value
 
     @field_validator("dataset_name", "instance_data_dir")
@@ -503,19 +577,53 @@ class Model(Block):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Type in which is computed and stored."
     )
+    embeds_dtype: Literal["float32", "bfloat16", "float16", "float8_e4m3fn"] | None = Field(
+        None,
+        description=(
+            "Type in which text embeds are stored, where it isn't `dtype`. What is lost is told as `relative_error`; "
+            "`float8_e4m3fn` is read back as `dtype`."
+        ),
+    )
+    text_quantization: Literal["8bit", "4bit"] | None = Field(
+        None,
+        description="Keep the text encoders' linear layers in so many bits, by bitsandbytes (extra `quantize`, a GPU).",
+    )
+    latents: Literal["mode", "moments", "sample"] = Field(
+        "mode",
+        description="What of the VAE's distribution is stored: its mean; mean and deviation; or one draw, "
+        "always the same for the same media.",
+    )
+    vae_tiling: Flag = Field(
+        False, description="True: the VAE encodes in tiles, for media too large for its memory. Changes the latents."
+    )
 
 
 class Refresh(Block):
-    """When datasets are looked at again by themselves."""
+    """When datasets are made up to date by themselves, while a Dagster daemon runs."""
 
-    cron: Name = Field(description="Schedule of the refresh, as five cron fields in UTC.")
+    cron: Name | None = Field(
+        None, description="When everything is materialized, as five cron fields in UTC. Without it: never by the clock."
+    )
+    poll_seconds: Annotated[int, Field(ge=MIN_POLL_SECONDS)] | None = Field(
+        None,
+        description=(
+            "Seconds between two looks at the Hub; what is not up to date then runs. Without it the sensor waits to be "
+            "switched on in the page."
+        ),
+    )
 
     @field_validator("cron")
     @classmethod
-    def _is_a_schedule(cls, value: str) -> str:
-        if (wrong := cron.mistake(value)) is not None:
+    def _is_a_schedule(cls, value: str | None) -> str | None:
+        if value is not None and (wrong := cron.mistake(value)) is not None:
             raise ValueError(wrong)
         return value
+
+    @model_validator(mode="after")
+    def _says_when(self) -> "Refresh":
+        if self.cron is None and self.poll_seconds is None:
+            raise ValueError('says nothing; give cron, such as "0 3 * * *", or poll_seconds, such as 300')
+        return self
 
 
 class File(Block):

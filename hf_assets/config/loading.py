@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hf_assets.config import mistakes, rules, simpletuner
+from hf_assets.config import mistakes, part, rules, simpletuner
 from hf_assets.config.keys import (
     ELSEWHERE,
     TRAINER_ONLY,
@@ -25,6 +25,7 @@ from hf_assets.config.mistakes import joined, nearest, shown
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.config.rules import RuleError
 from hf_assets.errors import ConfigError
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import ComponentSource, PipelineSource
 from hf_assets.sources.spec import SourceSpec
 
@@ -177,6 +178,8 @@ class _Reader:
         if model is Dataset:
             merged = {**{key: value for key, value in self.defaults.items() if key not in TRAINER_ONLY}, **merged}
             trainer = {**{key: value for key, value in self.defaults.items() if key in TRAINER_ONLY}, **trainer}
+            for key, message in part.mistakes(trainer):
+                self.error(joined(origins.get(key, path), key), message)
         found = self.block(model, {**merged, "trainer": trainer}, path, origins)
         if isinstance(found, Dataset):
             self.check(lambda: rules.geometry_rules(found), path)
@@ -275,6 +278,8 @@ class _Reader:
                 embeds=self.path(cache.cache_dir if cache else f"{self.cache_dir}/text"),
             ),
             error_budget=dataset.error_budget,
+            checks=dataset.checks,
+            owners=tuple(dataset.owners),
             trainer=dataset.trainer,
         )
 
@@ -326,7 +331,13 @@ class _Reader:
             variant=model.variant,
             vae=override,
         )
-        return ModelRecipe(pipeline=pipeline, dtype=model.dtype)
+        return ModelRecipe(
+            pipeline=pipeline,
+            dtype=model.dtype,
+            latents=LatentSettings(kind=model.latents, tiling=model.vae_tiling),
+            embeds_dtype=None if model.embeds_dtype == model.dtype else model.embeds_dtype,
+            text_quantization=model.text_quantization,
+        )
 
 
 _KINDS: dict[str, type[Entry]] = {"text_embeds": TextEmbeds, "image_embeds": ImageEmbeds}

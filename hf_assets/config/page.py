@@ -15,6 +15,7 @@ from hf_assets.config.keys import (
     AspectBucket,
     CaptionFile,
     CaptionShuffle,
+    Checks,
     CompositeImage,
     Dataset,
     File,
@@ -48,6 +49,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`composite_image_config`", CompositeImage),
     ("`caption_shuffle`", CaptionShuffle),
     ("`crop_aspect_buckets`", AspectBucket),
+    ("`checks`", Checks),
+    *((f"`checks.{name}`", type(field.default)) for name, field in Checks.model_fields.items()),
     ("An entry of `datasets` that keeps text embeds", TextEmbeds),
     ("An entry of `datasets` that keeps latents", ImageEmbeds),
     ("`refresh`", Refresh),
@@ -62,7 +65,8 @@ def page() -> str:
         parts.append("\n".join([f"## {title}", "", "| key | value | default | |", "|--|--|--|--|", *rows]))
     keys = ", ".join(f"`{key}`" for key in sorted(TRAINER_ONLY))
     parts.append(
-        f"## For the trainer only\n\nAccepted and kept for the reader; nothing that is stored depends on them: {keys}."
+        "## For the trainer only\n\nAccepted and kept for the reader ([training.md](training.md)); nothing that is "
+        f"stored depends on them: {keys}."
     )
     return "\n\n".join(parts) + "\n"
 

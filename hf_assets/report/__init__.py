@@ -1,5 +1,5 @@
-"""Tables as Markdown for the page: small, escaped, pure."""
+"""What people look at: Markdown, charts as SVG, contact sheets as JPEG, one HTML file per dataset. All pure."""
 
-from hf_assets.report.markdown import buckets, examples, failures, funnel
+from hf_assets.report.markdown import buckets, channels, dropped_examples, examples, failures, fallen, funnel, sizes
 
-__all__ = ["buckets", "examples", "failures", "funnel"]
+__all__ = ["buckets", "channels", "dropped_examples", "examples", "failures", "fallen", "funnel", "sizes"]

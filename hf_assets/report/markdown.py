@@ -1,51 +1,70 @@
 """Tables as Markdown. What comes from a dataset is escaped: nobody's caption may draw on the page or load a picture."""
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 NUM_BUCKETS = 20
-NUM_EXAMPLES = 10
 CAPTION_CHARACTERS = 200
 
 
 def funnel(num_in: int, dropped: pa.Table, quarantined: pa.Table | None = None) -> str:
     """How many rows came in, how many fell to each reason or failed, how many are kept."""
     lines = ["| rows | |", "|--|--:|", f"| in | {num_in:,} |"]
-    counts = pc.value_counts(dropped["dropped_for"]).to_pylist()
-    lines += [
-        f"| {escaped(entry['values'])} | −{entry['counts']:,} |"
-        for entry in sorted(counts, key=lambda entry: -entry["counts"])
-    ]
+    lines += [f"| {escaped(reason)} | −{count:,} |" for reason, count in fallen(dropped)]
     num_failed = 0 if quarantined is None else len(quarantined)
     if num_failed:
         lines.append(f"| quarantined | −{num_failed:,} |")
     return "\n".join([*lines, f"| **kept** | **{num_in - len(dropped) - num_failed:,}** |"])
 
 
+def fallen(dropped: pa.Table) -> list[tuple[str, int]]:
+    """How many rows fell to each reason, most first."""
+    counts = pc.value_counts(dropped["dropped_for"]).to_pylist()
+    return [(entry["values"], entry["counts"]) for entry in sorted(counts, key=lambda entry: -entry["counts"])]
+
+
+def sizes(table: pa.Table) -> list[tuple[str, int]]:
+    """How many samples each bucket has, most first."""
+    counts = pc.value_counts(table["bucket"]).to_pylist()
+    return [(entry["values"], entry["counts"]) for entry in sorted(counts, key=lambda entry: -entry["counts"])]
+
+
 def buckets(table: pa.Table) -> str:
     """The most frequent target sizes."""
-    counts = sorted(pc.value_counts(table["bucket"]).to_pylist(), key=lambda entry: -entry["counts"])
-    lines = ["| bucket | samples | |", "|--|--:|--|"]
-    top = counts[0]["counts"] if counts else 1
-    lines += [
-        f"| {entry['values']} | {entry['counts']:,} | {'█' * max(1, round(20 * entry['counts'] / top))} |"
-        for entry in counts[:NUM_BUCKETS]
-    ]
+    counts = sizes(table)
+    lines = ["| bucket | samples |", "|--|--:|"]
+    lines += [f"| {escaped(name)} | {count:,} |" for name, count in counts[:NUM_BUCKETS]]
     if len(counts) > NUM_BUCKETS:
-        lines.append(
-            f"| {len(counts) - NUM_BUCKETS} more | {sum(entry['counts'] for entry in counts[NUM_BUCKETS:]):,} | |"
-        )
+        lines.append(f"| {len(counts) - NUM_BUCKETS:,} more | {sum(count for _, count in counts[NUM_BUCKETS:]):,} |")
     return "\n".join(lines)
 
 
 def examples(captions: pa.Table) -> str:
-    """The first captions."""
+    """Rows and their captions."""
     lines = ["| row | caption |", "|--:|--|"]
-    for row in captions.slice(0, NUM_EXAMPLES).to_pylist():
-        lines += [f"| {row['row']} | {escaped(caption)} |" for caption in row["captions"]]
+    for row in captions.to_pylist():
+        lines += [f"| {row['row']:,} | {escaped(caption)} |" for caption in row["captions"]]
     return "\n".join(lines)
+
+
+def dropped_examples(dropped: pa.Table) -> str:
+    """Dropped rows with their reasons, and the values of the columns that the config names."""
+    lines = ["| row | dropped for | |", "|--:|--|--|"]
+    for row in dropped.to_pylist():
+        facts = ", ".join(f"{name}: {value}" for name, value in _flat(row.get("columns") or {}))
+        lines.append(f"| {row['row']:,} | {escaped(row['dropped_for'])} | {escaped(facts)} |")
+    return "\n".join(lines)
+
+
+def channels(means: Sequence[float], deviations: Sequence[float]) -> str:
+    """Mean and standard deviation of each channel of the latents."""
+    pairs = enumerate(zip(means, deviations, strict=True))
+    lines = ["| channel | mean | std |", "|--:|--:|--:|"]
+    return "\n".join([*lines, *(f"| {at} | {mean:.3f} | {deviation:.3f} |" for at, (mean, deviation) in pairs)])
 
 
 def failures(quarantined: pa.Table) -> str:
@@ -58,6 +77,14 @@ def failures(quarantined: pa.Table) -> str:
         example = f"{escaped(row['address_min'])}: {escaped(row['message_min'])}"
         lines.append(f"| {row['stage']} | {escaped(row['reason'])} | {row['count_all']:,} | {example} |")
     return "\n".join(lines)
+
+
+def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
 
 
 def escaped(text: str) -> str:

@@ -1,6 +1,7 @@
 """A training set as a torch dataset: memory-mapped tensors beside their captions and geometry."""
 
 import random
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,7 +32,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
 
     Attributes:
         table: the samples (`schema.TRAINING_SET`).
-        buckets: shape of the latents -> indices of the samples that have it.
+        shapes: those that latents have.
+        shape_codes: for each sample, which of `shapes`.
     """
 
     def __init__(self, table: pa.Table, latents: TensorReader, embeds: TensorReader) -> None:
@@ -41,7 +43,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
             embeds: of the captions of all its samples, one after the other.
         """
         self.table = table
-        self.buckets = _by_shape(table)
+        self.shapes, self.shape_codes = _shapes(table)
         self._latents = latents
         self._embeds = embeds
         counts = pc.list_value_length(table["embed_keys"]).to_numpy()
@@ -76,14 +78,23 @@ class TrainingSet(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.table)
 
+    @cached_property
+    def buckets(self) -> dict[tuple[int, ...], list[int]]:
+        """Shape of the latents -> indices of the samples that have it."""
+        return {shape: np.flatnonzero(self.shape_codes == code).tolist() for code, shape in enumerate(self.shapes)}
+
     def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.read(index, self.epoch)
+
+    def read(self, index: int, draw: int) -> dict[str, Any]:
+        """`self[index]` as it is when `epoch` is `draw`."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of {len(self):,}")
         position = index % len(self)
         row = self.table.slice(position, 1).to_pylist()[0]
         which = 0
         if len(row["captions"]) > 1:
-            which = random.Random(f"{row['media_hash']}:{self.epoch}").randrange(len(row["captions"]))
+            which = random.Random(f"{row['media_hash']}:{draw}").randrange(len(row["captions"]))
         return {
             **self._latents[position],
             **self._embeds[int(self._first_embed[position]) + which],
@@ -91,13 +102,13 @@ class TrainingSet(Dataset[dict[str, Any]]):
             **{name: row[name] for name in ("file", "row", "original_size", "target_size", "crop_top_left")},
         }
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "buckets"}  # an object per sample
 
-def _by_shape(table: pa.Table) -> dict[tuple[int, ...], list[int]]:
-    """Shape -> positions, without a Python object per row before the result itself."""
+
+def _shapes(table: pa.Table) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    """The distinct shapes, and which of them each sample has; without a Python object per row."""
     shapes = table["latent_shape"].combine_chunks()
     names = pc.binary_join(pc.cast(shapes, pa.list_(pa.string())), "x").dictionary_encode()
-    codes = names.indices.to_numpy()
-    return {
-        tuple(int(edge) for edge in name.split("x")): np.flatnonzero(codes == code).tolist()
-        for code, name in enumerate(names.dictionary.to_pylist())
-    }
+    distinct = [tuple(int(edge) for edge in name.split("x")) for name in names.dictionary.to_pylist()]
+    return distinct, names.indices.to_numpy()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import schema
+from hf_assets import files, schema
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
@@ -13,6 +13,11 @@ from hf_assets.stages import filtering
 from hf_assets.workers.medium import medium_of
 from hf_assets.workers.outcome import Outcome
 from hf_assets.workers.probing import probe
+from hf_assets.workers.reading import by_file, media_of
+from hf_assets.workers.thumbnails import Thumbnails, first
+
+# Of the rows that the filters drop, so many are looked at for the page.
+DROPPED_SHOWN = 12
 
 
 def version(recipe: Recipe) -> str:
@@ -67,11 +72,46 @@ def assign(
     wanted = located(captions, raw_dataset)
     probed = probe(recipe, wanted, source, snapshot_of(raw_dataset), threads, say)
     table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
+    num_bytes = _look_at_dropped(recipe, raw_dataset, source, probed.files)
     return Outcome(
         table,
         computed=probed.computed,
         reused=len(wanted) - probed.computed,
         dropped=dropped,
         quarantined=probed.quarantined,
-        bytes_read=probed.bytes_read,
+        bytes_read=probed.bytes_read + num_bytes,
+        facts=probed.speed,
     )
+
+
+def _look_at_dropped(recipe: Recipe, raw_dataset: pa.Table, source: Source, read: frozenset[str]) -> int:
+    """Make thumbnails of a few rows that the filters dropped, so that a person sees what they do.
+
+    Only of files whose media this run read anyway: a file is never fetched for this, nor a part of one by range.
+
+    Args:
+        read: hashes of these files.
+
+    Returns:
+        the bytes that were read.
+    """
+    dropped = (
+        files.read_table(recipe.folders.metadata / "filtered_dropped.parquet")
+        if read and not recipe.source.streaming
+        else None
+    )
+    if dropped is None or not len(dropped):
+        return 0
+    thumbnails, num_bytes = Thumbnails(recipe), 0
+    place = raw_dataset.select(["row", *schema.LOCATION.names])
+    is_at_hand = pc.is_in(place["file_hash"].cast(pa.string()), value_set=pa.array(sorted(read), pa.string()))
+    is_dropped = pc.is_in(place["row"], value_set=dropped["row"].combine_chunks())
+    some = first(place.filter(pc.and_(is_at_hand, is_dropped)), DROPPED_SHOWN).sort_by("row")
+    to_make = thumbnails.to_make(some)
+    is_wanted = [(row["file_hash"], row["file_row"]) in to_make for row in some.to_pylist()]
+    snapshot = snapshot_of(raw_dataset)
+    parts = by_file(some.filter(pa.array(is_wanted, pa.bool_())), snapshot)
+    for media in media_of(parts, source, snapshot, recipe.media_column):
+        num_bytes += len(media.data or b"")
+        thumbnails.add((media.file.hash, media.file_row), media.data or b"")
+    return num_bytes

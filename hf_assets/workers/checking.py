@@ -4,20 +4,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from hf_assets import fingerprint
 from hf_assets.config.recipe import Recipe
+from hf_assets.errors import MediaError
 from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.source import resolve_pipeline
 from hf_assets.sources import rows
 from hf_assets.sources.parquet import WantedColumns
-from hf_assets.sources.source import source_of
+from hf_assets.sources.source import Source, source_of
+from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions, filtering
-from hf_assets.workers.medium import medium_of
+from hf_assets.workers import bucketing
+from hf_assets.workers.medium import Medium, medium_of
+from hf_assets.workers.reading import by_file, media_of
+
+# So many media are looked at: the first that would be used, so that one file, or few of its bytes, is enough.
+SAMPLED = 32
+SHOWN_BUCKETS = 10
 
 
 def check(recipe: Recipe) -> Iterator[str]:
-    """What was found, line by line. Columns are read, media are not; nothing is kept.
+    """What was found, line by line. Columns are read, and the media of a few rows; nothing is kept.
 
     Raises:
         DatasetError, ModelError: the first thing that would stop a run.
@@ -30,19 +40,60 @@ def check(recipe: Recipe) -> Iterator[str]:
         yield f"split {recipe.source.split}: {len(snapshot.files):,} files"
         wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
         table = rows.read(source, snapshot, wanted, memory / "columns", lambda line: None).table
-    judged = filtering.judge(table, recipe.filter)
-    kept, dropped = filtering.kept(judged), filtering.dropped(judged)
-    yield f"rows: {len(table):,}; columns {', '.join((recipe.media_column, *recipe.required_columns))} found"
-    yield f"filter keeps {len(kept):,} ({_share(len(kept), len(table))})"
-    for entry in pc.value_counts(dropped["dropped_for"]).to_pylist():
-        yield f"  dropped, {entry['values']}: {entry['counts']:,}"
-    captioned, without = captions.extract(kept, recipe.captions)
-    num_distinct = len(captions.distinct(captioned))
-    yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
+        yield f"rows: {len(table):,}; columns {', '.join((recipe.media_column, *recipe.required_columns))} found"
+        judged = filtering.judge(table, recipe.filter)
+        kept, dropped = filtering.kept(judged), filtering.dropped(judged)
+        yield f"filter keeps {len(kept):,} ({_share(len(kept), len(table))})"
+        yield from _dropped(dropped)
+        captioned, without = captions.extract(kept, recipe.captions)
+        num_distinct = len(captions.distinct(captioned))
+        yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
+        yield from _sampled(recipe, source, snapshot, captioned, table)
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
     yield medium_of(recipe).examples(pipeline)
+
+
+def _sampled(recipe: Recipe, source: Source, snapshot: Snapshot, captioned: pa.Table, table: pa.Table) -> Iterator[str]:
+    """What becomes of the first rows once their media are read."""
+    medium = medium_of(recipe)
+    wanted = bucketing.located(captioned.slice(0, SAMPLED), table)
+    looks = [
+        (media.row, _look(medium, media.data))
+        for media in media_of(by_file(wanted, snapshot), source, snapshot, recipe.media_column)
+    ]
+    if not looks:
+        return
+    failed = [(row, found) for row, found in looks if isinstance(found, str)]
+    facts = [{"row": row, **found} for row, found in looks if not isinstance(found, str)]
+    fields = [pa.field("row", pa.int64()), pa.field("media_hash", pa.string()), *medium.facts]
+    described = medium.describe(pa.Table.from_pylist(facts, schema=pa.schema(fields)))
+    buckets, dropped = bucketing.fit(recipe, described, filtering.sizeless(table, recipe.filter))
+    yield f"of the first {len(looks)} media, {len(buckets)} can be used ({_share(len(buckets), len(looks))})"
+    yield from _dropped(dropped)
+    for row, message in failed[:3]:
+        yield f"  row {row} can't be read: {message}"
+    counts = sorted(pc.value_counts(buckets["bucket"]).to_pylist(), key=lambda one: (-one["counts"], one["values"]))
+    if counts:
+        shown = ", ".join(f"{one['values']}: {one['counts']}" for one in counts[:SHOWN_BUCKETS])
+        yield f"  buckets: {shown}{', …' if len(counts) > SHOWN_BUCKETS else ''}"
+
+
+def _look(medium: Medium, data: bytes | None) -> dict[str, object] | str:
+    """Facts of one medium, or why there are none."""
+    if data is None:
+        return "it holds no bytes"
+    try:
+        return {"media_hash": fingerprint.of_bytes(data), **medium.probe(data)}
+    except MediaError as error:
+        return str(error)
+
+
+def _dropped(rows_with_reasons: pa.Table) -> Iterator[str]:
+    counts = pc.value_counts(rows_with_reasons["dropped_for"]).to_pylist()
+    for entry in sorted(counts, key=lambda one: (-one["counts"], one["values"])):
+        yield f"  dropped, {entry['values']}: {entry['counts']:,}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -3,7 +3,6 @@
 Shape letters: B batch; what follows it depends on the medium.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +29,7 @@ from hf_assets.workers.progress import Progress
 from hf_assets.workers.quarantine import quarantined
 from hf_assets.workers.reading import Media, by_file, media_of
 from hf_assets.workers.shards import ShardWriter
+from hf_assets.workers.showcase import Showcase
 
 if TYPE_CHECKING:
     import torch
@@ -84,9 +84,10 @@ def encode(
         ModelError: the VAE can't be loaded, or can't encode one of the shapes.
         DatasetError: media changed since they were probed.
     """
-    run = _Run(recipe, raw_dataset, source, say)
     with TensorStore(recipe.folders.latents).in_use(recipe.folders.metadata):
         todo = work(recipe, buckets)
+        showcase = Showcase(recipe.folders.metadata, todo.keyed["latent_key"])
+        run = _Run(recipe, raw_dataset, source, say, showcase)
         encoder = todo.encoder
         if num_missing := len(todo.missing):
             say(f"{num_missing:,} latents to encode with the VAE of {encoder.pipeline.name}")
@@ -109,7 +110,9 @@ def encode(
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,
+        "pipeline_class": encoder.pipeline.class_name,
         "model_revision": encoder.pipeline.sha or "local folder",
+        "bytes_stored": todo.stored_bytes,
         **run.speed,
     }
 
@@ -117,7 +120,14 @@ def encode(
 class _Run:
     """The encoding of what is missing, with its counts."""
 
-    def __init__(self, recipe: Recipe, raw_dataset: pa.Table, source: Source, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        raw_dataset: pa.Table,
+        source: Source,
+        say: Callable[[str], None],
+        showcase: Showcase,
+    ) -> None:
         self.recipe = recipe
         self.medium = medium_of(recipe)
         self.raw_dataset = raw_dataset
@@ -126,18 +136,19 @@ class _Run:
         self.computed = 0
         self.bytes_read = 0
         self.speed: dict[str, Any] = {}
+        self.showcase = showcase
 
     def encode(self, jobs: pa.Table, encoder: encoders.Encoder, store: TensorStore, compute: Compute) -> None:
         import torch
 
         dtype: torch.dtype = getattr(torch, self.recipe.model.dtype)
         with (
-            vae_side.load_vae(encoder.pipeline, compute.device, dtype) as vae,
+            vae_side.load_vae(encoder.pipeline, compute.device, dtype, self.recipe.model.latents) as vae,
             ShardWriter(store, encoder.header, compute.unit_samples) as shards,
+            Progress("encoding latents", len(jobs), self.say) as progress,
         ):
             encoders.confirm(encoder, self.recipe)
             self.medium.check(jobs, encoder.pipeline)
-            progress = Progress("encoding latents", len(jobs), self.say)
             waiting: dict[tuple[int, ...], list[tuple[str, torch.Tensor]]] = {}
             ahead = compute.batch_size + 2 * compute.decode_threads
             for job, one in map_ahead(self._decode, self._jobs(jobs), threads=compute.decode_threads, ahead=ahead):
@@ -156,7 +167,8 @@ class _Run:
                 progress.add(len(batch))
             shards.flush()
             self.computed = shards.computed
-            self.speed = {"samples_per_second": progress.per_second}
+            self.speed = progress.facts
+            self.showcase.decode(vae, self.say)
 
     def _jobs(self, jobs: pa.Table) -> Iterator[Job]:
         """The jobs with their media, in the split's order."""
@@ -188,16 +200,44 @@ class _Run:
         import torch
 
         stacked = torch.stack([one for _, one in batch])
-        encode = functools.partial(self.medium.encode, vae.encode)
-        for (key, alone), encoded in zip(batch, in_halves(encode, stacked), strict=True):
-            tensors = encoded
+        seeds = [_seed(key) for key, _ in batch]
+
+        def encode(numbers: torch.Tensor) -> dict[str, torch.Tensor]:
+            some = slice(int(numbers[0]), int(numbers[-1]) + 1)
+            return self._tensors(vae, stacked[some], seeds[some])
+
+        encoded = in_halves(encode, torch.arange(len(batch)))
+        for (key, alone), seed, made in zip(batch, seeds, encoded, strict=True):
+            tensors = made
             if not _is_finite(tensors):
-                again = self.medium.encode(vae.encode_float32, alone[None])
+                again = self._tensors(vae, alone[None], [seed], in_float32=True)
                 tensors = {name: tensor[0].cpu() for name, tensor in again.items()}
             if _is_finite(tensors):
                 shards.add(Sample(key, tensors))
+                self.showcase.offer(key, alone, tensors["latents"])
             else:
                 shards.fail(key, "non_finite", "the VAE gives infinite or undefined values, in float32 too")
+
+    def _tensors(
+        self, vae: "Vae", batch: "torch.Tensor", seeds: list[int], *, in_float32: bool = False
+    ) -> "dict[str, torch.Tensor]":
+        """What is stored of a batch. Whatever else than the batch itself the medium encodes, such as a first frame, is
+        a condition, for which pipelines take the mean.
+        """
+        besides: dict[str, torch.Tensor] = {}
+
+        def encode(media: torch.Tensor) -> torch.Tensor:
+            if media is not batch:
+                return vae.encode(media, in_float32=in_float32)
+            besides.update(vae.encode_each(media, seeds, in_float32=in_float32))
+            return besides.pop("latents")
+
+        return {**self.medium.encode(encode, batch), **besides}
+
+
+def _seed(key: str) -> int:
+    """Of a draw from the posterior: it follows from the media's hash and all else that the key is made of."""
+    return int(key[:15], 16)
 
 
 def _is_finite(tensors: "dict[str, torch.Tensor]") -> bool:

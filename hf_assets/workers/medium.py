@@ -16,6 +16,7 @@ from hf_assets.workers.pictures import Pictures
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 
 class Medium(Protocol):
@@ -93,6 +94,14 @@ class Medium(Protocol):
         Args:
             encode: the VAE's `encode` or `encode_float32`.
             batch: samples of one shape, stacked.
+        """
+        ...
+
+    def thumbnail(self, data: bytes) -> "Image.Image | None":
+        """A picture by which a person knows the medium, of any size; None where there is none.
+
+        Raises:
+            MediaError: these bytes can't be used, and why.
         """
         ...
 

@@ -1,5 +1,7 @@
 """What a stage hands to its asset."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ class Outcome(NamedTuple):
         dropped: rows left out by a rule, with their reasons, or their number.
         quarantined: samples that failed (`schema.QUARANTINE`); None: nothing can fail here.
         bytes_read: media and table bytes taken from the dataset.
+        facts: more numbers, such as the speed.
     """
 
     table: pa.Table
@@ -24,3 +27,4 @@ class Outcome(NamedTuple):
     dropped: pa.Table | int = 0
     quarantined: pa.Table | None = None
     bytes_read: int = 0
+    facts: Mapping[str, float] = MappingProxyType({})

@@ -13,11 +13,13 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.errors import ModelError
 from hf_assets.media import image
 from hf_assets.models import autoencoders
+from hf_assets.models.inputs import spatial_multiple
 from hf_assets.models.source import Pipeline
 from hf_assets.stages import composites, geometry
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 # A landscape, a portrait and a square image.
 EXAMPLE_SIZES = ((1600, 900), (900, 1600), (1000, 1000))
@@ -89,12 +91,20 @@ class Pictures:
     ) -> "dict[str, torch.Tensor]":
         return {"latents": encode(batch)}
 
+    def thumbnail(self, data: bytes) -> "Image.Image | None":
+        picture = image.decode(data)
+        if self.recipe.composite is None:
+            return picture
+        size = pa.FixedSizeListArray.from_arrays(pa.array(picture.size, pa.int32()), type=schema.SIZE)
+        left, top, width, height = composites.cells(pa.chunked_array([size]), self.recipe.composite)[0].tolist()
+        return picture.crop((left, top, left + width, top + height)) if width and height else None
+
     def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
-        check_sizes(pc.unique(buckets["bucket"]).to_pylist(), _spatial_multiple(pipeline))
+        check_sizes(pc.unique(buckets["bucket"]).to_pylist(), spatial_multiple(pipeline))
 
     def examples(self, pipeline: Pipeline) -> str:
         sizes = [geometry.geometry_of(*size, self.recipe.geometry).bucket for size in EXAMPLE_SIZES]
-        check_sizes(sizes, _spatial_multiple(pipeline))
+        check_sizes(sizes, spatial_multiple(pipeline))
         return f"target sizes of 16:9, 9:16 and 1:1: {', '.join(sizes)}"
 
     def volume(self, buckets: pa.Table) -> np.ndarray:
@@ -122,9 +132,3 @@ def check_sizes(buckets: Iterable[str], multiple: int) -> None:
                 f"target size {size} is no multiple of {multiple} px, as this model needs: "
                 "change resolution or aspect_bucket_alignment"
             )
-
-
-def _spatial_multiple(pipeline: Pipeline) -> int:
-    from hf_assets.models.vae import spatial_multiple
-
-    return spatial_multiple(pipeline)

@@ -1,9 +1,10 @@
 """Look at each row's media once in its life: its content hash, and its facts, such as a size, from the header."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import groupby, islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from hf_assets.store.ledger import WHOLE_FILES, Ledger
 from hf_assets.workers.medium import Medium, medium_of
 from hf_assets.workers.progress import Progress
 from hf_assets.workers.reading import FileRows, Media, by_file, media_of
+from hf_assets.workers.thumbnails import Place, Thumbnails
 
 # So many rows are committed to the ledger at once: a second of work. More and smaller parts take longer to read again.
 UNIT_ROWS = 8192
@@ -39,6 +41,8 @@ class Probed(NamedTuple):
     quarantined: pa.Table  # `schema.QUARANTINE`
     computed: int
     bytes_read: int
+    files: frozenset[str] = frozenset()  # hashes of the files whose media were read
+    speed: Mapping[str, float] = MappingProxyType({})
 
 
 def ledger_of(recipe: Recipe) -> Ledger:
@@ -47,20 +51,39 @@ def ledger_of(recipe: Recipe) -> Ledger:
     return Ledger(recipe.folders.metadata / "ledger", recipe.media_column, medium.probed_by, medium.facts)
 
 
-def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot) -> Recalled:
+class Known:
+    """The ledger, for who asks it for part of the rows at a time: it is listed once."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.book = ledger_of(recipe)
+        self._parts = self.book.parts()
+        self._whole: pa.Table | None = None
+
+    def of(self, file_hash: str) -> pa.Table:
+        """What is known of the rows of a file (`known`)."""
+        facts = self.book.facts(self._parts.get(file_hash, []))
+        return self.book.known.empty_table() if facts is None else facts
+
+    @property
+    def whole(self) -> pa.Table:
+        """What is known of media that are files of their own (`whole_known`)."""
+        if self._whole is None:
+            self._whole = self.book.read_whole()
+        return self._whole
+
+
+def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot, known: Known | None = None) -> Recalled:
     """Find the facts about rows in the ledger.
 
     Args:
         located: `row` and `schema.LOCATION` of the wanted rows, in the split's order.
     """
-    medium, book = medium_of(recipe), ledger_of(recipe)
+    medium, known = medium_of(recipe), known or Known(recipe)
     is_whole = pc.equal(located["file_row"], WHOLE_FILE)
     whole, in_rows = located.filter(is_whole), located.filter(pc.invert(is_whole))
     found = [Recalled(medium.media.empty_table(), schema.QUARANTINE.empty_table(), [])]
-    parts = list(by_file(in_rows, snapshot))
-    known = book.read({part.file.hash for part in parts})
-    for part in parts:
-        facts = known.get(part.file.hash, book.known.empty_table())
+    for part in by_file(in_rows, snapshot):
+        facts = known.of(part.file.hash)
         found_at = pc.index_in(pa.array(part.file_rows), value_set=facts["file_row"].combine_chunks())
         is_known = pc.is_valid(found_at).to_numpy(zero_copy_only=False)
         facts = facts.take(found_at.drop_null()).append_column("row", pa.array(part.rows[is_known]))
@@ -68,7 +91,7 @@ def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot) -> Recalled:
         lacking = FileRows(part.file, part.rows[~is_known], part.file_rows[~is_known])
         found.append(_found(medium, facts, addresses, [] if is_known.all() else [lacking]))
     if len(whole):
-        facts = book.read_whole()
+        facts = known.whole
         found_at = pc.index_in(whole["file_hash"].cast(pa.string()), value_set=facts["file_hash"].combine_chunks())
         is_known = pc.is_valid(found_at)
         facts = facts.take(found_at.drop_null()).append_column("row", whole["row"].filter(is_known))
@@ -92,20 +115,24 @@ def probe(
     recalled = recall(recipe, located, snapshot)
     computed = sum(len(part.rows) for part in recalled.unknown)
     bytes_read = 0
+    speed: dict[str, float] = {}
+    files = frozenset(part.file.hash for part in recalled.unknown)
     if recalled.unknown:
-        look, book = functools.partial(_look, medium_of(recipe)), ledger_of(recipe)
-        progress = Progress("probing media", computed, say)
+        thumbnails = Thumbnails(recipe)
+        look = functools.partial(_look, medium_of(recipe), thumbnails, thumbnails.to_make(located))
+        book = ledger_of(recipe)
         media = media_of(iter(recalled.unknown), source, snapshot, recipe.media_column)
-        looks = map_ahead(look, media, threads=threads, ahead=4 * threads)
-        for file_hash, facts in groupby(looks, key=lambda look: look.book):
-            columns = book.whole_looks if file_hash == WHOLE_FILES else book.looks
-            while unit := list(islice(facts, UNIT_ROWS)):
-                bytes_read += sum(one.num_bytes for one in unit)
-                book.add(file_hash, pa.Table.from_pylist([one.fact for one in unit], schema=columns))
-                progress.add(len(unit))
+        with Progress("probing media", computed, say) as progress:
+            looks = map_ahead(look, media, threads=threads, ahead=4 * threads)
+            for file_hash, facts in groupby(looks, key=lambda look: look.book):
+                columns = book.whole_looks if file_hash == WHOLE_FILES else book.looks
+                while unit := [_counted(one, progress) for one in islice(facts, UNIT_ROWS)]:
+                    bytes_read += sum(one.num_bytes for one in unit)
+                    book.add(file_hash, pa.Table.from_pylist([one.fact for one in unit], schema=columns))
+            speed = progress.facts
         recalled = recall(recipe, located, snapshot)
     assert not recalled.unknown, "every row that was looked at is in the ledger"
-    return Probed(recalled.media, recalled.quarantined, computed, bytes_read)
+    return Probed(recalled.media, recalled.quarantined, computed, bytes_read, files, speed)
 
 
 class _Look(NamedTuple):
@@ -121,7 +148,12 @@ class _Look(NamedTuple):
     fact: dict[str, Any]
 
 
-def _look(medium: Medium, media: Media) -> _Look:
+def _counted(look: _Look, progress: Progress) -> _Look:
+    progress.add(1)
+    return look
+
+
+def _look(medium: Medium, thumbnails: Thumbnails, to_make: set[Place], media: Media) -> _Look:
     is_whole = media.file_row == WHOLE_FILE
     fact: dict[str, Any] = {"file_row": media.file_row, "file_hash": media.file.hash, "seen_at": datetime.now(UTC)}
     if media.data is None:
@@ -133,6 +165,9 @@ def _look(medium: Medium, media: Media) -> _Look:
             fact |= medium.probe(media.data)
         except MediaError as error:
             fact |= {"reason": error.reason, "message": str(error)}
+        else:
+            if (media.file.hash, media.file_row) in to_make:
+                thumbnails.add((media.file.hash, media.file_row), media.data)
     return _Look(WHOLE_FILES if is_whole else media.file.hash, media.num_bytes, fact)
 
 

@@ -57,9 +57,9 @@ def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[Ve
     """
     recipes = list(recipes)
     stores = [TensorStore(folder) for folder in _stores(recipes)]
-    progress = Progress("reading bytes", sum(verifying.num_bytes_of(store) for store in stores), say)
-    for store in stores:
-        yield verifying.verify_store(store, progress.add)
+    with Progress("reading bytes", sum(verifying.num_bytes_of(store) for store in stores), say) as progress:
+        for store in stores:
+            yield verifying.verify_store(store, progress.add)
     for recipe in recipes:
         yield verifying.verify_tables(recipe.folders.metadata)
 

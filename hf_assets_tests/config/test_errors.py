@@ -100,6 +100,13 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("capton_column", "x", 'is not a known key; did you mean "caption_column"?'),
         ("repeat", 2, 'is not a known key; did you mean "repeats"?'),
         ("trainer", {}, "is not a known key; remove it"),
+        ("probability", "0.7", 'is "0.7"; write a number, 0 or more'),
+        ("probability", -0.1, "is -0.1; write a number, 0 or more"),
+        ("repeats", 1.5, "is 1.5; write a whole number, 0 or more"),
+        ("repeats", True, "is true; write a whole number, 0 or more"),
+        ("train_batch_size", 0, "is 0; write a whole number, 1 or more"),
+        ("end_step", 0, "is 0; write a whole number, 1 or more"),
+        ("is_regularisation_data", "yes", 'is "yes"; write true or false'),
         ("streaming", "perhaps", 'is "perhaps"; write true or false'),
     ],
 )

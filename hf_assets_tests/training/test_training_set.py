@@ -9,69 +9,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from hf_assets import files, schema
+from hf_assets import files
 from hf_assets.errors import StoreError
-from hf_assets.store import layout
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.training import TrainingSet
+from hf_assets_tests.training import sets
 
 # Captions per row; latents of rows 0 and 2 have one shape, row 1 another.
 CAPTIONS = [["zero"], ["one", "uno", "eins"], ["two", "zero"]]
 SHAPES = [[4, 8, 8], [4, 8, 16], [4, 8, 8]]
 
 
-def latents_of(row: int) -> torch.Tensor:
-    return torch.full(SHAPES[row], float(row))
-
-
-def embeds_of(caption: str) -> dict[str, torch.Tensor]:
-    number = float(sum(caption.encode()))
-    return {"prompt_embeds": torch.full((5, 3), number), "pooled_prompt_embeds": torch.full((3,), number).bfloat16()}
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The metadata folder of a dataset of three rows."""
-    stores = layout.Stores(tmp_path / "cache/vae/photos", tmp_path / "cache/text")
-    metadata = tmp_path / "cache/huggingface_metadata/photos"
-    TensorStore(stores.latents).write([Sample(f"l{row}", {"latents": latents_of(row)}) for row in (0, 2)], {})
-    TensorStore(stores.latents).write([Sample("l1", {"latents": latents_of(1)})], {})
-    texts = sorted({text for captions in CAPTIONS for text in captions})
-    TensorStore(stores.embeds).write([Sample(f"e-{text}", embeds_of(text)) for text in texts], {})
-    rows = [
-        {
-            "row": row * 10,
-            "file": f"{row * 10}.jpg",
-            "media_hash": f"m{row}",
-            "captions": CAPTIONS[row],
-            "original_size": [100, 80],
-            "intermediary_size": [100, 80],
-            "target_size": [64, 64],
-            "crop_top_left": [0, 8],
-            "bucket": "64x64",
-            "latent_key": f"l{row}",
-            "latent_shape": SHAPES[row],
-            "embed_keys": [f"e-{text}" for text in CAPTIONS[row]],
-        }
-        for row in range(3)
-    ]
-    table = pa.Table.from_pylist(rows, schema=schema.TRAINING_SET)
-    files.write_table(
-        metadata / "training_set.parquet", table.replace_schema_metadata(layout.to_metadata(stores, metadata))
-    )
-    return metadata
+    return sets.write(tmp_path / "cache", "photos", CAPTIONS, SHAPES)
 
 
 def check(item: dict[str, Any], row: int) -> None:
     assert item["row"] == row * 10
     assert item["caption"] in CAPTIONS[row]
-    assert torch.equal(item["latents"], latents_of(row))
-    for name, tensor in embeds_of(item["caption"]).items():
+    assert torch.equal(item["latents"], sets.latents_of(row, SHAPES[row]))
+    for name, tensor in sets.embeds_of(item["caption"]).items():
         assert torch.equal(item[name], tensor)
 
 
@@ -169,7 +132,7 @@ def test_it_stays_as_it_was_opened_while_a_run_writes(folder: Path, tmp_path: Pa
     table = files.read_table(folder / "training_set.parquet")
     assert table is not None
     files.write_table(folder / "training_set.parquet", table.slice(0, 1))
-    TensorStore(tmp_path / "cache/vae/photos").write([Sample("l0", {"latents": torch.zeros(1)})], {})
+    TensorStore(tmp_path / "cache/vae/photos").write([Sample("photos0", {"latents": torch.zeros(1)})], {})
     for row in range(3):
         check(training[row], row)
 

@@ -1,0 +1,138 @@
+"""Contact sheets: some pictures on one page, as a JPEG that is small enough for an event of Dagster's."""
+
+import base64
+import math
+from collections.abc import Sequence
+from io import BytesIO
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw, ImageFont
+
+# A sheet as Markdown takes a third more than its JPEG, and stays below 100 kB too.
+MAX_BYTES = 72_000
+QUALITIES = (82, 70, 55, 40, 20)
+MAX_TILES = 24
+TILE_PX = 160
+GAP_PX = 10
+LINE_PX = 14
+PAPER, INK, GRAY, RED = "#fafaf8", "#1c1c1c", "#76766f", "#c9302c"
+SHADE = 0.62  # of what a crop leaves out, towards the paper
+NOTE_CHARACTERS = 27
+
+Box = tuple[float, float, float, float]
+
+
+class Tile(NamedTuple):
+    """One picture of a sheet.
+
+    Attributes:
+        picture: mode RGB; None: there is none to show.
+        title, note: a line each; what is too long is cut.
+        crop: left, top, right, bottom of the part that is used, as shares of width and height.
+        is_bad: whether the title is to stand out.
+        beside: a second picture at the right of the first.
+    """
+
+    picture: Image.Image | None
+    title: str
+    note: str = ""
+    crop: Box | None = None
+    is_bad: bool = False
+    beside: Image.Image | None = None
+
+
+def sheet(tiles: Sequence[Tile], columns: int = 6, key: str = "") -> bytes:
+    """Draw tiles in rows.
+
+    Args:
+        key: kept in the file's comment (`key_of`).
+
+    Returns:
+        a JPEG of at most `MAX_BYTES`.
+    """
+    assert 0 < len(tiles) <= MAX_TILES, f"{len(tiles)} tiles"
+    data = b""
+    for tile_px in (TILE_PX, TILE_PX * 3 // 4, TILE_PX // 2, TILE_PX // 4):
+        page = _draw(tiles, columns, tile_px)
+        for quality in QUALITIES:
+            stream = BytesIO()
+            page.save(stream, "JPEG", quality=quality, comment=key.encode())
+            data = stream.getvalue()
+            if len(data) <= MAX_BYTES:
+                return data
+    raise AssertionError(f"{len(tiles)} tiles take {len(data):,} bytes at their smallest: draw fewer")
+
+
+def key_of(data: bytes) -> str | None:
+    """The key that a sheet was made with; None where this is no whole sheet."""
+    try:
+        with Image.open(BytesIO(data)) as image:
+            image.load()
+            comment = image.info.get("comment", b"")
+            return comment.decode() if isinstance(comment, bytes) else str(comment)
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def thumbnail(picture: Image.Image, side_px: int = TILE_PX) -> Image.Image:
+    """A copy that fits into a square, mode RGB."""
+    small = picture.convert("RGB") if picture.mode != "RGB" else picture.copy()
+    small.thumbnail((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return small
+
+
+def inline(data: bytes, name: str) -> str:
+    """A JPEG as Markdown that holds all of it."""
+    return f"![{name}](data:image/jpeg;base64,{base64.b64encode(data).decode()})"
+
+
+def _draw(tiles: Sequence[Tile], columns: int, tile_px: int) -> Image.Image:
+    width = tile_px * (2 if any(tile.beside is not None for tile in tiles) else 1)
+    height = tile_px + 2 * LINE_PX + 2
+    columns = min(columns, len(tiles))
+    size = (
+        columns * (width + GAP_PX) + GAP_PX,
+        math.ceil(len(tiles) / columns) * (height + GAP_PX) + GAP_PX,
+    )
+    page = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.load_default(11)
+    for at, tile in enumerate(tiles):
+        row, column = divmod(at, columns)
+        left, top = GAP_PX + column * (width + GAP_PX), GAP_PX + row * (height + GAP_PX)
+        _paste(page, tile, left, top, tile_px)
+        characters = NOTE_CHARACTERS * width // TILE_PX
+        for line, (text, colour) in enumerate(((tile.title, RED if tile.is_bad else INK), (tile.note, GRAY))):
+            draw.text((left, top + tile_px + 2 + line * LINE_PX), _cut(text, characters), colour, font)
+    return page
+
+
+def _paste(page: Image.Image, tile: Tile, left: int, top: int, tile_px: int) -> None:
+    if tile.picture is None:
+        frame = (left, top, left + tile_px - 1, top + tile_px - 1)
+        ImageDraw.Draw(page).rectangle(frame, outline="#ddddd8")
+        ImageDraw.Draw(page).text((left + 8, top + tile_px // 2 - 7), "not read", GRAY, ImageFont.load_default(11))
+        return
+    small = thumbnail(tile.picture, tile_px)
+    if tile.crop is not None:
+        small = _framed(small, tile.crop)
+    page.paste(small, (left + (tile_px - small.width) // 2, top + tile_px - small.height))
+    if tile.beside is not None:
+        other = thumbnail(tile.beside, tile_px)
+        page.paste(other, (left + tile_px + (tile_px - other.width) // 2, top + tile_px - other.height))
+
+
+def _framed(picture: Image.Image, crop: Box) -> Image.Image:
+    """What the crop leaves out is faded, the rest has a frame."""
+    width, height = picture.size
+    left, top = round(crop[0] * width), round(crop[1] * height)
+    box = (left, top, max(round(crop[2] * width), left + 1), max(round(crop[3] * height), top + 1))
+    faded = Image.blend(picture, Image.new("RGB", picture.size, PAPER), SHADE)
+    faded.paste(picture.crop(box), box)
+    ImageDraw.Draw(faded).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline="#e4572e", width=2)
+    return faded
+
+
+def _cut(text: str, characters: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= characters else f"{line[: characters - 1]}…"

@@ -1,0 +1,82 @@
+"""A few stored tensors, read without torch and held against their checksums: what a check of a store may cost."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import fingerprint
+from hf_assets.store import index
+from hf_assets.store.tensors import TensorStore
+
+# The checks of a store read at most so much of it.
+MAX_SAMPLES = 32
+MAX_BYTES = 64 << 20
+# safetensors' names of the types whose values can be infinite or undefined.
+FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+EIGHT_BITS = {"F8_E4M3": (0x7F, 0x7F), "F8_E5M2": (0x7C, 0x7C)}  # NaN or infinite where (byte & mask) >= this
+
+
+class Tensor(NamedTuple):
+    """One tensor that was read.
+
+    Attributes:
+        values: in float32; None where it can't be read, or isn't of floats.
+        is_finite: whether no value is NaN or infinite.
+        wrong: why it can't be read; None where it can.
+    """
+
+    key: str
+    name: str
+    values: np.ndarray | None
+    is_finite: bool
+    wrong: str | None = None
+
+
+def first(keys: pa.Array) -> pa.Array:
+    """The first few keys in their order, which is as good as at random: keys are hashes."""
+    return keys.take(pc.select_k_unstable(keys, MAX_SAMPLES, [("", "ascending")]))
+
+
+def sample(store: TensorStore, keys: pa.Array) -> Iterator[Tensor]:
+    """Read the tensors of a few of the keys (`first`), as many as `MAX_BYTES` allow."""
+    chosen = first(keys)
+    stored = index.stored(store.index())
+    stored = stored.filter(pc.is_in(stored["key"], value_set=chosen))
+    order, is_newest = index.copies(stored)
+    num_bytes = 0
+    rows = stored.take(pa.array(order[is_newest])).sort_by([("key", "ascending"), ("tensor", "ascending")])
+    for row in rows.to_pylist():
+        num_bytes += row["num_bytes"]
+        if num_bytes > MAX_BYTES and num_bytes > row["num_bytes"]:
+            return
+        yield _read(store, row)
+
+
+def _read(store: TensorStore, row: dict[str, Any]) -> Tensor:
+    key, name = row["key"], row["tensor"]
+    try:
+        with store.shard_path(row["shard"]).open("rb") as file:
+            start = 8 + int.from_bytes(file.read(8), "little")
+            entry = json.loads(file.read(start - 8))[f"{key}.{name}"]
+            first, last = entry["data_offsets"]
+            file.seek(start + first)
+            data = file.read(last - first)
+    except (OSError, ValueError, KeyError) as error:
+        return Tensor(key, name, None, True, f"{row['shard']}: {error}")
+    if fingerprint.of_bytes(data) != row["checksum"]:
+        return Tensor(key, name, None, True, f"{row['shard']}: it isn't what was written")
+    values = _floats(data, entry["dtype"])
+    if values is None:
+        mask, least = EIGHT_BITS.get(entry["dtype"], (0, 1))
+        return Tensor(key, name, None, not bool(((np.frombuffer(data, np.uint8) & mask) >= least).any()))
+    return Tensor(key, name, values.reshape(entry["shape"]), bool(np.isfinite(values).all()))
+
+
+def _floats(data: bytes, kind: str) -> np.ndarray | None:
+    if kind == "BF16":  # the upper half of a float32
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    return np.frombuffer(data, FLOATS[kind]).astype(np.float32) if kind in FLOATS else None

@@ -1,0 +1,57 @@
+"""How many tokens some of the captions have, counted while their tokenizers are loaded anyway."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import files
+
+if TYPE_CHECKING:
+    from hf_assets.models.text import TextEncoder
+
+# In the dataset's metadata folder.
+FILE = "reports/tokens.parquet"
+# The captions that are counted: those whose keys, which are hashes, come first.
+COUNT = 1024
+SCHEMA = pa.schema([pa.field("embed_key", pa.string()), pa.field("tokens", pa.int32())])
+
+
+def count(folder: Path, keyed: pa.Table, text: "TextEncoder") -> None:
+    """Count the tokens of those captions that weren't counted before.
+
+    Args:
+        keyed: `caption` and `embed_key` of all the dataset's captions.
+    """
+    known = _known(folder)
+    wanted = _chosen(keyed)
+    new = wanted.filter(pc.invert(pc.is_in(wanted["embed_key"], value_set=known["embed_key"].combine_chunks())))
+    try:
+        tokens = text.num_tokens(new["caption"].to_pylist()) if len(new) else None
+    except Exception:  # a tokenizer that nobody tried: its embeds are stored and right, only this number is missing
+        return
+    if tokens is None:
+        return
+    kept = known.filter(pc.is_in(known["embed_key"], value_set=wanted["embed_key"].combine_chunks()))
+    added = pa.table([new["embed_key"], pa.array(tokens, pa.int32())], schema=SCHEMA)
+    files.write_table(folder / FILE, pa.concat_tables([kept, added]))
+
+
+def counted(folder: Path, keyed: pa.Table) -> np.ndarray:
+    """The numbers of tokens of those of the captions that were counted."""
+    known = _known(folder)
+    found: np.ndarray = known.filter(pc.is_in(known["embed_key"], value_set=keyed["embed_key"].combine_chunks()))[
+        "tokens"
+    ].to_numpy()
+    return found
+
+
+def _chosen(keyed: pa.Table) -> pa.Table:
+    return keyed.take(pc.select_k_unstable(keyed, COUNT, [("embed_key", "ascending")]))
+
+
+def _known(folder: Path) -> pa.Table:
+    table = files.read_table(folder / FILE)
+    return SCHEMA.empty_table() if table is None or table.schema.names != SCHEMA.names else table
