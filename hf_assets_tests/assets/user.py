@@ -11,6 +11,7 @@ import dagster as dg
 
 from hf_assets.building import build_definitions
 from hf_assets.config import loading
+from hf_assets.resources import history
 
 STAGES = ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds", "training_set")
 
@@ -35,6 +36,11 @@ def schedule_of(definitions: dg.Definitions) -> dg.ScheduleDefinition:
     (schedule,) = definitions.schedules or ()
     assert isinstance(schedule, dg.ScheduleDefinition)
     return schedule
+
+
+def graph_of(user: "User") -> history.Graph:
+    """The nodes of a user's graphs."""
+    return history.graph_of([one for one in user.definitions.assets or () if isinstance(one, history.Asset)])
 
 
 class User:
