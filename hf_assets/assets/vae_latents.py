@@ -21,7 +21,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         group_name=recipe.group,
         ins={"buckets": dg.AssetIn(recipe.key("buckets")), "raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
         deps=[recipe.key(name) for name in revisions.moving(recipe) if name == revisions.VAE],
-        code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model),
+        code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model.without_text),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         pool=POOL,

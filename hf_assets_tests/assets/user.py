@@ -46,8 +46,11 @@ def graph_of(user: "User") -> history.Graph:
 class User:
     """One user's folder. The config is written at each use, so that tests edit `config` in place."""
 
-    def __init__(self, folder: Path, model: str, *entries: dict[str, Any], **keys: Any) -> None:
+    def __init__(
+        self, folder: Path, model: str, *entries: dict[str, Any], key_prefix: str | None = None, **keys: Any
+    ) -> None:
         self.folder = folder
+        self.key_prefix = key_prefix
         self.config: dict[str, Any] = {
             "model": {"pretrained_model_name_or_path": model, "dtype": "float32"},
             "datasets": list(entries),
@@ -69,7 +72,7 @@ class User:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "datasets.json"
         file.write_text(json.dumps(self.config))
-        return build_definitions(loading.load(file))
+        return build_definitions(loading.load(file), key_prefix=self.key_prefix)
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
