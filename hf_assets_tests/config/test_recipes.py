@@ -97,6 +97,8 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("aspect_bucket_alignment", 32, {"geometry"}),
     ("aspect_bucket_rounding", 3, {"geometry"}),
     ("error_budget", 0.1, set()),
+    ("checks", {}, set()),
+    ("owners", ["team:data"], set()),
     *((key, True if key == "is_regularisation_data" else 7, set()) for key in sorted(TRAINER_ONLY)),
 ]
 CLIPS = {**BASE, "dataset_type": "video"}
@@ -316,3 +318,110 @@ def test_a_schedule_that_passes_is_one_that_dagster_takes(schedule: str, is_righ
     assert (cron.mistake(schedule) is None) is is_right
     if is_right:
         dg.ScheduleDefinition(name="refresh", target=dg.AssetSelection.all(), cron_schedule=schedule)
+
+
+def bare(folder: Path, *entries: dict[str, Any], **settings: Any) -> Config:
+    """SimpleTuner's two files."""
+    (folder / "config.json").write_text(json.dumps(settings))
+    return load(list(entries), folder)
+
+
+@pytest.mark.parametrize("dashes", ["", "--"])
+def test_a_bare_list_takes_the_model_and_the_defaults_from_the_config_json_beside_it(
+    dashes: str, tmp_path: Path
+) -> None:
+    settings = {
+        "pretrained_model_name_or_path": "user/model",
+        "pretrained_vae_model_name_or_path": "user/vae",
+        "revision": None,
+        "variant": "fp16",
+        "vae_dtype": "fp32",
+        "resolution": "512",
+        "resolution_type": "pixel",
+        "aspect_bucket_alignment": 32,
+        "instance_prompt": "sks",
+        "train_batch_size": 4,
+        "cache_dir": "caches",
+        "model_type": "lora",
+        "learning_rate": 1e-4,
+    }
+    entries = (ENTRY, {**ENTRY, "id": "b", "resolution": 1024, "train_batch_size": 2, "only_instance_prompt": "true"})
+    first, second = bare(tmp_path, *entries, **{dashes + key: value for key, value in settings.items()}).recipes
+    pipeline = first.model.pipeline
+    assert (pipeline.repository, pipeline.revision, pipeline.variant) == ("user/model", None, "fp16")
+    assert pipeline.vae is not None
+    assert (pipeline.vae.repository, first.model.dtype) == ("user/vae", "float32")
+    assert (first.geometry.resolution, first.geometry.resolution_type, first.geometry.alignment) == (512, "pixel", 32)
+    assert (second.geometry.resolution, second.geometry.alignment) == (1024, 32)
+    assert (first.trainer, second.trainer) == ({"train_batch_size": 4}, {"train_batch_size": 2})
+    assert (first.captions.instance_prompt, second.captions.instance_prompt) == (None, "sks")
+    assert first.folders.metadata == tmp_path / "caches/a/huggingface_metadata/a"
+    assert first.folders.embeds == second.folders.embeds == tmp_path / "caches/text"
+
+
+def test_a_bare_list_may_hold_caches_and_entries_that_only_a_trainer_uses(tmp_path: Path) -> None:
+    config = bare(
+        tmp_path,
+        {**ENTRY, "repeats": 2, "vae_cache_clear_each_epoch": False, "image_embeds": "latents"},
+        {"id": "texts", "dataset_type": "text_embeds", "default": True, "cache_dir": "texts", "write_batch_size": 8},
+        {"id": "latents", "dataset_type": "image_embeds", "cache_dir": "latents"},
+        {"id": "others", "dataset_type": "conditioning_image_embeds", "cache_dir": "others"},
+        {**ENTRY, "id": "off", "disabled": True},
+        {**ENTRY, "id": "off2", "disable": "true"},
+        pretrained_model_name_or_path="user/model",
+    )
+    (recipe,) = config.recipes
+    assert (recipe.folders.latents, recipe.folders.embeds) == (tmp_path / "latents/a", tmp_path / "texts")
+    assert recipe.trainer == {"repeats": 2, "vae_cache_clear_each_epoch": False}
+    assert config.notes == (
+        "[0]: for the trainer only: repeats, vae_cache_clear_each_epoch",
+        "[1]: for the trainer only: write_batch_size",
+        '[3] is for the trainer only, as dataset_type is "conditioning_image_embeds"',
+    )
+
+
+def test_text_that_says_false_is_false_and_whole_numbers_are_aspects(tmp_path: Path) -> None:
+    assert recipe_of(tmp_path, {"crop": "False"}).geometry.crop is False
+    aspects = {"crop": "True", "crop_aspect": "random", "crop_aspect_buckets": [1, {"aspect": 2}, 0.5]}
+    buckets = recipe_of(tmp_path, aspects).geometry.crop_aspect_buckets
+    assert [bucket.aspect for bucket in buckets or ()] == [1.0, 2.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (["4k", "s/(cat)s/\\1/"], [("4k", ""), ("(cat)s", "\\1")]),
+        ("list.txt", [("4k", ""), ("a/b", "c")]),
+        ("list.json", [("one", "")]),
+    ],
+)
+def test_a_filter_list_stands_in_the_config_or_in_a_file(written: Any, expected: Any, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("4k\n\ns|a/b|c|\n")
+    (tmp_path / "list.json").write_text('["one"]')
+    found = recipe_of(tmp_path, {"caption_filter_list": written}).captions.replacements
+    assert [tuple(one) for one in found] == expected
+
+
+def test_the_filter_list_of_a_text_cache_holds_for_all_that_use_it(tmp_path: Path) -> None:
+    texts = {"id": "t", "dataset_type": "text_embeds", "cache_dir": "t", "caption_filter_list": ["b"]}
+    entries = [{**ENTRY, "text_embeds": "t", "caption_filter_list": ["a"]}, texts]
+    (recipe,) = load({"model": MODEL, "datasets": entries}, tmp_path).recipes
+    assert [one.pattern for one in recipe.captions.replacements] == ["a", "b"]
+
+
+def test_a_filter_function_is_found_beside_the_config_and_known_by_its_source(tmp_path: Path) -> None:
+    rules = {"function": "mine:keep", "columns": ["score"], "batched": True}
+    content = {"model": MODEL, "plugins": ["mine"], "datasets": [{**ENTRY, "filter_func": rules}]}
+    versions_of = []
+    for source in ("def keep(batch): return batch['score']", "def keep(batch): return [True] * len(batch)"):
+        (tmp_path / "mine.py").write_text(source)
+        (recipe,) = load(content, tmp_path).recipes
+        assert recipe.filter.custom is not None
+        assert recipe.filter.custom.file == tmp_path / "mine.py"
+        assert "score" in recipe.required_columns
+        versions_of.append(versions(recipe)["filter"])
+    assert versions_of[0] != versions_of[1]
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    (moved / "mine.py").write_text(source)
+    assert versions(load(content, moved).recipes[0])["filter"] == versions_of[1]
