@@ -63,7 +63,7 @@ def build_definitions(
         schedules.append(automation.schedule(datasets, parsed.refresh.cron, f"{named}refresh"))
     return dg.Definitions(
         assets=[asset for recipe in recipes for asset in assets[recipe.id]],
-        asset_checks=[checks.build(recipe) for recipe in recipes],
+        asset_checks=[check for recipe in recipes for check in checks.build(recipe)],
         resources={**_resources(_environment()), **(resources or {})},
         sensors=[automation.sensor(datasets, parsed.refresh, f"{named}hub_revisions")],
         schedules=schedules,

@@ -24,6 +24,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step

@@ -15,7 +15,7 @@ from hf_assets.workers.outcome import Outcome
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
-    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
 
     @dg.asset(
         key_prefix=recipe.key_prefix,
@@ -25,6 +25,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"huggingface", "arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:

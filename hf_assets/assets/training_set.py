@@ -25,6 +25,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"dataset", "arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step

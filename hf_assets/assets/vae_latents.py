@@ -26,6 +26,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         io_manager_key="tables",
         pool=POOL,
         kinds={"pytorch", "arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step

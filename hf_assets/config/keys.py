@@ -74,16 +74,7 @@ ELSEWHERE = frozenset(["conditioning_image_embeds", "distillation_cache"])
 # Keys of SimpleTuner that would change the result here, and don't yet: an error, never ignored.
 NOT_YET = frozenset(
     [
-        "audio",
-        "audio_caption_fields",
-        "audio_column",
-        "config",
-        "fps_column",
-        "lyrics_column",
-        "num_frames_column",
         "path",
-        "video",
-        "video_column",
     ]
 )
 
@@ -228,6 +219,72 @@ def _with_its_name(value: Any) -> Any:
 Aspect = Annotated[AspectBucket, BeforeValidator(_with_its_name)]
 
 
+class Audio(Block):
+    """Which part of each clip is encoded."""
+
+    bucket_strategy: Literal["duration"] = Field("duration", description="Clips of one length are one bucket.")
+    duration_interval: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = Field(
+        3.0, description="Clips are cut to a multiple of this, in seconds; shorter ones keep their length."
+    )
+    min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="Shorter clips are dropped."
+    )
+    max_duration_seconds: Number | None = Field(None, description="Longer clips are dropped.")
+    truncation_mode: Literal["beginning", "end", "random"] = Field(
+        "beginning", description="Which part is taken. A random one is drawn from the clip's content hash."
+    )
+    channels: Literal[1, 2] | None = Field(
+        None, description="1: clips are mixed to mono first. Default: as many channels as the VAE reads."
+    )
+
+
+class Video(Block):
+    """Which clips are used, and which of their frames."""
+
+    num_frames: PositiveInt | None = Field(
+        None,
+        description="The most frames of a clip that are encoded: its first ones, as many as the VAE takes. Default: "
+        "125; for `resolution_frames`, `max_frames`.",
+    )
+    min_frames: PositiveInt | None = Field(
+        None,
+        description="Clips with fewer are dropped. Default: `num_frames`; for `resolution_frames`, none is.",
+    )
+    max_frames: PositiveInt | None = Field(None, description="Clips with more are dropped.")
+    frame_interval: PositiveInt | None = Field(
+        None,
+        description="Lengths are rounded down to its multiples (to 1 + its multiples, where it is a multiple of the "
+        "VAE's stride in time), so that there are fewer buckets.",
+    )
+    bucket_strategy: Literal["aspect_ratio", "resolution_frames"] = Field(
+        "aspect_ratio",
+        description="`aspect_ratio`: clips of one length, unless `min_frames` allows shorter ones. "
+        "`resolution_frames`: clips of all lengths, each its own.",
+    )
+    is_i2v: Flag = Field(
+        False, description="True: the first frame's pixels and its own latent are stored too, for image-to-video."
+    )
+
+
+# Keys of a dataset that concern only some kinds of media: with another kind, they would have no effect.
+ONLY_FOR = {
+    ("image",): ("image_column", "composite_image_config"),
+    ("video",): ("video_column", "video", "num_frames_column", "fps_column"),
+    ("audio",): ("audio_column", "audio", "audio_caption_fields", "lyrics_column"),
+    ("image", "video"): (
+        *("width_column", "height_column", "resolution", "resolution_type", "minimum_image_size"),
+        *("maximum_image_size", "target_downsample_size", "minimum_aspect_ratio", "maximum_aspect_ratio"),
+        *("max_upscale_threshold", "crop", "crop_style", "crop_aspect", "crop_aspect_buckets"),
+        *("aspect_bucket_alignment", "aspect_bucket_rounding"),
+    ),
+}
+
+
+def without_effect(kind: str) -> frozenset[str]:
+    """The keys of a dataset that have no effect on media of this kind."""
+    return frozenset(key for kinds, keys in ONLY_FOR.items() if kind not in kinds for key in keys)
+
+
 Severity = Literal["off", "warn", "error"]
 Share = Annotated[float, Field(ge=0, le=1)]
 SEVERITY = "`off`: it is not checked; `warn`: a failure is shown; `error`: it also stops the run."
@@ -322,7 +379,7 @@ class Dataset(Block):
     type: Literal["huggingface", "local"] = Field(
         description="`huggingface`: a dataset on the Hub, or a folder in its layout; `local`: a folder of media files."
     )
-    dataset_type: Literal["image"] = Field("image", description="What a row's media is.")
+    dataset_type: Literal["image", "video", "audio"] = Field("image", description="What a row's media is.")
     disabled: Flag = Field(False, description="True: this entry is left out.")
     dataset_name: Repository | None = Field(
         None,
@@ -371,10 +428,30 @@ class Dataset(Block):
     )
 
     image_column: Name = Field("image", description="Column of the images.")
+    audio_column: Name = Field("audio", description="Column of the clips.")
+    audio: Audio = Field(Audio(), description="Which part of each clip is encoded.")
+    video_column: Name = Field("video", description="Column of the videos.")
+    video: Video = Field(Video(), description="Which clips are used, and which of their frames.")
+    num_frames_column: Name | None = Field(
+        None, description="Column of the videos' numbers of frames: `min_frames` and `max_frames` then need no video."
+    )
+    fps_column: Name | None = Field(
+        None, description="Column of the videos' frames per second, recorded in place of what their files tell."
+    )
     caption_column: Names = Field(
         ["caption"],
         description="Column or columns of the captions; dotted paths lead into structs and lists of structs. All texts "
-        "that they hold for a row are its captions; a reader draws one for each epoch.",
+        "that they hold for a row are its captions; a reader draws one for each epoch. Of sound, none by default.",
+    )
+    audio_caption_fields: Annotated[list[Name], Field(min_length=1)] = Field(
+        ["prompt", "tags"],
+        description="Of sound: columns whose texts, joined by a space, are the prompt of a clip that has no caption in "
+        "`caption_column`. Of the default ones, one has to be there.",
+    )
+    lyrics_column: Name = Field(
+        "lyrics",
+        description="Of sound: column of the lyrics, else `norm_lyrics`. They are encoded apart from the prompt, by "
+        "pipelines that read lyrics.",
     )
     fallback_caption_column: Name | None = Field(None, description="Used for rows that have no caption there.")
     description_column: Name | None = Field(
@@ -391,8 +468,8 @@ class Dataset(Block):
         description="What is taken out of captions: a list, or a file of lines (`.txt`) or of a list (`.json`), of "
         "regular expressions; `s/this/that/` replaces. Also in a `text_embeds` entry, for all that use it.",
     )
-    width_column: Name | None = Field(None, description="Column of the images' widths in pixels.")
-    height_column: Name | None = Field(None, description="Column of the images' heights in pixels.")
+    width_column: Name | None = Field(None, description="Column of the images' or videos' widths in pixels.")
+    height_column: Name | None = Field(None, description="Column of the images' or videos' heights in pixels.")
     quality_column: Name | None = Field(None, description="As in `filter_func`.")
     filter_func: FilterFunc = Field(FilterFunc(), description="Which rows are kept.")
     where: Name | None = Field(None, description="As in `filter_func`.")
@@ -520,6 +597,15 @@ class Dataset(Block):
                 raise ValueError(f"{key} is true, but there is no instance_prompt; add one")
         if self.caption_strategy == "instanceprompt" and not self.instance_prompt:
             raise ValueError('caption_strategy is "instanceprompt", but there is no instance_prompt; add one')
+        return self
+
+    @model_validator(mode="after")
+    def _keys_have_an_effect(self) -> "Dataset":
+        for key in Dataset.model_fields:
+            if key in self.model_fields_set and key in without_effect(self.dataset_type):
+                raise ValueError(
+                    f'{key} has no effect where dataset_type is "{self.dataset_type}"; remove it, or change that'
+                )
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from hf_assets.config import simpletuner
 from hf_assets.config.keys import (
     TRAINER_ONLY,
     AspectBucket,
+    Audio,
     CaptionFile,
     CaptionShuffle,
     Checks,
@@ -25,14 +26,15 @@ from hf_assets.config.keys import (
     Refresh,
     TextEmbeds,
     VaeOverride,
+    Video,
 )
 
 INTRODUCTION = f"""# The config file
 
 One JSON file, named by `HF_ASSETS_CONFIG`, else `datasets.json` in the working directory. Relative paths in it are
-relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {{}}` there: they mean the
-same, and a key that stands in both with different values is an error, as is a key that isn't known. This page is made
-from the code (`python -m hf_assets.config.page`).
+relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {{}}` or `"config": {{}}`
+there: they mean the same, and a key that stands in two of these with different values is an error, as is a key that
+isn't known. This page is made from the code (`python -m hf_assets.config.page`).
 
 SimpleTuner's own files work as they are: a bare list of entries (`multidatabackend.json`) takes the model and the
 defaults of all datasets from the `config.json` beside it, whose keys may have leading dashes:
@@ -47,6 +49,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`parquet` and `csv`", CaptionFile),
     ("`filter_func`", FilterFunc),
     ("`composite_image_config`", CompositeImage),
+    ("`audio`", Audio),
+    ("`video`", Video),
     ("`caption_shuffle`", CaptionShuffle),
     ("`crop_aspect_buckets`", AspectBucket),
     ("`checks`", Checks),

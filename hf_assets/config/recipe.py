@@ -15,9 +15,11 @@ from hf_assets.config.keys import Checks
 from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
+from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
+from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry import GeometryRules
 
 
@@ -67,6 +69,9 @@ class Recipe(BaseModel):
     captions: CaptionRules
     composite: CompositeRules | None = None
     geometry: GeometryRules
+    video: FrameRules | None = None
+    fps_column: str | None = None
+    audio: AudioRules | None = None
     model: ModelRecipe
     folders: Folders
     error_budget: float = 0.5
@@ -92,7 +97,13 @@ class Recipe(BaseModel):
     @property
     def required_columns(self) -> tuple[str, ...]:
         """The columns besides the media that this recipe reads, as dotted paths."""
-        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns)))
+        told = (self.fps_column,) if self.fps_column else ()
+        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns, *told)))
+
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """The columns that this recipe reads where the dataset has them."""
+        return tuple(dict.fromkeys((*self.filter.optional_columns, *self.captions.optional_columns)))
 
 
 def code_version(stage_version: int | str, *settings: BaseModel | str) -> str:

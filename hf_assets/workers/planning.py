@@ -23,7 +23,7 @@ from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions as captions_stage
-from hf_assets.stages import filtering, keys
+from hf_assets.stages import filtering
 from hf_assets.store.index import RETRY
 from hf_assets.store.tensors import TensorStore
 from hf_assets.workers import bucketing, embeds, encoders, estimates, latents, probing
@@ -90,7 +90,7 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     """
     source = source_of(recipe.source, recipe.folders.metadata / "sources")
     snapshot = source.resolve()
-    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
     scan = rows.Scan(source, snapshot, wanted, recipe.folders.metadata / "columns", say)
     found = _Found(recipe, snapshot)
     for table in filtering.judged(scan.tables, recipe.filter):
@@ -140,7 +140,7 @@ class _Found:
         recalled = probing.recall(self.recipe, located, self.snapshot, self.known)
         self.unknown += recalled.unknown
         buckets, _ = bucketing.fit(self.recipe, recalled.media, filtering.sizeless(judged, self.recipe.filter))
-        keyed = keys.latent_keys(buckets, self.medium.keyed, self.vae.fingerprint)
+        keyed = latents.needed(self.recipe, buckets, self.vae)
         place = located.take(pc.index_in(buckets["row"], value_set=located["row"].combine_chunks()))
         columns = {
             **{name: place[name] for name in ("row", *schema.LOCATION.names)},
@@ -151,8 +151,8 @@ class _Found:
         self._latents.append(pa.table([columns[name] for name in _LATENTS.names], schema=_LATENTS))
 
     def _add_captions(self, captions: pa.Table) -> None:
-        distinct = captions_stage.distinct(captions)
-        columns = [_hashed(distinct), fingerprint.packed(keys.embed_keys(distinct, self.text.fingerprint))]
+        needed = embeds.needed(captions, self.text)
+        columns = [_hashed(needed["caption"]), fingerprint.packed(needed["embed_key"])]
         self._embeds.append(pa.table(columns, schema=_EMBEDS))
 
     @property

@@ -37,7 +37,7 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("id", 3, "is 3; write text"),
         ("id", "a" * 101, f'is "{"a" * 76}…; use 100 characters or less'),
         ("type", "csv", 'is "csv"; use "huggingface" or "local"'),
-        ("dataset_type", "video", 'is "video"; use "image"'),
+        ("dataset_type", "movie", 'is "movie"; use "image"'),
         ("dataset_name", "", 'is ""; write something'),
         ("dataset_name", "https://huggingface.co/datasets/user/b", 'write the Hub id alone: "user/b"'),
         ("dataset_name", "hf://datasets/user/b", 'write the Hub id alone: "user/b"'),
@@ -100,6 +100,8 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("capton_column", "x", 'is not a known key; did you mean "caption_column"?'),
         ("repeat", 2, 'is not a known key; did you mean "repeats"?'),
         ("trainer", {}, "is not a known key; remove it"),
+        ("audio_column", "sound", 'has no effect where dataset_type is "image"; remove it'),
+        ("lyrics_column", "lyrics", 'has no effect where dataset_type is "image"; remove it'),
         ("probability", "0.7", 'is "0.7"; write a number, 0 or more'),
         ("probability", -0.1, "is -0.1; write a number, 0 or more"),
         ("repeats", 1.5, "is 1.5; write a whole number, 0 or more"),
@@ -143,6 +145,24 @@ def test_a_wrong_value_is_named_with_its_path_and_the_way_out(
 def test_a_wrong_filter_is_named_likewise(rules: object, path: str, message: str, tmp_path: Path) -> None:
     (line,) = said(config({**ENTRY, "filter_func": rules}), tmp_path)
     assert line.startswith(f"datasets[0].filter_func{'.' if path else ''}{path}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("edit", "line"),
+    [
+        ({"video": {"num_frame": 9}}, ".video.num_frame: is not a known key; did you mean"),
+        ({"video": {"num_frames": 0}}, ".video.num_frames: is 0; write a number above 0"),
+        ({"video": {"bucket_strategy": "frames"}}, '.video.bucket_strategy: is "frames"; use "aspect_ratio" or'),
+        ({"video": {"min_frames": 9, "max_frames": 8}}, ".video: min_frames is 9, above max_frames of 8: no clip has"),
+        ({"video": {"max_frames": 99}}, ".video: min_frames is 125 (num_frames, as min_frames is not given), above"),
+        ({"image_column": "a"}, '.image_column: has no effect where dataset_type is "video"; remove it, or change'),
+        ({"dataset_type": "image", "fps_column": "a"}, '.fps_column: has no effect where dataset_type is "image"'),
+        ({"dataset_type": "image", "video": {}}, '.video: has no effect where dataset_type is "image"; remove it'),
+    ],
+)
+def test_what_is_wrong_with_a_video_is_named_likewise(edit: dict[str, Any], line: str, tmp_path: Path) -> None:
+    (found,) = said(config({**ENTRY, "dataset_type": "video", **edit}), tmp_path)
+    assert found.startswith(f"datasets[0]{line}")
 
 
 @pytest.mark.parametrize(

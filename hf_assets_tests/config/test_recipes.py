@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from hf_assets.config import cron, loading
-from hf_assets.config.keys import NOT_YET, TRAINER_ONLY, Dataset, FilterFunc, Model, TextEmbeds, VaeOverride
+from hf_assets.config.keys import NOT_YET, ONLY_FOR, TRAINER_ONLY, Dataset, FilterFunc, Model, TextEmbeds, VaeOverride
 from hf_assets.config.loading import Config
 from hf_assets.config.recipe import Recipe, code_version
 
@@ -22,6 +22,8 @@ PARTS: dict[str, Callable[[Recipe], Any]] = {
     "captions": lambda recipe: recipe.captions,
     "geometry": lambda recipe: recipe.geometry,
     "composite": lambda recipe: recipe.composite or "",
+    "frames": lambda recipe: recipe.video or "",
+    "rate": lambda recipe: recipe.fps_column or "",
     "vae": lambda recipe: recipe.model.without_text,
     "text": lambda recipe: recipe.model.without_vae,
 }
@@ -101,28 +103,57 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("owners", ["team:data"], set()),
     *((key, True if key == "is_regularisation_data" else 7, set()) for key in sorted(TRAINER_ONLY)),
 ]
-# Keys with one value, or that come in pairs and are tested below.
+CLIPS = {**BASE, "dataset_type": "video"}
+FRAMES = {"num_frames": 9, "min_frames": 5}
+EDITS_OF_CLIPS: list[tuple[str, Any, set[str]]] = [
+    ("video_column", "clip", {"image"}),
+    ("video", FRAMES, {"frames"}),
+    ("video", {"is_i2v": True}, {"frames"}),
+    ("video", {"num_frames": 125, "min_frames": 125}, {"frames"}),
+    ("num_frames_column", "frames", {"filter"}),
+    ("fps_column", "rate", {"rate"}),
+]
+# Keys with one value, or that come in pairs and are tested below. Those of sound are tested in `test_audio`.
 FIXED = {"type", "dataset_type", "metadata_backend", "disabled", "trainer"}
 FOLDER = {"instance_data_dir", "parquet", "csv"}
+OF_SOUND = set(ONLY_FOR[("audio",)])
 PAIRS = {"width_column", "height_column", "maximum_image_size", "target_downsample_size", "crop_aspect_buckets"}
 
 
-@pytest.mark.parametrize(("key", "value", "changed"), EDITS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("base", "key", "value", "changed"),
+    [*((BASE, *edit) for edit in EDITS), *((CLIPS, *edit) for edit in EDITS_OF_CLIPS)],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_a_key_changes_the_versions_of_just_what_reads_it(
-    key: str, value: Any, changed: set[str], tmp_path: Path
+    base: dict[str, Any], key: str, value: Any, changed: set[str], tmp_path: Path
 ) -> None:
-    before = versions(recipe_of(tmp_path, BASE))
+    before = versions(recipe_of(tmp_path, base))
     texts = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "texts"}
     caches = {"text_embeds", "image_embeds"}
     edit = {key: value} if key not in caches else {key: "texts"}
     others = [{**texts, "dataset_type": key}] if key in caches else []
-    content = {"model": MODEL, "datasets": [{**ENTRY, **BASE, **edit}, *others]}
+    content = {"model": MODEL, "datasets": [{**ENTRY, **base, **edit}, *others]}
     after = versions(load(content, tmp_path).recipes[0])
     assert {part for part in PARTS if before[part] != after[part]} == changed
 
 
 def test_every_key_is_in_the_table_above() -> None:
-    assert {key for key, _, _ in EDITS} == (Dataset.model_fields.keys() - FIXED - PAIRS - FOLDER) | TRAINER_ONLY
+    assert {key for key, _, _ in EDITS + EDITS_OF_CLIPS} == (
+        Dataset.model_fields.keys() - FIXED - PAIRS - FOLDER - OF_SOUND
+    ) | TRAINER_ONLY
+
+
+def test_limits_of_frames_filter_by_a_column_and_other_settings_of_frames_dont(tmp_path: Path) -> None:
+    base = {**CLIPS, "num_frames_column": "frames"}
+    before = versions(recipe_of(tmp_path, {**base, "video": FRAMES}))
+    for edit, changed in (
+        ({**FRAMES, "num_frames": 17}, {"frames"}),
+        ({**FRAMES, "min_frames": 6}, {"frames", "filter"}),
+        ({**FRAMES, "max_frames": 20}, {"frames", "filter"}),
+    ):
+        after = versions(recipe_of(tmp_path, {**base, "video": edit}))
+        assert {part for part in PARTS if before[part] != after[part]} == changed
 
 
 TABLE = {"path": "captions.csv", "filename_column": "name", "caption_column": "text"}
