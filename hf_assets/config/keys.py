@@ -504,6 +504,14 @@ class Model(Block):
         None,
         description="Keep the text encoders' linear layers in so many bits, by bitsandbytes (extra `quantize`, a GPU).",
     )
+    latents: Literal["mode", "moments", "sample"] = Field(
+        "mode",
+        description="What of the VAE's distribution is stored: its mean; mean and deviation; or one draw, "
+        "always the same for the same media.",
+    )
+    vae_tiling: Flag = Field(
+        False, description="True: the VAE encodes in tiles, for media too large for its memory. Changes the latents."
+    )
 
 
 class Refresh(Block):

@@ -25,6 +25,7 @@ from hf_assets.config.mistakes import joined, nearest, shown
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.config.rules import RuleError
 from hf_assets.errors import ConfigError
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import ComponentSource, PipelineSource
 from hf_assets.sources.spec import SourceSpec
 
@@ -320,9 +321,11 @@ class _Reader:
             variant=model.variant,
             vae=override,
         )
+        latents = LatentSettings(kind=model.latents, tiling=model.vae_tiling)
         return ModelRecipe(
             pipeline=pipeline,
             dtype=model.dtype,
+            latents=latents,
             embeds_dtype=None if model.embeds_dtype == model.dtype else model.embeds_dtype,
             text_quantization=model.text_quantization,
         )

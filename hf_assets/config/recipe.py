@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
 from hf_assets.config.keys import Checks
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
 from hf_assets.stages.captions import CaptionRules
@@ -37,6 +38,7 @@ class ModelRecipe(BaseModel):
 
     pipeline: PipelineSource
     dtype: str
+    latents: LatentSettings = LatentSettings()
     embeds_dtype: str | None = None
     text_quantization: Literal["8bit", "4bit"] | None = None
 
@@ -47,8 +49,9 @@ class ModelRecipe(BaseModel):
 
     @property
     def without_vae(self) -> "ModelRecipe":
-        """What the text side depends on: not on a VAE given in place of the pipeline's own."""
-        return self.model_copy(update={"pipeline": self.pipeline.model_copy(update={"vae": None})})
+        """What the text side depends on: not on a VAE given in place of the pipeline's own, nor on how it is used."""
+        pipeline = self.pipeline.model_copy(update={"vae": None})
+        return self.model_copy(update={"pipeline": pipeline, "latents": LatentSettings()})
 
 
 class Recipe(BaseModel):

@@ -7,7 +7,8 @@ from typing import Any
 
 from hf_assets import fingerprint
 from hf_assets.errors import ModelError
-from hf_assets.models import families, prompt
+from hf_assets.models import families, latents, prompt
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.repository import Repository
 from hf_assets.models.source import INDEX, Pipeline, names_component
 
@@ -60,10 +61,14 @@ def vae_component(pipeline: Pipeline) -> Component:
     if reason := families.of(pipeline.class_name).latents.unsupported:
         raise ModelError(f"latents of {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
     if pipeline.vae_repository is not None:
-        return _replacing_vae(pipeline, pipeline.vae_repository)
-    if "vae" not in pipeline.components:
+        component = _replacing_vae(pipeline, pipeline.vae_repository)
+    elif "vae" not in pipeline.components:
         raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no VAE: name one with the key vae")
-    return _component(pipeline, "vae")
+    else:
+        component = _component(pipeline, "vae")
+    if reason := families.autoencoder(component.class_name).unsupported:
+        raise ModelError(f"latents of {component.class_name} are not supported: {reason}. Choose another pipeline")
+    return component
 
 
 def text_components(pipeline: Pipeline, *, usage_cache: Path | None = None) -> list[Component]:
@@ -105,19 +110,18 @@ def shells_of(pipeline: Pipeline, *, usage_cache: Path | None = None) -> list[st
     return [shell.component]
 
 
-def vae_fingerprint(pipeline: Pipeline) -> str:
-    """Changes exactly when latents would: with the VAE's weights, configuration or class, or the rule of normalisation.
+def vae_fingerprint(pipeline: Pipeline, settings: LatentSettings | None = None) -> str:
+    """Changes exactly when latents would: with the VAE's weights, configuration or class, the rule of normalisation, or
+    what of the posterior is wanted.
 
     Raises:
         ModelError: see `vae_component`.
     """
     vae = vae_component(pipeline)
+    settings = settings or LatentSettings()
+    exceptions = {**latents.rule_of(pipeline).changed, **families.autoencoder(vae.class_name)._asdict()}
     return fingerprint.of_value(
-        {
-            "class": vae.class_name,
-            "files": vae.hashes(),
-            "ignores_shift": families.of(pipeline.class_name).latents.ignores_shift,
-        }
+        {"class": vae.class_name, "files": vae.hashes(), "rule": exceptions, "settings": settings.changed}
     )
 
 

@@ -71,15 +71,45 @@ class Text(NamedTuple):
 
 
 class Latents(NamedTuple):
-    """What is special about a family's latents.
+    """How a family's latents depart from what the VAE's own configuration says.
 
     Attributes:
-        unsupported: why its latents follow another rule than the VAE's own configuration, if they do.
-        ignores_shift: whether it ignores the shift_factor of the VAE's configuration.
+        unsupported: why they can't be made, if so.
+        ignores_shift: whether the pipeline ignores the configuration's shift_factor.
+        ignores_factor: whether it ignores the configuration's scaling_factor.
+        factor: what it puts in place of that scaling_factor.
+        times_sigma_data: whether it multiplies by the sigma_data of its scheduler.
+        batch_norm_eps: what it puts in place of the configuration's batch_norm_eps.
+        patch_first: whether the channels of a 2 x 2 patch are ordered by their place in the patch first.
+        undoes_patches: whether the patches are taken apart again after they are normalised.
+        spatial_multiple: what width and height in pixels must be multiples of, where the rule finds another number.
     """
 
     unsupported: str | None = None
     ignores_shift: bool = False
+    ignores_factor: bool = False
+    factor: float | None = None
+    times_sigma_data: bool = False
+    batch_norm_eps: float | None = None
+    patch_first: bool = False
+    undoes_patches: bool = False
+    spatial_multiple: int | None = None
+
+
+class Autoencoder(NamedTuple):
+    """What an autoencoder class needs, in whichever pipeline.
+
+    Attributes:
+        one_at_a_time: whether it fails on a batch of more than one.
+        normalises_itself: whether its `encode` gives normalised latents already.
+        black: the number for black; white is 1.
+        unsupported: why it can't be used, if so.
+    """
+
+    one_at_a_time: bool = False
+    normalises_itself: bool = False
+    black: float = -1.0
+    unsupported: str | None = None
 
 
 class Family(NamedTuple):
@@ -96,7 +126,7 @@ class Family(NamedTuple):
     latents: Latents = Latents()
 
 
-_BY_SIGMA = Latents(unsupported="it scales latents by its scheduler's sigma_data")
+_BY_SIGMA = Latents(times_sigma_data=True)
 
 # pipeline class -> its row
 FAMILIES: dict[str, Family] = {
@@ -109,6 +139,7 @@ FAMILIES: dict[str, Family] = {
     "AuraFlowPipeline": Family(
         "AuraFlow", "fal/AuraFlow", text=Text({"prompt_embeds": zeros(256, 2048)}, batches=True)
     ),
+    "BriaFibo2Pipeline": Family("Bria FIBO 2", latents=Latents(undoes_patches=True)),
     "ChromaPipeline": Family(
         "Chroma", "lodestones/Chroma1-HD", text=Text({"prompt_embeds": whole(512, 4096)}, batches=True)
     ),
@@ -116,16 +147,16 @@ FAMILIES: dict[str, Family] = {
         "CogVideoX", "THUDM/CogVideoX-2b", "video", text=Text({"prompt_embeds": whole(226, 4096)}, batches=True)
     ),
     "CogView4Pipeline": Family("CogView4", "THUDM/CogView4-6B", text=Text({"prompt_embeds": Output((1024, 4096))})),
-    "Cosmos2TextToImagePipeline": Family("Cosmos 2 image", "nvidia/Cosmos-Predict2-2B-Text2Image", latents=_BY_SIGMA),
-    "Cosmos2VideoToWorldPipeline": Family(
-        "Cosmos 2 video to world", "nvidia/Cosmos-Predict2-2B-Video2World", "video", latents=_BY_SIGMA
-    ),
+    "Cosmos2TextToImagePipeline": Family("Cosmos 2 image", "nvidia/Cosmos-Predict2-2B-Text2Image"),
+    "Cosmos2VideoToWorldPipeline": Family("Cosmos 2 video to world", "nvidia/Cosmos-Predict2-2B-Video2World", "video"),
     "CosmosTextToWorldPipeline": Family(
         "Cosmos text to world", "nvidia/Cosmos-1.0-Diffusion-7B-Text2World", "video", latents=_BY_SIGMA
     ),
     "CosmosVideoToWorldPipeline": Family(
         "Cosmos video to world", "nvidia/Cosmos-1.0-Diffusion-7B-Video2World", "video", latents=_BY_SIGMA
     ),
+    # Its statistics were trained with this number, which its configuration doesn't hold.
+    "ErnieImagePipeline": Family("ERNIE-Image", latents=Latents(batch_norm_eps=1e-5)),
     "Flux2KleinPipeline": Family(
         "Flux.2 Klein",
         "black-forest-labs/FLUX.2-klein-base-9B",
@@ -142,6 +173,7 @@ FAMILIES: dict[str, Family] = {
             batches=True,
         ),
     ),
+    "GlmImagePipeline": Family("GLM-Image", "zai-org/GLM-Image", latents=Latents(ignores_factor=True)),
     "HiDreamImagePipeline": Family(
         "HiDream",
         "HiDream-ai/HiDream-I1-Full",
@@ -195,6 +227,7 @@ FAMILIES: dict[str, Family] = {
             batches=True,
         ),
     ),
+    "Ideogram4Pipeline": Family("Ideogram 4", "ideogram-ai/ideogram-v4", latents=Latents(patch_first=True)),
     "Kandinsky5I2IPipeline": Family(
         "Kandinsky 5 image to image",
         "kandinskylab/Kandinsky-5.0-I2I-Lite-sft-Diffusers",
@@ -229,7 +262,7 @@ FAMILIES: dict[str, Family] = {
         "LTX-2",
         "Lightricks/LTX-2",
         "video",
-        text=Text({"prompt_embeds": masked(1024, 188160, by="prompt_attention_mask")}, batches=True),
+        text=Text({"prompt_embeds": zeros(1024, 188160)}, batches=True),
     ),
     "LTXPipeline": Family(
         "LTX-Video",
@@ -249,7 +282,7 @@ FAMILIES: dict[str, Family] = {
         text=Text({"prompt_embeds": masked(256, 4096, by="prompt_attention_mask")}, batches=True),
     ),
     "OvisImagePipeline": Family(
-        "Ovis Image", "AIDC-AI/Ovis-Image-7B", text=Text({"prompt_embeds": whole(256, 2048)}, batches=True)
+        "Ovis Image", "AIDC-AI/Ovis-Image-7B", text=Text({"prompt_embeds": zeros(256, 2048)}, batches=True)
     ),
     "PixArtSigmaPipeline": Family(
         "PixArt-Sigma",
@@ -261,6 +294,9 @@ FAMILIES: dict[str, Family] = {
         "Sana",
         "Efficient-Large-Model/Sana_1600M_1024px_BF16_diffusers",
         text=Text({"prompt_embeds": masked(300, 2304, by="prompt_attention_mask")}, batches=True),
+    ),
+    "SanaSprintImg2ImgPipeline": Family(
+        "Sana Sprint image to image", "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers", latents=_BY_SIGMA
     ),
     "SanaSprintPipeline": Family(
         "Sana Sprint", "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers", latents=_BY_SIGMA
@@ -289,6 +325,9 @@ FAMILIES: dict[str, Family] = {
             batches=True,
         ),
     ),
+    "StableDiffusionUpscalePipeline": Family(
+        "Stable Diffusion upscaler", "stabilityai/stable-diffusion-x4-upscaler", latents=Latents(factor=0.08333)
+    ),
     "StableDiffusionXLPipeline": Family(
         "Stable Diffusion XL",
         "stabilityai/stable-diffusion-xl-base-1.0",
@@ -311,5 +350,17 @@ def of(class_name: str) -> Family:
     return FAMILIES.get(class_name, Family(class_name))
 
 
-# Autoencoders that fail on a batch of more than one (a mask is broadcast wrongly, diffusers 0.42).
-ONE_AT_A_TIME = frozenset({"AutoencoderKLHunyuanVideo15"})
+# autoencoder class -> what is special about it
+AUTOENCODERS: dict[str, Autoencoder] = {
+    "AutoencoderKLAllegro": Autoencoder(
+        unsupported="diffusers 0.42 encodes with it in tiles of 24 frames of 320 x 320 px, and drops what fills none"
+    ),
+    # A mask is broadcast wrongly (diffusers 0.42).
+    "AutoencoderKLHunyuanVideo15": Autoencoder(one_at_a_time=True),
+    "AutoencoderRAE": Autoencoder(normalises_itself=True, black=0.0),
+}
+
+
+def autoencoder(class_name: str) -> Autoencoder:
+    """The row of an autoencoder class; of one that isn't in the table, the row that says nothing special."""
+    return AUTOENCODERS.get(class_name, Autoencoder())

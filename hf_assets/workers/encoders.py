@@ -172,7 +172,8 @@ def with_record(
 def vae_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the VAE. Nothing is loaded, and nothing downloaded but a few small files."""
     pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=_hash_cache(recipe))
-    return _encoder("vae_latents", pipeline, vae_fingerprint(pipeline), code_version, {"dtype": recipe.model.dtype})
+    component = vae_fingerprint(pipeline, recipe.model.latents)
+    return _encoder("vae_latents", pipeline, component, code_version, {"dtype": recipe.model.dtype})
 
 
 def text_of(recipe: Recipe, code_version: str) -> Encoder:
@@ -191,7 +192,7 @@ def confirm(encoder: Encoder, recipe: Recipe) -> None:
     """
     try:
         if encoder.header["stage"] == "vae_latents":
-            now = vae_fingerprint(encoder.pipeline)
+            now = vae_fingerprint(encoder.pipeline, recipe.model.latents)
         else:
             now = text_fingerprint(encoder.pipeline, usage_cache=usage_cache(recipe))
     except OSError:

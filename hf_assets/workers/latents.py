@@ -3,7 +3,6 @@
 Shape letters: B batch; what follows it depends on the medium.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -143,7 +142,7 @@ class _Run:
 
         dtype: torch.dtype = getattr(torch, self.recipe.model.dtype)
         with (
-            vae_side.load_vae(encoder.pipeline, compute.device, dtype) as vae,
+            vae_side.load_vae(encoder.pipeline, compute.device, dtype, self.recipe.model.latents) as vae,
             ShardWriter(store, encoder.header, compute.unit_samples) as shards,
             Progress("encoding latents", len(jobs), self.say) as progress,
         ):
@@ -200,17 +199,44 @@ class _Run:
         import torch
 
         stacked = torch.stack([one for _, one in batch])
-        encode = functools.partial(self.medium.encode, vae.encode)
-        for (key, alone), encoded in zip(batch, in_halves(encode, stacked), strict=True):
-            tensors = encoded
+        seeds = [_seed(key) for key, _ in batch]
+
+        def encode(numbers: torch.Tensor) -> dict[str, torch.Tensor]:
+            some = slice(int(numbers[0]), int(numbers[-1]) + 1)
+            return self._tensors(vae, stacked[some], seeds[some])
+
+        encoded = in_halves(encode, torch.arange(len(batch)))
+        for (key, alone), seed, made in zip(batch, seeds, encoded, strict=True):
+            tensors = made
             if not _is_finite(tensors):
-                again = self.medium.encode(vae.encode_float32, alone[None])
+                again = self._tensors(vae, alone[None], [seed], in_float32=True)
                 tensors = {name: tensor[0].cpu() for name, tensor in again.items()}
             if _is_finite(tensors):
                 shards.add(Sample(key, tensors))
                 self.showcase.offer(key, alone, tensors["latents"])
             else:
                 shards.fail(key, "non_finite", "the VAE gives infinite or undefined values, in float32 too")
+
+    def _tensors(
+        self, vae: "Vae", batch: "torch.Tensor", seeds: list[int], *, in_float32: bool = False
+    ) -> "dict[str, torch.Tensor]":
+        """What is stored of a batch. Whatever else than the batch itself the medium encodes, such as a first frame, is
+        a condition, for which pipelines take the mean.
+        """
+        besides: dict[str, torch.Tensor] = {}
+
+        def encode(media: torch.Tensor) -> torch.Tensor:
+            if media is not batch:
+                return vae.encode(media, in_float32=in_float32)
+            besides.update(vae.encode_each(media, seeds, in_float32=in_float32))
+            return besides.pop("latents")
+
+        return {**self.medium.encode(encode, batch), **besides}
+
+
+def _seed(key: str) -> int:
+    """Of a draw from the posterior: it follows from the media's hash and all else that the key is made of."""
+    return int(key[:15], 16)
 
 
 def _is_finite(tensors: "dict[str, torch.Tensor]") -> bool:

@@ -22,7 +22,7 @@ PARTS: dict[str, Callable[[Recipe], Any]] = {
     "captions": lambda recipe: recipe.captions,
     "geometry": lambda recipe: recipe.geometry,
     "composite": lambda recipe: recipe.composite or "",
-    "vae": lambda recipe: recipe.model,
+    "vae": lambda recipe: recipe.model.without_text,
     "text": lambda recipe: recipe.model.without_vae,
 }
 
@@ -127,6 +127,12 @@ def test_every_key_is_in_the_table_above() -> None:
         ({"revision": "v1"}, {"vae", "text"}),
         ({"variant": "fp16"}, {"vae", "text"}),
         ({"dtype": "float32"}, {"vae", "text"}),
+        ({"embeds_dtype": "float8_e4m3fn"}, {"text"}),
+        ({"embeds_dtype": "bfloat16"}, set()),  # the dtype that is computed in
+        ({"text_quantization": "8bit"}, {"text"}),
+        ({"latents": "moments"}, {"vae"}),
+        ({"latents": "sample"}, {"vae"}),
+        ({"vae_tiling": True}, {"vae"}),
         ({"vae": MODEL}, {"vae"}),
         ({"vae": {**MODEL, "revision": "v1"}}, {"vae"}),
         ({"vae": {**MODEL, "variant": "fp16"}}, {"vae"}),
@@ -143,7 +149,8 @@ def test_a_key_of_the_model_changes_the_sides_that_it_is_about(
 def test_different_vae_settings_have_different_versions(tmp_path: Path) -> None:
     overrides = [{**MODEL, key: "x"} for key in VaeOverride.model_fields]
     assert len({versions(recipe_of(tmp_path, model={"vae": vae}))["vae"] for vae in [MODEL, *overrides]}) == 5
-    assert {"revision", "variant", "vae", "dtype", *MODEL} == set(Model.model_fields)
+    text = {"embeds_dtype", "text_quantization"}
+    assert {"revision", "variant", "vae", "dtype", "latents", "vae_tiling", *text, *MODEL} == set(Model.model_fields)
 
 
 @pytest.mark.parametrize(

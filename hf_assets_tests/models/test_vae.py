@@ -2,8 +2,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 
-from hf_assets.models import latents
-from hf_assets.models.vae import load_vae, spatial_multiple
+from hf_assets.models import families, latents
+from hf_assets.models.inputs import spatial_multiple
+from hf_assets.models.vae import load_vae
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
 
@@ -55,7 +56,10 @@ def test_half_precision_can_be_retried_in_float32(built):
     with load_vae(resolved(built("sdxl")), "cpu", torch.float32) as vae:
         exact = vae.encode(pixels(1, 3, 64, 64))
     with load_vae(resolved(built("sdxl")), "cpu", torch.bfloat16) as vae:
-        half, retried = vae.encode(pixels(1, 3, 64, 64)), vae.encode_float32(pixels(1, 3, 64, 64))
+        half, retried = (
+            vae.encode(pixels(1, 3, 64, 64)),
+            vae.encode_each(pixels(1, 3, 64, 64), [0], in_float32=True)["latents"],
+        )
         again = vae.encode(pixels(1, 3, 64, 64))
     assert half.dtype == retried.dtype == torch.bfloat16
     assert torch.equal(half, again)  # the retry left the VAE as it was
@@ -121,7 +125,10 @@ def test_one_rule_normalises_every_autoencoder(vae, expected, axes):
 
 def test_a_pipeline_may_ignore_the_shift():
     vae = Autoencoder(scaling_factor=2.0, shift_factor=1.0)
-    assert latents.normalise(vae, torch.full((1, 1, 1, 1), 3.0), ignores_shift=True).item() == 6.0
+    assert (
+        latents.normalise(vae, torch.full((1, 1, 1, 1), 3.0), latents.Rule(families.Latents(ignores_shift=True))).item()
+        == 6.0
+    )
 
 
 def test_batch_norm_statistics_apply_to_patches_of_two_by_two():
