@@ -147,7 +147,7 @@ def test_embeds_come_from_the_hub_through_the_store_as_the_pipeline_makes_them(b
 
 
 def agrees_with_the_table(class_name: str, embeds: dict[str, torch.Tensor]) -> None:
-    """What the table says of padding: positions that hold zeros, values that a mask excludes, or values that are read."""
+    """What the table says of padding: positions of zeros, values that a mask excludes, or values that are read."""
     for name, output in families.of(class_name).text.outputs.items():
         assert embeds[name].ndim == len(output.shape), name
         if embeds[name].ndim == 1:
