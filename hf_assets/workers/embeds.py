@@ -41,9 +41,14 @@ def work(recipe: Recipe, captions: pa.Table) -> encoders.Work:
         ModelError: the pipeline can't be found, or has no text encoder.
     """
     encoder = encoders.text_of(recipe, VERSION)
-    distinct = captions_stage.distinct(captions)
-    keyed = pa.table({"caption": distinct, "embed_key": keys.embed_keys(distinct, encoder.fingerprint)})
+    keyed = needed(captions, encoder)
     return encoders.held_against(TensorStore(recipe.folders.embeds), encoder, "embed_key", keyed)
+
+
+def needed(captions: pa.Table, encoder: encoders.Encoder) -> pa.Table:
+    """`caption` and `embed_key` of everything to encode for these rows, each once."""
+    distinct = captions_stage.distinct(captions)
+    return pa.table({"caption": distinct, "embed_key": keys.embed_keys(distinct, encoder.fingerprint)})
 
 
 def encode(
@@ -90,6 +95,7 @@ def encode(
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,
+        "pipeline_class": encoder.pipeline.class_name,
         "model_revision": encoder.pipeline.sha or "local folder",
         "bytes_stored": todo.stored_bytes,
         **speed,

@@ -17,6 +17,7 @@ from hf_assets.models.source import Pipeline, resolve_pipeline
 from hf_assets.stages import keys
 from hf_assets.store.index import failures, stored
 from hf_assets.store.tensors import TensorStore
+from hf_assets.workers.revisions import hash_cache
 
 
 class Encoder(NamedTuple):
@@ -100,9 +101,14 @@ class Work(NamedTuple):
 
 
 def held_against(store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table) -> Work:
-    """Look up the rows' keys in the store."""
-    index = store.index()
-    held = stored(index.select(["status", *HELD_COLUMNS]))
+    """Look up the rows' keys in the store.
+
+    Args:
+        keyed: with keys as text, or packed: then `index` and `held` are compact, and for counting only.
+    """
+    is_packed = keyed.schema.field(key).type == fingerprint.PACKED
+    index = store.index(compact=is_packed)
+    held = stored(index.select(["status", "key", "num_bytes"] if is_packed else ["status", *HELD_COLUMNS]))
     held_at = pc.index_in(keyed[key], value_set=held["key"].combine_chunks())
     return Work(encoder, store, key, keyed, index, held, held_at)
 
@@ -171,14 +177,14 @@ def with_record(
 
 def vae_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the VAE. Nothing is loaded, and nothing downloaded but a few small files."""
-    pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=_hash_cache(recipe))
+    pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=hash_cache(recipe))
     component = vae_fingerprint(pipeline, recipe.model.latents)
     return _encoder("vae_latents", pipeline, component, code_version, {"dtype": recipe.model.dtype})
 
 
 def text_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the text encoders. Nothing is loaded, and nothing downloaded but a few small files."""
-    pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=_hash_cache(recipe))
+    pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=hash_cache(recipe))
     component = text_fingerprint(pipeline, usage_cache=usage_cache(recipe))
     settings = recipe.model.model_dump(include={"dtype", "embeds_dtype", "text_quantization"}, exclude_none=True)
     return _encoder("text_embeds", pipeline, component, code_version, settings)
@@ -225,7 +231,3 @@ def _encoder(stage: str, pipeline: Pipeline, component: str, code_version: str, 
         else "none",
     }
     return Encoder(pipeline, fingerprint.of_value([component, code_version, settings]), header)
-
-
-def _hash_cache(recipe: Recipe) -> Path:
-    return recipe.folders.metadata / "sources" / "model_hashes.json"

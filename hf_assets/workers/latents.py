@@ -62,9 +62,13 @@ def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
         ModelError: the pipeline can't be found, or has no VAE.
     """
     encoder = encoders.vae_of(recipe, version(recipe))
-    made_of = medium_of(recipe).keyed
-    keyed = buckets.append_column("latent_key", keys.latent_keys(buckets, made_of, encoder.fingerprint))
+    keyed = buckets.append_column("latent_key", needed(recipe, buckets, encoder))
     return encoders.held_against(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
+
+
+def needed(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder) -> pa.ChunkedArray:
+    """The key of each row's latent."""
+    return keys.latent_keys(buckets, medium_of(recipe).keyed, encoder.fingerprint)
 
 
 def encode(
@@ -110,6 +114,7 @@ def encode(
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,
+        "pipeline_class": encoder.pipeline.class_name,
         "model_revision": encoder.pipeline.sha or "local folder",
         "bytes_stored": todo.stored_bytes,
         **run.speed,
@@ -225,7 +230,7 @@ class _Run:
         """
         besides: dict[str, torch.Tensor] = {}
 
-        def encode(media: torch.Tensor) -> torch.Tensor:
+        def encode(media: "torch.Tensor") -> "torch.Tensor":
             if media is not batch:
                 return vae.encode(media, in_float32=in_float32)
             besides.update(vae.encode_each(media, seeds, in_float32=in_float32))

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.models.source import Pipeline
+from hf_assets.workers.clips import Clips
 from hf_assets.workers.pictures import Pictures
+from hf_assets.workers.sounds import Sounds
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +75,10 @@ class Medium(Protocol):
         Raises:
             ModelError: what the encoder needs can't be found out.
         """
+        ...
+
+    def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+        """The buckets with what columns of the dataset tell in place of the media; nothing that decides a latent."""
         ...
 
     def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
@@ -136,7 +142,7 @@ class Medium(Protocol):
 
 
 # By `Recipe.kind`.
-MEDIA: dict[str, Callable[[Recipe], Medium]] = {"image": Pictures}
+MEDIA: dict[str, Callable[[Recipe], Medium]] = {"image": Pictures, "video": Clips, "audio": Sounds}
 
 
 def medium_of(recipe: Recipe) -> Medium:
