@@ -194,6 +194,9 @@ def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Pa
         ({"revision": "v1"}, {"vae", "text"}),
         ({"variant": "fp16"}, {"vae", "text"}),
         ({"dtype": "float32"}, {"vae", "text"}),
+        ({"embeds_dtype": "float8_e4m3fn"}, {"text"}),
+        ({"embeds_dtype": "bfloat16"}, set()),  # the dtype that is computed in
+        ({"text_quantization": "8bit"}, {"text"}),
         ({"latents": "moments"}, {"vae"}),
         ({"latents": "sample"}, {"vae"}),
         ({"vae_tiling": True}, {"vae"}),
