@@ -17,13 +17,14 @@ from hf_assets.workers.thumbnails import Thumbnails
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={"captions": dg.AssetIn([recipe.id, "captions"]), "raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
+        ins={"captions": dg.AssetIn(recipe.key("captions")), "raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
         code_version=bucketing.version(recipe),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step

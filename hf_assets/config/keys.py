@@ -10,14 +10,20 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from hf_assets.config import cron
+from hf_assets.sources import slices
 
 # An id is part of names of files, which may have 255 bytes.
 MAX_ID_LENGTH = 100
+
+# Between two looks at the Hub.
+MIN_POLL_SECONDS = 5
 
 # Keys that only a trainer uses: their values are kept for the reader, and no key of ours depends on them.
 TRAINER_ONLY = frozenset(
@@ -68,9 +74,7 @@ ELSEWHERE = frozenset(["conditioning_image_embeds", "distillation_cache"])
 # Keys of SimpleTuner that would change the result here, and don't yet: an error, never ignored.
 NOT_YET = frozenset(
     [
-        "data_files",
         "path",
-        "streaming",
     ]
 )
 
@@ -339,17 +343,67 @@ class Checks(Block):
     error_budget: Check = Field(Check(), description="No larger share of the wanted rows failed than `error_budget`.")
 
 
+class CaptionFile(Block):
+    """A table of the captions of a folder's media."""
+
+    path: Name = Field(description="The file, relative to `instance_data_dir`, or absolute.")
+    filename_column: Name = Field("filename", description="Column of the media's paths in the folder, or their names.")
+    caption_column: Names = Field(["caption"], description="Column or columns of the captions; all are kept.")
+    fallback_caption_column: Name | None = Field(None, description="Used for rows that have no caption there.")
+    default_caption: Name | None = Field(None, description="Used for media that the table has no caption for.")
+    width_column: Name | None = Field(None, description="As in the entry.")
+    height_column: Name | None = Field(None, description="As in the entry.")
+    identifier_includes_extension: Flag | None = Field(
+        None, description="Whether `filename_column` has the extensions. Default: names match with them or without."
+    )
+
+
+# Keys of an entry by its type; those of neither are common to both.
+HUB_KEYS = ("dataset_name", "dataset_config", "split", "revision", "data_files", "streaming")
+FOLDER_KEYS = ("instance_data_dir", "parquet", "csv")
+NEEDED = {"huggingface": "dataset_name", "local": "instance_data_dir"}
+CAPTION_STRATEGIES = {
+    "huggingface": ("huggingface", "instanceprompt"),
+    "local": ("filename", "textfile", "instanceprompt", "parquet", "csv"),
+}
+METADATA_BACKENDS = {"huggingface": ("huggingface",), "local": ("discovery", "json", "parquet")}
+
+CaptionStrategy = Literal["huggingface", "instanceprompt", "filename", "textfile", "parquet", "csv"]
+DataFiles = Name | list[Name] | dict[Name, Name | list[Name]]
+
+
 class Dataset(Block):
-    """One dataset: a SimpleTuner backend of type `huggingface`."""
+    """One dataset: a SimpleTuner backend of type `huggingface` or `local`."""
 
     id: str = Field(description="Name of the dataset's assets and folders: letters, digits, `_`, `-` and `.`.")
-    type: Literal["huggingface"] = Field(description="Where the rows come from.")
+    type: Literal["huggingface", "local"] = Field(
+        description="`huggingface`: a dataset on the Hub, or a folder in its layout; `local`: a folder of media files."
+    )
     dataset_type: Literal["image", "video", "audio"] = Field("image", description="What a row's media is.")
     disabled: Flag = Field(False, description="True: this entry is left out.")
-    dataset_name: Repository = Field(description="Id on the Hub, `user/name`, or a local folder in the Hub's layout.")
+    dataset_name: Repository | None = Field(
+        None,
+        validate_default=True,
+        description="Of type `huggingface`: id on the Hub, `user/name`, or a local folder in the Hub's layout.",
+    )
     dataset_config: Name | None = Field(None, description="Which configuration (subset) of the dataset.")
-    split: Name = Field("train", description="Which split.")
+    split: Name = Field(
+        "train", description="Which split, slice or sum: `train[:10%]`, `train[100:200]+test`, as `datasets` reads it."
+    )
     revision: Name | None = Field(None, description="Branch, tag or commit of the dataset. Default: its main branch.")
+    data_files: DataFiles | None = Field(
+        None, description="Which files, as `datasets` takes it: a pattern, a list, or an object of these by split."
+    )
+    streaming: Flag = Field(
+        False, description="True: media are read over the network, each time anew, and no copy of them is kept."
+    )
+    instance_data_dir: Name | None = Field(
+        None,
+        validate_default=True,
+        description="Of type `local`: the folder of the media files, at any depth, relative to this file.",
+    )
+    parquet: CaptionFile | None = Field(None, description="Of `caption_strategy` `parquet`.")
+    csv: CaptionFile | None = Field(None, description="Of `caption_strategy` `csv`.")
     cache_dir: Name | None = Field(
         None, description="Where tables and latents are kept, relative to this file. Default: `cache/{id}`."
     )
@@ -362,12 +416,16 @@ class Dataset(Block):
     cache_dir_vae: Name | None = Field(
         None, description="Where latents are kept, relative to this file. Default: `vae/{id}` in `cache_dir`."
     )
-    caption_strategy: Literal["huggingface", "instanceprompt"] = Field(
-        "huggingface",
-        description="`huggingface`: captions come from the dataset's columns; `instanceprompt`: `instance_prompt` is "
-        "every caption.",
+    caption_strategy: CaptionStrategy | None = Field(
+        None,
+        description="Of type `huggingface`: `huggingface` (the default): captions come from the dataset's columns. Of "
+        "type `local`: `filename` (the default): the file's name, `_` as spaces; `textfile`: the `.txt` file of that "
+        "name, each line a caption; `parquet`, `csv`: a table. Of both: `instanceprompt`: `instance_prompt` is every "
+        "caption.",
     )
-    metadata_backend: Literal["huggingface"] = Field("huggingface", description="Metadata come from the dataset.")
+    metadata_backend: Literal["huggingface", "discovery", "json", "parquet"] | None = Field(
+        None, description="As SimpleTuner has it; sizes come from columns or from the media's headers in any case."
+    )
 
     image_column: Name = Field("image", description="Column of the images.")
     audio_column: Name = Field("audio", description="Column of the clips.")
@@ -485,9 +543,9 @@ class Dataset(Block):
 
     @field_validator("split")
     @classmethod
-    def _split_is_whole(cls, value: str) -> str:
-        if set(value) & set("[]+"):
-            raise ValueError("name one whole split: slices and sums of splits are not supported")
+    def _split_can_be_read(cls, value: str) -> str:
+        if (wrong := slices.mistake(value)) is not None:
+            raise ValueError(wrong)
         return value
 
     @field_validator("owners")
@@ -497,6 +555,32 @@ class Dataset(Block):
             if not re.fullmatch(r"team:[A-Za-z0-9_]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", owner):
                 raise ValueError(f'"{owner}" is neither an e-mail address nor "team:" and letters, digits and _')
         return value
+
+    @field_validator("dataset_name", "instance_data_dir")
+    @classmethod
+    def _source_is_named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and NEEDED.get(info.data.get("type", "")) == info.field_name:
+            raise PydanticCustomError("missing", "Field required")
+        return value
+
+    @model_validator(mode="after")
+    def _source_is_of_its_type(self) -> "Dataset":
+        foreign = FOLDER_KEYS if self.type == "huggingface" else HUB_KEYS
+        for key in foreign:
+            if key in self.model_fields_set:
+                raise ValueError(f'{key} has no effect where type is "{self.type}"; remove it')
+        for key, allowed in (("caption_strategy", CAPTION_STRATEGIES), ("metadata_backend", METADATA_BACKENDS)):
+            given = getattr(self, key)
+            if given is not None and given not in allowed[self.type]:
+                names = ", ".join(f'"{name}"' for name in allowed[self.type])
+                raise ValueError(f'{key} is "{given}"; use {names} where type is "{self.type}"')
+        for key in ("parquet", "csv"):
+            if (getattr(self, key) is None) == (self.caption_strategy == key):
+                remedy = (
+                    "add it" if self.caption_strategy == key else f'it has no effect; set caption_strategy to "{key}"'
+                )
+                raise ValueError(f"{key} is {'missing' if self.caption_strategy == key else 'given'}; {remedy}")
+        return self
 
     @model_validator(mode="after")
     def _filters_are_given_once(self) -> "Dataset":
@@ -579,19 +663,53 @@ class Model(Block):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Type in which is computed and stored."
     )
+    embeds_dtype: Literal["float32", "bfloat16", "float16", "float8_e4m3fn"] | None = Field(
+        None,
+        description=(
+            "Type in which text embeds are stored, where it isn't `dtype`. What is lost is told as `relative_error`; "
+            "`float8_e4m3fn` is read back as `dtype`."
+        ),
+    )
+    text_quantization: Literal["8bit", "4bit"] | None = Field(
+        None,
+        description="Keep the text encoders' linear layers in so many bits, by bitsandbytes (extra `quantize`, a GPU).",
+    )
+    latents: Literal["mode", "moments", "sample"] = Field(
+        "mode",
+        description="What of the VAE's distribution is stored: its mean; mean and deviation; or one draw, "
+        "always the same for the same media.",
+    )
+    vae_tiling: Flag = Field(
+        False, description="True: the VAE encodes in tiles, for media too large for its memory. Changes the latents."
+    )
 
 
 class Refresh(Block):
-    """When datasets are looked at again by themselves."""
+    """When datasets are made up to date by themselves, while a Dagster daemon runs."""
 
-    cron: Name = Field(description="Schedule of the refresh, as five cron fields in UTC.")
+    cron: Name | None = Field(
+        None, description="When everything is materialized, as five cron fields in UTC. Without it: never by the clock."
+    )
+    poll_seconds: Annotated[int, Field(ge=MIN_POLL_SECONDS)] | None = Field(
+        None,
+        description=(
+            "Seconds between two looks at the Hub; what is not up to date then runs. Without it the sensor waits to be "
+            "switched on in the page."
+        ),
+    )
 
     @field_validator("cron")
     @classmethod
-    def _is_a_schedule(cls, value: str) -> str:
-        if (wrong := cron.mistake(value)) is not None:
+    def _is_a_schedule(cls, value: str | None) -> str | None:
+        if value is not None and (wrong := cron.mistake(value)) is not None:
             raise ValueError(wrong)
         return value
+
+    @model_validator(mode="after")
+    def _says_when(self) -> "Refresh":
+        if self.cron is None and self.poll_seconds is None:
+            raise ValueError('says nothing; give cron, such as "0 3 * * *", or poll_seconds, such as 300')
+        return self
 
 
 class File(Block):

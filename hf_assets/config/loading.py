@@ -26,6 +26,7 @@ from hf_assets.config.mistakes import joined, nearest, shown
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.config.rules import RuleError
 from hf_assets.errors import ConfigError
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import ComponentSource, PipelineSource
 from hf_assets.sources.spec import SourceSpec
 
@@ -272,14 +273,9 @@ class _Reader:
         cache = self.text_cache(dataset)
         return Recipe(
             id=dataset.id,
-            source=SourceSpec(
-                dataset_name=self.repository(dataset.dataset_name),
-                dataset_config=dataset.dataset_config,
-                split=dataset.split,
-                revision=dataset.revision,
-            ),
+            source=self.source(dataset),
             kind=dataset.dataset_type,
-            media_column=rules.media_column(dataset),
+            media_column=dataset.dataset_type if dataset.type == "local" else rules.media_column(dataset),
             filter=rules.filter_rules(dataset, plugins, self.base),
             captions=rules.caption_rules(dataset, cache, self.base),
             composite=rules.composite_rules(dataset),
@@ -297,6 +293,21 @@ class _Reader:
             checks=dataset.checks,
             owners=tuple(dataset.owners),
             trainer=dataset.trainer,
+        )
+
+    def source(self, dataset: Dataset) -> SourceSpec:
+        if dataset.type == "local":
+            assert dataset.instance_data_dir is not None
+            folder = str(self.path(dataset.instance_data_dir))
+            return SourceSpec(dataset_name=folder, folder=rules.folder_rules(dataset))
+        assert dataset.dataset_name is not None
+        return SourceSpec(
+            dataset_name=self.repository(dataset.dataset_name),
+            dataset_config=dataset.dataset_config,
+            split=dataset.split,
+            revision=dataset.revision,
+            data_files=dataset.data_files,
+            streaming=dataset.streaming,
         )
 
     def text_cache(self, dataset: Dataset) -> TextEmbeds | None:
@@ -332,7 +343,13 @@ class _Reader:
             variant=model.variant,
             vae=override,
         )
-        return ModelRecipe(pipeline=pipeline, dtype=model.dtype)
+        return ModelRecipe(
+            pipeline=pipeline,
+            dtype=model.dtype,
+            latents=LatentSettings(kind=model.latents, tiling=model.vae_tiling),
+            embeds_dtype=None if model.embeds_dtype == model.dtype else model.embeds_dtype,
+            text_quantization=model.text_quantization,
+        )
 
 
 _KINDS: dict[str, type[Entry]] = {"text_embeds": TextEmbeds, "image_embeds": ImageEmbeds}

@@ -14,6 +14,7 @@ from hf_assets.config.keys import (
     TRAINER_ONLY,
     AspectBucket,
     Audio,
+    CaptionFile,
     CaptionShuffle,
     Checks,
     CompositeImage,
@@ -45,6 +46,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`model`", Model),
     ("`model.vae`", VaeOverride),
     ("An entry of `datasets`", Dataset),
+    ("`parquet` and `csv`", CaptionFile),
     ("`filter_func`", FilterFunc),
     ("`composite_image_config`", CompositeImage),
     ("`audio`", Audio),
@@ -67,7 +69,8 @@ def page() -> str:
         parts.append("\n".join([f"## {title}", "", "| key | value | default | |", "|--|--|--|--|", *rows]))
     keys = ", ".join(f"`{key}`" for key in sorted(TRAINER_ONLY))
     parts.append(
-        f"## For the trainer only\n\nAccepted and kept for the reader; nothing that is stored depends on them: {keys}."
+        "## For the trainer only\n\nAccepted and kept for the reader ([training.md](training.md)); nothing that is "
+        f"stored depends on them: {keys}."
     )
     return "\n\n".join(parts) + "\n"
 

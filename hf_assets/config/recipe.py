@@ -1,7 +1,7 @@
 """What is done with one dataset, frozen: the config with all names resolved and all defaults filled in.
 
 Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`,
-`error_budget`, `checks`, `owners` and `trainer`.
+`error_budget`, `checks`, `owners`, `trainer` and `prefix`.
 """
 
 import re
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
 from hf_assets.config.keys import Checks
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
 from hf_assets.stages.audio import AudioRules
@@ -39,11 +40,20 @@ class ModelRecipe(BaseModel):
 
     pipeline: PipelineSource
     dtype: str
+    latents: LatentSettings = LatentSettings()
+    embeds_dtype: str | None = None
+    text_quantization: Literal["8bit", "4bit"] | None = None
+
+    @property
+    def without_text(self) -> "ModelRecipe":
+        """What the VAE side depends on: not on how text is encoded."""
+        return self.model_copy(update={"embeds_dtype": None, "text_quantization": None})
 
     @property
     def without_vae(self) -> "ModelRecipe":
-        """What the text side depends on: not on a VAE given in place of the pipeline's own."""
-        return self.model_copy(update={"pipeline": self.pipeline.model_copy(update={"vae": None})})
+        """What the text side depends on: not on a VAE given in place of the pipeline's own, nor on how it is used."""
+        pipeline = self.pipeline.model_copy(update={"vae": None})
+        return self.model_copy(update={"pipeline": pipeline, "latents": LatentSettings()})
 
 
 class Recipe(BaseModel):
@@ -68,11 +78,21 @@ class Recipe(BaseModel):
     checks: Checks = Checks()
     owners: tuple[str, ...] = ()
     trainer: dict[str, Any] = {}
+    prefix: tuple[str, ...] = ()  # of the asset keys, where another project takes these graphs in
 
     @property
     def group(self) -> str:
         """Name of the asset group: the id with every other character than letters, digits and `_` turned into `_`."""
-        return re.sub(r"[^A-Za-z0-9_]", "_", self.id)
+        return "/".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in self.key_prefix)
+
+    @property
+    def key_prefix(self) -> list[str]:
+        """What the keys of this dataset's assets begin with."""
+        return [*self.prefix, self.id]
+
+    def key(self, name: str) -> list[str]:
+        """The key of one of this dataset's assets."""
+        return [*self.key_prefix, name]
 
     @property
     def required_columns(self) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from hf_assets.config.keys import Dataset, TextEmbeds
+from hf_assets.config.keys import CaptionFile, Dataset, TextEmbeds
+from hf_assets.sources.spec import CaptionTable, FolderRules
 from hf_assets.stages import custom, expressions, geometry, rewriting
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
@@ -78,6 +79,30 @@ def audio_rules(dataset: Dataset) -> AudioRules | None:
     return AudioRules(**dataset.audio.model_dump())
 
 
+def folder_rules(dataset: Dataset) -> FolderRules:
+    """Which media files of a folder are rows, and where their captions lie."""
+    given = _caption_file(dataset)
+    if given is None:
+        strategy = dataset.caption_strategy
+        captions = strategy if strategy in ("textfile", "instanceprompt") else "filename"
+        return FolderRules(media=dataset.dataset_type, captions=captions)
+    table = CaptionTable(
+        kind="parquet" if dataset.parquet else "csv",
+        path=given.path,
+        filename_column=given.filename_column,
+        caption_columns=tuple(dict.fromkeys(given.caption_column)),
+        fallback_column=given.fallback_caption_column,
+        has_extension=given.identifier_includes_extension,
+        default=given.default_caption,
+    )
+    return FolderRules(media=dataset.dataset_type, captions="table", table=table)
+
+
+def _caption_file(dataset: Dataset) -> CaptionFile | None:
+    """The table of captions of a folder, whose size columns may be used as the entry's own."""
+    return dataset.parquet or dataset.csv
+
+
 def composite_rules(dataset: Dataset) -> CompositeRules | None:
     """Which cell of a picture; None: the whole."""
     given = dataset.composite_image_config
@@ -118,6 +143,7 @@ def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRu
         RuleError: an expression or a function that can't be used.
     """
     rules = dataset.filter_func
+    width_column, height_column = _size_columns(dataset)
     where = rules.where or dataset.where
     by_size = geometry_rules(dataset)
     has_limits = by_size.minimum_image_size or by_size.minimum_aspect_ratio or by_size.maximum_aspect_ratio
@@ -129,9 +155,9 @@ def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRu
         collection=tuple(sorted(set(rules.collection or ()))),
         min_width=rules.min_width,
         min_height=rules.min_height,
-        width_column=dataset.width_column,
-        height_column=dataset.height_column,
-        by_size=_limits_of(by_size) if has_limits and dataset.width_column else None,
+        width_column=width_column,
+        height_column=height_column,
+        by_size=_limits_of(by_size) if has_limits and width_column else None,
         composite=composite_rules(dataset),
         frames=_limits_of_frames(dataset),
         num_frames_column=dataset.num_frames_column,
@@ -142,6 +168,17 @@ def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRu
         sampled_by=caption_columns(dataset) if dataset.max_num_samples else (),
         sampled_by_if_there=_default_fields(dataset) if dataset.max_num_samples else (),
     )
+
+
+def _size_columns(dataset: Dataset) -> tuple[str | None, str | None]:
+    """The columns of width and height: the entry's, else those of its table of captions."""
+    table = _caption_file(dataset)
+    if dataset.width_column or table is None:
+        return dataset.width_column, dataset.height_column
+    if (table.width_column is None) != (table.height_column is None):
+        key = dataset.caption_strategy or ""
+        raise RuleError(key, "gives only one of width_column and height_column; give both, or neither")
+    return table.width_column, table.height_column
 
 
 def caption_columns(dataset: Dataset) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ class VaeInput(NamedTuple):
         temporal_stride: frames per latent frame after the first one, which stands for itself; 1 where each does.
         sample_rate_hz: of sound; None for pictures and videos.
         hop_samples: samples of sound per latent step; None for pictures and videos.
+        has_distribution: whether it gives a mean and a deviation, and not just latents.
     """
 
     makes: Literal["image", "video", "audio"]
@@ -46,6 +47,7 @@ class VaeInput(NamedTuple):
     temporal_stride: int = 1
     sample_rate_hz: int | None = None
     hop_samples: int | None = None
+    has_distribution: bool = True
 
     @property
     def keeps_frames(self) -> bool:
@@ -71,13 +73,14 @@ def input_of(pipeline: Pipeline) -> VaeInput:
     vae = _without_weights(component)
     if (rate := sample_rate_hz(vae)) is not None:
         return _sound(pipeline, component, vae, rate)
-    num_channels, reads_frames, cells = _measure_pictures(pipeline, component, vae)
+    num_channels, reads_frames, made = _measure_pictures(pipeline, component, vae)
     return VaeInput(
         makes="video" if _makes_videos(pipeline, reads_frames) else "image",
         num_channels=num_channels,
         reads_frames=reads_frames,
-        spatial_multiple=_spatial_multiple(pipeline, vae, cells),
+        spatial_multiple=_spatial_multiple(pipeline, vae, made.mean),
         temporal_stride=_temporal_stride(vae, num_channels) if reads_frames else 1,
+        has_distribution=made.deviation is not None,
     )
 
 
@@ -99,13 +102,19 @@ def sample_rate_hz(vae: Any) -> int | None:
     return None if rate is None else int(rate)
 
 
-def mean_of(vae: Any, media: "torch.Tensor") -> Any:
-    """The mean of the posterior, or the latents of an autoencoder that has no posterior: see `posterior`."""
-    return posterior(vae, media)[0]
+class Posterior(NamedTuple):
+    """What an autoencoder makes of media.
+
+    Attributes:
+        deviation: in the shape of the mean; None for an autoencoder that gives no distribution, but latents alone.
+    """
+
+    mean: "torch.Tensor"
+    deviation: "torch.Tensor | None"
 
 
-def posterior(vae: Any, media: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor | None]":
-    """Mean and deviation of what an autoencoder makes of media; None for the second where it gives no distribution."""
+def posterior(vae: Any, media: "torch.Tensor") -> Posterior:
+    """Encode, with any autoencoder of diffusers."""
     # LongCat's autoencoder draws unless it is told not to.
     settled = {"sample_posterior": False} if "sample_posterior" in inspect.signature(vae.encode).parameters else {}
     output = vae.encode(media, **settled)
@@ -113,8 +122,8 @@ def posterior(vae: Any, media: "torch.Tensor") -> "tuple[torch.Tensor, torch.Ten
     if distribution is not None:
         mean = distribution.mode()
         deviation = getattr(distribution, "std", None)
-        return mean, None if deviation is None else deviation.expand_as(mean)
-    return (output.latent if hasattr(output, "latent") else output.latents), None
+        return Posterior(mean, None if deviation is None else deviation.expand_as(mean))
+    return Posterior(output.latent if hasattr(output, "latent") else output.latents, None)
 
 
 def _without_weights(component: Component) -> Any:
@@ -139,9 +148,9 @@ def _has_frames(vae: Any) -> bool:
     return any(isinstance(layer, torch.nn.Conv3d) for layer in getattr(vae, "encoder", vae).modules())
 
 
-def _measure_pictures(pipeline: Pipeline, component: Component, vae: Any) -> "tuple[int, bool, torch.Tensor]":
-    """Channels of the pictures that it reads, whether it wants a frame axis, and the latents of one picture."""
-    rule, side = latents.rule_of(pipeline), PROBE_SIDE_PX
+def _measure_pictures(pipeline: Pipeline, component: Component, vae: Any) -> tuple[int, bool, Posterior]:
+    """Channels of the pictures that it reads, whether it wants a frame axis, and what it makes of one picture."""
+    side = PROBE_SIDE_PX
     likely = _has_frames(vae)
     shapes = [
         (num_channels, reads_frames, (1, num_channels, *((1,) if reads_frames else ()), side, side))
@@ -150,37 +159,35 @@ def _measure_pictures(pipeline: Pipeline, component: Component, vae: Any) -> "tu
     ]
     reasons = []
     for num_channels, reads_frames, shape in shapes:
-        z = _tried(vae, shape)
-        if not isinstance(z, Exception) and z.ndim == len(shape):
-            return num_channels, reads_frames, latents.normalise(vae, z, rule)
-        reasons.append(z)
+        made = _tried(vae, shape)
+        if not isinstance(made, Exception) and made.mean.ndim == len(shape):
+            return num_channels, reads_frames, made
+        reasons.append(made)
     raise ModelError(
         f"{pipeline.name}: {component.class_name} encodes neither pictures nor videos nor waveforms "
         f"({_first_line(reasons[0])}): choose a pipeline that makes one of them"
     )
 
 
-def _tried(vae: Any, shape: tuple[int, ...]) -> "torch.Tensor | Exception":
-    """The latents of something of that shape, or what the autoencoder says against it."""
+def _tried(vae: Any, shape: tuple[int, ...]) -> Posterior | Exception:
+    """What it makes of something of that shape, or what it says against it."""
     import torch
 
     try:
         with torch.inference_mode():
-            z = mean_of(vae, torch.empty(shape, device="meta"))
+            return posterior(vae, torch.empty(shape, device="meta"))
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         return error
-    assert isinstance(z, torch.Tensor)
-    return z
 
 
 def _first_line(reason: object) -> str:
     return str(reason).partition("\n")[0]
 
 
-def _spatial_multiple(pipeline: Pipeline, vae: Any, cells: "torch.Tensor") -> int:
+def _spatial_multiple(pipeline: Pipeline, vae: Any, z: "torch.Tensor") -> int:
     if (told := families.of(pipeline.class_name).latents.spatial_multiple) is not None:
         return told
-    cell_px = PROBE_SIDE_PX // cells.shape[-1]
+    cell_px = PROBE_SIDE_PX // latents.normalise(vae, z, latents.rule_of(pipeline)).shape[-1]
     return math.lcm(cell_px * _denoiser_patch(pipeline), _asked_px(pipeline, vae))
 
 
@@ -189,7 +196,7 @@ def _temporal_stride(vae: Any, num_channels: int) -> int:
     one, many = (_tried(vae, (1, num_channels, frames, side, side)) for frames in (1, 1 + PROBE_FRAMES))
     if isinstance(one, Exception) or isinstance(many, Exception):
         return 1  # it has a frame axis, and reads pictures only (Qwen-Image 2.1)
-    return PROBE_FRAMES // int(many.shape[2] - one.shape[2])
+    return PROBE_FRAMES // (many.mean.shape[2] - one.mean.shape[2])
 
 
 def _sound(pipeline: Pipeline, component: Component, vae: Any, rate: int) -> VaeInput:
@@ -197,11 +204,12 @@ def _sound(pipeline: Pipeline, component: Component, vae: Any, rate: int) -> Vae
     told = [int(vae.config[name]) for name in names if name in vae.config]
     reasons = []
     for num_channels in dict.fromkeys([*told, 1]):
-        steps = _tried(vae, (1, num_channels, rate * PROBE_SECONDS))
-        if not isinstance(steps, Exception) and steps.ndim == 3:
-            hop = _hop_samples(vae, steps.shape[-1], rate)
-            return VaeInput("audio", num_channels, sample_rate_hz=rate, hop_samples=hop)
-        reasons.append(steps)
+        made = _tried(vae, (1, num_channels, rate * PROBE_SECONDS))
+        if not isinstance(made, Exception) and made.mean.ndim == 3:
+            hop = _hop_samples(vae, made.mean.shape[-1], rate)
+            draws = made.deviation is not None
+            return VaeInput("audio", num_channels, sample_rate_hz=rate, hop_samples=hop, has_distribution=draws)
+        reasons.append(made)
     raise ModelError(
         f"{pipeline.name}: {component.class_name} encodes no waveforms ({_first_line(reasons[0])}): "
         "choose a pipeline whose VAE reads sound itself, and not its spectrogram"

@@ -40,6 +40,11 @@ def load_vae(
     settings = settings or LatentSettings()
     component = vae_component(pipeline)
     reads = inputs.input_of(pipeline)  # before the weights: it may say that they are of no use
+    if settings.kind != "mode" and not reads.has_distribution:
+        raise ModelError(
+            f"{pipeline.name}: {component.class_name} gives no distribution, so there are neither moments nor draws: "
+            f'set latents to "mode", not "{settings.kind}"'
+        )
     model = loading.load_model(component, device, dtype)
     if settings.tiling:
         try:
@@ -78,7 +83,7 @@ class Vae:
         """What width and height in pixels must be multiples of."""
         return self.reads.spatial_multiple
 
-    def encode(self, media: "torch.Tensor") -> "torch.Tensor":
+    def encode(self, media: "torch.Tensor", *, in_float32: bool = False) -> "torch.Tensor":
         """Encode to the mean of the posterior, normalised as the denoiser expects: the same input, the same latents.
 
         Args:
@@ -87,12 +92,13 @@ class Vae:
                 (B, 3, F, H, W) videos, likewise; F is 1 + k x `reads.temporal_stride`;
                 (B, `reads.num_channels`, S) sound at `reads.sample_rate_hz`, float, -1 to 1; S is a multiple of
                 `reads.hop_samples`.
+            in_float32: compute with a float32 copy of the weights: for samples that overflow in half precision.
 
         Returns:
             (B, C, h, w), (B, C, f, h, w) for a pipeline that makes videos (a picture is one frame there), or (B, C, s),
-            in the VAE's dtype, on its device. Values may be non-finite in half precision: see `encode_each`.
+            in the VAE's dtype, on its device. Values may be non-finite in half precision.
         """
-        return self._encode(self._model, media)["latents"]
+        return self._encode(media, in_float32)["latents"]
 
     def encode_each(
         self, media: "torch.Tensor", seeds: Sequence[int], *, in_float32: bool = False
@@ -102,17 +108,13 @@ class Vae:
         Args:
             media: see `encode`.
             seeds: one for each sample, from which it is drawn where a draw is wanted, whatever batch it is in.
-            in_float32: compute with a float32 copy of the weights: for samples that overflow in half precision.
+            in_float32: see `encode`.
 
         Returns:
             `latents`, and for moments `latents_std`, so that `latents + latents_std * noise` is a draw from the
             posterior; each as `encode` gives them, the dtype included.
-
-        Raises:
-            ModelError: more than the mean is wanted of an autoencoder that gives nothing else.
         """
-        model = self._in_float32 if in_float32 else self._model
-        return {name: tensor.to(self.dtype) for name, tensor in self._encode(model, media, seeds).items()}
+        return self._encode(media, in_float32, seeds)
 
     def decode(self, encoded: "torch.Tensor") -> "torch.Tensor":
         """Turn latents back into media, for looking at and listening to.
@@ -169,10 +171,11 @@ class Vae:
         return copy.deepcopy(self._model).to(torch.float32)
 
     def _encode(
-        self, model: Any, media: "torch.Tensor", seeds: Sequence[int] | None = None
+        self, media: "torch.Tensor", in_float32: bool, seeds: Sequence[int] | None = None
     ) -> "dict[str, torch.Tensor]":
         import torch
 
+        model = self._in_float32 if in_float32 else self._model
         with torch.inference_mode():
             read = self._sound(media) if self.reads.makes == "audio" else self._pictures(media)
             read = read.to(model.dtype)
@@ -183,19 +186,13 @@ class Vae:
             mean = torch.cat([mean for mean, _ in parts])
             tensors = {"latents": mean}
             if seeds is not None and self.settings.kind != "mode":
-                deviations = [deviation for _, deviation in parts if deviation is not None]
-                if not deviations:
-                    raise ModelError(
-                        f"{self._name}: {type(model).__name__} gives no distribution, so there are no "
-                        f'{self.settings.kind}: set latents to "mode"'
-                    )
-                deviation = torch.cat(deviations)
+                deviation = torch.cat([deviation for _, deviation in parts if deviation is not None])
                 if self.settings.kind == "moments":
                     tensors["latents_std"] = latents.normalise_deviation(model, deviation, self._rule)
                 else:
                     tensors["latents"] = mean.float() + deviation.float() * _noise(mean, seeds)
-            tensors["latents"] = latents.normalise(model, tensors["latents"], self._rule).to(mean.dtype)
-            return {name: self._with_frames(tensor, num_frames) for name, tensor in tensors.items()}
+            tensors["latents"] = latents.normalise(model, tensors["latents"], self._rule)
+            return {name: self._with_frames(tensor, num_frames).to(self.dtype) for name, tensor in tensors.items()}
 
     def _pictures(self, media: "torch.Tensor") -> "torch.Tensor":
         """(B, channels, H, W) or (B, channels, F, H, W) float32, as the autoencoder reads them."""

@@ -112,8 +112,10 @@ def _looked_up(root: Path, paths: list[str], rules: CaptionTable, scratch: Path)
             rows.setdefault(str(name).replace("\\", "/").removeprefix("./"), row)
     at = []
     for path in paths:
-        key = path if rules.has_extension else os.path.splitext(path)[0]
-        at.append(rows.get(key, rows.get(os.path.basename(key))))
+        stem = os.path.splitext(path)[0]
+        keys = {None: (path, stem), True: (path,), False: (stem,)}[rules.has_extension]
+        ways = (*keys, *map(os.path.basename, keys))
+        at.append(next((rows[way] for way in ways if way in rows), None))
     found = table.take(pa.array(at, pa.int64()))
     return {**{name: found[name] for name in table.column_names}, "caption": _captions(found, rules)}
 
@@ -145,7 +147,7 @@ def _read(path: Path, rules: CaptionTable, scratch: Path) -> pa.Table:
             raise DatasetError(f'"{path}" can\'t be read as Parquet ({line}): mend the file') from None
     made = scratch / f".tmp-captions-{fingerprint.of_value(str(path))}.parquet"
     try:
-        formats.convert(path, path.name, Format("json" if rules.kind == "jsonl" else "csv", {}, None), made)
+        formats.convert(path, path.name, Format("csv", {}, None), made)
         return pq.read_table(made)
     finally:
         made.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Decide from columns which rows are worth reading, and say why the others are not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -102,17 +102,39 @@ def judge(raw_dataset: pa.Table, rules: FilterRules) -> pa.Table:
     Raises:
         DatasetError: a column that `rules` names holds something of another type, or a function of the user's failed.
     """
+    (table,) = judged(lambda: iter([raw_dataset]), rules)
+    return table
+
+
+def judged(tables: Callable[[], Iterator[pa.Table]], rules: FilterRules) -> Iterator[pa.Table]:
+    """`judge` for a dataset in several tables.
+
+    Args:
+        tables: all rows of the split, in its order; asked for twice where a number of rows is to be chosen.
+    """
+    if rules.max_num_samples is None:
+        yield from (table.append_column("dropped_for", _judged(table, rules)) for table in tables())
+        return
+    sampled_by = (*rules.sampled_by, *rules.sampled_by_if_there)
+    first_look = [(sampling.contents(table, sampled_by), _judged(table, rules)) for table in tables()]
+    is_candidate = np.concatenate([np.empty(0, bool), *(pc.is_null(judged).to_numpy() for _, judged in first_look)])
+    contents = np.concatenate([np.empty(0, np.uint64), *(contents for contents, _ in first_look)])
+    lost = sampling.left_out(contents, is_candidate, rules.max_num_samples)
+    start = 0
+    for table, (_, dropped_for) in zip(tables(), first_look, strict=True):
+        is_lost = pa.array(lost[start : start + len(table)])
+        start += len(table)
+        yield table.append_column("dropped_for", pc.if_else(is_lost, "max_num_samples", dropped_for))
+
+
+def _judged(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
+    """Each row's reason, but for the choice among those that have none."""
     dropped_for = pa.chunked_array([pa.nulls(len(raw_dataset), pa.string())])
     for passes, missing, reason in _verdicts(raw_dataset, rules):
         dropped_for = pc.coalesce(dropped_for, _reasons(passes, missing, reason))
     if rules.custom is not None:
         dropped_for = _judged_by_function(raw_dataset, rules.custom, dropped_for)
-    if rules.max_num_samples is not None:
-        is_kept = pc.is_null(dropped_for)
-        sampled_by = (*rules.sampled_by, *rules.sampled_by_if_there)
-        left_out = sampling.left_out(raw_dataset, sampled_by, is_kept, rules.max_num_samples)
-        dropped_for = pc.if_else(pa.array(left_out), "max_num_samples", dropped_for)
-    return raw_dataset.append_column("dropped_for", dropped_for)
+    return dropped_for
 
 
 def sizeless(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:

@@ -24,7 +24,7 @@ PARTS: dict[str, Callable[[Recipe], Any]] = {
     "composite": lambda recipe: recipe.composite or "",
     "frames": lambda recipe: recipe.video or "",
     "rate": lambda recipe: recipe.fps_column or "",
-    "vae": lambda recipe: recipe.model,
+    "vae": lambda recipe: recipe.model.without_text,
     "text": lambda recipe: recipe.model.without_vae,
 }
 
@@ -59,6 +59,8 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("dataset_config", "b", {"source"}),
     ("split", "test", {"source"}),
     ("revision", "v1", {"source"}),
+    ("data_files", ["a/*.csv"], {"source"}),
+    ("streaming", True, set()),
     ("cache_dir", "elsewhere", set()),
     ("text_embeds", None, set()),
     ("image_column", "picture", {"image"}),
@@ -114,6 +116,7 @@ EDITS_OF_CLIPS: list[tuple[str, Any, set[str]]] = [
 # Keys with one value, or that come in pairs and are tested below. Those of sound are tested in `test_audio`.
 FIXED = {"type", "dataset_type", "metadata_backend", "disabled", "trainer"}
 OF_SOUND = set(ONLY_FOR[("audio",)])
+FOLDER = {"instance_data_dir", "parquet", "csv"}
 PAIRS = {"width_column", "height_column", "maximum_image_size", "target_downsample_size", "crop_aspect_buckets"}
 
 
@@ -137,7 +140,7 @@ def test_a_key_changes_the_versions_of_just_what_reads_it(
 
 def test_every_key_is_in_the_table_above() -> None:
     assert {key for key, _, _ in EDITS + EDITS_OF_CLIPS} == (
-        Dataset.model_fields.keys() - FIXED - PAIRS - OF_SOUND
+        Dataset.model_fields.keys() - FIXED - PAIRS - OF_SOUND - FOLDER
     ) | TRAINER_ONLY
 
 
@@ -153,6 +156,37 @@ def test_limits_of_frames_filter_by_a_column_and_other_settings_of_frames_dont(t
         assert {part for part in PARTS if before[part] != after[part]} == changed
 
 
+TABLE = {"path": "captions.csv", "filename_column": "name", "caption_column": "text"}
+
+
+@pytest.mark.parametrize(
+    ("edit", "changed"),
+    [
+        ({}, set()),
+        ({"instance_data_dir": "others"}, {"source"}),
+        ({"caption_strategy": "textfile"}, {"source"}),
+        ({"caption_strategy": "instanceprompt", "instance_prompt": "a cat"}, {"source", "captions"}),
+        ({"caption_strategy": "csv", "csv": TABLE}, {"source"}),
+        ({"caption_strategy": "parquet", "parquet": {**TABLE, "default_caption": "x"}}, {"source"}),
+    ],
+)
+def test_a_folder_of_media_is_a_source_too(edit: dict[str, Any], changed: set[str], tmp_path: Path) -> None:
+    entry = {"id": "a", "type": "local", "instance_data_dir": "pictures"}
+    before, after = (
+        load({"model": MODEL, "datasets": [{**entry, **more}]}, tmp_path).recipes[0]
+        for more in ({"caption_strategy": "filename", "metadata_backend": "discovery"}, edit)
+    )
+    assert before.source.dataset_name == str(tmp_path / "pictures")
+    assert {part for part in PARTS if versions(before)[part] != versions(after)[part]} == changed
+
+
+def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Path) -> None:
+    table = {**TABLE, "width_column": "w", "height_column": "h"}
+    entry = {"id": "a", "type": "local", "instance_data_dir": ".", "caption_strategy": "csv", "csv": table}
+    rules = load({"model": MODEL, "datasets": [entry]}, tmp_path).recipes[0].filter
+    assert (rules.width_column, rules.height_column) == ("w", "h")
+
+
 @pytest.mark.parametrize(
     ("edit", "changed"),
     [
@@ -160,6 +194,11 @@ def test_limits_of_frames_filter_by_a_column_and_other_settings_of_frames_dont(t
         ({"revision": "v1"}, {"vae", "text"}),
         ({"variant": "fp16"}, {"vae", "text"}),
         ({"dtype": "float32"}, {"vae", "text"}),
+        ({"latents": "moments"}, {"vae"}),
+        ({"latents": "sample"}, {"vae"}),
+        ({"vae_tiling": True}, {"vae"}),
+        ({"embeds_dtype": "float16"}, {"text"}),
+        ({"text_quantization": "8bit"}, {"text"}),
         ({"vae": MODEL}, {"vae"}),
         ({"vae": {**MODEL, "revision": "v1"}}, {"vae"}),
         ({"vae": {**MODEL, "variant": "fp16"}}, {"vae"}),
@@ -176,7 +215,8 @@ def test_a_key_of_the_model_changes_the_sides_that_it_is_about(
 def test_different_vae_settings_have_different_versions(tmp_path: Path) -> None:
     overrides = [{**MODEL, key: "x"} for key in VaeOverride.model_fields]
     assert len({versions(recipe_of(tmp_path, model={"vae": vae}))["vae"] for vae in [MODEL, *overrides]}) == 5
-    assert {"revision", "variant", "vae", "dtype", *MODEL} == set(Model.model_fields)
+    tested = {"revision", "variant", "vae", "dtype", "latents", "vae_tiling", "embeds_dtype", "text_quantization"}
+    assert {*tested, *MODEL} == set(Model.model_fields)
 
 
 @pytest.mark.parametrize(

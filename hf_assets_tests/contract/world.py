@@ -62,6 +62,7 @@ class World:
         self.pipeline_folder = ""
         self.vae_folder = ""
         self.resources: dict[str, Any] = {}
+        self.runs: list[Counts] = []
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -123,11 +124,13 @@ class World:
         metadata = {
             stage: {name: value.value for name, value in event.metadata.items()} for stage, event in events.items()
         }
-        return Counts(
+        counts = Counts(
             {stage: values["computed"] for stage, values in metadata.items()},
             metadata,
             {stage: str((event.tags or {})["dagster/data_version"]) for stage, event in events.items()},
         )
+        self.runs.append(counts)
+        return counts
 
     def table(self, name: str) -> pa.Table:
         return pq.read_table(self.metadata_folder / f"{name}.parquet")

@@ -118,6 +118,8 @@ def ltx2() -> Any:
         decoder_layers_per_block=(1,) * 4,
         patch_size=4,
         patch_size_t=1,
+        spatial_compression_ratio=32,
+        temporal_compression_ratio=8,
     ).eval()
     vae.latents_mean.uniform_(-1, 1)
     vae.latents_std.uniform_(0.5, 2)
