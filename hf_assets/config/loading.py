@@ -275,7 +275,7 @@ class _Reader:
             id=dataset.id,
             source=self.source(dataset),
             kind=dataset.dataset_type,
-            media_column=dataset.dataset_type if dataset.type == "local" else rules.media_column(dataset),
+            media_column=rules.media_column(dataset),
             filter=rules.filter_rules(dataset, plugins, self.base),
             captions=rules.caption_rules(dataset, cache, self.base),
             composite=rules.composite_rules(dataset),
