@@ -229,7 +229,7 @@ class _Run:
         """
         besides: dict[str, torch.Tensor] = {}
 
-        def encode(media: torch.Tensor) -> torch.Tensor:
+        def encode(media: "torch.Tensor") -> "torch.Tensor":
             if media is not batch:
                 return vae.encode(media, in_float32=in_float32)
             besides.update(vae.encode_each(media, seeds, in_float32=in_float32))
