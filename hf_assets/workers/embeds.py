@@ -41,22 +41,26 @@ def work(recipe: Recipe, captions: pa.Table) -> encoders.Work:
         ModelError: the pipeline can't be found, or has no text encoder.
     """
     encoder = encoders.text_of(recipe, VERSION)
-    texts = captions_stage.distinct_texts(captions, with_lyrics(recipe, encoder, captions))
-    keyed = texts.append_column("embed_key", text_keys(texts, encoder))
-    return encoders.held_against(TensorStore(recipe.folders.embeds), encoder, "embed_key", keyed)
+    return encoders.held_against(
+        TensorStore(recipe.folders.embeds), encoder, "embed_key", needed(recipe, captions, encoder)
+    )
 
 
-def with_lyrics(recipe: Recipe, encoder: encoders.Encoder, captions: pa.Table) -> bool:
+def needed(recipe: Recipe, captions: pa.Table, encoder: encoders.Encoder) -> pa.Table:
+    """`caption`, where they are encoded with it `lyrics`, and `embed_key` of everything to encode for these rows, each
+    once.
+    """
+    texts = captions_stage.distinct_texts(captions, _reads_lyrics(recipe, captions, encoder))
+    lyrics = texts["lyrics"] if "lyrics" in texts.column_names else None
+    keyed = keys.embed_keys(texts["caption"], encoder.fingerprint, lyrics=lyrics)
+    return texts.append_column("embed_key", keyed)
+
+
+def _reads_lyrics(recipe: Recipe, captions: pa.Table, encoder: encoders.Encoder) -> bool:
     """Whether embeds depend on lyrics: of sound, where the pipeline reads them."""
     if schema.LYRICS.name not in captions.column_names:
         return False
     return prompt.remembered_usage(encoder.pipeline, encoders.usage_cache(recipe)).takes(prompt.LYRICS)
-
-
-def text_keys(texts: pa.Table, encoder: encoders.Encoder) -> pa.ChunkedArray:
-    """The key of each line's embed (`captions.lines`)."""
-    lyrics = texts["lyrics"] if "lyrics" in texts.column_names else None
-    return keys.embed_keys(texts["caption"], encoder.fingerprint, lyrics=lyrics)
 
 
 def encode(

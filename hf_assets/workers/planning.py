@@ -23,7 +23,7 @@ from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions as captions_stage
-from hf_assets.stages import filtering, keys
+from hf_assets.stages import filtering
 from hf_assets.store.index import RETRY
 from hf_assets.store.tensors import TensorStore
 from hf_assets.workers import bucketing, embeds, encoders, estimates, latents, probing
@@ -142,7 +142,7 @@ class _Found:
         buckets, _ = bucketing.fit(
             self.recipe, recalled.media, filtering.sizeless(judged, self.recipe.filter), self.medium
         )
-        keyed = keys.latent_keys(buckets, self.medium.keyed, self.vae.fingerprint)
+        keyed = latents.needed(self.recipe, buckets, self.vae)
         place = located.take(pc.index_in(buckets["row"], value_set=located["row"].combine_chunks()))
         columns = {
             **{name: place[name] for name in ("row", *schema.LOCATION.names)},
@@ -153,8 +153,8 @@ class _Found:
         self._latents.append(pa.table([columns[name] for name in _LATENTS.names], schema=_LATENTS))
 
     def _add_captions(self, captions: pa.Table) -> None:
-        texts = captions_stage.distinct_texts(captions, embeds.with_lyrics(self.recipe, self.text, captions))
-        columns = [_hashed(texts), fingerprint.packed(embeds.text_keys(texts, self.text))]
+        needed = embeds.needed(self.recipe, captions, self.text)
+        columns = [_hashed(needed), fingerprint.packed(needed["embed_key"])]
         self._embeds.append(pa.table(columns, schema=_EMBEDS))
 
     @property
