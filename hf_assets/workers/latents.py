@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from hf_assets import fingerprint, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.engines.local import map_ahead
-from hf_assets.errors import DatasetError, MediaError
+from hf_assets.errors import DatasetError, MediaError, ModelError
 from hf_assets.models import vae as vae_side
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
@@ -213,7 +213,13 @@ class _Run:
             some = slice(int(numbers[0]), int(numbers[-1]) + 1)
             return self._tensors(vae, stacked[some], seeds[some])
 
-        encoded = in_halves(encode, torch.arange(len(batch)))
+        try:
+            encoded = in_halves(encode, torch.arange(len(batch)))
+        except torch.OutOfMemoryError:
+            raise ModelError(
+                f"one sample of {tuple(stacked.shape[1:])} is more than the device's memory holds beside the VAE: "
+                "set vae_tiling to true, or lower resolution (of videos also num_frames)"
+            ) from None
         for (key, alone), seed, made in zip(batch, seeds, encoded, strict=True):
             tensors = made
             if not _is_finite(tensors):
