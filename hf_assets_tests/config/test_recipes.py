@@ -200,8 +200,6 @@ def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Pa
         ({"latents": "moments"}, {"vae"}),
         ({"latents": "sample"}, {"vae"}),
         ({"vae_tiling": True}, {"vae"}),
-        ({"embeds_dtype": "float16"}, {"text"}),
-        ({"text_quantization": "8bit"}, {"text"}),
         ({"vae": MODEL}, {"vae"}),
         ({"vae": {**MODEL, "revision": "v1"}}, {"vae"}),
         ({"vae": {**MODEL, "variant": "fp16"}}, {"vae"}),
