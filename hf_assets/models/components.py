@@ -20,7 +20,6 @@ WEIGHT_LAYOUTS = (
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 WEIGHT_INDEX = re.compile(r".*\.index(\.[^.]+)?\.json")
 NOT_CONTENT = re.compile(r"(readme|license)(\..*)?", re.IGNORECASE)
-CLASS_SETTINGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 DENOISERS = ("transformer", "unet")
 NOT_TEXT_INDEX_KEYS = frozenset({"_diffusers_version", "_name_or_path"})
 
@@ -160,20 +159,7 @@ def _is_text_setting(key: str, value: Any, loaded: set[str]) -> bool:
 def _component(pipeline: Pipeline, name: str, *, may_lack_weights: bool = False) -> Component:
     library, class_name = pipeline.components[name]
     files, variant = _files(pipeline.repository, name, pipeline.source.variant, may_lack_weights=may_lack_weights)
-    component = Component(name, library, class_name, pipeline.repository, name, variant, files)
-    if class_name.startswith("Auto"):
-        _refuse_code(component)
-    return component
-
-
-def _refuse_code(component: Component) -> None:
-    """An Auto class would take its class from the repository where a configuration there says so."""
-    for file in component.files:
-        if file.rpartition("/")[2] in CLASS_SETTINGS and "auto_map" in component.repository.read_json(file):
-            raise ModelError(
-                f"{component.repository.name}: {file} asks for code from the repository (auto_map), which is never run: "
-                "choose a pipeline that transformers has"
-            )
+    return Component(name, library, class_name, pipeline.repository, name, variant, files)
 
 
 def _replacing_vae(pipeline: Pipeline, repository: Repository) -> Component:

@@ -77,9 +77,10 @@ def class_of(repository: "Repository", library: str, class_name: str) -> Any:
                 kind.from_pretrained()
             return kind
         except (ImportError, AttributeError, RuntimeError) as error:
+            why = " ".join(str(error).split())
             raise ModelError(
                 f"{repository.name} needs the class {class_name} of {library}, which is not to be had with diffusers "
-                f"{diffusers.__version__} here ({' '.join(str(error).split())}): upgrade diffusers and transformers, or install what it needs"
+                f"{diffusers.__version__} here ({why}): upgrade diffusers and transformers, or install what it needs"
             ) from error
 
 

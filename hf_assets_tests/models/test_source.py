@@ -77,16 +77,6 @@ def test_a_components_code_from_a_repository_is_refused(copied):
         load_text(resolved(folder), "cpu", torch.float32)
 
 
-def test_a_tokenizer_that_asks_for_code_is_refused(copied):
-    folder = edited_index(copied("sd15"), tokenizer=["transformers", "AutoTokenizer"])
-    with load_text(resolved(folder), "cpu", torch.float32) as encoder:
-        assert encoder.encode(["a cat"])
-    config = folder / "tokenizer" / "tokenizer_config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "auto_map": {"AutoTokenizer": ["my.MyTokenizer"]}}))
-    with pytest.raises(ModelError, match=r"tokenizer/tokenizer_config.json asks for code from the repository"):
-        text_fingerprint(resolved(folder))
-
-
 def test_a_class_that_needs_an_absent_library_says_which(copied):
     pipeline = resolved(edited_index(copied("sd15"), _class_name="AudioDiffusionPipeline"))
     with pytest.raises(

@@ -177,7 +177,7 @@ class RewritesTheList(Trap):  # Z-Image
         for index, text in enumerate(prompt):
             prompt[index] = f"<{text}>"
         prompt_embeds = list(lengths(prompt))
-        return prompt_embeds
+        return prompt_embeds  # noqa: RET504
 
 
 class LayersFirst(Trap):  # HiDream
@@ -189,32 +189,32 @@ class LayersFirst(Trap):  # HiDream
 class Packed(Trap):  # Kandinsky 5: no batch axis, and one that grows with the tokens
     def encode_prompt(self, prompt):
         prompt_embeds = torch.cat([torch.full((len(text), 1), 1.0) for text in prompt])
-        return prompt_embeds
+        return prompt_embeds  # noqa: RET504
 
 
 class TakesOne(Trap):  # HunyuanImage, where batch_size isn't given
     def encode_prompt(self, prompt):
         (text,) = prompt
         prompt_embeds = torch.full((2, 1, 1), float(len(text)))
-        return prompt_embeds
+        return prompt_embeds  # noqa: RET504
 
 
 class CountsForItself(Trap):
     def encode_prompt(self, prompt, batch_size=1):
         prompt_embeds = lengths(prompt).view(batch_size, 1)
-        return prompt_embeds
+        return prompt_embeds  # noqa: RET504
 
 
 class ListOfLayers(Trap):  # Bria FIBO
     def encode_prompt(self, prompt):
         prompt_layers = [lengths(prompt), lengths(prompt) * 2]
-        return prompt_layers
+        return prompt_layers  # noqa: RET504
 
 
 class NamesParts(Trap):
     def encode_prompt(self, prompt):
         embeds = {"text": lengths(prompt), "num_tokens": 7}
-        return embeds
+        return embeds  # noqa: RET504
 
 
 class MaskOnlyWhereNeeded(Trap):  # Qwen-Image
@@ -267,7 +267,7 @@ class Calls(Trap):
 
     def encode_prompt(self, prompt, max_sequence_length=None, text_encoder_index=0):
         prompt_embeds = lengths(prompt) + max_sequence_length + 1000 * text_encoder_index
-        return prompt_embeds
+        return prompt_embeds  # noqa: RET504
 
 
 def test_a_pipeline_is_called_as_often_as_it_calls_itself():
