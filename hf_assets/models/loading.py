@@ -120,7 +120,8 @@ def load_model(
         try:
             model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
         except (OSError, ValueError, RuntimeError, ImportError) as error:
-            raise ModelError(f"{at} can't be loaded as {component.class_name}: {error}") from error
+            why = " ".join(str(error).split())
+            raise ModelError(f"{at} can't be loaded as {component.class_name}: {why}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{at} lacks {len(missing):,d} weights of {component.class_name} (first: {missing[0]}): "
