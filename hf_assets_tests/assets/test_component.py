@@ -9,7 +9,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
@@ -123,7 +122,7 @@ def test_the_schema_knows_every_key_and_takes_what_the_loader_takes() -> None:
     known = schema["properties"]["datasets"]["items"]["properties"]
     assert {*Dataset.model_fields, *TextEmbeds.model_fields, *TRAINER_ONLY, "huggingface"} - {"trainer"} == {*known}
     assert {*schema["properties"]["model"]["properties"]} == {*Model.model_fields}
-    entry = {"id": "a", "huggingface": {"type": "huggingface", "dataset_name": "a/b", "crop": "True"}, "repeats": "3"}
+    entry = {"id": "a", "huggingface": {"type": "huggingface", "dataset_name": "a/b", "crop": "True"}, "repeats": 3}
     cache = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "t", "default": True}
     content = {**CONFIG, "datasets": [entry, cache], "refresh": {"poll_seconds": 60}}
     assert Attributes.model_validate(content).inline == content
@@ -131,14 +130,12 @@ def test_the_schema_knows_every_key_and_takes_what_the_loader_takes() -> None:
     assert list(Draft202012Validator(schema).iter_errors({**content, "refresh": {"poll_seconds": 1}}))
 
 
-def test_templates_are_filled_in_before_the_config_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_templates_are_filled_in_before_the_config_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHICH", "paintings")
-    folder = tmp_path / "defs"
-    folder.mkdir()
     dataset = {"id": "{{ env.WHICH }}", "type": "huggingface", "dataset_name": "user/{{ env.WHICH }}"}
-    content = {"model": CONFIG["model"], "datasets": [dataset]}
-    (folder / "defs.yaml").write_text(yaml.safe_dump({"type": "hf_assets.HuggingFaceDatasets", "attributes": content}))
-    made = HuggingFaceDatasets.from_yaml_path(folder / "defs.yaml").build_defs(dg.ComponentTree.for_test().load_context)
+    attributes = Attributes.model_validate({"model": CONFIG["model"], "datasets": [dataset]})
+    context = dg.ComponentTree.for_test().load_context
+    made = HuggingFaceDatasets.load(attributes, context).build_defs(context)
     assert "paintings/raw_dataset" in keys_of(made)
 
 

@@ -421,6 +421,12 @@ def test_a_bare_list_may_hold_caches_and_entries_that_only_a_trainer_uses(tmp_pa
     )
 
 
+def test_pictures_for_evaluation_are_pictures(tmp_path: Path) -> None:
+    config = bare(tmp_path, {**ENTRY, "dataset_type": "eval"}, pretrained_model_name_or_path="user/model")
+    assert config.recipes[0].kind == "image"
+    assert config.notes == ('[0] is made like a dataset of images; that dataset_type is "eval" is for the trainer',)
+
+
 def test_text_that_says_false_is_false_and_whole_numbers_are_aspects(tmp_path: Path) -> None:
     assert recipe_of(tmp_path, {"crop": "False"}).geometry.crop is False
     aspects = {"crop": "True", "crop_aspect": "random", "crop_aspect_buckets": [1, {"aspect": 2}, 0.5]}

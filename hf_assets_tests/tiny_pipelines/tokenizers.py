@@ -90,8 +90,9 @@ def glm() -> Any:
     backend.add_special_tokens(["[gMASK]", "<sop>"])
     start = [(token, backend.token_to_id(token)) for token in ("[gMASK]", "<sop>")]
     backend.post_processor = processors.TemplateProcessing(single="[gMASK] <sop> $A", special_tokens=start)
-    padding = {"pad_token": "<|endoftext|>", "padding_side": "left"}
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **padding)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<|endoftext|>", padding_side="left"
+    )
 
 
 def _sentencepiece(special: list[str]) -> dict[str, Any]:
