@@ -6,25 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from hf_assets.assets import (
-    buckets,
-    captions,
-    checks,
-    filtered,
-    hub_revision,
-    raw_dataset,
-    text_embeds,
-    training_set,
-    vae_latents,
-)
+from hf_assets.building import build_definitions
 from hf_assets.config import loading
-from hf_assets.config.loading import Config
-from hf_assets.resources.gpu import GpuResource
-from hf_assets.resources.hub import HubResource
-from hf_assets.resources.tables import TablesIOManager
 
-MODULES = (hub_revision, raw_dataset, filtered, captions, buckets, vae_latents, text_embeds, training_set)
-
+__all__ = ["build_definitions", "defs", "executor"]
 
 _CHOICE = {name: dg.Field(dg.Permissive(), default_value={}) for name in ("in_process", "multiprocess")}  # type: ignore[no-untyped-call]
 
@@ -41,22 +26,6 @@ def executor(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def build_definitions(config: Config) -> dg.Definitions:
-    """The assets, resources and schedule that a config asks for."""
-    schedules = []
-    if config.refresh is not None:
-        schedules.append(
-            dg.ScheduleDefinition(name="refresh", target=dg.AssetSelection.all(), cron_schedule=config.refresh.cron)
-        )
-    return dg.Definitions(
-        assets=[module.build(recipe) for recipe in config.recipes for module in MODULES],
-        asset_checks=[checks.build(recipe) for recipe in config.recipes],
-        resources={"hub": HubResource(), "gpu": GpuResource(), "tables": TablesIOManager()},
-        schedules=schedules,
-        executor=executor,
-    )
-
-
 def _definitions() -> dg.Definitions:
     file = loading.config_file()
     if loading.ENVIRONMENT_VARIABLE not in os.environ and not file.exists():
@@ -64,7 +33,7 @@ def _definitions() -> dg.Definitions:
             "no datasets: there is no %s here, and %s is not set", file, loading.ENVIRONMENT_VARIABLE
         )
         return dg.Definitions()
-    return build_definitions(loading.load(file))
+    return dg.Definitions.merge(build_definitions(loading.load(file)), dg.Definitions(executor=executor))
 
 
 defs = _definitions()

@@ -41,13 +41,15 @@ def test_loading_the_definitions_imports_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_dataset_is_one_group_of_eight_assets_and_all_load(tmp_path: Path) -> None:
+def test_a_dataset_is_one_group_of_assets_and_all_load(tmp_path: Path) -> None:
     defs = build_definitions(loading.load(config_file(tmp_path, "photos", "my-art.v2")))
     dg.Definitions.validate_loadable(defs)
     graph = defs.resolve_asset_graph()
     groups = {key.to_user_string(): graph.get(key).group_name for key in graph.get_all_asset_keys()}
     stages = (
         "hub_revision",
+        "vae_revision",
+        "text_encoder_revision",
         "raw_dataset",
         "filtered",
         "captions",

@@ -15,13 +15,14 @@ from hf_assets.workers.outcome import Outcome
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={"filtered": dg.AssetIn([recipe.id, "filtered"])},
+        ins={"filtered": dg.AssetIn(recipe.key("filtered"))},
         code_version=code_version(stage.VERSION, recipe.captions),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step

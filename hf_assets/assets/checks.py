@@ -1,39 +1,86 @@
-"""What must hold of a dataset's assets."""
+"""What must hold of a dataset's assets, one step for each asset. Severity and limits are the config's."""
+
+from collections.abc import Callable, Iterable, Iterator
 
 import dagster as dg
 
-from hf_assets import report
 from hf_assets.config.recipe import Recipe
-from hf_assets.resources.tables import quarantined
+from hf_assets.resources.results import plainly
+from hf_assets.resources.telling import last_rows, pipeline_of
+from hf_assets.workers import verdicts
+from hf_assets.workers.verdicts import Verdict
+
+# Looks at an asset that was just made; the key is that of the asset.
+Look = Callable[[dg.AssetCheckExecutionContext, dg.AssetKey], list[Verdict]]
 
 
-def build(recipe: Recipe) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=dg.AssetKey([recipe.id, "training_set"]),
-        blocking=True,
-        description=f"At most {recipe.error_budget:.1%} of the wanted samples failed (`error_budget` in the config).",
+def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
+    """The checks of one dataset; those whose severity is `off` are left out."""
+    checks = recipe.checks
+    described = {
+        "shrink": f"At most {checks.shrink.at_most:.1%} of the rows are gone since the last training set was made.",
+        "finite": "Sampled tensors can be read, are what was written, and hold no NaN or infinity.",
+        "value_range": "Sampled latents hold no value that is far larger than what the model family has.",
+        "decode_back": f"Decoded latents look like their originals: PSNR of {checks.decode_back.at_least_db:g} dB.",
+        "coverage": "Each sample's latent and embeds are stored, in shards that are whole.",
+        "duplicates": f"At most {checks.duplicates.at_most:.1%} of the samples have media that an earlier one has.",
+        "error_budget": f"At most {recipe.error_budget:.1%} of the wanted samples failed (`error_budget`).",
+    }
+
+    def of(asset: str, names: tuple[str, ...], look: Look) -> Iterator[dg.AssetChecksDefinition]:
+        wanted = [name for name in names if getattr(checks, name).severity != "off"]
+        if wanted:
+            key = dg.AssetKey(recipe.key(asset))
+            specs = [dg.AssetCheckSpec(name, asset=key, blocking=True, description=described[name]) for name in wanted]
+            yield _check(recipe, f"{recipe.group.replace('/', '__')}__{asset}_checks", key, specs, look)
+
+    return [
+        *of("raw_dataset", ("shrink",), lambda context, key: verdicts.raw_dataset(recipe, *last_rows(context, recipe))),
+        *of(
+            "vae_latents",
+            ("finite", "value_range", "decode_back"),
+            lambda context, key: verdicts.vae_latents(recipe, pipeline_of(context, key)),
+        ),
+        *of("text_embeds", ("finite",), lambda context, key: verdicts.text_embeds(recipe)),
+        *of(
+            "training_set",
+            ("coverage", "duplicates", "error_budget"),
+            lambda context, key: verdicts.training_set(recipe),
+        ),
+    ]
+
+
+def _check(
+    recipe: Recipe, name: str, key: dg.AssetKey, specs: list[dg.AssetCheckSpec], look: Look
+) -> dg.AssetChecksDefinition:
+    wanted = {spec.name for spec in specs}
+
+    @plainly
+    def results(context: dg.AssetCheckExecutionContext) -> list[dg.AssetCheckResult]:
+        return [_result(context, recipe, key, verdict) for verdict in look(context, key) if verdict.name in wanted]
+
+    @dg.multi_asset_check(name=name, specs=specs)
+    def checked(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
+        yield from results(context)
+
+    return checked
+
+
+def _result(
+    context: dg.AssetCheckExecutionContext, recipe: Recipe, key: dg.AssetKey, verdict: Verdict
+) -> dg.AssetCheckResult:
+    fails = getattr(recipe.checks, verdict.name).severity == "error"
+    if not verdict.passed:
+        tell = context.log.error if fails else context.log.warning
+        tell(f"{key.to_user_string()}, check {verdict.name}: {verdict.says}")
+    return dg.AssetCheckResult(
+        passed=verdict.passed,
+        asset_key=key,
+        check_name=verdict.name,
+        severity=dg.AssetCheckSeverity.ERROR if fails else dg.AssetCheckSeverity.WARN,
+        description=verdict.says,
+        metadata={
+            **verdict.numbers,
+            **({"failures": dg.MetadataValue.md(verdict.table)} if verdict.table is not None else {}),
+        },
     )
-    def error_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        failed = quarantined(recipe.folders.metadata)
-        event = context.instance.get_latest_materialization_event(dg.AssetKey([recipe.id, "training_set"]))
-        assert event is not None
-        assert event.asset_materialization is not None
-        num_trainable = int(event.asset_materialization.metadata["dagster/row_count"].value)
-        num_failed = len(failed["row"].unique())
-        num_wanted = num_failed + num_trainable
-        share = num_failed / max(num_wanted, 1)
-        verdict = (
-            f"{num_failed:,} of {num_wanted:,} samples failed ({share:.1%}); the budget is {recipe.error_budget:.1%}"
-        )
-        if share > recipe.error_budget:
-            context.log.error(
-                f"{verdict}: mend them, or raise error_budget. See {recipe.folders.metadata}/*_quarantined.parquet"
-            )
-        return dg.AssetCheckResult(
-            passed=share <= recipe.error_budget,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description=verdict,
-            metadata={"failed": num_failed, "share": share, "failures": dg.MetadataValue.md(report.failures(failed))},
-        )
-
-    return error_budget

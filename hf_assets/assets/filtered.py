@@ -16,13 +16,14 @@ from hf_assets.workers.thumbnails import Thumbnails
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={"raw_dataset": dg.AssetIn([recipe.id, "raw_dataset"])},
+        ins={"raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
         code_version=code_version(filtering.VERSION, recipe.filter),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step

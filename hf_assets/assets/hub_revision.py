@@ -1,32 +1,59 @@
-"""The revision of a dataset, as it is on the Hub now."""
+"""What lies outside: a dataset and its models, as they are now."""
 
 import warnings
+from collections.abc import Callable
 
 import dagster as dg
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.resources.hub import HubResource
+from hf_assets.resources.observing import facts
+from hf_assets.resources.results import plainly
+from hf_assets.workers import revisions
+from hf_assets.workers.revisions import Revision
 
 
-def build(recipe: Recipe) -> dg.AssetsDefinition:
+def build(recipe: Recipe) -> list[dg.SourceAsset]:
+    """The dataset's revision, and those of the sides of the model that no commit sha pins."""
+    built = [_dataset(recipe)]
+    sides = {revisions.VAE: "VAE", revisions.TEXT: "text encoders and tokenizers"}
+    return [*built, *(_model(recipe, name, sides[name]) for name in revisions.moving(recipe) if name in sides)]
+
+
+def _dataset(recipe: Recipe) -> dg.SourceAsset:
+    description = (
+        f"The files of split `{recipe.source.split}` of `{recipe.source.dataset_name}`, as they are now. "
+        "Observe it to see whether they changed."
+    )
+
+    def hub_revision(hub: HubResource) -> dg.ObserveResult:
+        return _observed(hub.revision(recipe))
+
+    return _source(recipe, revisions.DATASET, description, hub_revision)
+
+
+def _model(recipe: Recipe, name: str, shown: str) -> dg.SourceAsset:
+    pipeline = recipe.model.pipeline
+    repository = pipeline.vae.repository if pipeline.vae and name == revisions.VAE else pipeline.repository
+    description = f"The {shown} of `{repository}`, as they are now. Observe it to see whether they changed."
+
+    def model_revision() -> dg.ObserveResult:
+        return _observed(revisions.of_model(recipe, name))
+
+    return _source(recipe, name, description, model_revision)
+
+
+def _observed(revision: Revision) -> dg.ObserveResult:
+    return dg.ObserveResult(data_version=dg.DataVersion(revision.version), metadata=facts(revision))
+
+
+def _source(recipe: Recipe, name: str, description: str, look: Callable[..., dg.ObserveResult]) -> dg.SourceAsset:
     with warnings.catch_warnings():
         # `observable_source_asset` is the only kind whose observations make what is below it stale and fresh again.
         warnings.simplefilter("ignore", dg.BetaWarning)
-
-        @dg.observable_source_asset(
-            key=dg.AssetKey([recipe.id, "hub_revision"]),
+        return dg.observable_source_asset(
+            key=dg.AssetKey(recipe.key(name)),
             group_name=recipe.group,
-            description=(
-                f"The files of split `{recipe.source.split}` of `{recipe.source.dataset_name}`, as they are now. "
-                "Observe it to see whether they changed."
-            ),
+            description=description,
             tags={"dagster/kind/huggingface": ""},
-        )
-        def hub_revision(hub: HubResource) -> dg.ObserveResult:
-            snapshot = hub.source(recipe).resolve()
-            return dg.ObserveResult(
-                data_version=dg.DataVersion(snapshot.fingerprint),
-                metadata={"revision": snapshot.commit, "files": len(snapshot.files)},
-            )
-
-    return hub_revision  # type: ignore[return-value]
+        )(plainly(look))

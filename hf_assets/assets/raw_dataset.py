@@ -5,35 +5,43 @@ import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.hub import HubResource
+from hf_assets.resources.observing import used
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.sources import rows
 from hf_assets.sources.parquet import WantedColumns
+from hf_assets.workers import revisions
 from hf_assets.workers.outcome import Outcome
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
-    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
 
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        deps=[dg.AssetKey([recipe.id, "hub_revision"])],
+        deps=[dg.AssetKey(recipe.key("hub_revision"))],
         code_version=code_version(rows.VERSION, recipe.source, *map(str, wanted)),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"huggingface", "arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:
         """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""
+        if recipe.trainer:
+            context.log.info(
+                f"for the trainer only, without effect on what is made: {', '.join(sorted(recipe.trainer))}"
+            )
         source = hub.source(recipe)
         snapshot = source.resolve()
         read = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", context.log.info)
         outcome = Outcome(
             read.table, computed=read.computed, reused=len(read.table) - read.computed, bytes_read=read.bytes_read
         )
+        tags = used(context, recipe, {revisions.DATASET: revisions.of_snapshot(snapshot)})
         metadata = {"revision": snapshot.commit, "files": len(snapshot.files)}
-        return result(context, recipe, outcome, metadata, read.version)
+        return result(context, recipe, outcome, metadata, read.version, tags)
 
     return raw_dataset

@@ -6,23 +6,26 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.lineage import in_step
+from hf_assets.resources.observing import used_model
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
-from hf_assets.workers import embeds, views
+from hf_assets.workers import embeds, revisions, views
 from hf_assets.workers.pins import pinned
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={"captions": dg.AssetIn([recipe.id, "captions"])},
+        ins={"captions": dg.AssetIn(recipe.key("captions"))},
+        deps=[recipe.key(name) for name in revisions.moving(recipe) if name == revisions.TEXT],
         code_version=code_version(embeds.VERSION, recipe.model.without_vae),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         pool=POOL,
         kinds={"pytorch", "arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step
@@ -36,6 +39,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         models = pinned(recipe, context.run.run_id)
         outcome, facts = embeds.encode(models, captions, gpu.turn, context.log.info)
         view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
-        return result(context, recipe, outcome, {**facts, **shown(view)})
+        tags = used_model(context, recipe, revisions.TEXT)
+        return result(context, recipe, outcome, {**facts, **shown(view)}, tags=tags)
 
     return text_embeds

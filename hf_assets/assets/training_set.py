@@ -18,13 +18,14 @@ from hf_assets.workers.upkeep import record_generation
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        key_prefix=recipe.id,
+        key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={name: dg.AssetIn([recipe.id, name]) for name in ("captions", "buckets", "vae_latents", "text_embeds")},
+        ins={name: dg.AssetIn(recipe.key(name)) for name in ("captions", "buckets", "vae_latents", "text_embeds")},
         code_version=code_version(joining.VERSION),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         kinds={"dataset", "arrow"},
+        owners=list(recipe.owners),
     )
     @plainly
     @in_step

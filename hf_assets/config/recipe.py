@@ -1,7 +1,7 @@
 """What is done with one dataset, frozen: the config with all names resolved and all defaults filled in.
 
 Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`,
-`error_budget`, `checks`, `owners` and `trainer`.
+`error_budget`, `checks`, `owners`, `trainer` and `prefix`.
 """
 
 import re
@@ -15,9 +15,11 @@ from hf_assets.config.keys import Checks
 from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
+from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
+from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry import GeometryRules
 
 
@@ -39,6 +41,13 @@ class ModelRecipe(BaseModel):
     pipeline: PipelineSource
     dtype: str
     latents: LatentSettings = LatentSettings()
+    embeds_dtype: str | None = None
+    text_quantization: Literal["8bit", "4bit"] | None = None
+
+    @property
+    def without_text(self) -> "ModelRecipe":
+        """What the VAE side depends on: not on how text is encoded."""
+        return self.model_copy(update={"embeds_dtype": None, "text_quantization": None})
 
     @property
     def without_vae(self) -> "ModelRecipe":
@@ -60,22 +69,41 @@ class Recipe(BaseModel):
     captions: CaptionRules
     composite: CompositeRules | None = None
     geometry: GeometryRules
+    video: FrameRules | None = None
+    fps_column: str | None = None
+    audio: AudioRules | None = None
     model: ModelRecipe
     folders: Folders
     error_budget: float = 0.5
     checks: Checks = Checks()
     owners: tuple[str, ...] = ()
     trainer: dict[str, Any] = {}
+    prefix: tuple[str, ...] = ()  # of the asset keys, where another project takes these graphs in
 
     @property
     def group(self) -> str:
         """Name of the asset group: the id with every other character than letters, digits and `_` turned into `_`."""
-        return re.sub(r"[^A-Za-z0-9_]", "_", self.id)
+        return "/".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in self.key_prefix)
+
+    @property
+    def key_prefix(self) -> list[str]:
+        """What the keys of this dataset's assets begin with."""
+        return [*self.prefix, self.id]
+
+    def key(self, name: str) -> list[str]:
+        """The key of one of this dataset's assets."""
+        return [*self.key_prefix, name]
 
     @property
     def required_columns(self) -> tuple[str, ...]:
         """The columns besides the media that this recipe reads, as dotted paths."""
-        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns)))
+        told = (self.fps_column,) if self.fps_column else ()
+        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns, *told)))
+
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """The columns that this recipe reads where the dataset has them."""
+        return tuple(dict.fromkeys((*self.filter.optional_columns, *self.captions.optional_columns)))
 
 
 def code_version(stage_version: int | str, *settings: BaseModel | str) -> str:

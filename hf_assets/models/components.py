@@ -20,6 +20,7 @@ WEIGHT_LAYOUTS = (
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 WEIGHT_INDEX = re.compile(r".*\.index(\.[^.]+)?\.json")
 NOT_CONTENT = re.compile(r"(readme|license)(\..*)?", re.IGNORECASE)
+DENOISERS = ("transformer", "unet")
 NOT_TEXT_INDEX_KEYS = frozenset({"_diffusers_version", "_name_or_path"})
 
 
@@ -91,16 +92,19 @@ def text_components(pipeline: Pipeline, *, usage_cache: Path | None = None) -> l
 def shells_of(pipeline: Pipeline, *, usage_cache: Path | None = None) -> list[str]:
     """The components that the text side may need the configuration of, but not the weights.
 
-    Of a pipeline that isn't in the table of families, all that its `encode_prompt` reads.
+    Of a pipeline that the table of families doesn't know, the denoiser, and all that its `encode_prompt` reads.
     """
     reads = prompt.remembered_usage(pipeline, usage_cache).reads
-    if pipeline.class_name not in families.FAMILIES:
+    text = families.of(pipeline.class_name).text
+    if not text.outputs:
         return [
             name
             for name, (library, _) in pipeline.components.items()
-            if name in reads and library == "diffusers" and f"{name}/config.json" in pipeline.repository.paths
+            if (name in reads or name in DENOISERS)
+            and library == "diffusers"
+            and f"{name}/config.json" in pipeline.repository.paths
         ]
-    shell = families.FAMILIES[pipeline.class_name].text.shell
+    shell = text.shell
     if shell is None or shell.component not in pipeline.components or shell.unless in pipeline.components:
         return []
     return [shell.component]

@@ -137,7 +137,8 @@ def _quantization_config(quantization: Quantization, dtype: "torch.dtype") -> An
 
 def shell_of(pipeline: "Pipeline", name: str, dtype: "torch.dtype") -> Any:
     """A shell in place of a component, which says that its weights are of that type."""
-    return shell(pipeline.repository, *pipeline.components[name], name).to(dtype)
+    with quiet():
+        return shell(pipeline.repository, *pipeline.components[name], name).to(dtype)
 
 
 def shell(repository: "Repository", library: str, class_name: str, folder: str) -> Any:

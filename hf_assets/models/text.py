@@ -74,7 +74,7 @@ def load_text(
 def _first_that_works(opened: Callable[[Iterable[str]], "TextEncoder"], pipeline: Pipeline) -> "TextEncoder":
     """Open the pipeline with the shells that its row names; without a row with none, then with all there may be."""
     shells = shells_of(pipeline)
-    if pipeline.class_name not in families.FAMILIES:
+    if not families.of(pipeline.class_name).text.outputs:
         try:
             return opened(())
         except AttributeError:  # of a component that is None
@@ -97,13 +97,17 @@ class TextEncoder:
         dtype: of the weights and of the embeddings.
         names: what `encode_prompt` calls its outputs, in order, of those that are kept.
         batches: whether several captions go into one forward. A caption's value is the same to 1e-5 either way.
+        ignored: output -> the mask of the positions of it that the denoiser attends to, where it is known that it
+            doesn't attend to the others.
         takes_lyrics, takes_duration: what belongs to a caption beside its text.
     """
 
     def __init__(self, pipeline: Any, usage: prompt.Usage, device: "Device", dtype: "torch.dtype") -> None:
         self.device = device
         self.dtype = dtype
-        self.batches = families.of(type(pipeline).__name__).text.batches
+        family = families.of(type(pipeline).__name__)
+        self.batches = family.text.batches
+        self.ignored = family.text.ignored
         self.takes_lyrics = usage.takes(prompt.LYRICS)
         self.takes_duration = usage.takes(prompt.DURATION)
         self._pipeline = pipeline
@@ -136,13 +140,11 @@ class TextEncoder:
             if values is not None:
                 assert is_taken, f"{type(self._pipeline).__name__} takes no {name}"
                 own[name] = values
-        if self.batches and not own:
-            calls = [(list(captions), {})] if captions else []
-        else:
-            calls = [
-                ([caption], {name: values[index] for name, values in own.items()})
-                for index, caption in enumerate(captions)
-            ]
+        calls: list[tuple[list[str], dict[str, Any]]] = [
+            ([caption], {name: values[index] for name, values in own.items()}) for index, caption in enumerate(captions)
+        ]
+        if self.batches and captions and not own:
+            calls = [(list(captions), {})]
         return [
             {name: self._pick(name, value, index) for name, value in outputs.items()}
             for together, extra in calls

@@ -129,7 +129,7 @@ def _framed(picture: Image.Image, crop: Box) -> Image.Image:
     box = (left, top, max(round(crop[2] * width), left + 1), max(round(crop[3] * height), top + 1))
     faded = Image.blend(picture, Image.new("RGB", picture.size, PAPER), SHADE)
     faded.paste(picture.crop(box), box)
-    ImageDraw.Draw(faded).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline="#e4572e")
+    ImageDraw.Draw(faded).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline="#e4572e", width=2)
     return faded
 
 

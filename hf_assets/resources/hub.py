@@ -6,6 +6,8 @@ import dagster as dg
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.sources.source import Source, source_of
+from hf_assets.workers import revisions
+from hf_assets.workers.revisions import Revision
 
 
 class HubResource(dg.ConfigurableResource[Any]):
@@ -14,3 +16,11 @@ class HubResource(dg.ConfigurableResource[Any]):
     def source(self, recipe: Recipe) -> Source:
         """The source of a recipe's split."""
         return source_of(recipe.source, recipe.folders.metadata / "sources")
+
+    def revision(self, recipe: Recipe) -> Revision:
+        """The revision of a recipe's split, as it is now.
+
+        Raises:
+            DatasetError: it can't be found or read.
+        """
+        return revisions.of_snapshot(self.source(recipe).resolve())

@@ -58,7 +58,9 @@ def in_step(asset: Asset) -> Asset:
         assert result.value is not None
         versions = json.dumps({name: facts.version for name, facts in read.items()})
         value = result.value.replace_schema_metadata({**(result.value.schema.metadata or {}), MADE_FROM: versions})
-        return dg.MaterializeResult(value=value, data_version=result.data_version, metadata=result.metadata)
+        return dg.MaterializeResult(
+            value=value, data_version=result.data_version, metadata=result.metadata, tags=result.tags
+        )
 
     return run
 

@@ -23,12 +23,14 @@ def result(
     outcome: Outcome,
     metadata: Mapping[str, Any] | None = None,
     data_version: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult[pa.Table]:
     """Wrap a stage's outcome.
 
     Args:
         metadata: more than the counts that every stage has.
         data_version: where it isn't the content of the table.
+        tags: see `observing.used`.
     """
     name = context.asset_key.path[-1]
     folder = recipe.folders.metadata
@@ -45,6 +47,7 @@ def result(
     return dg.MaterializeResult(
         value=outcome.table.replace_schema_metadata({**existing, DATA_VERSION: version}),
         data_version=dg.DataVersion(version),
+        tags=tags,
         metadata={
             "dagster/row_count": len(outcome.table),
             "dagster/column_schema": _column_schema(outcome.table.schema),

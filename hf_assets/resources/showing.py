@@ -28,4 +28,4 @@ def show_filtered(context: dg.AssetExecutionContext, recipe: Recipe, raw_dataset
     data = views.filtered_sheet(recipe, Thumbnails(recipe), raw_dataset, dropped)
     if data is not None and data != before:
         sheet = dg.MetadataValue.md(sheets.inline(data, "kept and dropped"))
-        context.log_event(dg.AssetObservation([recipe.id, "filtered"], metadata={"contact_sheet": sheet}))
+        context.log_event(dg.AssetObservation(recipe.key("filtered"), metadata={"contact_sheet": sheet}))

@@ -5,7 +5,9 @@ message: errors of libraries, which may hold a header or a signed address, are n
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal, NamedTuple, TypeVar
 
 from hf_assets.errors import HfAssetsError
@@ -18,6 +20,8 @@ LAST_ATTEMPT_AFTER_S = 15.0
 RETRIED_STATUS_CODES = frozenset({429, 500, 502, 503, 504})
 
 T = TypeVar("T")
+
+_is_patient = ContextVar("hf_assets_is_patient", default=True)
 
 
 class Asked(NamedTuple):
@@ -33,13 +37,23 @@ class Asked(NamedTuple):
         return f'{self.kind} "{self.name}"'
 
 
+@contextmanager
+def one_attempt() -> Iterator[None]:
+    """Within the block, and in its thread, a request isn't made again: for who asks once more later by himself."""
+    token = _is_patient.set(False)
+    try:
+        yield
+    finally:
+        _is_patient.reset(token)
+
+
 def call(request: Callable[[], T], asked: Asked) -> T:
     """Make a request, again after rate limits, server errors and broken connections.
 
     Raises:
         HfAssetsError: of the class that `asked` names, with one line that says what to do.
     """
-    for wait_s in (*WAITS_S, None):
+    for wait_s in (*WAITS_S, None) if _is_patient.get() else (None,):
         started = time.monotonic()
         try:
             return request()

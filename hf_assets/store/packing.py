@@ -2,7 +2,7 @@
 
 What brings a tensor back lies beside it, as small tensors of their own, so a shard tells all by itself:
 
-- `{name}.kept`, int32: `[axis, length, start, stop, start, stop, …]`, the ranges of positions along an axis of the given
+- `{name}.kept`, int32: `[axis, length, start, stop, start, stop, …]`, the ranges of positions along an axis of that
   length that are stored, one after the other; the others held zeros.
 - `{name}.scale`, one number in the type that the tensor comes back in: what the stored values are to be multiplied by.
 """
@@ -128,7 +128,7 @@ def _narrowed(tensor: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor | Non
 
     if tensor.dtype not in (torch.int64, torch.int32) or tensor.numel() < WORTH_BYTES:
         return tensor, None
-    fits = -128 <= int(tensor.min()) and int(tensor.max()) <= 127
+    fits = int(tensor.min()) >= -128 and int(tensor.max()) <= 127
     return (tensor.to(torch.int8), torch.ones((), dtype=tensor.dtype)) if fits else (tensor, None)
 
 

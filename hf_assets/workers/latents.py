@@ -22,7 +22,7 @@ from hf_assets.store import generations
 from hf_assets.store.index import failures
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.workers import encoders
-from hf_assets.workers.batches import in_halves
+from hf_assets.workers.batches import Waiting, in_halves, num_ahead
 from hf_assets.workers.compute import Compute, Turn
 from hf_assets.workers.medium import medium_of
 from hf_assets.workers.outcome import Outcome
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 STAGE = "vae_latents"
 # Bump when a change to this module changes a latent.
 VERSION = 1
+
+
+# Decoded values per unit of `Medium.volume`: three colours.
+VALUES_PER_VOLUME = 3
 
 
 class Job(NamedTuple):
@@ -63,9 +67,13 @@ def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
         ModelError: the pipeline can't be found, or has no VAE.
     """
     encoder = encoders.vae_of(recipe, version(recipe))
-    made_of = medium_of(recipe).keyed
-    keyed = buckets.append_column("latent_key", keys.latent_keys(buckets, made_of, encoder.fingerprint))
+    keyed = buckets.append_column("latent_key", needed(recipe, buckets, encoder))
     return encoders.held_against(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
+
+
+def needed(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder) -> pa.ChunkedArray:
+    """The key of each row's latent."""
+    return keys.latent_keys(buckets, medium_of(recipe).keyed, encoder.fingerprint)
 
 
 def encode(
@@ -113,6 +121,7 @@ def encode(
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,
+        "pipeline_class": encoder.pipeline.class_name,
         "model_revision": encoder.pipeline.sha or "local folder",
         "bytes_stored": todo.stored_bytes,
         **run.speed,
@@ -151,20 +160,19 @@ class _Run:
         ):
             encoders.confirm(encoder, self.recipe)
             self.medium.check(jobs, encoder.pipeline)
-            waiting: dict[tuple[int, ...], list[tuple[str, torch.Tensor]]] = {}
-            ahead = compute.batch_size + 2 * compute.decode_threads
+            waiting = Waiting(compute.batch_size)
+            largest = VALUES_PER_VOLUME * int(self.medium.volume(jobs).max())
+            ahead = num_ahead(compute.batch_size + 2 * compute.decode_threads, compute.decode_threads, largest)
             for job, one in map_ahead(self._decode, self._jobs(jobs), threads=compute.decode_threads, ahead=ahead):
                 self.bytes_read += job.media.num_bytes
                 if isinstance(one, MediaError):
                     shards.fail(job.key, one.reason, str(one))
                     progress.add(1)
                     continue
-                batch = waiting.setdefault(tuple(one.shape), [])
-                batch.append((job.key, one))
-                if len(batch) == compute.batch_size:
-                    self._encode_batch(waiting.pop(tuple(one.shape)), vae, shards)
-                    progress.add(compute.batch_size)
-            for batch in waiting.values():
+                for batch in waiting.add(job.key, one):
+                    self._encode_batch(batch, vae, shards)
+                    progress.add(len(batch))
+            for batch in waiting.rest():
                 self._encode_batch(batch, vae, shards)
                 progress.add(len(batch))
             shards.flush()

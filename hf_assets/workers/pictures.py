@@ -34,6 +34,7 @@ class Pictures:
 
     version = str(image.VERSION)
     assigned_by = geometry.VERSION
+    reads_model = False
     extension = "jpg"
     facts = pa.schema([pa.field("width", pa.int32()), pa.field("height", pa.int32())])
     keyed: tuple[str, ...] = ("resized_size", "target_size", "crop_top_left")
@@ -81,6 +82,9 @@ class Pictures:
         empty = media.filter(pc.invert(is_there))
         empty = empty.append_column("dropped_for", pa.repeat("too_small", len(empty)))
         return pa.concat_tables([assigned, empty], promote_options="default").sort_by("row")
+
+    def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+        return buckets
 
     def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
         """(3, H, W) uint8, RGB, 0 to 255."""

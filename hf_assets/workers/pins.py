@@ -1,11 +1,26 @@
 """The commits of the models that one run uses: a branch that moves while a run goes on doesn't split it."""
 
 import json
-import re
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from hf_assets.config.recipe import Recipe
-from hf_assets.models.repository import resolve
-from hf_assets.models.source import ComponentSource, PipelineSource
+from hf_assets.errors import ModelError
+from hf_assets.models.source import ComponentSource, PipelineSource, resolve_pipeline
+from hf_assets.workers import revisions
+from hf_assets.workers.revisions import Revision
+
+
+class Pins(NamedTuple):
+    """What one run takes its models to be.
+
+    Attributes:
+        commits: of `pipeline` and, where another is given, `vae`; None for a folder, which has none.
+        revisions: of the sides that can move, as they were when the run looked.
+    """
+
+    commits: dict[str, str | None]
+    revisions: dict[str, Revision]
 
 
 def pinned(recipe: Recipe, run_id: str) -> Recipe:
@@ -14,29 +29,55 @@ def pinned(recipe: Recipe, run_id: str) -> Recipe:
     Raises:
         ModelError: a model can't be found.
     """
-    pipeline = recipe.model.pipeline
-    sources: dict[str, PipelineSource | ComponentSource] = {"pipeline": pipeline}
-    if pipeline.vae:
-        sources["vae"] = pipeline.vae
-    path = recipe.folders.metadata / "sources" / "pins" / f"{run_id}.json"
-    try:
-        commits: dict[str, str | None] = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        commits = {name: _commit(source.repository, source.revision) for name, source in sources.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with path.open("x") as file:
-                file.write(json.dumps(commits))
-        except FileExistsError:  # another asset of this run was quicker
-            commits = json.loads(path.read_text())
-    changes = {name: source.model_copy(update={"revision": commits.get(name)}) for name, source in sources.items()}
+    pins = pins_of(recipe, run_id)
+    changes = {
+        name: source.model_copy(update={"revision": pins.commits.get(name)})
+        for name, source in _sources(recipe).items()
+    }
     vae = {"vae": changes["vae"]} if "vae" in changes else {}
     model = recipe.model.model_copy(update={"pipeline": changes["pipeline"].model_copy(update=vae)})
     return recipe.model_copy(update={"model": model})
 
 
-def _commit(repository: str, revision: str | None) -> str | None:
-    """The commit that a revision is now; None for a folder, which has none."""
-    if revision and re.fullmatch(r"[0-9a-f]{40}", revision):
-        return revision
-    return resolve(repository, revision).sha
+def pins_of(recipe: Recipe, run_id: str) -> Pins:
+    """What the run's first asset that asked found, the same for all that ask later.
+
+    Raises:
+        ModelError: a model can't be found.
+    """
+    path = recipe.folders.metadata / "sources" / "pins" / f"{run_id}.json"
+    try:
+        return _parsed(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        pins = _resolved(recipe)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x") as file:
+            file.write(json.dumps(pins._asdict()))
+    except FileExistsError:  # another asset of this run was quicker
+        return _parsed(json.loads(path.read_text()))
+    return pins
+
+
+def _sources(recipe: Recipe) -> dict[str, PipelineSource | ComponentSource]:
+    pipeline = recipe.model.pipeline
+    return {"pipeline": pipeline, **({"vae": pipeline.vae} if pipeline.vae else {})}
+
+
+def _resolved(recipe: Recipe) -> Pins:
+    moving = revisions.moving(recipe)
+    if revisions.VAE not in moving and revisions.TEXT not in moving:
+        return Pins({name: source.revision for name, source in _sources(recipe).items()}, {})
+    pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=revisions.hash_cache(recipe))
+    commits = {"pipeline": pipeline.sha}
+    if pipeline.vae_repository is not None:
+        commits["vae"] = pipeline.vae_repository.sha
+    found = {}
+    for side in (side for side in (revisions.VAE, revisions.TEXT) if side in moving):
+        with suppress(ModelError):  # the asset that needs this side says what is wrong with it
+            found[side] = revisions.of_side(pipeline, side)
+    return Pins(commits, found)
+
+
+def _parsed(content: dict[str, Any]) -> Pins:
+    return Pins(content["commits"], {name: Revision(*revision) for name, revision in content["revisions"].items()})

@@ -18,7 +18,9 @@ class ShardWriter:
     nothing can be written.
     """
 
-    def __init__(self, store: TensorStore, header: Mapping[str, str], unit_samples: int, *, by_shape: bool = True) -> None:
+    def __init__(
+        self, store: TensorStore, header: Mapping[str, str], unit_samples: int, *, by_shape: bool = True
+    ) -> None:
         self.store = store
         self.header = header
         self.unit_samples = unit_samples

@@ -62,6 +62,7 @@ class World:
         self.pipeline_folder = ""
         self.vae_folder = ""
         self.resources: dict[str, Any] = {}
+        self.runs: list[Counts] = []
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -123,11 +124,13 @@ class World:
         metadata = {
             stage: {name: value.value for name, value in event.metadata.items()} for stage, event in events.items()
         }
-        return Counts(
+        counts = Counts(
             {stage: values["computed"] for stage, values in metadata.items()},
             metadata,
             {stage: str((event.tags or {})["dagster/data_version"]) for stage, event in events.items()},
         )
+        self.runs.append(counts)
+        return counts
 
     def table(self, name: str) -> pa.Table:
         return pq.read_table(self.metadata_folder / f"{name}.parquet")
@@ -162,10 +165,10 @@ class World:
             assert row.caption is not None
             assert sample["media_hash"] == fingerprint.of_bytes(row.image)
             assert sample["captions"] == [item["caption"]] == [row.caption.strip()]
-            assert item["file"] == f"{sample['row']}.jpg"
+            assert item["file"] == f"{sample['row']}.{self.medium.extension}"
             fresh = self.medium.latent(row.image, buckets[sample["row"]], vae)
             assert torch.allclose(item["latents"].float(), fresh, atol=self.tolerance, rtol=0)
-            text = oracle.embed(row.caption.strip(), pipeline)
+            text = self.medium.embed(row.caption.strip(), pipeline)
             assert torch.allclose(item["prompt_embeds"].float(), text, atol=self.tolerance * 10, rtol=0)
 
     @property

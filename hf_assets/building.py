@@ -1,0 +1,101 @@
+"""From a config to Dagster's definitions: a graph of assets per dataset. Asks no Hub, imports no encoder."""
+
+import functools
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from hf_assets.assets import (
+    automation,
+    buckets,
+    captions,
+    checks,
+    filtered,
+    hub_revision,
+    raw_dataset,
+    text_embeds,
+    training_set,
+    vae_latents,
+)
+from hf_assets.config import loading
+from hf_assets.config.loading import Config
+from hf_assets.config.recipe import Recipe
+from hf_assets.errors import ConfigError
+from hf_assets.resources.gpu import GpuResource
+from hf_assets.resources.history import Asset
+from hf_assets.resources.hub import HubResource
+from hf_assets.resources.tables import TablesIOManager
+
+MODULES = (raw_dataset, filtered, captions, buckets, vae_latents, text_embeds, training_set)
+
+
+def build_definitions(
+    config: str | Path | Mapping[str, Any] | Config,
+    resources: Mapping[str, Any] | None = None,
+    key_prefix: str | Sequence[str] | None = None,
+    *,
+    name: str | None = None,
+) -> dg.Definitions:
+    """The assets, checks, resources, sensor and schedule that a config asks for, to merge with a project's own.
+
+    Args:
+        config: a config file, or its content; paths in the content are relative to the working directory.
+        resources: in place of `hub`, `gpu` or `tables`, or besides them. Those that aren't given are the same objects
+            at each call, so that definitions of several calls can be merged.
+        key_prefix: of all asset keys and groups.
+        name: prefix of the names of sensor and schedule; by default `key_prefix`.
+
+    Raises:
+        ConfigError: the config is wrong; one line per mistake.
+    """
+    prefix = _parts(key_prefix)
+    parsed = _parsed(config)
+    recipes = [recipe.model_copy(update={"prefix": prefix}) for recipe in parsed.recipes]
+    assets = {recipe.id: _assets(recipe) for recipe in recipes}
+    datasets = automation.datasets_of((recipe, assets[recipe.id]) for recipe in recipes)
+    named = "".join(re.sub(r"[^A-Za-z0-9_]", "_", part) + "_" for part in ([name] if name else prefix))
+    schedules = []
+    if parsed.refresh is not None and parsed.refresh.cron is not None:
+        schedules.append(automation.schedule(datasets, parsed.refresh.cron, f"{named}refresh"))
+    return dg.Definitions(
+        assets=[asset for recipe in recipes for asset in assets[recipe.id]],
+        asset_checks=[check for recipe in recipes for check in checks.build(recipe)],
+        resources={**_resources(_environment()), **(resources or {})},
+        sensors=[automation.sensor(datasets, parsed.refresh, f"{named}hub_revisions")],
+        schedules=schedules,
+    )
+
+
+def _assets(recipe: Recipe) -> list[Asset]:
+    return [*hub_revision.build(recipe), *(module.build(recipe) for module in MODULES)]
+
+
+def _parsed(config: str | Path | Mapping[str, Any] | Config) -> Config:
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, Mapping):
+        return loading.parse(config, Path("config"))
+    return loading.load(Path(config))
+
+
+def _parts(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:
+    parts = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix or ())
+    for part in parts:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part):
+            raise ConfigError(f'key_prefix: "{part}" is no part of a key; use letters, digits, _, - and . only')
+    return parts
+
+
+def _environment() -> tuple[tuple[str, str], ...]:
+    """What the resources read from the environment."""
+    return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("HF_ASSETS_")))
+
+
+@functools.cache
+def _resources(_: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """The resources where none are given: the same objects in the same environment, since Dagster merges only those."""
+    return {"hub": HubResource(), "gpu": GpuResource(), "tables": TablesIOManager()}

@@ -1,0 +1,148 @@
+"""What Dagster's event log says of a graph: what is not up to date, what runs, and what was tried in vain."""
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import dagster as dg
+
+from hf_assets.resources.observing import DATA_VERSION, INPUT_DATA_VERSION
+
+CODE_VERSION = "dagster/code_version"
+# Dagster's own name for the version of what lies outside and was never observed.
+NEVER_OBSERVED = "INITIAL"
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+# A run that has said nothing for so long is dead: one that is killed where no daemon watches stays "started" for ever.
+DEAD_AFTER_S = 3600.0
+
+# Tags of the runs that a refresh starts: which dataset, and all that its results follow from.
+DATASET_TAG, STATE_TAG = "hf_assets/dataset", "hf_assets/state"
+# How many runs in vain are told apart.
+MOST_TRIES = 12
+
+
+class Node(NamedTuple):
+    """An asset of a graph, as its definition says.
+
+    Attributes:
+        is_outside: it is observed, never materialized.
+    """
+
+    code_version: str | None
+    parents: frozenset[dg.AssetKey]
+    is_outside: bool = False
+
+
+Graph = Mapping[dg.AssetKey, Node]
+Asset = dg.AssetsDefinition | dg.SourceAsset
+
+
+class Tries(NamedTuple):
+    """How often in a row runs of the same state were started, and when the last one ended."""
+
+    number: int
+    last_ended: float
+
+
+def graph_of(assets: list[Asset]) -> dict[dg.AssetKey, Node]:
+    """The nodes of some assets."""
+    graph = {}
+    for asset in assets:
+        if isinstance(asset, dg.SourceAsset):
+            graph[asset.key] = Node(None, frozenset(), is_outside=True)
+        else:
+            for spec in asset.specs:
+                graph[spec.key] = Node(spec.code_version, frozenset(dep.asset_key for dep in spec.deps))
+    return graph
+
+
+def observed(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.AssetObservation | None:
+    """The last observation of what lies outside."""
+    records = instance.fetch_observations(key, limit=1).records
+    return records[0].asset_observation if records else None
+
+
+def stale(instance: dg.DagsterInstance, graph: Graph, versions: Mapping[dg.AssetKey, str]) -> set[dg.AssetKey]:
+    """The assets that a run would make anew: those that Dagster's page calls unsynced or missing, and all below them.
+
+    Dagster's own answer ("stale assets only") names just the first of a chain, and the rest after that has run.
+
+    Args:
+        versions: of what lies outside, where that isn't what was observed last.
+    """
+    tags = {key: _materialized(instance, key) for key, node in graph.items() if not node.is_outside}
+    current = {key: found.get(DATA_VERSION) for key, found in tags.items()}
+    for key in (key for key, node in graph.items() if node.is_outside):
+        last = observed(instance, key)
+        current[key] = versions.get(key) or (last and (last.tags or {}).get(DATA_VERSION)) or NEVER_OBSERVED
+    found = {key for key in tags if not _is_fresh(graph[key], tags[key], current)}
+    while below := {key for key in tags if key not in found and graph[key].parents & found}:
+        found |= below
+    return found
+
+
+def busy(instance: dg.DagsterInstance, graph: Graph, tag: str) -> list[str]:
+    """The ids of the runs that are making some of a graph's assets, or wait to."""
+    unfinished = {record.dagster_run.run_id: record for record in instance.get_run_records(_unfinished())}
+    if not unfinished:
+        return []
+    records = instance.get_asset_records([key for key, node in graph.items() if not node.is_outside])
+    planned = {record.asset_entry.last_run_id for record in records}
+    found = []
+    for run_id, record in unfinished.items():
+        run = record.dagster_run
+        touches = (
+            run_id in planned or run.tags.get(DATASET_TAG) == tag or bool((run.asset_selection or set()) & {*graph})
+        )
+        if touches and not _is_dead(instance, record):
+            found.append(run_id)
+    return found
+
+
+def tries(instance: dg.DagsterInstance, tag: str, state: str) -> Tries:
+    """How often a refresh has run a dataset in this very state already.
+
+    Whether it failed doesn't matter: what is stale again after a run that changed nothing would run for ever, too.
+    """
+    number, last_ended = 0, 0.0
+    for record in instance.get_run_records(dg.RunsFilter(tags={DATASET_TAG: tag}), limit=MOST_TRIES):
+        if record.dagster_run.tags.get(STATE_TAG) != state:
+            break
+        number += 1
+        last_ended = max(last_ended, record.end_time or record.update_timestamp.timestamp())
+    return Tries(number, last_ended)
+
+
+def _unfinished() -> dg.RunsFilter:
+    return dg.RunsFilter(statuses=UNFINISHED)
+
+
+def _materialized(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
+    """The tags of an asset's last materialization; none where there was none."""
+    event = instance.get_latest_materialization_event(key)
+    return dict(event.asset_materialization.tags or {}) if event and event.asset_materialization else {}
+
+
+def _is_fresh(node: Node, tags: Mapping[str, str], current: Mapping[dg.AssetKey, str | None]) -> bool:
+    made_from = {
+        name.removeprefix(f"{INPUT_DATA_VERSION}/"): version
+        for name, version in tags.items()
+        if name.startswith(f"{INPUT_DATA_VERSION}/")
+    }
+    now = {key.to_user_string(): current.get(key) for key in node.parents}
+    return DATA_VERSION in tags and tags.get(CODE_VERSION) == node.code_version and made_from == now
+
+
+def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    if record.dagster_run.status != dg.DagsterRunStatus.STARTED:
+        return False  # it waits for its turn, or the daemon looks after it
+    last = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
+    said = last[0].timestamp if last else record.update_timestamp.timestamp()
+    return time.time() - said > DEAD_AFTER_S
