@@ -139,7 +139,7 @@ MEDIA = {
     "audio": Medium(
         family="acestep",
         extension="wav",
-        edits=("1", "6", "8", "9b", "15e", "15f", "15g", "17b"),
+        edits=("6", "9b", "15e", "15f", "15g"),
         entry={
             "dataset_type": "audio",
             "audio_column": "image",
