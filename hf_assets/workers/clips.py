@@ -33,6 +33,7 @@ class Clips:
     where that doesn't tell, measured; what is encoded is held against a measurement always.
     """
 
+    reads_model = True
     extension = "mp4"
     facts = pa.schema(
         [
