@@ -61,24 +61,6 @@ def geometry_rules(dataset: Dataset) -> GeometryRules:
     )
 
 
-def audio_rules(dataset: Dataset) -> AudioRules | None:
-    """Which part of each clip; None for media that are no sound.
-
-    Raises:
-        ValidationError: values that contradict each other.
-        RuleError: filters by size, which sound has not.
-    """
-    if dataset.dataset_type != "audio":
-        return None
-    for key in ("min_width", "min_height"):
-        if getattr(dataset.filter_func, key) is not None:
-            raise RuleError(f"filter_func.{key}", "has no effect on sound; remove it")
-    low, high = dataset.audio.min_duration_seconds, dataset.audio.max_duration_seconds
-    if low is not None and high is not None and low > high:
-        raise RuleError("audio.min_duration_seconds", f"is {low:g}, above max_duration_seconds of {high:g}; swap them")
-    return AudioRules(**dataset.audio.model_dump())
-
-
 def folder_rules(dataset: Dataset) -> FolderRules:
     """Which media files of a folder are rows, and where their captions lie."""
     given = _caption_file(dataset)
@@ -103,6 +85,24 @@ def _caption_file(dataset: Dataset) -> CaptionFile | None:
     return dataset.parquet or dataset.csv
 
 
+def audio_rules(dataset: Dataset) -> AudioRules | None:
+    """Which part of each clip; None for media that are no sound.
+
+    Raises:
+        ValidationError: values that contradict each other.
+        RuleError: filters by size, which sound has not.
+    """
+    if dataset.dataset_type != "audio":
+        return None
+    for key in ("min_width", "min_height"):
+        if getattr(dataset.filter_func, key) is not None:
+            raise RuleError(f"filter_func.{key}", "has no effect on sound; remove it")
+    low, high = dataset.audio.min_duration_seconds, dataset.audio.max_duration_seconds
+    if low is not None and high is not None and low > high:
+        raise RuleError("audio.min_duration_seconds", f"is {low:g}, above max_duration_seconds of {high:g}; swap them")
+    return AudioRules(**dataset.audio.model_dump())
+
+
 def composite_rules(dataset: Dataset) -> CompositeRules | None:
     """Which cell of a picture; None: the whole."""
     given = dataset.composite_image_config
@@ -114,6 +114,8 @@ def composite_rules(dataset: Dataset) -> CompositeRules | None:
 
 def media_column(dataset: Dataset) -> str:
     """The column that holds a row's media."""
+    if dataset.type == "local":
+        return dataset.dataset_type
     by_kind = {"image": dataset.image_column, "video": dataset.video_column, "audio": dataset.audio_column}
     return by_kind[dataset.dataset_type]
 

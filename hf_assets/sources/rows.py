@@ -244,5 +244,6 @@ def _load(kept: Path) -> Columns | None:
 def _save(columns: Columns, kept: Path) -> None:
     table = columns.table
     if columns.media_paths is not None:
-        table = table.append_column(MEDIA_PATHS, columns.media_paths)
+        paths = pa.table({MEDIA_PATHS: columns.media_paths})
+        table = table.append_column(MEDIA_PATHS, columns.media_paths) if table.num_columns else paths
     files.write_table(kept, table.replace_schema_metadata({NUM_ROWS: str(columns.num_rows)}))

@@ -115,8 +115,8 @@ def judged(tables: Callable[[], Iterator[pa.Table]], rules: FilterRules) -> Iter
     if rules.max_num_samples is None:
         yield from (table.append_column("dropped_for", _judged(table, rules)) for table in tables())
         return
-    sampled_by = (*rules.sampled_by, *rules.sampled_by_if_there)
-    first_look = [(sampling.contents(table, sampled_by), _judged(table, rules)) for table in tables()]
+    known_by = (*rules.sampled_by, *rules.sampled_by_if_there)
+    first_look = [(sampling.contents(table, known_by), _judged(table, rules)) for table in tables()]
     is_candidate = np.concatenate([np.empty(0, bool), *(pc.is_null(judged).to_numpy() for _, judged in first_look)])
     contents = np.concatenate([np.empty(0, np.uint64), *(contents for contents, _ in first_look)])
     lost = sampling.left_out(contents, is_candidate, rules.max_num_samples)

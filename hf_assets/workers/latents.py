@@ -68,9 +68,13 @@ def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
         ModelError: the pipeline can't be found, or has no VAE.
     """
     encoder = encoders.vae_of(recipe, version(recipe))
-    made_of = medium_of(recipe).keyed
-    keyed = buckets.append_column("latent_key", keys.latent_keys(buckets, made_of, encoder.fingerprint))
+    keyed = buckets.append_column("latent_key", needed(recipe, buckets, encoder))
     return encoders.held_against(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
+
+
+def needed(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder) -> pa.ChunkedArray:
+    """The key of each row's latent."""
+    return keys.latent_keys(buckets, medium_of(recipe).keyed, encoder.fingerprint)
 
 
 def encode(

@@ -216,6 +216,14 @@ def test_a_state_in_mid_epoch_gives_exactly_the_rest(
     assert facts(list(itertools.islice(stream(resumed), 40))) == whole[num_steps:]
 
 
+def test_a_state_at_the_end_of_an_epoch_begins_the_next_one() -> None:
+    sampler, resumed = mixed(TWO), mixed(TWO)
+    *_, last = sampler
+    resumed.load_state_dict(sampler.state_dict({"epoch": [last.epoch], "step": [last.step]}))
+    assert resumed.epoch == 1
+    assert facts(list(resumed)) == facts(list(sampler))
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.data(), MIXTURES, RANKS)
 def test_ranks_have_equal_steps_of_one_dataset_each_and_no_sample_twice(

@@ -1,12 +1,12 @@
 """Datasets of clips through the whole graph, with tiny pipelines of several families."""
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +19,9 @@ from hf_assets.media import video
 from hf_assets.models import autoencoders, load_vae
 from hf_assets.models.inputs import input_of
 from hf_assets.models.source import PipelineSource, resolve_pipeline
+from hf_assets.report import sheets
 from hf_assets.training import TrainingSet
+from hf_assets.workers import views
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.clips import clip
 
@@ -180,9 +182,23 @@ def test_the_stride_in_time_that_a_configuration_tells_is_the_one_that_is_measur
     assert autoencoders.frame_stride(config) in (None, input_of(pipeline).temporal_stride)
 
 
-def test_a_thumbnail_shows_three_frames_of_what_is_taken() -> None:
-    sheet = video.sheet(video.thumbnails(clip(1, 30, 64, 48), num_frames=17))
-    assert sheet.size == (64, 144)
-    assert video.sheet(video.thumbnails(clip(1, 30, 48, 64))).size == (144, 64)
-    stream = io.BytesIO()
-    sheet.save(stream, "JPEG")
+@pytest.mark.parametrize(
+    ("size", "num_frames", "sheet", "parts"),
+    [
+        ((64, 48), 17, (64, 144), (1, 3)),
+        ((48, 64), 17, (144, 64), (3, 1)),
+        ((64, 64), 17, (192, 64), (3, 1)),
+        ((64, 48), 1, (64, 48), (1, 1)),
+    ],
+)
+def test_a_thumbnail_shows_three_frames_of_what_is_taken_and_the_crop_in_each(
+    size: tuple[int, int], num_frames: int, sheet: tuple[int, int], parts: tuple[int, int]
+) -> None:
+    drawn = video.sheet(video.thumbnails(clip(1, 30, *size), num_frames=num_frames))
+    assert drawn.size == sheet
+    small = sheets.thumbnail(drawn)
+    assert views._parts(small, {"original_size": list(size)}) == parts
+    framed = np.asarray(sheets._framed(small, (0.25, 0.0, 0.75, 1.0), *parts)).astype(int)
+    is_frame = (np.abs(framed - np.array([228, 87, 46])).sum(axis=2) == 0).any(axis=0)
+    across, width = parts[0], framed.shape[1]
+    assert [bool(is_frame[round(width * (at + 0.25) / across)]) for at in range(across)] == [True] * across
