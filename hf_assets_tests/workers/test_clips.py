@@ -12,16 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf_assets import fingerprint
+from hf_assets import fingerprint, schema
 from hf_assets.config import loading
+from hf_assets.config.recipe import Recipe
 from hf_assets.definitions import build_definitions
 from hf_assets.media import video
 from hf_assets.models import autoencoders, load_vae
 from hf_assets.models.inputs import input_of
 from hf_assets.models.source import PipelineSource, resolve_pipeline
 from hf_assets.report import sheets
+from hf_assets.stages import keys
+from hf_assets.stages.frames import FrameRules
 from hf_assets.training import TrainingSet
 from hf_assets.workers import views
+from hf_assets.workers.clips import Clips
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.clips import clip
 
@@ -173,6 +177,43 @@ def test_clips_that_cannot_be_used_are_quarantined_with_their_reason(pipelines: 
 def test_a_pipeline_that_makes_pictures_is_refused(pipelines: Any, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="makes no videos: choose a pipeline that does, or another dataset_type"):
         Made(tmp_path, pipelines("sd15"), table(clip(1, 9)), {"video": {"num_frames": 9}})
+
+
+SAMPLE = {
+    "row": 0,
+    "media_hash": "0" * 32,
+    "original_size": [64, 48],
+    "original_num_frames": 30,
+    "fps": 24.0,
+    "rotation": 0,
+    "resized_size": [43, 32],
+    "intermediary_size": [43, 32],
+    "target_size": [32, 32],
+    "crop_top_left": [0, 5],
+    "aspect_ratio": 1.0,
+    "bucket": "32x32@17",
+    "first_frame": 0,
+    "num_frames": 17,
+}
+
+
+def key_of(**changes: Any) -> str:
+    buckets = pa.Table.from_pylist([{**SAMPLE, **changes}], schema=schema.VIDEO_BUCKETS)
+    (key,) = keys.latent_keys(buckets, Clips.keyed, "e" * 32).to_pylist()
+    return str(key)
+
+
+def test_a_clips_key_holds_which_frames_are_taken_and_nothing_that_changes_no_latent() -> None:
+    assert key_of() == "457401ebee464c69c7963e6adc513017"
+    changes = {"media_hash": "1" * 32, "resized_size": [44, 32], "target_size": [32, 64], "crop_top_left": [0, 6]}
+    changes |= {"first_frame": 1, "num_frames": 9}
+    assert len({key_of(), *(key_of(**{name: value}) for name, value in changes.items())}) == 7
+    assert key_of(row=7, original_size=[1, 1], original_num_frames=31, fps=None, rotation=90, bucket="b") == key_of()
+
+
+def test_for_image_to_video_everything_is_encoded_anew() -> None:
+    recipes = [Recipe.model_construct(video=FrameRules(is_i2v=flag)) for flag in (False, True)]
+    assert len({Clips(recipe).version for recipe in recipes}) == 2
 
 
 @pytest.mark.parametrize("family", ["cogvideox", "hunyuanvideo", "hunyuanvideo15", "ltx", "ltx2", "mochi", "wan"])
