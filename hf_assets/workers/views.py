@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from PIL import Image
 
 from hf_assets import files, fingerprint, report, schema
 from hf_assets.config.recipe import Recipe
@@ -130,14 +131,16 @@ def buckets_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table,
     ]
 
     def tiles() -> list[Tile]:
+        found = [thumbnails.get((row["file_hash"], row["file_row"])) for row in shown.to_pylist()]
         return [
             Tile(
-                thumbnails.get((row["file_hash"], row["file_row"])),
+                picture,
                 sample["bucket"],
                 f"of {_size(sample)}, row {row['row']:,}",
                 _crop(sample),
+                parts=_parts(picture, sample) if recipe.kind == "video" else (1, 1),
             )
-            for row, sample in zip(shown.to_pylist(), samples, strict=True)
+            for picture, row, sample in zip(found, shown.to_pylist(), samples, strict=True)
         ]
 
     return _sheet(recipe, "buckets", key, tiles)
@@ -259,6 +262,16 @@ def _crop(sample: dict[str, Any]) -> sheets.Box | None:
         sample["crop_top_left"],
     )
     return left / across, top / down, (left + width) / across, (top + height) / down
+
+
+def _parts(picture: "Image.Image | None", sample: dict[str, Any]) -> tuple[int, int]:
+    """Frames across and down of a clip's thumbnail (`media.video.sheet`), as its shape tells."""
+    if picture is None:
+        return 1, 1
+    width, height = sample["original_size"]
+    if width > height:
+        return 1, max(1, round(picture.height * width / (picture.width * height)))
+    return max(1, round(picture.width * height / (picture.height * width))), 1
 
 
 def _reasons(dropped: pa.Table, rows: list[int]) -> dict[int, str]:
