@@ -30,6 +30,10 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     @plainly
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:
         """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""
+        if recipe.trainer:
+            context.log.info(
+                f"for the trainer only, without effect on what is made: {', '.join(sorted(recipe.trainer))}"
+            )
         source = hub.source(recipe)
         snapshot = source.resolve()
         read = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", context.log.info)

@@ -71,6 +71,9 @@ TRAINER_ONLY = frozenset(
 # Kinds of entries that nothing here makes or reads: a trainer's own caches.
 ELSEWHERE = frozenset(["conditioning_image_embeds", "distillation_cache"])
 
+# Pictures that a trainer evaluates with.
+EVALUATION = "eval"
+
 # Keys of SimpleTuner that would change the result here, and don't yet: an error, never ignored.
 NOT_YET = frozenset(
     [

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from hf_assets.config import mistakes, part, rules, simpletuner
 from hf_assets.config.keys import (
     ELSEWHERE,
+    EVALUATION,
     TRAINER_ONLY,
     Dataset,
     File,
@@ -170,6 +171,11 @@ class _Reader:
         if isinstance(kind, str) and kind in ELSEWHERE:
             self.notes.append(f'{path} is for the trainer only, as dataset_type is "{kind}"')
             return None
+        if kind == EVALUATION:  # pictures like any other; what they are for is the trainer's business
+            self.notes.append(
+                f'{path} is made like a dataset of images; that dataset_type is "{kind}" is for the trainer'
+            )
+            content, kind = {**content, "dataset_type": "image"}, "image"
         merged, origins = self.merged(content, path)
         self.origins[path] = origins
         if "trainer" in merged:

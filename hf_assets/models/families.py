@@ -262,7 +262,7 @@ FAMILIES: dict[str, Family] = {
         "LTX-2",
         "Lightricks/LTX-2",
         "video",
-        text=Text({"prompt_embeds": masked(1024, 188160, by="prompt_attention_mask")}, batches=True),
+        text=Text({"prompt_embeds": zeros(1024, 188160)}, batches=True),
     ),
     "LTXPipeline": Family(
         "LTX-Video",
@@ -282,7 +282,7 @@ FAMILIES: dict[str, Family] = {
         text=Text({"prompt_embeds": masked(256, 4096, by="prompt_attention_mask")}, batches=True),
     ),
     "OvisImagePipeline": Family(
-        "Ovis Image", "AIDC-AI/Ovis-Image-7B", text=Text({"prompt_embeds": whole(256, 2048)}, batches=True)
+        "Ovis Image", "AIDC-AI/Ovis-Image-7B", text=Text({"prompt_embeds": zeros(256, 2048)}, batches=True)
     ),
     "PixArtSigmaPipeline": Family(
         "PixArt-Sigma",

@@ -217,9 +217,10 @@ def _sound(pipeline: Pipeline, component: Component, vae: Any, rate: int) -> Vae
 
 
 def _hop_samples(vae: Any, num_steps: int, rate: int) -> int:
-    for holder, name in ((vae, "hop_length"), (vae, "downsampling_ratio"), (vae.config, "downsampling_ratio")):
-        if (hop := getattr(holder, name, None)) is not None:
-            return int(hop)
+    known = {**vae.config, **vars(vae)}
+    for name in ("hop_length", "downsampling_ratio"):
+        if known.get(name) is not None:
+            return int(known[name])
     for name in ("downsampling_ratios", "encoder_rates"):
         if name in vae.config:
             return math.prod(vae.config[name])

@@ -19,6 +19,8 @@ MEDIA_BATCH_ROWS = 32
 # Arrays take several times as much memory as files.
 ARRAY_BATCH_ROWS = 4
 READ_BUFFER_BYTES = 1 << 20
+# Over a network, a request for each so many: what is in memory of a column.
+STREAM_BUFFER_BYTES = 8 << 20
 # Of a dataset's columns, so many are named in a message.
 MAX_NAMES = 30
 
@@ -88,13 +90,18 @@ def read_columns(
 
 
 def read_media(
-    file: "Path | CountedFile", column: str, rows: Sequence[int] | np.ndarray[Any, Any], name: str = ""
+    file: "Path | CountedFile",
+    column: str,
+    rows: Sequence[int] | np.ndarray[Any, Any],
+    name: str = "",
+    buffer_bytes: int = READ_BUFFER_BYTES,
 ) -> Iterator[tuple[int, bytes | None]]:
     """The media of chosen rows, in the file's order, few in memory at a time; only row groups that hold one are read.
 
     Args:
         rows: positions within the file, ascending.
         name: of the file, for messages, where it isn't a path.
+        buffer_bytes: read at a time.
 
     Yields:
         (row, bytes); None where the row holds none.
@@ -106,9 +113,7 @@ def read_media(
     name = name or str(file)
     with _parquet_errors(name):
         handle = file if isinstance(file, Path) else pa.PythonFile(file, mode="r")
-        parquet = pq.ParquetFile(
-            handle, pre_buffer=False, buffer_size=READ_BUFFER_BYTES, page_checksum_verification=True
-        )
+        parquet = pq.ParquetFile(handle, pre_buffer=False, buffer_size=buffer_bytes, page_checksum_verification=True)
     with parquet:
         assert not len(wanted) or 0 <= wanted[0] <= wanted[-1] < parquet.metadata.num_rows
         media = _media_field(parquet.schema_arrow, column, name)
@@ -135,13 +140,14 @@ def read_media(
 
 
 def media_bytes(file: BinaryIO, column: str, rows: np.ndarray[Any, Any], name: str) -> int:
-    """How many bytes `read_media` would read for these rows: of the media, in the row groups that hold a wanted one."""
+    """Bytes that `read_media` would read for these rows: the footer, and the media of row groups with a wanted one."""
+    counted = CountedFile(file)
     with _parquet_errors(name):
-        parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"), pre_buffer=True)
+        parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
     leaf = _media_field(parquet.schema_arrow, column, name).leaf
-    total = start = 0
+    total, start = counted.num_bytes, 0
     if leaf is None:
-        return 0
+        return total
     for group in range(parquet.num_row_groups):
         stop = start + parquet.metadata.row_group(group).num_rows
         if np.searchsorted(rows, stop) > np.searchsorted(rows, start):

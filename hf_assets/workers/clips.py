@@ -1,5 +1,6 @@
 """Clips as a medium: some frames of each, resized and cropped as pictures are. See `workers.medium.Medium`."""
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ class Clips:
     where that doesn't tell, measured; what is encoded is held against a measurement always.
     """
 
+    reads_model = True
     extension = "mp4"
     facts = pa.schema(
         [
@@ -79,8 +81,7 @@ class Clips:
         return pa.table([facts["row"], facts["media_hash"], size, *columns], schema=schema.VIDEO_MEDIA)
 
     def assign(self, media: pa.Table) -> pa.Table:
-        stride = _frame_stride(resolve_pipeline(self.recipe.model.pipeline))
-        return frames.assign(geometry.assign(media, self.recipe.geometry), self.rules, stride)
+        return frames.assign(geometry.assign(media, self.recipe.geometry), self.rules, self._stride)
 
     def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
         """The rate that a column tells goes before the one that was measured."""
@@ -90,6 +91,10 @@ class Clips:
         rates = schema.column(raw_dataset, self.recipe.fps_column).take(rows)
         fps = pc.coalesce(rates.cast(pa.float64()), buckets["fps"])
         return buckets.set_column(buckets.schema.get_field_index("fps"), "fps", fps)
+
+    @functools.cached_property
+    def _stride(self) -> int:
+        return _frame_stride(resolve_pipeline(self.recipe.model.pipeline))
 
     def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
         """(3, F, H, W) uint8, RGB, 0 to 255."""

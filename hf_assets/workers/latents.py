@@ -21,7 +21,7 @@ from hf_assets.store import generations
 from hf_assets.store.index import failures
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.workers import encoders
-from hf_assets.workers.batches import in_halves
+from hf_assets.workers.batches import Waiting, in_halves, num_ahead
 from hf_assets.workers.compute import Compute, Turn
 from hf_assets.workers.medium import medium_of
 from hf_assets.workers.outcome import Outcome
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 STAGE = "vae_latents"
 # Bump when a change to this module changes a latent.
 VERSION = 1
+
+
+# Decoded values per unit of `Medium.volume`: three colours.
+VALUES_PER_VOLUME = 3
 
 
 class Job(NamedTuple):
@@ -153,20 +157,19 @@ class _Run:
         ):
             encoders.confirm(encoder, self.recipe)
             self.medium.check(jobs, encoder.pipeline)
-            waiting: dict[tuple[int, ...], list[tuple[str, torch.Tensor]]] = {}
-            ahead = compute.batch_size + 2 * compute.decode_threads
+            waiting = Waiting(compute.batch_size)
+            largest = VALUES_PER_VOLUME * int(self.medium.volume(jobs).max())
+            ahead = num_ahead(compute.batch_size + 2 * compute.decode_threads, compute.decode_threads, largest)
             for job, one in map_ahead(self._decode, self._jobs(jobs), threads=compute.decode_threads, ahead=ahead):
                 self.bytes_read += job.media.num_bytes
                 if isinstance(one, MediaError):
                     shards.fail(job.key, one.reason, str(one))
                     progress.add(1)
                     continue
-                batch = waiting.setdefault(tuple(one.shape), [])
-                batch.append((job.key, one))
-                if len(batch) == compute.batch_size:
-                    self._encode_batch(waiting.pop(tuple(one.shape)), vae, shards)
-                    progress.add(compute.batch_size)
-            for batch in waiting.values():
+                for batch in waiting.add(job.key, one):
+                    self._encode_batch(batch, vae, shards)
+                    progress.add(len(batch))
+            for batch in waiting.rest():
                 self._encode_batch(batch, vae, shards)
                 progress.add(len(batch))
             shards.flush()

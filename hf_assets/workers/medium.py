@@ -27,6 +27,7 @@ class Medium(Protocol):
     Attributes:
         version: of everything that decodes: it is part of each latent's key.
         assigned_by: version of the code that assigns shapes and parts.
+        reads_model: whether `assign` asks what the model's VAE reads, so that the run's pinned model is to be told.
         extension: of the name under which trainers know a row: row 12 is `12.jpg`.
         facts: what `probe` finds, as the ledger keeps it. What part of the media a recipe takes is not part of it, so
             that another part costs no look at the bytes.
@@ -39,6 +40,7 @@ class Medium(Protocol):
 
     version: str
     assigned_by: int
+    reads_model: bool
     extension: str
     facts: pa.Schema
     media: pa.Schema

@@ -34,6 +34,7 @@ class Pictures:
 
     version = str(image.VERSION)
     assigned_by = geometry.VERSION
+    reads_model = False
     extension = "jpg"
     facts = pa.schema([pa.field("width", pa.int32()), pa.field("height", pa.int32())])
     keyed: tuple[str, ...] = ("resized_size", "target_size", "crop_top_left")

@@ -139,7 +139,8 @@ class _Found:
         located = bucketing.located(captions, judged)
         recalled = probing.recall(self.recipe, located, self.snapshot, self.known)
         self.unknown += recalled.unknown
-        buckets, _ = bucketing.fit(self.recipe, recalled.media, filtering.sizeless(judged, self.recipe.filter))
+        sizeless = filtering.sizeless(judged, self.recipe.filter)
+        buckets, _ = bucketing.fit(self.recipe, recalled.media, sizeless, self.medium)
         keyed = latents.needed(self.recipe, buckets, self.vae)
         place = located.take(pc.index_in(buckets["row"], value_set=located["row"].combine_chunks()))
         columns = {

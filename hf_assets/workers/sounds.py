@@ -36,6 +36,7 @@ class Sounds:
 
     version = str(audio.VERSION)
     assigned_by = parts.VERSION
+    reads_model = True
     extension = "wav"
     facts = pa.schema([field for field in schema.AUDIO_MEDIA if field.name not in ("row", "media_hash")])
     media = schema.AUDIO_MEDIA

@@ -54,7 +54,7 @@ EDITS: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("edits", "stale"), EDITS, ids=lambda value: "+".join(value) or "nothing")
+@pytest.mark.parametrize(("edits", "stale"), EDITS, ids=lambda value: "+".join(sorted(value)) or "nothing")
 def test_an_edit_marks_exactly_the_assets_that_read_it(user: User, edits: dict[str, Any], stale: set[str]) -> None:
     assert unsynced(edited(user, edits)) == stale
 
@@ -83,7 +83,7 @@ def test_a_commit_is_marked_when_it_is_observed_and_not_after_the_run(user: User
     assert unsynced(user) == set()
 
 
-@pytest.mark.parametrize("edits", [edits for edits, _ in EDITS], ids=lambda value: "+".join(value) or "nothing")
+@pytest.mark.parametrize("edits", [edits for edits, _ in EDITS], ids=lambda value: "+".join(sorted(value)) or "nothing")
 def test_the_sensor_runs_what_the_page_marks_and_all_below(user: User, edits: dict[str, Any]) -> None:
     marked = unsynced(edited(user, edits))
     graph = graph_of(user)

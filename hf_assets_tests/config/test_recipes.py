@@ -194,11 +194,12 @@ def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Pa
         ({"revision": "v1"}, {"vae", "text"}),
         ({"variant": "fp16"}, {"vae", "text"}),
         ({"dtype": "float32"}, {"vae", "text"}),
+        ({"embeds_dtype": "float8_e4m3fn"}, {"text"}),
+        ({"embeds_dtype": "bfloat16"}, set()),  # the dtype that is computed in
+        ({"text_quantization": "8bit"}, {"text"}),
         ({"latents": "moments"}, {"vae"}),
         ({"latents": "sample"}, {"vae"}),
         ({"vae_tiling": True}, {"vae"}),
-        ({"embeds_dtype": "float16"}, {"text"}),
-        ({"text_quantization": "8bit"}, {"text"}),
         ({"vae": MODEL}, {"vae"}),
         ({"vae": {**MODEL, "revision": "v1"}}, {"vae"}),
         ({"vae": {**MODEL, "variant": "fp16"}}, {"vae"}),
@@ -418,6 +419,12 @@ def test_a_bare_list_may_hold_caches_and_entries_that_only_a_trainer_uses(tmp_pa
         "[1]: for the trainer only: write_batch_size",
         '[3] is for the trainer only, as dataset_type is "conditioning_image_embeds"',
     )
+
+
+def test_pictures_for_evaluation_are_pictures(tmp_path: Path) -> None:
+    config = bare(tmp_path, {**ENTRY, "dataset_type": "eval"}, pretrained_model_name_or_path="user/model")
+    assert config.recipes[0].kind == "image"
+    assert config.notes == ('[0] is made like a dataset of images; that dataset_type is "eval" is for the trainer',)
 
 
 def test_text_that_says_false_is_false_and_whole_numbers_are_aspects(tmp_path: Path) -> None:

@@ -14,13 +14,22 @@ from PIL import Image
 
 def latent(image: bytes, sample: dict[str, Any], vae: diffusers.AutoencoderKL) -> torch.Tensor:
     """The picture, resized and cropped as the sample says, encoded alone by the VAE itself. (C, h, w)"""
+    with torch.inference_mode():
+        return vae.encode(_pixels(image, sample)).latent_dist.mode()[0] * vae.config.scaling_factor
+
+
+def deviation(image: bytes, sample: dict[str, Any], vae: diffusers.AutoencoderKL) -> torch.Tensor:
+    """The deviation of what `latent` is the mean of. (C, h, w)"""
+    with torch.inference_mode():
+        return vae.encode(_pixels(image, sample)).latent_dist.std[0] * vae.config.scaling_factor
+
+
+def _pixels(image: bytes, sample: dict[str, Any]) -> torch.Tensor:
     pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(image)).convert("RGB"))).permute(2, 0, 1)[None]
     width, height = sample["resized_size"]
     pixels = torch.nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
     (top, left), (w, h) = sample["crop_top_left"], sample["target_size"]
-    pixels = pixels[:, :, top : top + h, left : left + w].to(torch.float32) / 127.5 - 1
-    with torch.inference_mode():
-        return vae.encode(pixels).latent_dist.mode()[0] * vae.config.scaling_factor
+    return pixels[:, :, top : top + h, left : left + w].to(torch.float32) / 127.5 - 1
 
 
 def latent_of_clip(data: bytes, sample: dict[str, Any], vae: diffusers.AutoencoderKLLTXVideo) -> torch.Tensor:

@@ -1,22 +1,31 @@
 """The contract holds for datasets of every kind: the whole graph, edit by edit."""
 
 import shutil
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from hf_assets.config import loading
+from hf_assets.config.recipe import Recipe
+from hf_assets.workers import planning, quarantine, upkeep
 from hf_assets_tests.contract.conftest import Models
 from hf_assets_tests.contract.pictures import Row, picture
 from hf_assets_tests.contract.world import Counts, World
 from hf_assets_tests.local_hub import LocalHub
-from hf_assets_tests.sources.kinds import KINDS, Kind
+from hf_assets_tests.sources.kinds import KINDS, Kind, hash_of
 
 NUMBERS = count()
 ROWS = [Row(picture(n, 64 + 8 * (n % 2)), f"picture {n}") for n in range(5)]
 # The others share with these what decides it.
 FROM_SCRATCH = ("imagefolder", "webdataset")
 NEW = [Row(picture(100), "picture 2"), Row(picture(101), "new")]
+
+
+def recipes(world: World) -> tuple[Recipe, ...]:
+    world.definitions()
+    return loading.load(world.folder / "datasets.json").recipes
 
 
 class Kept:
@@ -102,3 +111,43 @@ def test_an_edit_costs_exactly_what_changed(name: str, tmp_path: Path, hub: Loca
     world.check()
     if name in FROM_SCRATCH:
         assert world.contents() == world.from_scratch(tmp_path / "scratch").contents()
+
+
+def test_media_files_that_fail_are_named_and_can_be_tried_again(tmp_path: Path, hub: LocalHub, models: Models) -> None:
+    kept = Kept(KINDS["csv"], tmp_path, hub, models)
+    bad = Row(b"no picture", "bad")
+    kept.push([*ROWS[:2], bad])
+    kept.world.commit({"data/train-9.csv": b"image,caption\nnone.png,none\n"})
+    [recipe] = recipes(kept.world)
+    before = planning.plan(recipe, lambda line: None)
+    assert before.vae_latents.compute == {planning.UNKNOWN: 4}
+    files = num_bytes([*ROWS[:2], bad])
+    assert files <= before.bytes_to_fetch <= files + 100  # the line of the file that isn't there is small
+
+    first = kept.world.materialize()
+    assert first.encoded[0] == 2
+    failed = quarantine.listed(recipe)
+    assert failed["address"].to_pylist() == [f"data/p/{hash_of(bad.image)}.png", "data/train-9.csv#0"]
+    assert failed["reason"].to_pylist() == ["undecodable", "missing"]
+    assert planning.plan(recipe, lambda line: None).bytes_to_fetch == 0
+
+    quarantine.retry(recipe, failed)
+    again = kept.world.materialize()
+    assert (again.computed["buckets"], again.metadata["buckets"]["bytes_read"]) == (2, len(bad.image or b""))
+    seen = quarantine.listed(recipe)
+    assert seen["first_seen"].equals(failed["first_seen"])
+    assert seen["last_seen"][0].as_py() > failed["last_seen"][0].as_py()
+
+    for _ in upkeep.tidy([recipe], keep=1, grace=timedelta(0), delete=True):
+        pass
+    assert kept.world.materialize().bytes_read == 0
+
+
+def test_a_plan_tells_what_streaming_reads(tmp_path: Path, hub: LocalHub, models: Models) -> None:
+    kept = Kept(KINDS["streamed"], tmp_path, hub, models)
+    kept.push(ROWS)
+    [recipe] = recipes(kept.world)
+    expected = planning.plan(recipe, lambda line: None).bytes_to_fetch
+    assert expected == pytest.approx(media_bytes(kept.world.materialize()), rel=0.1)
+    assert expected > 2 * num_bytes(ROWS) * 0.9
+    assert planning.plan(recipe, lambda line: None).bytes_to_fetch == 0
