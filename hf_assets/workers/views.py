@@ -24,6 +24,9 @@ from hf_assets.workers.thumbnails import Thumbnails, first
 # Bump when a sheet is drawn in another way.
 VERSION = 1
 FOLDER = "reports/sheets"
+NOT_YET = (
+    "This asset reads no media. Its pictures are among its events once `buckets` has read some, and here the next time."
+)
 CHANNELS = "reports/channels.json"
 EXAMPLES = 10
 KEPT_TILES, DROPPED_TILES, BUCKET_TILES = 6, 12, 12
@@ -48,8 +51,8 @@ def filtered(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, drop
     if len(dropped):
         chosen = numbers.chosen(_by_row(dropped["row"]), EXAMPLES)
         texts["dropped_examples"] = report.dropped_examples(dropped.take(pa.array(chosen)))
-    if (data := filtered_sheet(recipe, thumbnails, raw_dataset, dropped)) is not None:
-        texts["contact_sheet"] = sheets.inline(data, "kept and dropped")
+    data = filtered_sheet(recipe, thumbnails, raw_dataset, dropped)
+    texts["contact_sheet"] = NOT_YET if data is None else sheets.inline(data, "kept and dropped")
     return View({"kept_share": kept / max(len(raw_dataset), 1)}, texts)
 
 
