@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo page test soak check fix bench clean
+.PHONY: demo page train test soak check fix bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -15,6 +15,9 @@ demo: $(STAMP)  ## the whole graph on real photographs, three times, on the CPU
 
 page: $(STAMP)  ## the demo's graph in the Dagster page
 	$(BIN)/python -m examples.demo page
+
+train: $(STAMP)  ## a tiny UNet from two datasets, mixed
+	$(BIN)/python -m examples.train
 
 test: $(STAMP)  ## all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
@@ -36,4 +39,4 @@ bench: $(STAMP)  ## the benchmarks, with their ratios
 	$(BIN)/python -m benchmarks.run
 
 clean:
-	rm -rf .venv demo_data .dagster_state
+	rm -rf .venv demo_data train_data .dagster_state

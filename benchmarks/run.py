@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = (("benchmarks.plan_1m", "--refresh"),)
+BENCHMARKS = (("benchmarks.plan_1m", "--refresh"), ("benchmarks.mixing",))
 
 
 def main() -> None:

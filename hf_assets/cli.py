@@ -118,6 +118,18 @@ def plan(
 
 
 @app.command()
+def families() -> None:
+    """List the pipelines that are known by name, and which of them the tests go through.
+
+    Others work where the general rules suffice: see docs/models.md.
+    """
+    from hf_assets.models.page import listing
+
+    for line in listing():
+        typer.echo(line)
+
+
+@app.command()
 def verify(config: ConfigOption = None, id: IdOption = None) -> None:
     """Read everything that is stored against its checksums.
 

@@ -5,9 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
+
+# A hash in memory, where many are held.
+PACKED = pa.binary(16)
 
 
 def of_bytes(data: bytes | bytearray | memoryview) -> str:
@@ -44,6 +48,24 @@ def of_strings(strings: pa.Array | pa.ChunkedArray, batch_rows: int = 65_536) ->
         for start in range(0, len(chunk), batch_rows)
     ]
     return pa.chunked_array(chunks, type=pa.string())
+
+
+def packed(hashes: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of hashes (32 hex digits, none null) in 16 bytes each, where many are held in memory."""
+    chunks = hashes.chunks if isinstance(hashes, pa.ChunkedArray) else [hashes]
+    return pa.chunked_array([_packed(chunk) for chunk in chunks], PACKED)
+
+
+def _packed(hashes: pa.Array) -> pa.FixedSizeBinaryArray:
+    assert not hashes.null_count, "a null is no hash"
+    if not len(hashes):
+        return pa.array([], PACKED)
+    texts = hashes.cast(pa.large_binary())
+    _, offsets, digits = texts.buffers()
+    start, stop = np.frombuffer(offsets, np.int64)[[texts.offset, texts.offset + len(texts)]].tolist()
+    data = bytes.fromhex(digits[start:stop].to_pybytes().decode())
+    assert len(data) == PACKED.byte_width * len(hashes), "a hash has 32 hex digits"
+    return pa.FixedSizeBinaryArray.from_buffers(PACKED, len(hashes), [None, pa.py_buffer(data)])
 
 
 def of_table(table: pa.Table, columns: Iterable[str] | None = None) -> str:

@@ -32,6 +32,8 @@ COLUMNS = "columns"
 CAPTION = pa.large_string()
 
 CAPTIONS = pa.schema([ROW, pa.field("captions", pa.list_(CAPTION))])
+# Of sound, the table of captions has this too.
+LYRICS = pa.field("lyrics", CAPTION)
 
 MEDIA = pa.schema([ROW, pa.field("media_hash", pa.string()), pa.field("original_size", SIZE)])
 
@@ -43,6 +45,48 @@ BUCKETS = pa.schema(
         pa.field("target_size", SIZE),
         pa.field("crop_top_left", SIZE),
         pa.field("aspect_ratio", pa.float64()),
+        pa.field("bucket", pa.string()),
+    ]
+)
+
+VIDEO_MEDIA = pa.schema(
+    [
+        *MEDIA,
+        pa.field("original_num_frames", pa.int32()),
+        pa.field("fps", pa.float64()),
+        pa.field("rotation", pa.int32()),  # degrees by which frames were turned counterclockwise to stand upright
+    ]
+)
+
+# Of a clip, `num_frames` frames from `first_frame` on are encoded.
+VIDEO_BUCKETS = pa.schema(
+    [
+        *VIDEO_MEDIA,
+        *(field for field in BUCKETS if field.name not in MEDIA.names),
+        pa.field("first_frame", pa.int32()),
+        pa.field("num_frames", pa.int32()),
+    ]
+)
+
+AUDIO_MEDIA = pa.schema(
+    [
+        ROW,
+        pa.field("media_hash", pa.string()),
+        pa.field("original_sample_rate_hz", pa.int32()),
+        pa.field("original_num_channels", pa.int32()),
+        pa.field("original_num_samples", pa.int64()),  # of each channel
+    ]
+)
+
+# The part of a clip that is encoded: samples are counted at `sample_rate_hz`.
+AUDIO_BUCKETS = pa.schema(
+    [
+        *AUDIO_MEDIA,
+        pa.field("sample_rate_hz", pa.int32()),
+        pa.field("num_channels", pa.int32()),
+        pa.field("mixed_to", pa.int32()),  # channels, of which one is then given to both of a stereo encoder
+        pa.field("first_sample", pa.int64()),
+        pa.field("num_samples", pa.int64()),
         pa.field("bucket", pa.string()),
     ]
 )
@@ -113,6 +157,18 @@ def column(table: pa.Table, path: str) -> pa.ChunkedArray:
             return pa.chunked_array([pa.nulls(len(table))])
         values = pa.chunked_array([_field(chunk, name) for chunk in values.chunks], field_type(values.type, name))
     return values
+
+
+def has_column(table: pa.Table, path: str) -> bool:
+    """Whether a column is there, by its name or dotted path."""
+    names = column_names(table)
+    head, *rest = [path] if path in names else path.split(".")
+    if head not in names:
+        return False
+    kind: pa.DataType | None = table.schema.field(COLUMNS).type.field(head).type
+    for name in rest:
+        kind = None if kind is None else field_type(kind, name)
+    return kind is not None
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -12,6 +12,8 @@ from hf_assets.resources.results import plainly, result
 from hf_assets.resources.showing import show_filtered, shown
 from hf_assets.resources.tables import FOLDER
 from hf_assets.workers import bucketing, views
+from hf_assets.workers.medium import medium_of
+from hf_assets.workers.pins import pinned
 from hf_assets.workers.thumbnails import Thumbnails
 
 
@@ -35,7 +37,9 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
 
         Of an image only the header is decoded, and that once in its life.
         """
-        outcome = bucketing.assign(recipe, captions, raw_dataset, hub.source(recipe), gpu.threads, context.log.info)
+        # What a VAE can be given decides how much of a clip is taken: then as this run's model says.
+        bound = pinned(recipe, context.run.run_id) if medium_of(recipe).reads_model else recipe
+        outcome = bucketing.assign(bound, captions, raw_dataset, hub.source(recipe), gpu.threads, context.log.info)
         show_filtered(context, recipe, raw_dataset)
         funnel = report.funnel(len(captions), outcome.dropped, outcome.quarantined)
         view = views.buckets(recipe, Thumbnails(recipe), raw_dataset, outcome.table, funnel)

@@ -32,7 +32,7 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         if wanted:
             key = dg.AssetKey(recipe.key(asset))
             specs = [dg.AssetCheckSpec(name, asset=key, blocking=True, description=described[name]) for name in wanted]
-            yield _check(recipe, f"{recipe.group}__{asset}_checks", key, specs, look)
+            yield _check(recipe, f"{recipe.group.replace('/', '__')}__{asset}_checks", key, specs, look)
 
     return [
         *of("raw_dataset", ("shrink",), lambda context, key: verdicts.raw_dataset(recipe, *last_rows(context, recipe))),

@@ -15,7 +15,7 @@ from hf_assets.workers.outcome import Outcome
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
-    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
 
     @dg.asset(
         key_prefix=recipe.key_prefix,
@@ -30,6 +30,10 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     @plainly
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:
         """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""
+        if recipe.trainer:
+            context.log.info(
+                f"for the trainer only, without effect on what is made: {', '.join(sorted(recipe.trainer))}"
+            )
         source = hub.source(recipe)
         snapshot = source.resolve()
         read = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", context.log.info)
@@ -37,7 +41,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             read.table, computed=read.computed, reused=len(read.table) - read.computed, bytes_read=read.bytes_read
         )
         tags = used(context, recipe, {revisions.DATASET: revisions.of_snapshot(snapshot)})
-        facts = {"revision": snapshot.commit, "files": len(snapshot.files)}
-        return result(context, recipe, outcome, facts, read.version, tags)
+        metadata = {"revision": snapshot.commit, "files": len(snapshot.files)}
+        return result(context, recipe, outcome, metadata, read.version, tags)
 
     return raw_dataset

@@ -6,12 +6,12 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.lineage import in_step
-from hf_assets.resources.observing import used
+from hf_assets.resources.observing import used_model
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
 from hf_assets.workers import embeds, revisions, views
-from hf_assets.workers.pins import pinned, pins_of
+from hf_assets.workers.pins import pinned
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
@@ -38,9 +38,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         """
         models = pinned(recipe, context.run.run_id)
         outcome, facts = embeds.encode(models, captions, gpu.turn, context.log.info)
-        seen = pins_of(recipe, context.run.run_id).revisions
-        tags = used(context, recipe, {name: seen[name] for name in seen if name == revisions.TEXT})
         view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
+        tags = used_model(context, recipe, revisions.TEXT)
         return result(context, recipe, outcome, {**facts, **shown(view)}, tags=tags)
 
     return text_embeds

@@ -7,12 +7,12 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.lineage import in_step
-from hf_assets.resources.observing import used
+from hf_assets.resources.observing import used_model
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
 from hf_assets.workers import latents, revisions, views
-from hf_assets.workers.pins import pinned, pins_of
+from hf_assets.workers.pins import pinned
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
@@ -21,7 +21,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         group_name=recipe.group,
         ins={"buckets": dg.AssetIn(recipe.key("buckets")), "raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
         deps=[recipe.key(name) for name in revisions.moving(recipe) if name == revisions.VAE],
-        code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model),
+        code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model.without_text),
         metadata={FOLDER: str(recipe.folders.metadata)},
         io_manager_key="tables",
         pool=POOL,
@@ -39,9 +39,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         """
         models = pinned(recipe, context.run.run_id)
         outcome, facts = latents.encode(models, buckets, raw_dataset, hub.source(recipe), gpu.turn, context.log.info)
-        seen = pins_of(recipe, context.run.run_id).revisions
-        tags = used(context, recipe, {name: seen[name] for name in seen if name == revisions.VAE})
-        view = views.latents(recipe, outcome.table)
-        return result(context, recipe, outcome, {**facts, **shown(view)}, tags=tags)
+        tags = used_model(context, recipe, revisions.VAE)
+        return result(context, recipe, outcome, {**facts, **shown(views.latents(recipe, outcome.table))}, tags=tags)
 
     return vae_latents

@@ -10,11 +10,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from hf_assets.config import cron
+from hf_assets.sources import slices
 
 # An id is part of names of files, which may have 255 bytes.
 MAX_ID_LENGTH = 100
@@ -68,21 +71,13 @@ TRAINER_ONLY = frozenset(
 # Kinds of entries that nothing here makes or reads: a trainer's own caches.
 ELSEWHERE = frozenset(["conditioning_image_embeds", "distillation_cache"])
 
+# Pictures that a trainer evaluates with.
+EVALUATION = "eval"
+
 # Keys of SimpleTuner that would change the result here, and don't yet: an error, never ignored.
 NOT_YET = frozenset(
     [
-        "audio",
-        "audio_caption_fields",
-        "audio_column",
-        "config",
-        "data_files",
-        "fps_column",
-        "lyrics_column",
-        "num_frames_column",
         "path",
-        "streaming",
-        "video",
-        "video_column",
     ]
 )
 
@@ -227,6 +222,72 @@ def _with_its_name(value: Any) -> Any:
 Aspect = Annotated[AspectBucket, BeforeValidator(_with_its_name)]
 
 
+class Audio(Block):
+    """Which part of each clip is encoded."""
+
+    bucket_strategy: Literal["duration"] = Field("duration", description="Clips of one length are one bucket.")
+    duration_interval: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = Field(
+        3.0, description="Clips are cut to a multiple of this, in seconds; shorter ones keep their length."
+    )
+    min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="Shorter clips are dropped."
+    )
+    max_duration_seconds: Number | None = Field(None, description="Longer clips are dropped.")
+    truncation_mode: Literal["beginning", "end", "random"] = Field(
+        "beginning", description="Which part is taken. A random one is drawn from the clip's content hash."
+    )
+    channels: Literal[1, 2] | None = Field(
+        None, description="1: clips are mixed to mono first. Default: as many channels as the VAE reads."
+    )
+
+
+class Video(Block):
+    """Which clips are used, and which of their frames."""
+
+    num_frames: PositiveInt | None = Field(
+        None,
+        description="The most frames of a clip that are encoded: its first ones, as many as the VAE takes. Default: "
+        "125; for `resolution_frames`, `max_frames`.",
+    )
+    min_frames: PositiveInt | None = Field(
+        None,
+        description="Clips with fewer are dropped. Default: `num_frames`; for `resolution_frames`, none is.",
+    )
+    max_frames: PositiveInt | None = Field(None, description="Clips with more are dropped.")
+    frame_interval: PositiveInt | None = Field(
+        None,
+        description="Lengths are rounded down to its multiples (to 1 + its multiples, where it is a multiple of the "
+        "VAE's stride in time), so that there are fewer buckets.",
+    )
+    bucket_strategy: Literal["aspect_ratio", "resolution_frames"] = Field(
+        "aspect_ratio",
+        description="`aspect_ratio`: clips of one length, unless `min_frames` allows shorter ones. "
+        "`resolution_frames`: clips of all lengths, each its own.",
+    )
+    is_i2v: Flag = Field(
+        False, description="True: the first frame's pixels and its own latent are stored too, for image-to-video."
+    )
+
+
+# Keys of a dataset that concern only some kinds of media: with another kind, they would have no effect.
+ONLY_FOR = {
+    ("image",): ("image_column", "composite_image_config"),
+    ("video",): ("video_column", "video", "num_frames_column", "fps_column"),
+    ("audio",): ("audio_column", "audio", "audio_caption_fields", "lyrics_column"),
+    ("image", "video"): (
+        *("width_column", "height_column", "resolution", "resolution_type", "minimum_image_size"),
+        *("maximum_image_size", "target_downsample_size", "minimum_aspect_ratio", "maximum_aspect_ratio"),
+        *("max_upscale_threshold", "crop", "crop_style", "crop_aspect", "crop_aspect_buckets"),
+        *("aspect_bucket_alignment", "aspect_bucket_rounding"),
+    ),
+}
+
+
+def without_effect(kind: str) -> frozenset[str]:
+    """The keys of a dataset that have no effect on media of this kind."""
+    return frozenset(key for kinds, keys in ONLY_FOR.items() if kind not in kinds for key in keys)
+
+
 Severity = Literal["off", "warn", "error"]
 Share = Annotated[float, Field(ge=0, le=1)]
 SEVERITY = "`off`: it is not checked; `warn`: a failure is shown; `error`: it also stops the run."
@@ -285,17 +346,67 @@ class Checks(Block):
     error_budget: Check = Field(Check(), description="No larger share of the wanted rows failed than `error_budget`.")
 
 
+class CaptionFile(Block):
+    """A table of the captions of a folder's media."""
+
+    path: Name = Field(description="The file, relative to `instance_data_dir`, or absolute.")
+    filename_column: Name = Field("filename", description="Column of the media's paths in the folder, or their names.")
+    caption_column: Names = Field(["caption"], description="Column or columns of the captions; all are kept.")
+    fallback_caption_column: Name | None = Field(None, description="Used for rows that have no caption there.")
+    default_caption: Name | None = Field(None, description="Used for media that the table has no caption for.")
+    width_column: Name | None = Field(None, description="As in the entry.")
+    height_column: Name | None = Field(None, description="As in the entry.")
+    identifier_includes_extension: Flag | None = Field(
+        None, description="Whether `filename_column` has the extensions. Default: names match with them or without."
+    )
+
+
+# Keys of an entry by its type; those of neither are common to both.
+HUB_KEYS = ("dataset_name", "dataset_config", "split", "revision", "data_files", "streaming")
+FOLDER_KEYS = ("instance_data_dir", "parquet", "csv")
+NEEDED = {"huggingface": "dataset_name", "local": "instance_data_dir"}
+CAPTION_STRATEGIES = {
+    "huggingface": ("huggingface", "instanceprompt"),
+    "local": ("filename", "textfile", "instanceprompt", "parquet", "csv"),
+}
+METADATA_BACKENDS = {"huggingface": ("huggingface",), "local": ("discovery", "json", "parquet")}
+
+CaptionStrategy = Literal["huggingface", "instanceprompt", "filename", "textfile", "parquet", "csv"]
+DataFiles = Name | list[Name] | dict[Name, Name | list[Name]]
+
+
 class Dataset(Block):
-    """One dataset: a SimpleTuner backend of type `huggingface`."""
+    """One dataset: a SimpleTuner backend of type `huggingface` or `local`."""
 
     id: str = Field(description="Name of the dataset's assets and folders: letters, digits, `_`, `-` and `.`.")
-    type: Literal["huggingface"] = Field(description="Where the rows come from.")
-    dataset_type: Literal["image"] = Field("image", description="What a row's media is.")
+    type: Literal["huggingface", "local"] = Field(
+        description="`huggingface`: a dataset on the Hub, or a folder in its layout; `local`: a folder of media files."
+    )
+    dataset_type: Literal["image", "video", "audio"] = Field("image", description="What a row's media is.")
     disabled: Flag = Field(False, description="True: this entry is left out.")
-    dataset_name: Repository = Field(description="Id on the Hub, `user/name`, or a local folder in the Hub's layout.")
+    dataset_name: Repository | None = Field(
+        None,
+        validate_default=True,
+        description="Of type `huggingface`: id on the Hub, `user/name`, or a local folder in the Hub's layout.",
+    )
     dataset_config: Name | None = Field(None, description="Which configuration (subset) of the dataset.")
-    split: Name = Field("train", description="Which split.")
+    split: Name = Field(
+        "train", description="Which split, slice or sum: `train[:10%]`, `train[100:200]+test`, as `datasets` reads it."
+    )
     revision: Name | None = Field(None, description="Branch, tag or commit of the dataset. Default: its main branch.")
+    data_files: DataFiles | None = Field(
+        None, description="Which files, as `datasets` takes it: a pattern, a list, or an object of these by split."
+    )
+    streaming: Flag = Field(
+        False, description="True: media are read over the network, each time anew, and no copy of them is kept."
+    )
+    instance_data_dir: Name | None = Field(
+        None,
+        validate_default=True,
+        description="Of type `local`: the folder of the media files, at any depth, relative to this file.",
+    )
+    parquet: CaptionFile | None = Field(None, description="Of `caption_strategy` `parquet`.")
+    csv: CaptionFile | None = Field(None, description="Of `caption_strategy` `csv`.")
     cache_dir: Name | None = Field(
         None, description="Where tables and latents are kept, relative to this file. Default: `cache/{id}`."
     )
@@ -308,18 +419,42 @@ class Dataset(Block):
     cache_dir_vae: Name | None = Field(
         None, description="Where latents are kept, relative to this file. Default: `vae/{id}` in `cache_dir`."
     )
-    caption_strategy: Literal["huggingface", "instanceprompt"] = Field(
-        "huggingface",
-        description="`huggingface`: captions come from the dataset's columns; `instanceprompt`: `instance_prompt` is "
-        "every caption.",
+    caption_strategy: CaptionStrategy | None = Field(
+        None,
+        description="Of type `huggingface`: `huggingface` (the default): captions come from the dataset's columns. Of "
+        "type `local`: `filename` (the default): the file's name, `_` as spaces; `textfile`: the `.txt` file of that "
+        "name, each line a caption; `parquet`, `csv`: a table. Of both: `instanceprompt`: `instance_prompt` is every "
+        "caption.",
     )
-    metadata_backend: Literal["huggingface"] = Field("huggingface", description="Metadata come from the dataset.")
+    metadata_backend: Literal["huggingface", "discovery", "json", "parquet"] | None = Field(
+        None, description="As SimpleTuner has it; sizes come from columns or from the media's headers in any case."
+    )
 
     image_column: Name = Field("image", description="Column of the images.")
+    audio_column: Name = Field("audio", description="Column of the clips.")
+    audio: Audio = Field(Audio(), description="Which part of each clip is encoded.")
+    video_column: Name = Field("video", description="Column of the videos.")
+    video: Video = Field(Video(), description="Which clips are used, and which of their frames.")
+    num_frames_column: Name | None = Field(
+        None, description="Column of the videos' numbers of frames: `min_frames` and `max_frames` then need no video."
+    )
+    fps_column: Name | None = Field(
+        None, description="Column of the videos' frames per second, recorded in place of what their files tell."
+    )
     caption_column: Names = Field(
         ["caption"],
         description="Column or columns of the captions; dotted paths lead into structs and lists of structs. All texts "
-        "that they hold for a row are its captions; a reader draws one for each epoch.",
+        "that they hold for a row are its captions; a reader draws one for each epoch. Of sound, none by default.",
+    )
+    audio_caption_fields: Annotated[list[Name], Field(min_length=1)] = Field(
+        ["prompt", "tags"],
+        description="Of sound: columns whose texts, joined by a space, are the prompt of a clip that has no caption in "
+        "`caption_column`. Of the default ones, one has to be there.",
+    )
+    lyrics_column: Name = Field(
+        "lyrics",
+        description="Of sound: column of the lyrics, else `norm_lyrics`. They are encoded apart from the prompt, by "
+        "pipelines that read lyrics.",
     )
     fallback_caption_column: Name | None = Field(None, description="Used for rows that have no caption there.")
     description_column: Name | None = Field(
@@ -336,8 +471,8 @@ class Dataset(Block):
         description="What is taken out of captions: a list, or a file of lines (`.txt`) or of a list (`.json`), of "
         "regular expressions; `s/this/that/` replaces. Also in a `text_embeds` entry, for all that use it.",
     )
-    width_column: Name | None = Field(None, description="Column of the images' widths in pixels.")
-    height_column: Name | None = Field(None, description="Column of the images' heights in pixels.")
+    width_column: Name | None = Field(None, description="Column of the images' or videos' widths in pixels.")
+    height_column: Name | None = Field(None, description="Column of the images' or videos' heights in pixels.")
     quality_column: Name | None = Field(None, description="As in `filter_func`.")
     filter_func: FilterFunc = Field(FilterFunc(), description="Which rows are kept.")
     where: Name | None = Field(None, description="As in `filter_func`.")
@@ -411,9 +546,9 @@ class Dataset(Block):
 
     @field_validator("split")
     @classmethod
-    def _split_is_whole(cls, value: str) -> str:
-        if set(value) & set("[]+"):
-            raise ValueError("name one whole split: slices and sums of splits are not supported")
+    def _split_can_be_read(cls, value: str) -> str:
+        if (wrong := slices.mistake(value)) is not None:
+            raise ValueError(wrong)
         return value
 
     @field_validator("owners")
@@ -423,6 +558,32 @@ class Dataset(Block):
             if not re.fullmatch(r"team:[A-Za-z0-9_]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", owner):
                 raise ValueError(f'"{owner}" is neither an e-mail address nor "team:" and letters, digits and _')
         return value
+
+    @field_validator("dataset_name", "instance_data_dir")
+    @classmethod
+    def _source_is_named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and NEEDED.get(info.data.get("type", "")) == info.field_name:
+            raise PydanticCustomError("missing", "Field required")
+        return value
+
+    @model_validator(mode="after")
+    def _source_is_of_its_type(self) -> "Dataset":
+        foreign = FOLDER_KEYS if self.type == "huggingface" else HUB_KEYS
+        for key in foreign:
+            if key in self.model_fields_set:
+                raise ValueError(f'{key} has no effect where type is "{self.type}"; remove it')
+        for key, allowed in (("caption_strategy", CAPTION_STRATEGIES), ("metadata_backend", METADATA_BACKENDS)):
+            given = getattr(self, key)
+            if given is not None and given not in allowed[self.type]:
+                names = ", ".join(f'"{name}"' for name in allowed[self.type])
+                raise ValueError(f'{key} is "{given}"; use {names} where type is "{self.type}"')
+        for key in ("parquet", "csv"):
+            if (getattr(self, key) is None) == (self.caption_strategy == key):
+                remedy = (
+                    "add it" if self.caption_strategy == key else f'it has no effect; set caption_strategy to "{key}"'
+                )
+                raise ValueError(f"{key} is {'missing' if self.caption_strategy == key else 'given'}; {remedy}")
+        return self
 
     @model_validator(mode="after")
     def _filters_are_given_once(self) -> "Dataset":
@@ -439,6 +600,15 @@ class Dataset(Block):
                 raise ValueError(f"{key} is true, but there is no instance_prompt; add one")
         if self.caption_strategy == "instanceprompt" and not self.instance_prompt:
             raise ValueError('caption_strategy is "instanceprompt", but there is no instance_prompt; add one')
+        return self
+
+    @model_validator(mode="after")
+    def _keys_have_an_effect(self) -> "Dataset":
+        for key in Dataset.model_fields:
+            if key in self.model_fields_set and key in without_effect(self.dataset_type):
+                raise ValueError(
+                    f'{key} has no effect where dataset_type is "{self.dataset_type}"; remove it, or change that'
+                )
         return self
 
     @model_validator(mode="after")
@@ -495,6 +665,25 @@ class Model(Block):
     vae: VaeOverride | None = Field(None, description="Another VAE than the pipeline's own.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Type in which is computed and stored."
+    )
+    embeds_dtype: Literal["float32", "bfloat16", "float16", "float8_e4m3fn"] | None = Field(
+        None,
+        description=(
+            "Type in which text embeds are stored, where it isn't `dtype`. What is lost is told as `relative_error`; "
+            "`float8_e4m3fn` is read back as `dtype`."
+        ),
+    )
+    text_quantization: Literal["8bit", "4bit"] | None = Field(
+        None,
+        description="Keep the text encoders' linear layers in so many bits, by bitsandbytes (extra `quantize`, a GPU).",
+    )
+    latents: Literal["mode", "moments", "sample"] = Field(
+        "mode",
+        description="What of the VAE's distribution is stored: its mean; mean and deviation; or one draw, "
+        "always the same for the same media.",
+    )
+    vae_tiling: Flag = Field(
+        False, description="True: the VAE encodes in tiles, for media too large for its memory. Changes the latents."
     )
 
 

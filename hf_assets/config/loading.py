@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from hf_assets.config import mistakes, part, rules, simpletuner
 from hf_assets.config.keys import (
     ELSEWHERE,
+    EVALUATION,
     TRAINER_ONLY,
     Dataset,
     File,
@@ -20,16 +21,20 @@ from hf_assets.config.keys import (
     Refresh,
     TextEmbeds,
     boolean,
+    without_effect,
 )
 from hf_assets.config.mistakes import joined, nearest, shown
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.config.rules import RuleError
 from hf_assets.errors import ConfigError
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import ComponentSource, PipelineSource
 from hf_assets.sources.spec import SourceSpec
 
 ENVIRONMENT_VARIABLE = "HF_ASSETS_CONFIG"
 DEFAULT_FILE = "datasets.json"
+# Blocks of an entry whose keys mean what they mean in the entry itself.
+INNER = ("huggingface", "config")
 
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
@@ -166,6 +171,11 @@ class _Reader:
         if isinstance(kind, str) and kind in ELSEWHERE:
             self.notes.append(f'{path} is for the trainer only, as dataset_type is "{kind}"')
             return None
+        if kind == EVALUATION:  # pictures like any other; what they are for is the trainer's business
+            self.notes.append(
+                f'{path} is made like a dataset of images; that dataset_type is "{kind}" is for the trainer'
+            )
+            content, kind = {**content, "dataset_type": "image"}, "image"
         merged, origins = self.merged(content, path)
         self.origins[path] = origins
         if "trainer" in merged:
@@ -175,7 +185,8 @@ class _Reader:
             self.notes.append(f"{path}: for the trainer only: {', '.join(sorted(trainer))}")
         model: type[Entry] = _KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
         if model is Dataset:
-            merged = {**{key: value for key, value in self.defaults.items() if key not in TRAINER_ONLY}, **merged}
+            without = (*TRAINER_ONLY, *(without_effect(str(merged.get("dataset_type", "image")))))
+            merged = {**{key: value for key, value in self.defaults.items() if key not in without}, **merged}
             trainer = {**{key: value for key, value in self.defaults.items() if key in TRAINER_ONLY}, **trainer}
             for key, message in part.mistakes(trainer):
                 self.error(joined(origins.get(key, path), key), message)
@@ -197,19 +208,24 @@ class _Reader:
         return None
 
     def merged(self, content: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, str]]:
-        """The keys of an entry and of its `huggingface` block, which mean the same; and where each was written."""
-        inner = content.get("huggingface", {})
-        outer = {key: value for key, value in content.items() if key != "huggingface"}
-        if not isinstance(inner, dict):
-            self.error(f"{path}.huggingface", f"is {shown(inner)}; write an object")
-            inner = {}
-        for key in outer.keys() & inner.keys():
-            if outer[key] != inner[key]:
-                self.error(
-                    f"{path}.huggingface.{key}",
-                    f"is {shown(inner[key])}, but {path}.{key} is {shown(outer[key])}; keep one",
-                )
-        return {**inner, **outer}, dict.fromkeys(inner.keys() - outer.keys(), f"{path}.huggingface")
+        """The keys of an entry and of its blocks `INNER`, which mean the same; and where each was written."""
+        merged = {key: value for key, value in content.items() if key not in INNER}
+        origins: dict[str, str] = {}
+        for block in INNER:
+            inner = content.get(block, {})
+            if not isinstance(inner, dict):
+                self.error(f"{path}.{block}", f"is {shown(inner)}; write an object")
+                continue
+            for key, value in inner.items():
+                if key not in merged:
+                    merged[key] = value
+                    origins[key] = f"{path}.{block}"
+                elif merged[key] != value:
+                    there = joined(origins.get(key, path), key)
+                    self.error(
+                        f"{path}.{block}.{key}", f"is {shown(value)}, but {there} is {shown(merged[key])}; keep one"
+                    )
+        return merged, origins
 
     def distinct_ids(self) -> None:
         ids = Counter(entry.id for entry in self.entries.values())
@@ -263,18 +279,16 @@ class _Reader:
         cache = self.text_cache(dataset)
         return Recipe(
             id=dataset.id,
-            source=SourceSpec(
-                dataset_name=self.repository(dataset.dataset_name),
-                dataset_config=dataset.dataset_config,
-                split=dataset.split,
-                revision=dataset.revision,
-            ),
+            source=self.source(dataset),
             kind=dataset.dataset_type,
-            media_column=dataset.image_column,
+            media_column=rules.media_column(dataset),
             filter=rules.filter_rules(dataset, plugins, self.base),
             captions=rules.caption_rules(dataset, cache, self.base),
             composite=rules.composite_rules(dataset),
             geometry=rules.geometry_rules(dataset),
+            audio=rules.audio_rules(dataset),
+            video=rules.frame_rules(dataset),
+            fps_column=dataset.fps_column,
             model=self.model(model),
             folders=Folders(
                 metadata=cache_dir / "huggingface_metadata" / dataset.id,
@@ -285,6 +299,21 @@ class _Reader:
             checks=dataset.checks,
             owners=tuple(dataset.owners),
             trainer=dataset.trainer,
+        )
+
+    def source(self, dataset: Dataset) -> SourceSpec:
+        if dataset.type == "local":
+            assert dataset.instance_data_dir is not None
+            folder = str(self.path(dataset.instance_data_dir))
+            return SourceSpec(dataset_name=folder, folder=rules.folder_rules(dataset))
+        assert dataset.dataset_name is not None
+        return SourceSpec(
+            dataset_name=self.repository(dataset.dataset_name),
+            dataset_config=dataset.dataset_config,
+            split=dataset.split,
+            revision=dataset.revision,
+            data_files=dataset.data_files,
+            streaming=dataset.streaming,
         )
 
     def text_cache(self, dataset: Dataset) -> TextEmbeds | None:
@@ -320,7 +349,13 @@ class _Reader:
             variant=model.variant,
             vae=override,
         )
-        return ModelRecipe(pipeline=pipeline, dtype=model.dtype)
+        return ModelRecipe(
+            pipeline=pipeline,
+            dtype=model.dtype,
+            latents=LatentSettings(kind=model.latents, tiling=model.vae_tiling),
+            embeds_dtype=None if model.embeds_dtype == model.dtype else model.embeds_dtype,
+            text_quantization=model.text_quantization,
+        )
 
 
 _KINDS: dict[str, type[Entry]] = {"text_embeds": TextEmbeds, "image_embeds": ImageEmbeds}

@@ -13,6 +13,8 @@ from hf_assets.config import simpletuner
 from hf_assets.config.keys import (
     TRAINER_ONLY,
     AspectBucket,
+    Audio,
+    CaptionFile,
     CaptionShuffle,
     Checks,
     CompositeImage,
@@ -24,14 +26,15 @@ from hf_assets.config.keys import (
     Refresh,
     TextEmbeds,
     VaeOverride,
+    Video,
 )
 
 INTRODUCTION = f"""# The config file
 
 One JSON file, named by `HF_ASSETS_CONFIG`, else `datasets.json` in the working directory. Relative paths in it are
-relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {{}}` there: they mean the
-same, and a key that stands in both with different values is an error, as is a key that isn't known. This page is made
-from the code (`python -m hf_assets.config.page`).
+relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {{}}` or `"config": {{}}`
+there: they mean the same, and a key that stands in two of these with different values is an error, as is a key that
+isn't known. This page is made from the code (`python -m hf_assets.config.page`).
 
 SimpleTuner's own files work as they are: a bare list of entries (`multidatabackend.json`) takes the model and the
 defaults of all datasets from the `config.json` beside it, whose keys may have leading dashes:
@@ -43,8 +46,11 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`model`", Model),
     ("`model.vae`", VaeOverride),
     ("An entry of `datasets`", Dataset),
+    ("`parquet` and `csv`", CaptionFile),
     ("`filter_func`", FilterFunc),
     ("`composite_image_config`", CompositeImage),
+    ("`audio`", Audio),
+    ("`video`", Video),
     ("`caption_shuffle`", CaptionShuffle),
     ("`crop_aspect_buckets`", AspectBucket),
     ("`checks`", Checks),
@@ -63,7 +69,8 @@ def page() -> str:
         parts.append("\n".join([f"## {title}", "", "| key | value | default | |", "|--|--|--|--|", *rows]))
     keys = ", ".join(f"`{key}`" for key in sorted(TRAINER_ONLY))
     parts.append(
-        f"## For the trainer only\n\nAccepted and kept for the reader; nothing that is stored depends on them: {keys}."
+        "## For the trainer only\n\nAccepted and kept for the reader ([training.md](training.md)); nothing that is "
+        f"stored depends on them: {keys}."
     )
     return "\n\n".join(parts) + "\n"
 

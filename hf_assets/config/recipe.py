@@ -12,11 +12,14 @@ from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
 from hf_assets.config.keys import Checks
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec
+from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
+from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry import GeometryRules
 
 
@@ -37,11 +40,20 @@ class ModelRecipe(BaseModel):
 
     pipeline: PipelineSource
     dtype: str
+    latents: LatentSettings = LatentSettings()
+    embeds_dtype: str | None = None
+    text_quantization: Literal["8bit", "4bit"] | None = None
+
+    @property
+    def without_text(self) -> "ModelRecipe":
+        """What the VAE side depends on: not on how text is encoded."""
+        return self.model_copy(update={"embeds_dtype": None, "text_quantization": None})
 
     @property
     def without_vae(self) -> "ModelRecipe":
-        """What the text side depends on: not on a VAE given in place of the pipeline's own."""
-        return self.model_copy(update={"pipeline": self.pipeline.model_copy(update={"vae": None})})
+        """What the text side depends on: not on a VAE given in place of the pipeline's own, nor on how it is used."""
+        pipeline = self.pipeline.model_copy(update={"vae": None})
+        return self.model_copy(update={"pipeline": pipeline, "latents": LatentSettings()})
 
 
 class Recipe(BaseModel):
@@ -57,6 +69,9 @@ class Recipe(BaseModel):
     captions: CaptionRules
     composite: CompositeRules | None = None
     geometry: GeometryRules
+    video: FrameRules | None = None
+    fps_column: str | None = None
+    audio: AudioRules | None = None
     model: ModelRecipe
     folders: Folders
     error_budget: float = 0.5
@@ -82,7 +97,13 @@ class Recipe(BaseModel):
     @property
     def required_columns(self) -> tuple[str, ...]:
         """The columns besides the media that this recipe reads, as dotted paths."""
-        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns)))
+        told = (self.fps_column,) if self.fps_column else ()
+        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns, *told)))
+
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """The columns that this recipe reads where the dataset has them."""
+        return tuple(dict.fromkeys((*self.filter.optional_columns, *self.captions.optional_columns)))
 
 
 def code_version(stage_version: int | str, *settings: BaseModel | str) -> str:

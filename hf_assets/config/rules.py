@@ -4,16 +4,22 @@ import json
 import re
 from pathlib import Path
 
-from hf_assets.config.keys import Dataset, TextEmbeds
+from pydantic import ValidationError
+
+from hf_assets.config.keys import CaptionFile, Dataset, TextEmbeds
+from hf_assets.sources.spec import CaptionTable, FolderRules
 from hf_assets.stages import custom, expressions, geometry, rewriting
+from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.custom import CustomRule
 from hf_assets.stages.filtering import FilterRules
+from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry import GeometryRules
 from hf_assets.stages.rewriting import Replacement, ShuffleRules
 
 DEFAULT_QUALITY_COLUMN = "quality_assessment"
+LYRICS_FALLBACK = "norm_lyrics"
 
 # `s/this/that/`, as in sed, with any separator that is no letter, digit or white space.
 SUBSTITUTION = re.compile(r"s([^\w\s\\])((?:\\.|(?!\1).)*)\1((?:\\.|(?!\1).)*)\1", re.DOTALL)
@@ -55,6 +61,48 @@ def geometry_rules(dataset: Dataset) -> GeometryRules:
     )
 
 
+def folder_rules(dataset: Dataset) -> FolderRules:
+    """Which media files of a folder are rows, and where their captions lie."""
+    given = _caption_file(dataset)
+    if given is None:
+        strategy = dataset.caption_strategy
+        captions = strategy if strategy in ("textfile", "instanceprompt") else "filename"
+        return FolderRules(media=dataset.dataset_type, captions=captions)
+    table = CaptionTable(
+        kind="parquet" if dataset.parquet else "csv",
+        path=given.path,
+        filename_column=given.filename_column,
+        caption_columns=tuple(dict.fromkeys(given.caption_column)),
+        fallback_column=given.fallback_caption_column,
+        has_extension=given.identifier_includes_extension,
+        default=given.default_caption,
+    )
+    return FolderRules(media=dataset.dataset_type, captions="table", table=table)
+
+
+def _caption_file(dataset: Dataset) -> CaptionFile | None:
+    """The table of captions of a folder, whose size columns may be used as the entry's own."""
+    return dataset.parquet or dataset.csv
+
+
+def audio_rules(dataset: Dataset) -> AudioRules | None:
+    """Which part of each clip; None for media that are no sound.
+
+    Raises:
+        ValidationError: values that contradict each other.
+        RuleError: filters by size, which sound has not.
+    """
+    if dataset.dataset_type != "audio":
+        return None
+    for key in ("min_width", "min_height"):
+        if getattr(dataset.filter_func, key) is not None:
+            raise RuleError(f"filter_func.{key}", "has no effect on sound; remove it")
+    low, high = dataset.audio.min_duration_seconds, dataset.audio.max_duration_seconds
+    if low is not None and high is not None and low > high:
+        raise RuleError("audio.min_duration_seconds", f"is {low:g}, above max_duration_seconds of {high:g}; swap them")
+    return AudioRules(**dataset.audio.model_dump())
+
+
 def composite_rules(dataset: Dataset) -> CompositeRules | None:
     """Which cell of a picture; None: the whole."""
     given = dataset.composite_image_config
@@ -62,6 +110,28 @@ def composite_rules(dataset: Dataset) -> CompositeRules | None:
         return None
     layout = (given.layout[0], given.layout[1]) if given.layout else None
     return CompositeRules(image_count=given.image_count, select_index=given.select_index, layout=layout)
+
+
+def media_column(dataset: Dataset) -> str:
+    """The column that holds a row's media."""
+    if dataset.type == "local":
+        return dataset.dataset_type
+    by_kind = {"image": dataset.image_column, "video": dataset.video_column, "audio": dataset.audio_column}
+    return by_kind[dataset.dataset_type]
+
+
+def frame_rules(dataset: Dataset) -> FrameRules | None:
+    """Which clips, and which of their frames; None for what isn't moving.
+
+    Raises:
+        RuleError: no clip satisfies the limits.
+    """
+    if dataset.dataset_type != "video":
+        return None
+    try:
+        return FrameRules(**dataset.video.model_dump())
+    except ValidationError as error:
+        raise RuleError("video", str(error.errors()[0]["ctx"]["error"])) from None
 
 
 def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRules:
@@ -75,6 +145,7 @@ def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRu
         RuleError: an expression or a function that can't be used.
     """
     rules = dataset.filter_func
+    width_column, height_column = _size_columns(dataset)
     where = rules.where or dataset.where
     by_size = geometry_rules(dataset)
     has_limits = by_size.minimum_image_size or by_size.minimum_aspect_ratio or by_size.maximum_aspect_ratio
@@ -86,22 +157,38 @@ def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRu
         collection=tuple(sorted(set(rules.collection or ()))),
         min_width=rules.min_width,
         min_height=rules.min_height,
-        width_column=dataset.width_column,
-        height_column=dataset.height_column,
-        by_size=_limits_of(by_size) if has_limits and dataset.width_column else None,
+        width_column=width_column,
+        height_column=height_column,
+        by_size=_limits_of(by_size) if has_limits and width_column else None,
         composite=composite_rules(dataset),
+        frames=_limits_of_frames(dataset),
+        num_frames_column=dataset.num_frames_column,
         where=where,
         where_columns=_where_columns(where, "filter_func.where" if rules.where else "where") if where else (),
         custom=_custom_rule(dataset, plugins, folder) if rules.function else None,
         max_num_samples=dataset.max_num_samples,
         sampled_by=caption_columns(dataset) if dataset.max_num_samples else (),
+        sampled_by_if_there=_default_fields(dataset) if dataset.max_num_samples else (),
     )
+
+
+def _size_columns(dataset: Dataset) -> tuple[str | None, str | None]:
+    """The columns of width and height: the entry's, else those of its table of captions."""
+    table = _caption_file(dataset)
+    if dataset.width_column or table is None:
+        return dataset.width_column, dataset.height_column
+    if (table.width_column is None) != (table.height_column is None):
+        key = dataset.caption_strategy or ""
+        raise RuleError(key, "gives only one of width_column and height_column; give both, or neither")
+    return table.width_column, table.height_column
 
 
 def caption_columns(dataset: Dataset) -> tuple[str, ...]:
     """The columns that captions are taken from first."""
-    only_prompt = dataset.only_instance_prompt or dataset.caption_strategy == "instanceprompt"
-    return () if only_prompt else tuple(dict.fromkeys(dataset.caption_column))
+    if dataset.only_instance_prompt or dataset.caption_strategy == "instanceprompt":
+        return ()
+    named = (*_columns_of_captions(dataset), *_named_fields(dataset))
+    return tuple(dict.fromkeys(named))
 
 
 def caption_rules(dataset: Dataset, cache: TextEmbeds | None, folder: Path) -> CaptionRules:
@@ -118,7 +205,10 @@ def caption_rules(dataset: Dataset, cache: TextEmbeds | None, folder: Path) -> C
     shuffle = dataset.caption_shuffle
     lists = [dataset.caption_filter_list, cache.caption_filter_list if cache else None]
     return CaptionRules(
-        columns_of_captions=tuple(dict.fromkeys(dataset.caption_column)),
+        columns_of_captions=_columns_of_captions(dataset),
+        joined_columns=_named_fields(dataset),
+        joined_if_there=_default_fields(dataset),
+        lyrics_columns=_lyrics_columns(dataset),
         fallback_column=dataset.fallback_caption_column,
         description_column=dataset.description_column,
         instance_prompt=dataset.instance_prompt if only_prompt or dataset.prepend_instance_prompt else None,
@@ -126,6 +216,38 @@ def caption_rules(dataset: Dataset, cache: TextEmbeds | None, folder: Path) -> C
         replacements=tuple(one for given in lists if given is not None for one in _replacements(given, folder)),
         shuffle=ShuffleRules(**shuffle.model_dump(exclude={"enable"})) if shuffle.enable else None,
     )
+
+
+def _columns_of_captions(dataset: Dataset) -> tuple[str, ...]:
+    """The columns that each hold captions: of sound, only what is named, since the prompt is made of other columns."""
+    is_named = dataset.dataset_type != "audio" or "caption_column" in dataset.model_fields_set
+    return tuple(dict.fromkeys(dataset.caption_column)) if is_named else ()
+
+
+def _named_fields(dataset: Dataset) -> tuple[str, ...]:
+    """The columns of the prompt of sound that the user names: they have to be there."""
+    is_named = "audio_caption_fields" in dataset.model_fields_set
+    return tuple(dict.fromkeys(dataset.audio_caption_fields)) if is_named else ()
+
+
+def _default_fields(dataset: Dataset) -> tuple[str, ...]:
+    """The columns of the prompt of sound where the user names none."""
+    if dataset.dataset_type != "audio" or {"audio_caption_fields", "caption_column"} & dataset.model_fields_set:
+        return ()
+    return tuple(dataset.audio_caption_fields)
+
+
+def _lyrics_columns(dataset: Dataset) -> tuple[str, ...]:
+    """Where lyrics are, the first that is there."""
+    return (dataset.lyrics_column, LYRICS_FALLBACK) if dataset.dataset_type == "audio" else ()
+
+
+def _limits_of_frames(dataset: Dataset) -> FrameRules | None:
+    """Just what `frames.limits` reads, where a column tells the numbers of frames."""
+    rules = frame_rules(dataset)
+    if rules is None or dataset.num_frames_column is None:
+        return None
+    return FrameRules(num_frames=rules.fewest, max_frames=rules.max_frames)
 
 
 def _limits_of(rules: GeometryRules) -> GeometryRules:
@@ -156,8 +278,8 @@ def _custom_rule(dataset: Dataset, plugins: list[str], folder: Path) -> CustomRu
     module, function = rules.function.split(":")
     if module not in plugins:
         raise RuleError(key, f'"{module}" is not listed in plugins; add "plugins": ["{module}"] to the file')
-    if dataset.image_column in rules.columns:
-        raise RuleError("filter_func.columns", f'"{dataset.image_column}" holds the media, which filters can\'t see')
+    if media_column(dataset) in rules.columns:
+        raise RuleError("filter_func.columns", f'"{media_column(dataset)}" holds the media, which filters can\'t see')
     file = custom.find(module, folder)
     if file is None:
         raise RuleError(key, f'there is no module "{module}", neither in {folder} nor where Python looks')

@@ -136,6 +136,13 @@ def fit(
     Returns:
         (3, H, W) uint8, RGB, 0 to 255, contiguous; H and W are the target's.
     """
+    return fit_pixels(np.array(picture), resized_size, crop_top_left, target_size)
+
+
+def fit_pixels(
+    pixels: np.ndarray, resized_size: Sequence[int], crop_top_left: Sequence[int], target_size: Sequence[int]
+) -> "torch.Tensor":
+    """`fit` for pixels as an array (H, W, 3) uint8, RGB, which must be writable and contiguous."""
     import torch
 
     width, height = resized_size
@@ -143,12 +150,10 @@ def fit(
     target_width, target_height = target_size
     assert 0 <= top <= height - target_height, f"crop {top} + {target_height} px exceeds the resized height {height}"
     assert 0 <= left <= width - target_width, f"crop {left} + {target_width} px exceeds the resized width {width}"
-    pixels = (
-        torch.from_numpy(np.array(picture)).permute(2, 0, 1).unsqueeze(0)
-    )  # (1, 3, H, W), still interleaved in memory
-    if picture.size != (width, height):
-        pixels = torch.nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
-    return pixels[0, :, top : top + target_height, left : left + target_width].contiguous()
+    fitted = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)  # (1, 3, H, W), still interleaved in memory
+    if pixels.shape[:2] != (height, width):
+        fitted = torch.nn.functional.interpolate(fitted, (height, width), mode="bicubic", antialias=True)
+    return fitted[0, :, top : top + target_height, left : left + target_width].contiguous()
 
 
 def to_pixels(

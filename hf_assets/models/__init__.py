@@ -1,16 +1,21 @@
 """Diffusers pipelines as encoders: what they are pinned to, their fingerprints, and their two sides."""
 
 from hf_assets.models.components import text_fingerprint, vae_fingerprint
+from hf_assets.models.inputs import VaeInput, input_of, spatial_multiple
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import ComponentSource, Pipeline, PipelineSource, resolve_pipeline
 from hf_assets.models.text import TextEncoder, load_text
-from hf_assets.models.vae import Vae, load_vae, spatial_multiple
+from hf_assets.models.vae import Vae, load_vae
 
 __all__ = [
     "ComponentSource",
+    "LatentSettings",
     "Pipeline",
     "PipelineSource",
     "TextEncoder",
     "Vae",
+    "VaeInput",
+    "input_of",
     "load_text",
     "load_vae",
     "resolve_pipeline",

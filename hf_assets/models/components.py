@@ -7,7 +7,8 @@ from typing import Any
 
 from hf_assets import fingerprint
 from hf_assets.errors import ModelError
-from hf_assets.models import families, prompt
+from hf_assets.models import families, latents, prompt
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.repository import Repository
 from hf_assets.models.source import INDEX, Pipeline, names_component
 
@@ -19,6 +20,7 @@ WEIGHT_LAYOUTS = (
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 WEIGHT_INDEX = re.compile(r".*\.index(\.[^.]+)?\.json")
 NOT_CONTENT = re.compile(r"(readme|license)(\..*)?", re.IGNORECASE)
+DENOISERS = ("transformer", "unet")
 NOT_TEXT_INDEX_KEYS = frozenset({"_diffusers_version", "_name_or_path"})
 
 
@@ -59,77 +61,92 @@ def vae_component(pipeline: Pipeline) -> Component:
     if reason := families.of(pipeline.class_name).latents.unsupported:
         raise ModelError(f"latents of {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
     if pipeline.vae_repository is not None:
-        return _replacing_vae(pipeline, pipeline.vae_repository)
-    if "vae" not in pipeline.components:
+        component = _replacing_vae(pipeline, pipeline.vae_repository)
+    elif "vae" not in pipeline.components:
         raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no VAE: name one with the key vae")
-    return _component(pipeline, "vae")
+    else:
+        component = _component(pipeline, "vae")
+    if reason := families.autoencoder(component.class_name).unsupported:
+        raise ModelError(f"latents of {component.class_name} are not supported: {reason}. Choose another pipeline")
+    return component
 
 
-def text_components(pipeline: Pipeline) -> list[Component]:
-    """The text encoders, tokenizers and what else `encode_prompt` needs, in the order of model_index.json.
+def text_components(pipeline: Pipeline, *, usage_cache: Path | None = None) -> list[Component]:
+    """The text encoders, tokenizers and what else `encode_prompt` reads, in the order of model_index.json.
+
+    Denoisers and autoencoders are of the library diffusers, of which `encode_prompt` reads settings at most.
+
+    Args:
+        usage_cache: see `prompt.remembered_usage`.
 
     Raises:
-        ModelError: there are none, or their weights are not safetensors.
+        ModelError: there are none, or their weights are not safetensors; see also `prompt.usage`.
     """
-    if reason := families.UNSUPPORTED_TEXT.get(pipeline.class_name):
-        raise ModelError(f"captions for {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
-    names = [name for name, (library, _) in pipeline.components.items() if _is_text(name, library)]
+    reads = prompt.remembered_usage(pipeline, usage_cache).reads
+    names = [name for name, (library, _) in pipeline.components.items() if name in reads and library != "diffusers"]
     if not names:
         raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no text encoder: choose one that reads captions")
-    return [_component(pipeline, name) for name in names]
+    return [_component(pipeline, name, may_lack_weights=True) for name in names]
 
 
-def shell_of(pipeline: Pipeline) -> str | None:
-    """The component that the text side needs the configuration of, but not the weights."""
-    shell = families.of(pipeline.class_name).text.shell
+def shells_of(pipeline: Pipeline, *, usage_cache: Path | None = None) -> list[str]:
+    """The components that the text side may need the configuration of, but not the weights.
+
+    Of a pipeline that the table of families doesn't know, the denoiser, and all that its `encode_prompt` reads.
+    """
+    reads = prompt.remembered_usage(pipeline, usage_cache).reads
+    text = families.of(pipeline.class_name).text
+    if not text.outputs:
+        return [
+            name
+            for name, (library, _) in pipeline.components.items()
+            if (name in reads or name in DENOISERS)
+            and library == "diffusers"
+            and f"{name}/config.json" in pipeline.repository.paths
+        ]
+    shell = text.shell
     if shell is None or shell.component not in pipeline.components or shell.unless in pipeline.components:
-        return None
-    return shell.component
+        return []
+    return [shell.component]
 
 
-def vae_fingerprint(pipeline: Pipeline) -> str:
-    """Changes exactly when latents would: with the VAE's weights, configuration or class, or the rule of normalisation.
+def vae_fingerprint(pipeline: Pipeline, settings: LatentSettings | None = None) -> str:
+    """Changes exactly when latents would: with the VAE's weights, configuration or class, the rule of normalisation, or
+    what of the posterior is wanted.
 
     Raises:
         ModelError: see `vae_component`.
     """
     vae = vae_component(pipeline)
+    settings = settings or LatentSettings()
+    exceptions = {**latents.rule_of(pipeline).changed, **families.autoencoder(vae.class_name)._asdict()}
     return fingerprint.of_value(
-        {
-            "class": vae.class_name,
-            "files": vae.hashes(),
-            "ignores_shift": families.of(pipeline.class_name).latents.ignores_shift,
-        }
+        {"class": vae.class_name, "files": vae.hashes(), "rule": exceptions, "settings": settings.changed}
     )
 
 
-def text_fingerprint(pipeline: Pipeline, *, arguments_cache: Path | None = None) -> str:
+def text_fingerprint(pipeline: Pipeline, *, usage_cache: Path | None = None) -> str:
     """Changes exactly when embeddings would: with the text side's files, the pipeline's settings, or its class.
 
     The settings are those of model_index.json and the arguments that `__call__` of this diffusers version would give.
 
     Args:
-        arguments_cache: see `prompt.remembered_arguments`.
+        usage_cache: see `prompt.remembered_usage`.
 
     Raises:
-        ModelError: see `text_components` and `prompt.arguments`.
+        ModelError: see `text_components` and `prompt.usage`.
     """
-    components = text_components(pipeline)
+    components = text_components(pipeline, usage_cache=usage_cache)
     loaded = {component.name for component in components}
-    shell = shell_of(pipeline)
+    shells = shells_of(pipeline, usage_cache=usage_cache)
     return fingerprint.of_value(
         {
             "index": {key: value for key, value in pipeline.index.items() if _is_text_setting(key, value, loaded)},
-            "arguments": prompt.remembered_arguments(pipeline, arguments_cache),
+            "calls": prompt.remembered_usage(pipeline, usage_cache).calls,
             "files": {component.name: component.hashes() for component in components},
-            "shell": pipeline.repository.hash(f"{shell}/config.json") if shell else None,
+            "shells": {name: pipeline.repository.hash(f"{name}/config.json") for name in shells},
         }
     )
-
-
-def _is_text(name: str, library: str) -> bool:
-    """Denoisers, schedulers and autoencoders are of the library diffusers; what reads text never is."""
-    return library != "diffusers" and name not in families.NOT_TEXT
 
 
 def _is_text_setting(key: str, value: Any, loaded: set[str]) -> bool:
@@ -139,9 +156,8 @@ def _is_text_setting(key: str, value: Any, loaded: set[str]) -> bool:
     return key not in NOT_TEXT_INDEX_KEYS
 
 
-def _component(pipeline: Pipeline, name: str) -> Component:
+def _component(pipeline: Pipeline, name: str, *, may_lack_weights: bool = False) -> Component:
     library, class_name = pipeline.components[name]
-    may_lack_weights = _is_text(name, library)
     files, variant = _files(pipeline.repository, name, pipeline.source.variant, may_lack_weights=may_lack_weights)
     return Component(name, library, class_name, pipeline.repository, name, variant, files)
 

@@ -3,9 +3,10 @@
 import contextlib
 import gc
 import importlib
+import importlib.util
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hf_assets.errors import ModelError
 
@@ -14,8 +15,13 @@ if TYPE_CHECKING:
 
     from hf_assets.models.components import Component
     from hf_assets.models.repository import Repository
+    from hf_assets.models.source import Pipeline
 
     Device = torch.device | str
+
+
+# How linear layers of text encoders may be kept.
+Quantization = Literal["8bit", "4bit"]
 
 
 class _Logging(NamedTuple):
@@ -69,30 +75,70 @@ def class_of(repository: "Repository", library: str, class_name: str) -> Any:
             ) from error
 
 
-def load_model(component: "Component", device: "Device", dtype: "torch.dtype") -> Any:
+def load_model(
+    component: "Component",
+    device: "Device",
+    dtype: "torch.dtype",
+    *,
+    quantization: Quantization | None = None,
+    offload: bool = False,
+) -> Any:
     """One model with all its weights, in evaluation mode. Only the component's own files are fetched.
+
+    Args:
+        quantization: the weights of linear layers are kept in 8 or 4 bits by bitsandbytes; for models of transformers.
+        offload: weights stay in main memory, and each layer's come to the device while it computes.
 
     Raises:
         ModelError: the weights can't be read, or some are missing, which the libraries would fill with random numbers.
     """
     import diffusers
+    import torch
 
     kind = class_of(component.repository, component.library, component.class_name)
     at = f"{component.repository.name}/{component.folder}".rstrip("/")
     folder = component.repository.fetch(component.files) / component.folder
     dtype_name = "torch_dtype" if issubclass(kind, diffusers.ModelMixin) else "dtype"
     options: dict[str, Any] = {dtype_name: dtype, "variant": component.variant, "use_safetensors": True}
+    if quantization:
+        options |= {"quantization_config": _quantization_config(quantization, dtype), "device_map": {"": device}}
     with quiet():
         try:
             model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
             raise ModelError(f"{at} can't be loaded as {component.class_name}: {error}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{at} lacks {len(missing):,d} weights of {component.class_name} (first: {missing[0]}): "
             "the file is for another class or version, so choose another revision"
         )
-    return model.to(device).eval().requires_grad_(False)
+    model = model.eval().requires_grad_(False)
+    if quantization:
+        return model  # it is where it is to be
+    if offload:
+        import accelerate
+
+        return accelerate.cpu_offload(model, execution_device=torch.device(device))
+    return model.to(device)
+
+
+def _quantization_config(quantization: Quantization, dtype: "torch.dtype") -> Any:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f'text_quantization "{quantization}" needs bitsandbytes: pip install "hf_assets[quantize]", '
+            "or remove text_quantization"
+        )
+    import transformers
+
+    if quantization == "8bit":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def shell_of(pipeline: "Pipeline", name: str, dtype: "torch.dtype") -> Any:
+    """A shell in place of a component, which says that its weights are of that type."""
+    with quiet():
+        return shell(pipeline.repository, *pipeline.components[name], name).to(dtype)
 
 
 def shell(repository: "Repository", library: str, class_name: str, folder: str) -> Any:

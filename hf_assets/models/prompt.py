@@ -4,17 +4,54 @@ import ast
 import inspect
 import json
 import textwrap
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hf_assets import files
 from hf_assets.errors import ModelError
 from hf_assets.models import loading
 from hf_assets.models.source import Pipeline
 
+# Bump when `usage` changes what it says of the same class.
+VERSION = 2
+
+# What belongs to one caption, under the name that `encode_prompt` gives it.
+LYRICS, DURATION = "lyrics", "audio_duration"
 # What the caller of `encode_prompt` gives at each call; everything else is the same for all captions.
-GIVEN = frozenset({"self", "prompt", "device"})
+GIVEN = frozenset({"self", "prompt", "device", "batch_size"})
+
+
+class Call(NamedTuple):
+    """One call of `encode_prompt`.
+
+    Attributes:
+        arguments: JSON values.
+        suffix: added to the names of what it returns.
+    """
+
+    arguments: dict[str, Any]
+    suffix: str = ""
+
+
+class Usage(NamedTuple):
+    """How captions go through a pipeline class.
+
+    Attributes:
+        given: what of `GIVEN` its `encode_prompt` takes.
+        names: what it calls the values that it returns, in order.
+        reads: the attributes of the pipeline that it reads, itself or through other methods: components among them.
+    """
+
+    calls: tuple[Call, ...]
+    given: tuple[str, ...]
+    names: tuple[str, ...]
+    reads: tuple[str, ...]
+
+    def takes(self, argument: str) -> bool:
+        """Whether captions of this pipeline come with lyrics, or a duration."""
+        return argument in self.calls[0].arguments
 
 
 def pipeline_class(pipeline: Pipeline) -> Any:
@@ -26,8 +63,43 @@ def pipeline_class(pipeline: Pipeline) -> Any:
     return loading.class_of(pipeline.repository, "diffusers", pipeline.class_name)
 
 
+def usage(kind: Any) -> Usage:
+    """Read from a pipeline class how its `encode_prompt` is used.
+
+    Raises:
+        ModelError: the class has no `encode_prompt`, or one that needs more than a caption.
+    """
+    common = arguments(kind)
+    wanted = inspect.signature(kind.encode_prompt).parameters
+    given = tuple(name for name in wanted if name in GIVEN)
+    return Usage(_calls(kind, common), given, returned_names(kind), tuple(sorted(_reads(kind, "encode_prompt"))))
+
+
+def remembered_usage(pipeline: Pipeline, cache: Path | None) -> Usage:
+    """`usage` of the pipeline's class. It is the same for one version of diffusers, whose import takes seconds.
+
+    Args:
+        cache: a JSON file that remembers it by version and class; None: it is read from the class.
+
+    Raises:
+        ModelError: see `pipeline_class` and `usage`.
+    """
+    key = f"{VERSION} diffusers {metadata.version('diffusers')} {pipeline.class_name}"
+    try:
+        known = json.loads(cache.read_text()) if cache else {}
+    except (FileNotFoundError, ValueError):
+        known = {}
+    if key not in known:
+        # as it looks after a round trip, so that the first fingerprint is the same as later ones
+        known[key] = json.loads(json.dumps(usage(pipeline_class(pipeline))))
+        if cache:
+            files.write_atomically(cache, json.dumps(known).encode())
+    calls, given, names, reads = known[key]
+    return Usage(tuple(Call(*call) for call in calls), tuple(given), tuple(names), tuple(reads))
+
+
 def arguments(kind: Any) -> dict[str, Any]:
-    """The arguments of `encode_prompt` that generation would give, beside prompt and device: JSON values.
+    """The arguments of `encode_prompt` that generation would give, beside those of `GIVEN`.
 
     `encode_prompt`'s own defaults are not what generation uses (Wan's max_sequence_length is 226 there and 512 in
     `__call__`), so `__call__`'s come first. One caption is encoded once, without a negative prompt.
@@ -61,36 +133,70 @@ def arguments(kind: Any) -> dict[str, Any]:
     return chosen
 
 
-def remembered_arguments(pipeline: Pipeline, cache: Path | None) -> dict[str, Any]:
-    """`arguments` of the pipeline's class. They are the same for one version of diffusers, whose import takes seconds.
-
-    Args:
-        cache: a JSON file that remembers them by version and class; None: they are read from the class.
-
-    Raises:
-        ModelError: see `pipeline_class` and `arguments`.
-    """
-    key = f"diffusers {metadata.version('diffusers')} {pipeline.class_name}"
-    try:
-        known = json.loads(cache.read_text()) if cache else {}
-    except (FileNotFoundError, ValueError):
-        known = {}
-    if key not in known:
-        # as they look after a round trip, so that the first fingerprint is the same as later ones
-        known[key] = json.loads(json.dumps(arguments(pipeline_class(pipeline))))
-        if cache:
-            files.write_atomically(cache, json.dumps(known).encode())
-    chosen: dict[str, Any] = known[key]
-    return chosen
-
-
 def returned_names(kind: Any) -> tuple[str, ...]:
     """What `encode_prompt` calls the values that it returns, in order: read from its last `return`."""
-    source = textwrap.dedent(inspect.getsource(inspect.unwrap(kind.encode_prompt)))
-    returns = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Return) and node.value is not None]
+    tree = _source(kind.encode_prompt)
+    returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value is not None]
     value = max(returns, key=lambda node: node.lineno).value
     assert value is not None
     return tuple(_first_name(element) for element in (value.elts if isinstance(value, ast.Tuple) else [value]))
+
+
+def _calls(kind: Any, common: dict[str, Any]) -> tuple[Call, ...]:
+    """As `__call__` does it: most classes call once; HunyuanDiT once for each text encoder, with other constants."""
+    parameters = [name for name in inspect.signature(kind.encode_prompt).parameters if name != "self"]
+    found: list[dict[str, Any]] = []
+    for node in ast.walk(_source(kind.__call__)):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "self.encode_prompt"):
+            continue
+        passed = dict(zip(parameters, node.args, strict=False))
+        passed |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+        if "prompt" in passed and ast.unparse(passed["prompt"]) == "prompt":
+            constants = {
+                name: value.value
+                for name, value in passed.items()
+                if name not in GIVEN and isinstance(value, ast.Constant) and name != "do_classifier_free_guidance"
+            }
+            if constants not in found:
+                found.append(constants)
+    if all("text_encoder_index" in constants for constants in found):
+        found.sort(key=lambda constants: int(constants["text_encoder_index"]))
+    else:
+        found = found[:1]  # ways of calling for different tasks: the first is for text alone
+    return tuple(
+        Call({**common, **constants}, f"_{number}" if number > 1 else "")
+        for number, constants in enumerate(found or [{}], start=1)
+    )
+
+
+def _reads(kind: Any, method: str) -> set[str]:
+    """The attributes of `self` that a method reads, also through the methods that it calls."""
+    found: set[str] = set()
+    todo = [method]
+    while todo:
+        for name in _attributes(getattr(kind, todo.pop())):
+            if name not in found:
+                found.add(name)
+                function = inspect.getattr_static(kind, name, None)
+                function = getattr(function, "__func__", function)
+                if inspect.isfunction(function) and function.__module__.startswith(kind.__module__.split(".")[0]):
+                    todo.append(name)
+    return found
+
+
+def _attributes(function: Any) -> Iterator[str]:
+    for node in ast.walk(_source(function)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name):
+                yield name
+            case ast.Call(
+                func=ast.Name(id="getattr" | "hasattr"), args=[ast.Name("self"), ast.Constant(str(name)), *_]
+            ):
+                yield name
+
+
+def _source(function: Any) -> ast.Module:
+    return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
 
 
 def _first_name(expression: ast.expr) -> str:

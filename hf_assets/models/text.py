@@ -4,55 +4,88 @@ Shape letters: L tokens, D width.
 """
 
 import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
 from hf_assets.models import families, loading, prompt
-from hf_assets.models.components import shell_of, text_components
+from hf_assets.models.components import shells_of, text_components
 from hf_assets.models.source import INDEX, Pipeline, names_component
 
 # Bump when a change to this side of the package changes an embedding.
-VERSION = 1
+VERSION = 2
 
 if TYPE_CHECKING:
     import torch
 
-    from hf_assets.models.loading import Device
+    from hf_assets.models.loading import Device, Quantization
 
 PROBE_CAPTION = "a photo"
+# How the names of outputs begin that are for a negative prompt.
+NEGATIVE = ("negative", "uncond")
+# What a pipeline's code raises where something that it counts on is absent.
+FAILURES = (OSError, ValueError, ImportError, AttributeError, TypeError, LookupError, NotImplementedError)
 
 
-def load_text(pipeline: Pipeline, device: "Device", dtype: "torch.dtype") -> "TextEncoder":
+def load_text(
+    pipeline: Pipeline,
+    device: "Device",
+    dtype: "torch.dtype",
+    *,
+    quantization: "Quantization | None" = None,
+    offload: bool = False,
+) -> "TextEncoder":
     """Load the pipeline's text encoders and tokenizers. No weight of its denoiser, VAE or image encoders is fetched.
+
+    Args:
+        quantization, offload: see `loading.load_model`.
 
     Raises:
         ModelError: there is no text side, it needs more than captions, or its weights can't be loaded.
     """
     kind = prompt.pipeline_class(pipeline)
-    arguments = prompt.arguments(kind)
+    usage = prompt.usage(kind)
     components = text_components(pipeline)
     parts: dict[str, Any] = {name: None for name, entry in pipeline.index.items() if names_component(entry)}
     for component in components:
         if component.is_model:
-            parts[component.name] = loading.load_model(component, device, dtype)
+            parts[component.name] = loading.load_model(
+                component, device, dtype, quantization=quantization, offload=offload
+            )
         else:
             del parts[component.name]  # tokenizers and processors are loaded by the pipeline itself
-    if (name := shell_of(pipeline)) is not None:
-        parts[name] = loading.shell(pipeline.repository, *pipeline.components[name], name)
-
     small = [file for component in components if not component.is_model for file in component.files]
     schedulers = [name for name in pipeline.components if name.endswith("scheduler")]
     small += [path for path in pipeline.repository.paths if path.rpartition("/")[0] in schedulers]
     for name in schedulers:
         del parts[name]  # a few numbers, which some constructors read
     folder = pipeline.repository.fetch([INDEX, *small])
-    with loading.quiet():
+
+    def opened(shells: Iterable[str]) -> TextEncoder:
+        given = {**parts, **{name: loading.shell_of(pipeline, name, dtype) for name in shells}}
+        with loading.quiet():
+            model = kind.from_pretrained(folder, use_safetensors=True, **given)
+        return TextEncoder(model, usage, device, dtype)
+
+    return _first_that_works(opened, pipeline)
+
+
+def _first_that_works(opened: Callable[[Iterable[str]], "TextEncoder"], pipeline: Pipeline) -> "TextEncoder":
+    """Open the pipeline with the shells that its row names; without a row with none, then with all there may be."""
+    shells = shells_of(pipeline)
+    if not families.of(pipeline.class_name).text.outputs:
         try:
-            model = kind.from_pretrained(folder, use_safetensors=True, **parts)
-        except (OSError, ValueError, ImportError, AttributeError) as error:
-            raise ModelError(f"the text side of {pipeline.name} can't be loaded as {kind.__name__}: {error}") from error
-    return TextEncoder(model, arguments, device, dtype)
+            return opened(())
+        except AttributeError:  # of a component that is None
+            shells = [*shells, *(name for name in ("vae",) if name in pipeline.components and name not in shells)]
+    try:
+        return opened(shells)
+    except FAILURES as error:
+        raise ModelError(
+            f"the text side of {pipeline.name} can't be used as {pipeline.class_name}: {error}. "
+            "Install what it asks for, or choose another pipeline"
+        ) from error
 
 
 class TextEncoder:
@@ -64,34 +97,59 @@ class TextEncoder:
         dtype: of the weights and of the embeddings.
         names: what `encode_prompt` calls its outputs, in order, of those that are kept.
         batches: whether several captions go into one forward. A caption's value is the same to 1e-5 either way.
+        ignored: output -> the mask of the positions of it that the denoiser attends to, where it is known that it
+            doesn't attend to the others.
+        takes_lyrics, takes_duration: what belongs to a caption beside its text.
     """
 
-    def __init__(self, pipeline: Any, arguments: dict[str, Any], device: "Device", dtype: "torch.dtype") -> None:
+    def __init__(self, pipeline: Any, usage: prompt.Usage, device: "Device", dtype: "torch.dtype") -> None:
         self.device = device
         self.dtype = dtype
-        self.batches = families.of(type(pipeline).__name__).text.batches
+        family = families.of(type(pipeline).__name__)
+        self.batches = family.text.batches
+        self.ignored = family.text.ignored
+        self.takes_lyrics = usage.takes(prompt.LYRICS)
+        self.takes_duration = usage.takes(prompt.DURATION)
         self._pipeline = pipeline
-        self._arguments = arguments
-        self._returned = prompt.returned_names(type(pipeline))
+        self._usage = usage
         self._batch_axes = self._probe()
         self.names = tuple(self._batch_axes)
 
-    def encode(self, captions: list[str]) -> list[dict[str, "torch.Tensor"]]:
+    def encode(
+        self,
+        captions: Sequence[str],
+        *,
+        lyrics: Sequence[str] | None = None,
+        durations_s: Sequence[float] | None = None,
+    ) -> list[dict[str, "torch.Tensor"]]:
         """Encode each caption as if it were alone. What is beyond the tokenizer's limit is cut, as generation does.
+
+        Args:
+            lyrics, durations_s: one for each caption, for pipelines that take them.
 
         Returns:
             for each caption, in order, name -> tensor on the CPU without a batch axis, floats in the encoder's dtype:
             mostly (L, D), (D,) or an (L,) mask. An output without a batch axis, such as Flux's text_ids, is given
             whole to each caption.
         """
-        if not captions:
-            return []
-        calls = [captions] if self.batches else [[caption] for caption in captions]
+        own: dict[str, Sequence[Any]] = {}
+        for name, values, is_taken in (
+            (prompt.LYRICS, lyrics, self.takes_lyrics),
+            (prompt.DURATION, durations_s, self.takes_duration),
+        ):
+            if values is not None:
+                assert is_taken, f"{type(self._pipeline).__name__} takes no {name}"
+                own[name] = values
+        calls: list[tuple[list[str], dict[str, Any]]] = [
+            ([caption], {name: values[index] for name, values in own.items()}) for index, caption in enumerate(captions)
+        ]
+        if self.batches and captions and not own:
+            calls = [(list(captions), {})]
         return [
             {name: self._pick(name, value, index) for name, value in outputs.items()}
-            for call in calls
-            for outputs in [self._call(call)]
-            for index in range(len(call))
+            for together, extra in calls
+            for outputs in [self._call(together, extra)]
+            for index in range(len(together))
         ]
 
     def num_tokens(self, captions: list[str]) -> list[int] | None:
@@ -120,41 +178,82 @@ class TextEncoder:
     ) -> None:
         self.release()
 
-    def _call(self, captions: list[str]) -> dict[str, Any]:
+    def _call(self, captions: list[str], extra: dict[str, Any]) -> dict[str, Any]:
         """Outputs by name: tensors with or without a batch axis, or lists of one tensor for each caption."""
         import torch
 
-        with torch.inference_mode(), loading.quiet():
-            # Copies: Z-Image's encode_prompt rewrites the caller's list.
-            outputs = self._pipeline.encode_prompt(
-                prompt=list(captions), device=torch.device(self.device), **copy.deepcopy(self._arguments)
-            )
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        assert len(outputs) == len(self._returned), f"encode_prompt returns {len(outputs)} values for {self._returned}"
-        by_name = zip(self._returned, outputs, strict=True)
-        return {name: value for name, value in by_name if value is not None and "negative" not in name}
+        named: dict[str, Any] = {}
+        for call in self._usage.calls:
+            # Fresh each time: Z-Image's encode_prompt rewrites the caller's list.
+            given = {"prompt": list(captions), "device": torch.device(self.device), "batch_size": len(captions)}
+            given = {name: value for name, value in given.items() if name in self._usage.given}
+            with torch.inference_mode(), loading.quiet():
+                outputs = self._pipeline.encode_prompt(**given, **{**copy.deepcopy(call.arguments), **extra})
+            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            names = self._usage.names
+            assert len(outputs) == len(names), f"encode_prompt returns {len(outputs)} values for {names}"
+            for name, value in zip(names, outputs, strict=True):
+                if not name.startswith(NEGATIVE):
+                    named |= dict(_tensors(f"{name}{call.suffix}", value, len(captions)))
+        return named
 
     def _probe(self) -> dict[str, int | None]:
-        """Output -> its batch axis: the one that doubles when the same caption is given twice. None where none does."""
-        alone, twice = self._call([PROBE_CAPTION]), self._call([PROBE_CAPTION] * 2)
-        axes: dict[str, int | None] = {}
-        for name, value in alone.items():
-            if isinstance(value, list):
-                axes[name] = 0
-                continue
-            sizes = enumerate(zip(value.shape, twice[name].shape, strict=True))
-            grown = [axis for axis, (one, two) in sizes if two == 2 * one]
-            assert len(grown) <= 1, f"{name} grows from {tuple(value.shape)} to {tuple(twice[name].shape)}"
-            axes[name] = grown[0] if grown else None
-        return axes
+        """Output -> its batch axis: of one element alone, and of two where the same caption is given twice."""
+        alone = self._call([PROBE_CAPTION], {})
+        try:
+            twice = self._call([PROBE_CAPTION] * 2, {})
+        except Exception:  # of the pipeline's code, which then encodes captions alone
+            if self.batches:
+                raise
+            twice = {}
+        return {name: _batch_axis(value, twice.get(name)) for name, value in alone.items()}
 
     def _pick(self, name: str, value: Any, index: int) -> "torch.Tensor":
         import torch
 
-        axis = self._batch_axes[name]
         if isinstance(value, list):
             value = value[index]
-        elif axis is not None:
-            value = value.select(axis, index)
+        else:
+            axis = self._batch_axes[name] if name in self._batch_axes else _batch_axis(value, None)
+            value = value if axis is None else value.select(axis, index)
         own = torch.empty(value.shape, dtype=self.dtype if value.is_floating_point() else value.dtype)
         return own.copy_(value)  # memory of its own: a slice would keep the whole batch alive
+
+
+def _tensors(name: str, value: Any, num_captions: int) -> Iterator[tuple[str, Any]]:
+    """The tensors of one output. A list of one for each caption stays a list; others are numbered, dicts are named."""
+    import torch
+
+    if isinstance(value, dict):
+        value = [(f"{name}_{key}", inner) for key, inner in value.items()]
+    elif isinstance(value, list | tuple):
+        if len(value) == num_captions and all(torch.is_tensor(inner) for inner in value):
+            yield name, list(value)
+            return
+        value = [(f"{name}_{index}", inner) for index, inner in enumerate(value)]
+    elif torch.is_tensor(value):
+        yield name, value
+        return
+    elif isinstance(value, int | float):
+        yield name, torch.tensor(value)
+        return
+    elif value is None:
+        return
+    else:
+        raise TypeError(f"encode_prompt returns a {type(value).__name__} for {name}, which is no tensor")
+    for inner_name, inner in value:
+        yield from _tensors(inner_name, inner, num_captions)
+
+
+def _batch_axis(alone: Any, twice: Any) -> int | None:
+    """The axis along which captions lie: of one element, that become two with two captions; None where none does.
+
+    Where the pipeline takes no two captions, it is the first of one element.
+    """
+    if isinstance(alone, list):
+        return 0
+    sizes = list(alone.shape)
+    if twice is None or isinstance(twice, list):
+        return sizes.index(1) if 1 in sizes else None
+    grown = [axis for axis, (one, two) in enumerate(zip(sizes, twice.shape, strict=True)) if (one, two) == (1, 2)]
+    return grown[0] if grown else None

@@ -1,19 +1,20 @@
-"""The VAE side of a pipeline: pixels to latents and back, without a text encoder or denoiser in memory.
+"""The VAE side of a pipeline: pictures, videos or sound to latents and back, without a text encoder or denoiser.
 
-Shape letters: B batch, C latent channels, F frames, H W pixels, f h w latent cells.
+Shape letters: B batch, C latent channels, F frames, H W pixels, S samples of sound, f h w s latent cells.
 """
 
 import copy
 import functools
 import inspect
-import math
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
-from hf_assets.models import families, latents, loading
-from hf_assets.models.components import Component, vae_component
-from hf_assets.models.prompt import pipeline_class
+from hf_assets.models import families, inputs, latents, loading
+from hf_assets.models.components import vae_component
+from hf_assets.models.inputs import RGB, RGBA, VaeInput
+from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import Pipeline
 
 # Bump when a change to this side of the package changes a latent.
@@ -24,44 +25,35 @@ if TYPE_CHECKING:
 
     from hf_assets.models.loading import Device
 
-# Large enough for two cells of the coarsest known autoencoder (64 px), and costs nothing on the meta device.
-PROBE_SIDE_PX = 256
+# An autoencoder for pictures gets so many frames of a video at a time.
+FRAMES_AT_A_TIME = 8
 
 
-def load_vae(pipeline: Pipeline, device: "Device", dtype: "torch.dtype") -> "Vae":
+def load_vae(
+    pipeline: Pipeline, device: "Device", dtype: "torch.dtype", settings: LatentSettings | None = None
+) -> "Vae":
     """Load the pipeline's VAE, and nothing else of it.
 
     Raises:
-        ModelError: there is no VAE, it is not one for pictures, or its weights can't be loaded.
+        ModelError: there is no VAE, it can't be used with these settings, or its weights can't be loaded.
     """
+    settings = settings or LatentSettings()
     component = vae_component(pipeline)
+    reads = inputs.input_of(pipeline)  # before the weights: it may say that they are of no use
+    if settings.kind != "mode" and not reads.has_distribution:
+        raise ModelError(
+            f"{pipeline.name}: {component.class_name} gives no distribution, so there are neither moments nor draws: "
+            f'set latents to "mode", not "{settings.kind}"'
+        )
     model = loading.load_model(component, device, dtype)
-    _require_pictures(pipeline, component, model)
-    return Vae(pipeline, model, device, dtype)
-
-
-def spatial_multiple(pipeline: Pipeline) -> int:
-    """What width and height in pixels must be multiples of. Needs the configurations only, no weights.
-
-    It is lcm(pixels per latent cell x the denoiser's patch, what the pipeline's own image processor asks for), where
-    the first is measured with a VAE on the meta device.
-
-    Raises:
-        ModelError: there is no VAE, or it is not one for pictures.
-    """
-    import torch
-
-    component = vae_component(pipeline)
-    vae = loading.shell(component.repository, component.library, component.class_name, component.folder)
-    _require_pictures(pipeline, component, vae)
-    frames = (1,) if _reads_frames(vae) else ()
-    with torch.inference_mode():
-        z = _posterior_mean(vae, torch.empty(1, 3, *frames, PROBE_SIDE_PX, PROBE_SIDE_PX, device="meta"))
-    cell_px = PROBE_SIDE_PX // z.shape[-1]
-
-    processor = _processor(pipeline, vae)
-    asked_px = 1 if processor is None else processor.config.vae_scale_factor
-    return math.lcm(cell_px * _denoiser_patch(pipeline), asked_px)
+    if settings.tiling:
+        try:
+            model.enable_tiling()
+        except (AttributeError, NotImplementedError) as error:
+            raise ModelError(
+                f"{pipeline.name}: {component.class_name} can't encode in tiles: set vae_tiling to false"
+            ) from error
+    return Vae(pipeline, model, reads, settings)
 
 
 class Vae:
@@ -70,71 +62,92 @@ class Vae:
     Use it in a `with` block: its memory is given back at the end, so that a text encoder finds room.
 
     Attributes:
+        reads: what it can be given.
         dtype: of the weights and of the latents.
         batches: whether it may be given more than one sample at a time (it takes any number, and loops where not).
     """
 
-    def __init__(self, pipeline: Pipeline, model: Any, device: "Device", dtype: "torch.dtype") -> None:
-        self.device = device
-        self.dtype = dtype
-        self.batches = type(model).__name__ not in families.ONE_AT_A_TIME
+    def __init__(self, pipeline: Pipeline, model: Any, reads: VaeInput, settings: LatentSettings) -> None:
+        self.reads = reads
+        self.settings = settings
+        self.device: Device = model.device
+        self.dtype: torch.dtype = model.dtype
+        self._row = families.autoencoder(type(model).__name__)
+        self.batches = not self._row.one_at_a_time
+        self._name = pipeline.name
         self._model = model
-        self._pipeline = pipeline
-        self._ignores_shift = families.of(pipeline.class_name).latents.ignores_shift
-        self._reads_frames = _reads_frames(model)
-        # Image pipelines on a video VAE (Qwen-Image) train on latents without a frame axis; video pipelines keep it.
-        self._drops_frames = self._reads_frames and not _makes_videos(pipeline)
+        self._rule = latents.rule_of(pipeline)
 
-    @functools.cached_property
+    @property
     def spatial_multiple(self) -> int:
         """What width and height in pixels must be multiples of."""
-        return spatial_multiple(self._pipeline)
+        return self.reads.spatial_multiple
 
-    def encode(self, pixels: "torch.Tensor") -> "torch.Tensor":
+    def encode(self, media: "torch.Tensor", *, in_float32: bool = False) -> "torch.Tensor":
         """Encode to the mean of the posterior, normalised as the denoiser expects: the same input, the same latents.
 
         Args:
-            pixels: (B, 3, H, W) pictures or (B, 3, F, H, W) videos, uint8, RGB, 0 to 255, on any device. H and W are
-                multiples of `spatial_multiple`.
+            media: on any device, one of
+                (B, 3, H, W) pictures, uint8, RGB, 0 to 255; H and W are multiples of `spatial_multiple`;
+                (B, 3, F, H, W) videos, likewise; F is 1 + k x `reads.temporal_stride`;
+                (B, `reads.num_channels`, S) sound at `reads.sample_rate_hz`, float, -1 to 1; S is a multiple of
+                `reads.hop_samples`.
+            in_float32: compute with a float32 copy of the weights: for samples that overflow in half precision.
 
         Returns:
-            (B, C, h, w), or (B, C, f, h, w) for a pipeline that makes videos (a picture is one frame there), in the
-            VAE's dtype, on its device. Values may be non-finite in half precision: see `encode_float32`.
+            (B, C, h, w), (B, C, f, h, w) for a pipeline that makes videos (a picture is one frame there), or (B, C, s),
+            in the VAE's dtype, on its device. Values may be non-finite in half precision.
         """
-        return self._encode(self._model, pixels)
+        return self._encode(media, in_float32)["latents"]
 
-    def encode_float32(self, pixels: "torch.Tensor") -> "torch.Tensor":
-        """Encode with a float32 copy of the weights: for samples that overflow in half precision.
+    def encode_each(
+        self, media: "torch.Tensor", seeds: Sequence[int], *, in_float32: bool = False
+    ) -> "dict[str, torch.Tensor]":
+        """Encode to what the settings want to be stored.
 
-        The copy lives for this call only. Arguments and result are those of `encode`, the dtype included.
+        Args:
+            media: see `encode`.
+            seeds: one for each sample, from which it is drawn where a draw is wanted, whatever batch it is in.
+            in_float32: see `encode`.
+
+        Returns:
+            `latents`, and for moments `latents_std`, so that `latents + latents_std * noise` is a draw from the
+            posterior; each as `encode` gives them, the dtype included.
         """
-        import torch
-
-        model = copy.deepcopy(self._model).to(torch.float32)
-        return self._encode(model, pixels).to(self.dtype)
+        return self._encode(media, in_float32, seeds)
 
     def decode(self, encoded: "torch.Tensor") -> "torch.Tensor":
-        """Turn latents back into pixels, for looking at.
+        """Turn latents back into media, for looking at and listening to.
 
         Args:
             encoded: as `encode` returns them.
 
         Returns:
-            (B, 3, H, W) or (B, 3, F, H, W) uint8, RGB, 0 to 255, on the VAE's device.
+            (B, 3, H, W) or (B, 3, F, H, W) uint8, RGB, 0 to 255; or (B, channels, S) float32, -1 to 1; on the VAE's
+            device.
         """
         import torch
 
         encoded = encoded.to(self.device, self.dtype)
         with torch.inference_mode():
-            z = latents.denormalise(self._model, encoded, ignores_shift=self._ignores_shift)
-            z = z.unsqueeze(2) if self._drops_frames else z
-            decoded = torch.cat([self._model.decode(part, return_dict=False)[0] for part in self._parts(z)])
+            z = encoded.unsqueeze(2) if self._drops_frames else encoded
+            if encoded.ndim == 5 and not self.reads.reads_frames:
+                z, num_samples = z.transpose(1, 2).flatten(0, 1), len(z)
+            z = latents.denormalise(self._model, z, self._rule)
+            decoded = torch.cat([self._decoded(part) for part in self._parts(z)])
+            if self.reads.makes == "audio":
+                return decoded.float().clamp(-1, 1)
+            if encoded.ndim == 5 and not self.reads.reads_frames:
+                decoded = decoded.reshape(num_samples, -1, *decoded.shape[1:]).transpose(1, 2)
             decoded = decoded.squeeze(2) if self._drops_frames else decoded
-            return decoded.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+            black = self._row.black
+            levels = (decoded[:, :RGB].float() - black) * (255 / (1 - black))
+            return levels.round().clamp(0, 255).to(torch.uint8)
 
     def release(self) -> None:
         """Give the memory back. The VAE can't be used afterwards."""
         self._model = None
+        vars(self).pop("_in_float32", None)
         loading.free_memory(self.device)
 
     def __enter__(self) -> Self:
@@ -145,71 +158,109 @@ class Vae:
     ) -> None:
         self.release()
 
-    def _encode(self, model: Any, pixels: "torch.Tensor") -> "torch.Tensor":
+    @property
+    def _drops_frames(self) -> bool:
+        """Image pipelines on a video VAE (Qwen-Image) train on latents without frames; video pipelines keep them."""
+        return self.reads.reads_frames and not self.reads.keeps_frames
+
+    @functools.cached_property
+    def _in_float32(self) -> Any:
+        """A copy of the weights, made when the first sample overflows."""
         import torch
 
-        assert pixels.dtype == torch.uint8, f"pixels are {pixels.dtype}, not uint8"
-        assert pixels.ndim == 4 or self._reads_frames, f"this VAE reads (B, 3, H, W), not {tuple(pixels.shape)}"
+        return copy.deepcopy(self._model).to(torch.float32)
+
+    def _encode(
+        self, media: "torch.Tensor", in_float32: bool, seeds: Sequence[int] | None = None
+    ) -> "dict[str, torch.Tensor]":
+        import torch
+
+        model = self._in_float32 if in_float32 else self._model
         with torch.inference_mode():
-            # Copied as uint8, a quarter of the bytes, and converted there in float32, as diffusers' processors do.
-            images = pixels.to(self.device, non_blocking=True).float().div(127.5).sub(1).to(model.dtype)
-            images = images.unsqueeze(2) if self._reads_frames and images.ndim == 4 else images
-            z = torch.cat([_posterior_mean(model, part) for part in self._parts(images)])
-            normalised = latents.normalise(model, z, ignores_shift=self._ignores_shift)
-            return normalised.squeeze(2) if self._drops_frames else normalised
+            read = self._sound(media) if self.reads.makes == "audio" else self._pictures(media)
+            read = read.to(model.dtype)
+            num_frames = read.shape[2] if read.ndim == 5 and not self.reads.reads_frames else None
+            if num_frames is not None:
+                read = read.transpose(1, 2).flatten(0, 1)
+            parts = [inputs.posterior(model, part) for part in self._parts(read)]
+            mean = torch.cat([mean for mean, _ in parts])
+            tensors = {"latents": mean}
+            if seeds is not None and self.settings.kind != "mode":
+                deviation = torch.cat([deviation for _, deviation in parts if deviation is not None])
+                if self.settings.kind == "moments":
+                    tensors["latents_std"] = latents.normalise_deviation(model, deviation, self._rule)
+                else:
+                    tensors["latents"] = mean.float() + deviation.float() * _noise(mean, seeds)
+            tensors["latents"] = latents.normalise(model, tensors["latents"], self._rule)
+            return {name: self._with_frames(tensor, num_frames).to(self.dtype) for name, tensor in tensors.items()}
 
-    def _parts(self, batch: "torch.Tensor") -> list["torch.Tensor"]:
-        return [batch] if self.batches else [batch[index : index + 1] for index in range(len(batch))]
+    def _pictures(self, media: "torch.Tensor") -> "torch.Tensor":
+        """(B, channels, H, W) or (B, channels, F, H, W) float32, as the autoencoder reads them."""
+        import torch
+
+        assert media.dtype == torch.uint8, f"pixels are {media.dtype}, not uint8"
+        assert media.ndim in (4, 5), f"pixels are neither pictures nor videos: {tuple(media.shape)}"
+        assert media.shape[1] == RGB, f"pixels are not RGB: {tuple(media.shape)}"
+        # Copied as uint8, a quarter of the bytes, and converted there in float32, as diffusers' processors do.
+        black = self._row.black
+        images = media.to(self.device, non_blocking=True).float().div(255 / (1 - black)).add(black)
+        if self.reads.num_channels == RGBA:
+            images = torch.cat([images, torch.ones_like(images[:, :1])], dim=1)
+        if images.ndim == 4 and (self.reads.reads_frames or self.reads.keeps_frames):
+            images = images.unsqueeze(2)
+        if images.ndim == 5:
+            num_frames, stride = images.shape[2], self.reads.temporal_stride
+            assert num_frames == self.reads.fitting_frames(num_frames), f"{num_frames} frames are not 1 + k x {stride}"
+            assert num_frames == 1 or self.reads.keeps_frames, f"{self._name} makes pictures, not videos"
+        return images
+
+    def _sound(self, media: "torch.Tensor") -> "torch.Tensor":
+        assert media.is_floating_point(), f"sound is {media.dtype}, not float"
+        assert media.ndim == 3, f"sound is no (B, channels, S): {tuple(media.shape)}"
+        num_samples = media.shape[2]
+        assert num_samples == self.reads.fitting_samples(num_samples), f"{num_samples} samples are no whole steps"
+        return media.to(self.device, non_blocking=True).float()
+
+    def _with_frames(self, tensor: "torch.Tensor", num_frames: int | None) -> "torch.Tensor":
+        if num_frames is not None:
+            return tensor.reshape(-1, num_frames, *tensor.shape[1:]).transpose(1, 2)
+        return tensor.squeeze(2) if self._drops_frames else tensor
+
+    def _decoded(self, z: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        decoded = self._model.decode(z, **_decoder_options(self._model, z))
+        return decoded if isinstance(decoded, torch.Tensor) else decoded.sample
+
+    def _parts(self, batch: "torch.Tensor") -> Sequence["torch.Tensor"]:
+        import torch
+
+        if not self.batches:
+            return torch.split(batch, 1)
+        pictures_of_a_video = self.reads.keeps_frames and not self.reads.reads_frames
+        return torch.split(batch, FRAMES_AT_A_TIME) if pictures_of_a_video else [batch]
 
 
-def _posterior_mean(vae: Any, images: "torch.Tensor") -> Any:
-    output = vae.encode(images)
-    if hasattr(output, "latent_dist"):
-        return output.latent_dist.mode()
-    return output.latent if hasattr(output, "latent") else output.latents
+def _noise(like: "torch.Tensor", seeds: Sequence[int]) -> "torch.Tensor":
+    """Standard normal numbers of the shape of `like`, each sample's from its own seed, the same on every device.
 
-
-def _reads_frames(vae: Any) -> bool:
+    Args:
+        like: (B, ...) or (B x F, ...), B being the number of seeds.
+    """
     import torch
 
-    return any(isinstance(layer, torch.nn.Conv3d) for layer in vae.modules())
+    shape = (len(like) // len(seeds), *like.shape[1:])
+    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.cat(drawn).to(like.device)
 
 
-def _require_pictures(pipeline: Pipeline, component: Component, vae: Any) -> None:
+def _decoder_options(vae: Any, z: "torch.Tensor") -> dict[str, Any]:
+    """What two decoders want to know besides: that each frame is decoded alone, and that no noise is left."""
     import torch
 
-    if any(isinstance(layer, torch.nn.Conv1d | torch.nn.ConvTranspose1d) for layer in vae.modules()):
-        raise ModelError(
-            f"{pipeline.name}: {component.class_name} encodes sound, not pictures: "
-            "choose a pipeline that makes pictures or videos"
-        )
-
-
-def _bare_pipeline(pipeline: Pipeline, vae: Any) -> Any:
-    """The pipeline object around nothing but a VAE: for what its constructor derives from the VAE's configuration."""
-    kind = pipeline_class(pipeline)
-    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
-    empty = {parameter.name: None for parameter in parameters if parameter.default is inspect.Parameter.empty}
-    with loading.quiet():
-        return kind(**{**empty, "vae": vae})
-
-
-def _processor(pipeline: Pipeline, vae: Any) -> Any:
-    bare = _bare_pipeline(pipeline, vae)
-    return getattr(bare, "image_processor", None) or getattr(bare, "video_processor", None)
-
-
-def _makes_videos(pipeline: Pipeline) -> bool:
-    component = vae_component(pipeline)
-    vae = loading.shell(component.repository, component.library, component.class_name, component.folder)
-    return hasattr(_bare_pipeline(pipeline, vae), "video_processor")
-
-
-def _denoiser_patch(pipeline: Pipeline) -> int:
-    """How many latent cells, in height or width, become one token of the denoiser."""
-    for name in ("transformer", "unet"):
-        config = f"{name}/config.json"
-        if config in pipeline.repository.paths:
-            patch = pipeline.repository.read_json(config).get("patch_size") or 1
-            return int(patch[-1] if isinstance(patch, list) else patch)
-    return 1
+    options: dict[str, Any] = {}
+    if "num_frames" in inspect.signature(vae.decode).parameters:
+        options["num_frames"] = 1
+    if getattr(vae.config, "timestep_conditioning", False):
+        options["temb"] = torch.zeros(len(z), device=z.device, dtype=z.dtype)
+    return options

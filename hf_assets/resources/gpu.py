@@ -45,6 +45,14 @@ class GpuResource(dg.ConfigurableResource[Any]):
         ),
         validate_default=True,
     )
+    text_offload: bool = Field(
+        default_factory=lambda: _flag("HF_ASSETS_TEXT_OFFLOAD"),
+        description=(
+            "Keep text encoders in main memory and bring each layer's weights to the GPU while it computes: slow, for "
+            "encoders that the GPU has no room for. Environment: HF_ASSETS_TEXT_OFFLOAD (`1` or `0`)."
+        ),
+        validate_default=True,
+    )
     decode_threads: int = Field(
         default_factory=lambda: _number("HF_ASSETS_DECODE_THREADS", 0, at_least=0),
         ge=0,
@@ -95,6 +103,7 @@ class GpuResource(dg.ConfigurableResource[Any]):
             device=device,
             batch_size=self.batch_size or (8 if device == "cuda" else 2),
             text_batch_size=self.text_batch_size,
+            text_offload=self.text_offload,
             decode_threads=self.threads,
             unit_samples=self.unit_samples,
         )
@@ -105,6 +114,13 @@ def _device(variable: str, default: str) -> str:
     if value not in get_args(Device):
         raise ConfigError(f'{variable} is "{value}"; use "auto", "cuda" or "cpu", or unset it')
     return value
+
+
+def _flag(variable: str) -> bool:
+    value = os.environ.get(variable) or "0"
+    if value not in ("0", "1"):
+        raise ConfigError(f'{variable} is "{value}"; write 1 or 0, or unset it')
+    return value == "1"
 
 
 def _number(variable: str, default: int, at_least: int) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from hf_assets.config.recipe import Recipe
+from hf_assets.workers.pins import pins_of
 from hf_assets.workers.revisions import Revision
 
 # Tags of Dagster's events, by which it tells what is stale.
@@ -39,3 +40,9 @@ def used(context: dg.AssetExecutionContext, recipe: Recipe, revisions: Mapping[s
         f"{INPUT_DATA_VERSION}/{dg.AssetKey(recipe.key(name)).to_user_string()}": revision.version
         for name, revision in revisions.items()
     }
+
+
+def used_model(context: dg.AssetExecutionContext, recipe: Recipe, side: str) -> dict[str, str]:
+    """The same for the side of the model that this run has pinned; nothing where a commit sha pins it for good."""
+    revisions = pins_of(recipe, context.run.run_id).revisions
+    return used(context, recipe, {side: revisions[side]} if side in revisions else {})

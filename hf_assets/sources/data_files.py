@@ -111,6 +111,8 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
             if (passing := api.hiccup(error)) is not None:
                 raise passing from None
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            if spec.data_files is not None and isinstance(error, FileNotFoundError):
+                raise DatasetError(f"{shown}: data_files match no file that is read: correct the pattern") from None
             if isinstance(error, DataFilesNotFoundError | EmptyDatasetError):
                 raise DatasetError(
                     f"{shown} holds no data files in the Hub's usual layout, or where the configs of its README.md "
@@ -118,10 +120,6 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
                 ) from None
             if isinstance(error, FileNotFoundError):
                 pattern = line.rsplit("Unable to find ", 1)[-1].strip("'")
-                if spec.data_files is not None:
-                    raise DatasetError(
-                        f"{shown}: data_files match no file ({os.path.basename(pattern)}): correct the pattern"
-                    ) from None
                 raise DatasetError(
                     f"{shown}: a pattern in the configs of its README.md matches no file ({pattern}): mend it there"
                 ) from None

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
-from hf_assets.sources import formats, listing
-from hf_assets.sources.formats import Format
+from hf_assets.sources import listing
 from hf_assets.sources.local import LocalFiles, media_below
 from hf_assets.sources.spec import MEDIA_SUFFIXES, CaptionTable, DataFile, FolderRules, Snapshot
 
@@ -45,7 +45,7 @@ class FolderSource(LocalFiles):
             listing.LISTED_PATH, fingerprint.of_value([VERSION, rules.model_dump(), *what]), 0, listing.LISTED
         )
         if not self.tables.is_kept(table):
-            made = _table(root, [file.path for file in media], rules, self.tables.folder)
+            made = _table(root, [file.path for file in media], rules)
             with files.written_atomically(self.tables.path(table)) as temporary:
                 pq.write_table(made, temporary, compression="zstd", write_page_checksum=True)
         commit = fingerprint.of_value([[file.path, file.hash] for file in (*media, table)])
@@ -66,7 +66,7 @@ def _beside(root: Path, media: list[DataFile], rules: FolderRules) -> list[Path]
     return []
 
 
-def _table(root: Path, paths: list[str], rules: FolderRules, scratch: Path) -> pa.Table:
+def _table(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
     """One row per media file: the file, its caption, and further columns that a table has."""
     names = pa.array(paths, pa.string())
     media = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), names], ["bytes", "path"])
@@ -78,7 +78,7 @@ def _table(root: Path, paths: list[str], rules: FolderRules, scratch: Path) -> p
             columns["caption"] = pa.array([Path(path).stem.replace("_", " ") for path in paths], pa.string())
         case "table":
             assert rules.table is not None
-            columns |= _looked_up(root, paths, rules.table, scratch)
+            columns |= _looked_up(root, paths, rules.table)
             columns[rules.media] = media
     return pa.table(columns)
 
@@ -97,9 +97,9 @@ def _lines(paths: list[Path]) -> pa.Array:
     return pa.array([lines[0] if lines else None for lines in captions], pa.string())
 
 
-def _looked_up(root: Path, paths: list[str], rules: CaptionTable, scratch: Path) -> dict[str, Any]:
+def _looked_up(root: Path, paths: list[str], rules: CaptionTable) -> dict[str, Any]:
     """The caption of each media file and the table's other columns, by the file's path within the folder, or name."""
-    table = _read(root / rules.path, rules, scratch)
+    table = _read(root / rules.path, rules)
     for column in (rules.filename_column, *rules.caption_columns, *filter(None, [rules.fallback_column])):
         if column not in table.column_names:
             raise DatasetError(
@@ -112,8 +112,10 @@ def _looked_up(root: Path, paths: list[str], rules: CaptionTable, scratch: Path)
             rows.setdefault(str(name).replace("\\", "/").removeprefix("./"), row)
     at = []
     for path in paths:
-        key = path if rules.has_extension else os.path.splitext(path)[0]
-        at.append(rows.get(key, rows.get(os.path.basename(key))))
+        stem = os.path.splitext(path)[0]
+        keys = {None: (path, stem), True: (path,), False: (stem,)}[rules.has_extension]
+        ways = (*keys, *map(os.path.basename, keys))
+        at.append(next((rows[way] for way in ways if way in rows), None))
     found = table.take(pa.array(at, pa.int64()))
     return {**{name: found[name] for name in table.column_names}, "caption": _captions(found, rules)}
 
@@ -136,16 +138,19 @@ def _texts(values: Iterable[Any]) -> list[str]:
     return [str(text) for text in flat if text is not None and str(text).strip()]
 
 
-def _read(path: Path, rules: CaptionTable, scratch: Path) -> pa.Table:
-    if rules.kind == "parquet":
-        try:
-            return pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
-            line = str(error).splitlines()[0]
-            raise DatasetError(f'"{path}" can\'t be read as Parquet ({line}): mend the file') from None
-    made = scratch / f".tmp-captions-{fingerprint.of_value(str(path))}.parquet"
+def _read(path: Path, rules: CaptionTable) -> pa.Table:
     try:
-        formats.convert(path, path.name, Format("json" if rules.kind == "jsonl" else "csv", {}, None), made)
-        return pq.read_table(made)
-    finally:
-        made.unlink(missing_ok=True)
+        if rules.kind == "parquet":
+            return pq.read_table(path)
+        named = filter(None, [rules.filename_column, *rules.caption_columns, rules.fallback_column])
+        return pa.csv.read_csv(
+            path,
+            parse_options=pa.csv.ParseOptions(
+                delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True
+            ),
+            # text, also where all of it looks like numbers
+            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(named, pa.string())),
+        )
+    except (pa.ArrowException, OSError) as error:
+        line = str(error).splitlines()[0]
+        raise DatasetError(f'"{path}" can\'t be read as {rules.kind} ({line}): mend the file') from None

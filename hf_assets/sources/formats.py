@@ -4,6 +4,7 @@ Media stay as they are encoded. Of folders of media files, only the tables are t
 """
 
 import contextlib
+import itertools
 import json
 import tempfile
 import threading
@@ -32,7 +33,7 @@ FOLDERS = {"imagefolder": "image", "audiofolder": "audio", "videofolder": "video
 GROUP_ROWS = 16_384
 GROUP_BYTES = 32 << 20
 # So many are read at a time: few where media are among them.
-BATCH_ROWS = {True: 16, False: 4096}
+BATCH_ROWS = {True: 16, False: 10_000}
 
 _BUILDING = threading.Lock()
 
@@ -132,18 +133,37 @@ def _batches(plain: Path, path: str, format: Format) -> Iterator[pa.Table]:
         builder = datasets.load_dataset_builder(
             format.kind, data_files={"train": [str(plain)]}, features=features, cache_dir=nowhere, **format.settings
         )
-        rows = builder.as_streaming_dataset(split="train").with_format("arrow")
+        rows = builder.as_streaming_dataset(split="train")
     is_archive = plain.suffix.lower() == ".zip"
     with contextlib.ExitStack() as stack:
         archive = stack.enter_context(zipfile.ZipFile(plain)) if is_archive and format.kind in FOLDERS else None
-        for batch in rows.iter(batch_size=BATCH_ROWS[format.kind in EMBEDDING or archive is not None]):
-            table = batch.replace_schema_metadata(None)
+        for table in _tables(rows, format, BATCH_ROWS[format.kind in EMBEDDING or archive is not None]):
             if format.kind in FOLDERS:
                 table = _with_paths(table, plain, archive)
             elif "__url__" in table.column_names:  # where the file lies here
                 url = pa.array([path] * len(table), pa.string())
                 table = table.set_column(table.column_names.index("__url__"), "__url__", url)
             yield table
+
+
+def _tables(rows: Any, format: Format, batch_rows: int) -> Iterator[pa.Table]:
+    """A streamed dataset as tables, with media as they are."""
+    if format.kind == "webdataset" or format.kind in FOLDERS:
+        # As Arrow, `datasets` loses the order of the columns in the last row of a tar.
+        schema = rows.features.arrow_schema.remove_metadata()
+        rows_left = iter(rows.decode(False))
+        while batch := list(itertools.islice(rows_left, batch_rows)):
+            yield pa.Table.from_pylist(batch, schema=schema)
+    else:
+        # Of tables, as many rows as the builder reads at a time: it gives each such chunk types of its own, and
+        # `datasets` can't join two that differ.
+        for table in rows.with_format("arrow").iter(batch_size=_chunk_rows(format) or batch_rows):
+            yield table.replace_schema_metadata(None)
+
+
+def _chunk_rows(format: Format) -> int | None:
+    """Rows that the builder reads at a time, where it counts rows."""
+    return format.settings.get("chunksize") if format.kind == "csv" else None
 
 
 def _with_paths(table: pa.Table, plain: Path, archive: zipfile.ZipFile | None) -> pa.Table:

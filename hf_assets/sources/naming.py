@@ -44,13 +44,14 @@ def hashes_of(source: Source, snapshot: Snapshot, beside: str, names: pa.Array) 
 
 
 def with_named_media(
-    table: pa.Table, source: Source, snapshot: Snapshot, parts: list[Columns], column: str
+    table: pa.Table, source: Source, snapshot: Snapshot, parts: list[Columns], column: str, *, is_whole: bool = True
 ) -> tuple[pa.Table, str]:
     """Let rows that name a file lie there, whole (`WHOLE_FILE`).
 
     Args:
         table: `row`, `schema.LOCATION` and more, of all files.
         parts: what was read of each file.
+        is_whole: whether these are all files; of some, none of the files that rows name may be there.
 
     Returns:
         The table, and a hash of what the named files hold; empty where no row names one.
@@ -73,7 +74,7 @@ def with_named_media(
         named = [
             name for part in parts if part.media_paths is not None for name in part.media_paths.to_pylist() if name
         ]
-        if named and all(part.media_paths is not None for part in parts):
+        if is_whole and named and all(part.media_paths is not None for part in parts):
             raise DatasetError(
                 f'column "{column}" names files such as "{named[0][:200]}", and none of them is in dataset '
                 f'"{snapshot.repository}": name the column that holds the media, or add the files'

@@ -13,9 +13,14 @@ import pyarrow.parquet as pq
 
 from hf_assets import schema
 from hf_assets.errors import DatasetError
+from hf_assets.sources import arrays
 
 MEDIA_BATCH_ROWS = 32
+# Arrays take several times as much memory as files.
+ARRAY_BATCH_ROWS = 4
 READ_BUFFER_BYTES = 1 << 20
+# Over a network, a request for each so many: what is in memory of a column.
+STREAM_BUFFER_BYTES = 8 << 20
 # Of a dataset's columns, so many are named in a message.
 MAX_NAMES = 30
 
@@ -85,13 +90,18 @@ def read_columns(
 
 
 def read_media(
-    file: "Path | CountedFile", column: str, rows: Sequence[int] | np.ndarray[Any, Any], name: str = ""
+    file: "Path | CountedFile",
+    column: str,
+    rows: Sequence[int] | np.ndarray[Any, Any],
+    name: str = "",
+    buffer_bytes: int = READ_BUFFER_BYTES,
 ) -> Iterator[tuple[int, bytes | None]]:
     """The media of chosen rows, in the file's order, few in memory at a time; only row groups that hold one are read.
 
     Args:
         rows: positions within the file, ascending.
         name: of the file, for messages, where it isn't a path.
+        buffer_bytes: read at a time.
 
     Yields:
         (row, bytes); None where the row holds none.
@@ -103,12 +113,11 @@ def read_media(
     name = name or str(file)
     with _parquet_errors(name):
         handle = file if isinstance(file, Path) else pa.PythonFile(file, mode="r")
-        parquet = pq.ParquetFile(
-            handle, pre_buffer=False, buffer_size=READ_BUFFER_BYTES, page_checksum_verification=True
-        )
+        parquet = pq.ParquetFile(handle, pre_buffer=False, buffer_size=buffer_bytes, page_checksum_verification=True)
     with parquet:
         assert not len(wanted) or 0 <= wanted[0] <= wanted[-1] < parquet.metadata.num_rows
-        leaf = _media_field(parquet.schema_arrow, column, name).leaf
+        media = _media_field(parquet.schema_arrow, column, name)
+        leaf = media.leaf
         if leaf is None:
             yield from ((row, None) for row in wanted.tolist())
             return
@@ -116,26 +125,29 @@ def read_media(
         for group in range(parquet.num_row_groups):
             stop = start + parquet.metadata.row_group(group).num_rows
             if np.searchsorted(wanted, stop) > np.searchsorted(wanted, start):
-                batches = parquet.iter_batches(MEDIA_BATCH_ROWS, row_groups=[group], columns=[leaf])
+                leaves, num_rows = ([leaf], MEDIA_BATCH_ROWS)
+                if media.rate is not None:
+                    leaves, num_rows = [leaf, media.rate], ARRAY_BATCH_ROWS
+                batches = parquet.iter_batches(num_rows, row_groups=[group], columns=leaves)
                 while (batch := _next(batches, name)) is not None:
                     values = batch.column(batch.schema.get_field_index(column))
-                    if pa.types.is_struct(values.type):
-                        values = pc.struct_field(values, "bytes")
                     inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + len(values))]
+                    data = _data_of(values, media)
                     for row in inside.tolist():
-                        yield row, values[row - start].as_py()
+                        yield row, data(row - start)
                     start += len(values)
             start = stop
 
 
 def media_bytes(file: BinaryIO, column: str, rows: np.ndarray[Any, Any], name: str) -> int:
-    """How many bytes `read_media` would read for these rows: of the media, in the row groups that hold a wanted one."""
+    """Bytes that `read_media` would read for these rows: the footer, and the media of row groups with a wanted one."""
+    counted = CountedFile(file)
     with _parquet_errors(name):
-        parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"), pre_buffer=True)
+        parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
     leaf = _media_field(parquet.schema_arrow, column, name).leaf
-    total = start = 0
+    total, start = counted.num_bytes, 0
     if leaf is None:
-        return 0
+        return total
     for group in range(parquet.num_row_groups):
         stop = start + parquet.metadata.row_group(group).num_rows
         if np.searchsorted(rows, stop) > np.searchsorted(rows, start):
@@ -279,12 +291,14 @@ class _Media(NamedTuple):
     """Where a file keeps its rows' media: leaves of its columns, as dotted paths.
 
     Attributes:
-        leaf: of the bytes.
+        leaf: of the bytes; with `rate`, of arrays of samples.
         path: of the names of files.
+        rate: of the sample rates of arrays.
     """
 
     leaf: str | None
     path: str | None
+    rate: str | None = None
 
 
 def _media_field(arrow: pa.Schema, column: str, file: str) -> _Media:
@@ -298,6 +312,9 @@ def _media_field(arrow: pa.Schema, column: str, file: str) -> _Media:
         fields = {field.name: field.type for field in kind}
         leaf = f"{column}.bytes" if _holds_bytes(fields.get("bytes")) else None
         path = f"{column}.path" if _holds_text(fields.get("path")) else None
+        if leaf is None and {"array", "sampling_rate"} <= fields.keys():
+            _require_samples(fields["array"], column, file)
+            return _Media(f"{column}.array", None, f"{column}.sampling_rate")
         if leaf is not None or (path is not None and "bytes" not in fields):
             return _Media(leaf, path)
     elif _holds_bytes(kind):
@@ -307,6 +324,23 @@ def _media_field(arrow: pa.Schema, column: str, file: str) -> _Media:
     raise DatasetError(
         f'column "{column}" ("{file}") holds {kind}, neither media bytes nor paths of files: name the column that does'
     )
+
+
+def _require_samples(kind: pa.DataType, column: str, file: str) -> None:
+    if (samples := arrays.sample_type(kind)) not in arrays.FORMATS:
+        raise DatasetError(
+            f'column "{column}.array" ("{file}") holds {samples or kind}, which is no sound: store samples as floats '
+            "of -1 to 1, or as integers of 16 or 32 bits"
+        )
+
+
+def _data_of(values: pa.Array, media: _Media) -> Callable[[int], bytes | None]:
+    """The media of the row at a position of a batch."""
+    if media.rate is not None:
+        samples, rates = (pc.struct_field(values, name) for name in ("array", "sampling_rate"))
+        return lambda row: arrays.wav(samples[row], rates[row].as_py())
+    held = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
+    return lambda row: held[row].as_py()
 
 
 def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[[pa.Array], bool]) -> pa.Array | None:
@@ -357,7 +391,9 @@ def _num_nulls(parquet: pq.ParquetFile, group: int, leaf: str) -> int | None:
 def _chunks(parquet: pq.ParquetFile, group: int, leaf: str) -> list[Any]:
     row_group = parquet.metadata.row_group(group)
     columns = [row_group.column(index) for index in range(row_group.num_columns)]
-    return [column for column in columns if column.path_in_schema == leaf]
+    return [
+        column for column in columns if column.path_in_schema == leaf or column.path_in_schema.startswith(f"{leaf}.")
+    ]
 
 
 def _holds_text(kind: pa.DataType | None) -> bool:

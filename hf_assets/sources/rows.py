@@ -1,8 +1,10 @@
 """A split as one table of rows: their place and the columns that the config names, read once per file content."""
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +53,95 @@ def read(source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path
         DatasetError: a column is missing, files disagree about a column's type, or no row's media is there.
     """
 
+    parts = list(_read_files(source, snapshot, wanted, memory, say))
+    columns = [part for part, _ in parts]
+    table = _joined(snapshot, columns)
+    table, named = naming.with_named_media(table, source, snapshot, columns, wanted.media)
+    table, slices = _sliced(table, snapshot, [part.num_rows for part in columns])
+    for path in wanted.required if schema.COLUMNS in table.column_names else ():
+        if (mistake := missing_field(table.schema.field(schema.COLUMNS).type, path)) is not None:
+            raise DatasetError(mistake)
+    fresh = [part for part, is_fresh in parts if is_fresh]
+    version = fingerprint.of_value([[file.hash for file in snapshot.files], wanted, slices, named])
+    num_bytes = sum(part.bytes_read for part in fresh)
+    return Rows(table, version, sum(part.num_rows for part in fresh), num_bytes)
+
+
+class Scan:
+    """A split's rows in tables of bounded size, in order: what `read` gives, for those who don't need all at once.
+
+    Every file's columns are read and kept on disk at first, and taken from there file by file.
+
+    Raises:
+        DatasetError: as `read`.
+    """
+
+    def __init__(
+        self, source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path, say: Callable[[str], None]
+    ) -> None:
+        self.source, self.snapshot, self.wanted, self.memory = source, snapshot, wanted, memory
+        facts = [(part.num_rows, part.table.schema) for part, _ in _read_files(source, snapshot, wanted, memory, say)]
+        self.counts = [num_rows for num_rows, _ in facts]
+        self.schema = _unified(snapshot, [schema for _, schema in facts])
+        for path in wanted.required if schema.COLUMNS in self.schema.names else ():
+            if (mistake := missing_field(self.schema.field(schema.COLUMNS).type, path)) is not None:
+                raise DatasetError(mistake)
+
+    def tables(self, max_rows: int = 65_536) -> Iterator[pa.Table]:
+        """The rows as `read` gives them, of whole files with up to `max_rows` together."""
+        row = file = 0
+        for num_files, taken in self._taken():
+            start = 0
+            for group in _groups(self.counts[file : file + num_files], max_rows):
+                files_of_group = range(file + group.start, file + group.stop)
+                table = self._table(files_of_group)
+                low, high = (min(max(edge - start, 0), len(table)) for edge in taken)
+                start += len(table)
+                if low < high:
+                    numbers = pa.array(np.arange(row, row + high - low, dtype=np.int64))
+                    row += high - low
+                    yield table.slice(low, high - low).set_column(0, schema.ROW, numbers)
+            file += num_files
+
+    def _taken(self) -> list[tuple[int, slices.Slice]]:
+        """Number of files, and the rows of these that are taken, for each part of the split."""
+        if not self.snapshot.parts:
+            return [(len(self.counts), slices.Slice(0, sum(self.counts)))]
+        taken, file = [], 0
+        for part in self.snapshot.parts:
+            num_rows = sum(self.counts[file : file + part.num_files])
+            taken.append((part.num_files, slices.rows_of(part, num_rows)))
+            file += part.num_files
+        return taken
+
+    def _table(self, group: range) -> pa.Table:
+        snapshot = self.snapshot._replace(files=tuple(self.snapshot.files[at] for at in group))
+        parts = [part for part, _ in _read_files(self.source, snapshot, self.wanted, self.memory, lambda line: None)]
+        if parts and self.schema.names:
+            like = [self.schema.empty_table(), parts[0].table]
+            parts[0] = parts[0]._replace(table=pa.concat_tables(like, promote_options="permissive"))
+        table = _joined(snapshot, parts)
+        whole, _ = naming.with_named_media(table, self.source, snapshot, parts, self.wanted.media, is_whole=False)
+        return whole
+
+
+def _groups(counts: list[int], max_rows: int) -> Iterator[range]:
+    """Consecutive files with up to `max_rows` rows together, one file at least."""
+    start = num_rows = 0
+    for at, count in enumerate(counts):
+        if at > start and num_rows + count > max_rows:
+            yield range(start, at)
+            start, num_rows = at, 0
+        num_rows += count
+    if start < len(counts):
+        yield range(start, len(counts))
+
+
+def _read_files(
+    source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path, say: Callable[[str], None]
+) -> Iterator[tuple[Columns, bool]]:
+    """Each file's columns, and whether they were read now. Few are read ahead."""
+
     def read_file(file: DataFile) -> tuple[Columns, bool]:
         kept = memory / f"{file.hash}.{fingerprint.of_value([VERSION, *wanted])}.parquet"
         if (known := _load(kept)) is not None:
@@ -65,23 +156,28 @@ def read(source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path
         # of a file that was turned into Parquet, all was read
         return columns._replace(bytes_read=file.num_bytes) if file.content else columns, True
 
-    parts: list[tuple[Columns, bool]] = []
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        for number, part in enumerate(pool.map(read_file, snapshot.files), 1):
-            parts.append(part)
+        waiting: deque[Future[tuple[Columns, bool]]] = deque()
+        upcoming = iter(snapshot.files)
+        for number in range(1, len(snapshot.files) + 1):
+            waiting.extend(pool.submit(read_file, file) for file in islice(upcoming, 2 * READ_THREADS - len(waiting)))
+            part = waiting.popleft().result()
+            yield part
             if part[1] and number % 100 == 0:
                 say(f"read the columns of {number:,} of {len(snapshot.files):,} files")
-    columns = [part for part, _ in parts]
-    table = _joined(snapshot, columns)
-    table, named = naming.with_named_media(table, source, snapshot, columns, wanted.media)
-    table, slices = _sliced(table, snapshot, [part.num_rows for part in columns])
-    for path in wanted.required if schema.COLUMNS in table.column_names else ():
-        if (mistake := missing_field(table.schema.field(schema.COLUMNS).type, path)) is not None:
-            raise DatasetError(mistake)
-    fresh = [part for part, is_fresh in parts if is_fresh]
-    version = fingerprint.of_value([[file.hash for file in snapshot.files], wanted, slices, named])
-    num_bytes = sum(part.bytes_read for part in fresh)
-    return Rows(table, version, sum(part.num_rows for part in fresh), num_bytes)
+
+
+def _unified(snapshot: Snapshot, schemas: list[pa.Schema]) -> pa.Schema:
+    """One schema for all files."""
+    try:
+        return pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
+    except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+        raise _disagreement(snapshot, error) from None
+
+
+def _disagreement(snapshot: Snapshot, error: Exception) -> DatasetError:
+    line = str(error).splitlines()[0]
+    return DatasetError(f'files of dataset "{snapshot.repository}" disagree about the type of a column: {line}')
 
 
 def snapshot_of(raw_dataset: pa.Table) -> Snapshot:
@@ -111,10 +207,7 @@ def _joined(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
         try:
             columns = pa.concat_tables([part.table for part in parts], promote_options="permissive")
         except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-            line = str(error).splitlines()[0]
-            raise DatasetError(
-                f'files of dataset "{snapshot.repository}" disagree about the type of a column: {line}'
-            ) from None
+            raise _disagreement(snapshot, error) from None
         values = columns[schema.COLUMNS]
         place = place.append_column(schema.COLUMNS, values.cast(fingerprint.large(values.type)))
     facts = json.dumps(snapshot)
@@ -151,5 +244,6 @@ def _load(kept: Path) -> Columns | None:
 def _save(columns: Columns, kept: Path) -> None:
     table = columns.table
     if columns.media_paths is not None:
-        table = table.append_column(MEDIA_PATHS, columns.media_paths)
+        paths = pa.table({MEDIA_PATHS: columns.media_paths})
+        table = table.append_column(MEDIA_PATHS, columns.media_paths) if table.num_columns else paths
     files.write_table(kept, table.replace_schema_metadata({NUM_ROWS: str(columns.num_rows)}))

@@ -31,18 +31,18 @@ class CaptionTable(BaseModel):
         filename_column: of the media's paths within the folder, or their names.
         caption_columns: all of their texts are captions of a row.
         fallback_column: has the caption of rows of which those have none.
-        has_extension: whether `filename_column` names the media with their extension.
+        has_extension: whether `filename_column` names the media with their extension; None: it may or may not.
         default: caption of the media that the table lacks, or has no text for.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["parquet", "csv", "jsonl"]
+    kind: Literal["parquet", "csv"]
     path: str
     filename_column: str = "filename"
     caption_columns: tuple[str, ...] = ("caption",)
     fallback_column: str | None = None
-    has_extension: bool = True
+    has_extension: bool | None = None
     default: str | None = None
 
 

@@ -2,6 +2,8 @@
 
 A column gives a row as many captions as it holds texts: one for a text column, several for lists. All are kept, and all
 are encoded; a reader draws one for each epoch.
+
+Sound has a prompt that several columns make together, and lyrics, which are kept apart from it.
 """
 
 from collections.abc import Callable
@@ -19,10 +21,15 @@ from hf_assets.stages import rewriting
 from hf_assets.stages.rewriting import Replacement, ShuffleRules
 
 # Bump when a change to this module changes a caption.
-VERSION = 3
+VERSION = 4
 
 # What a description that is a struct is made of, where it has these fields.
 DESCRIPTION_FIELDS = ("main_subject", "description", "text")
+
+# Where the columns of a prompt are named.
+FIELDS_KEY = "audio_caption_fields"
+# Of sound that has no lyrics, this column may be missing.
+USUAL_LYRICS = "lyrics"
 
 
 class CaptionRules(BaseModel):
@@ -31,7 +38,11 @@ class CaptionRules(BaseModel):
     Attributes:
         columns_of_captions: each of a row's captions in any of these is one of the row's captions.
         fallback_column: for rows that have none there.
-        description_column: for rows that have none there either: text, or a struct with `DESCRIPTION_FIELDS`.
+        joined_columns: for rows that have none there either: the texts of all of these, joined to one.
+        joined_if_there: the same, of columns of which some may be missing.
+        description_column: for rows that still have none: text, or a struct with `DESCRIPTION_FIELDS`.
+        lyrics_columns: the first of these that is there holds lyrics. Empty: there are no lyrics. All but the first,
+            and a first one of the usual name, may be missing.
         instance_prompt: put in front of each caption, or, with `only_instance_prompt`, in place of all.
         replacements: made in each caption, in this order.
         shuffle: more captions, of the same parts in another order.
@@ -41,7 +52,10 @@ class CaptionRules(BaseModel):
 
     columns_of_captions: tuple[str, ...] = ("caption",)
     fallback_column: str | None = None
+    joined_columns: tuple[str, ...] = ()
+    joined_if_there: tuple[str, ...] = ()
     description_column: str | None = None
+    lyrics_columns: tuple[str, ...] = ()
     instance_prompt: str | None = None
     only_instance_prompt: bool = False
     replacements: tuple[Replacement, ...] = ()
@@ -52,8 +66,13 @@ class CaptionRules(BaseModel):
         """The columns that these rules read."""
         if self.only_instance_prompt:
             return ()
-        named = (*self.columns_of_captions, self.fallback_column, self.description_column)
+        named = (*self.columns_of_captions, self.fallback_column, *self.joined_columns, self.description_column)
         return tuple(dict.fromkeys(column for column in named if column))
+
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """The columns that these rules read where the dataset has them."""
+        return (*(() if self.only_instance_prompt else self.joined_if_there), *self.lyrics_columns)
 
 
 class _Texts(NamedTuple):
@@ -85,8 +104,8 @@ def extract(filtered: pa.Table, rules: CaptionRules) -> tuple[pa.Table, pa.Table
     """The rows that have captions, stripped of white space at both ends; and the rows that have none.
 
     Returns:
-        A table of `schema.CAPTIONS`; and `row` and `dropped_for` (`no_caption`) of the rows whose captions are null,
-        empty, or not UTF-8.
+        A table of `schema.CAPTIONS`, with `schema.LYRICS` where the rules name lyrics; and `row` and `dropped_for`
+        (`no_caption`) of the rows whose captions are null, empty, or not UTF-8.
 
     Raises:
         DatasetError: a column holds something that is no text.
@@ -102,6 +121,9 @@ def extract(filtered: pa.Table, rules: CaptionRules) -> tuple[pa.Table, pa.Table
     offsets = np.concatenate([[0], np.cumsum(counts[has_captions])]).astype(np.int32)
     lists = pa.ListArray.from_arrays(pa.array(offsets), texts.values.combine_chunks())
     table = pa.table([filtered["row"].filter(pa.array(has_captions)), lists], schema=schema.CAPTIONS)
+    if rules.lyrics_columns:
+        lyrics = _lyrics(filtered, rules.lyrics_columns).filter(pa.array(has_captions))
+        table = table.append_column(schema.LYRICS, lyrics)
     without = filtered["row"].filter(pa.array(~has_captions))
     return table, pa.table({"row": without, "dropped_for": pa.repeat("no_caption", len(without))})
 
@@ -113,20 +135,21 @@ def distinct(captions: pa.Table) -> pa.ChunkedArray:
 
 def _found(filtered: pa.Table, rules: CaptionRules) -> _Texts:
     """What the columns hold: the first of captions, fallback and description that has anything for a row."""
-    first, *others = rules.columns_of_captions
-    column: str | None
-    texts = _texts(filtered, "caption_column", first)
-    for column in others:
+    texts = _Texts(np.empty(0, np.int64), pa.chunked_array([], schema.CAPTION))
+    for column in rules.columns_of_captions:
         texts = texts.then(_texts(filtered, "caption_column", column))
-    for key, column, read in (
-        ("fallback_caption_column", rules.fallback_column, _texts),
-        ("description_column", rules.description_column, _descriptions),
-    ):
-        if column is not None:
-            covered = np.zeros(len(filtered), bool)
-            covered[texts.at] = True
-            if not covered.all():
-                texts = texts.then(read(filtered, key, column).but_not_of(covered))
+    others: list[Callable[[], _Texts]] = []
+    if (fallback := rules.fallback_column) is not None:
+        others.append(lambda: _texts(filtered, "fallback_caption_column", fallback))
+    if rules.joined_columns or rules.joined_if_there:
+        others.append(lambda: _joined(filtered, rules))
+    if (description := rules.description_column) is not None:
+        others.append(lambda: _descriptions(filtered, "description_column", description))
+    for read in others:
+        covered = np.zeros(len(filtered), bool)
+        covered[texts.at] = True
+        if not covered.all():
+            texts = texts.then(read().but_not_of(covered))
     return texts
 
 
@@ -160,16 +183,63 @@ def _descriptions(filtered: pa.Table, key: str, column: str) -> _Texts:
             f'{key} "{column}" holds a struct of {fields}: name one of its fields, such as '
             f'"{column}.{values.type.field(0).name}"'
         )
-    null = pa.scalar(None, schema.CAPTION)
-    joined = pa.chunked_array([pa.nulls(len(filtered), schema.CAPTION)])
-    for name in named:
-        field = pc.struct_field(values, name)
-        _must_be_text(field.type, key, f"{column}.{name}")
-        part = pc.utf8_trim_whitespace(_readable(field.cast(schema.CAPTION)))
-        part = pc.if_else(pc.equal(part, ""), null, part)
+    return _one_text([(f"{column}.{name}", pc.struct_field(values, name)) for name in named], key, len(filtered))
+
+
+def _joined(filtered: pa.Table, rules: CaptionRules) -> _Texts:
+    """One text of several columns, with a space between; the items of a list have a comma between.
+
+    Raises:
+        DatasetError: of the usual columns, none is there.
+    """
+    there = [column for column in rules.joined_if_there if schema.has_column(filtered, column)]
+    if not rules.joined_columns and not there:
+        names = ", ".join(rules.joined_if_there)
+        raise DatasetError(f"the dataset has none of the columns {names}: name those of the prompt in {FIELDS_KEY}")
+    columns = (*rules.joined_columns, *there)
+    values = [(column, _items_joined(schema.column(filtered, column))) for column in columns]
+    return _one_text(values, FIELDS_KEY, len(filtered))
+
+
+def _items_joined(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Lists of texts as one text each."""
+    if not schema.is_list(values.type) or not _is_text(values.type.value_type):
+        return values
+    lists = values.cast(pa.large_list(schema.CAPTION)).combine_chunks()
+    readable = schema.with_values(lists, _readable_chunk(lists.values))
+    items = [None if texts is None else ", ".join(filter(None, texts)) for texts in readable.to_pylist()]
+    return pa.chunked_array([pa.array(items, schema.CAPTION)])
+
+
+def _one_text(columns: list[tuple[str, pa.ChunkedArray]], key: str, num_rows: int) -> _Texts:
+    """One text of each row's texts that aren't empty, with a space between."""
+    joined = pa.chunked_array([pa.nulls(num_rows, schema.CAPTION)])
+    for name, values in columns:
+        part = _stripped(values, key, name)
         both = pc.binary_join_element_wise(joined, part, pa.scalar(" ", schema.CAPTION))
         joined = pc.coalesce(both, joined, part)
-    return _cleaned(np.arange(len(filtered)), joined)
+    return _cleaned(np.arange(num_rows), joined)
+
+
+def _stripped(values: pa.ChunkedArray, key: str, column: str) -> pa.ChunkedArray:
+    """Texts without white space at both ends; null where nothing is left."""
+    _must_be_text(values.type, key, column)
+    stripped = pc.utf8_trim_whitespace(_readable(values.cast(schema.CAPTION)))
+    return pc.if_else(pc.equal(stripped, ""), pa.scalar(None, schema.CAPTION), stripped)
+
+
+def _lyrics(filtered: pa.Table, columns: tuple[str, ...]) -> pa.ChunkedArray:
+    """Each row's lyrics; null where there are none.
+
+    Raises:
+        DatasetError: neither the column that the config names nor the usual ones are there, or it is no text.
+    """
+    there = [column for column in columns if schema.has_column(filtered, column)]
+    if there:
+        return _stripped(schema.column(filtered, there[0]), "lyrics_column", there[0])
+    if columns[0] != USUAL_LYRICS:
+        raise DatasetError(f'column "{columns[0]}" is not in the dataset: correct lyrics_column, or leave it out')
+    return pa.chunked_array([pa.nulls(len(filtered), schema.CAPTION)])
 
 
 def _flattened(values: pa.ChunkedArray, key: str, column: str) -> _Texts:
@@ -191,14 +261,18 @@ def _cleaned(at: npt.NDArray[np.int64], values: pa.ChunkedArray) -> _Texts:
 
 
 def _must_be_text(kind: pa.DataType, key: str, column: str) -> None:
+    if not _is_text(kind):
+        raise DatasetError(f'{key} "{column}" holds {kind}, not text: name a text column')
+
+
+def _is_text(kind: pa.DataType) -> bool:
     tests: tuple[Callable[[pa.DataType], bool], ...] = (
         pa.types.is_string,
         pa.types.is_large_string,
         pa.types.is_string_view,
         pa.types.is_null,
     )
-    if not any(test(kind) for test in tests):
-        raise DatasetError(f'{key} "{column}" holds {kind}, not text: name a text column')
+    return any(test(kind) for test in tests)
 
 
 def _readable(texts: pa.ChunkedArray) -> pa.ChunkedArray:

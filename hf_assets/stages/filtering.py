@@ -1,6 +1,6 @@
 """Decide from columns which rows are worth reading, and say why the others are not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint, schema
 from hf_assets.errors import DatasetError
-from hf_assets.stages import composites, custom, expressions, geometry, sampling
+from hf_assets.stages import composites, custom, expressions, frames, geometry, sampling
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.custom import CustomRule
+from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry import GeometryRules
 
 # Bump when a change to this module changes which rows are kept.
@@ -35,10 +36,12 @@ class FilterRules(BaseModel):
         by_size: limits that are held against the media's own size later; here already in rows whose `width_column` and
             `height_column` tell it.
         composite: sizes are those of a picture's cell.
+        frames: limits of clips, held against their own numbers of frames later; here already in rows whose
+            `num_frames_column` tells it.
         where: an SQL expression over `where_columns`.
         custom: a function of the user's own.
         max_num_samples: of the rows that satisfy all else, so many are kept (`sampling`).
-        sampled_by: the columns whose content identifies a row there.
+        sampled_by: the columns whose content identifies a row there; and `sampled_by_if_there`, where they are there.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,17 +55,21 @@ class FilterRules(BaseModel):
     height_column: str | None = None
     by_size: GeometryRules | None = None
     composite: CompositeRules | None = None
+    frames: FrameRules | None = None
+    num_frames_column: str | None = None
     where: str | None = None
     where_columns: tuple[str, ...] = ()
     custom: CustomRule | None = None
     max_num_samples: int | None = None
     sampled_by: tuple[str, ...] = ()
+    sampled_by_if_there: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that these rules need."""
         named = (
             *((self.width_column, self.height_column) if self.has_size_rules or self.by_size else ()),
+            self.num_frames_column if self.frames else None,
             *self.where_columns,
             *(self.custom.columns if self.custom else ()),
             *(self.sampled_by if self.max_num_samples is not None else ()),
@@ -78,6 +85,7 @@ class FilterRules(BaseModel):
             *(f"{self.quality_column}.{metric}" for metric, _ in self.quality_thresholds),
             *((COLLECTION_COLUMN,) if self.collection else ()),
             *usual_sizes,
+            *(self.sampled_by_if_there if self.max_num_samples is not None else ()),
         )
 
     @property
@@ -94,16 +102,39 @@ def judge(raw_dataset: pa.Table, rules: FilterRules) -> pa.Table:
     Raises:
         DatasetError: a column that `rules` names holds something of another type, or a function of the user's failed.
     """
+    (table,) = judged(lambda: iter([raw_dataset]), rules)
+    return table
+
+
+def judged(tables: Callable[[], Iterator[pa.Table]], rules: FilterRules) -> Iterator[pa.Table]:
+    """`judge` for a dataset in several tables.
+
+    Args:
+        tables: all rows of the split, in its order; asked for twice where a number of rows is to be chosen.
+    """
+    if rules.max_num_samples is None:
+        yield from (table.append_column("dropped_for", _judged(table, rules)) for table in tables())
+        return
+    known_by = (*rules.sampled_by, *rules.sampled_by_if_there)
+    first_look = [(sampling.contents(table, known_by), _judged(table, rules)) for table in tables()]
+    is_candidate = np.concatenate([np.empty(0, bool), *(pc.is_null(judged).to_numpy() for _, judged in first_look)])
+    contents = np.concatenate([np.empty(0, np.uint64), *(contents for contents, _ in first_look)])
+    lost = sampling.left_out(contents, is_candidate, rules.max_num_samples)
+    start = 0
+    for table, (_, dropped_for) in zip(tables(), first_look, strict=True):
+        is_lost = pa.array(lost[start : start + len(table)])
+        start += len(table)
+        yield table.append_column("dropped_for", pc.if_else(is_lost, "max_num_samples", dropped_for))
+
+
+def _judged(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
+    """Each row's reason, but for the choice among those that have none."""
     dropped_for = pa.chunked_array([pa.nulls(len(raw_dataset), pa.string())])
     for passes, missing, reason in _verdicts(raw_dataset, rules):
         dropped_for = pc.coalesce(dropped_for, _reasons(passes, missing, reason))
     if rules.custom is not None:
         dropped_for = _judged_by_function(raw_dataset, rules.custom, dropped_for)
-    if rules.max_num_samples is not None:
-        is_kept = pc.is_null(dropped_for)
-        left_out = sampling.left_out(raw_dataset, rules.sampled_by, is_kept, rules.max_num_samples)
-        dropped_for = pc.if_else(pa.array(left_out), "max_num_samples", dropped_for)
-    return raw_dataset.append_column("dropped_for", dropped_for)
+    return dropped_for
 
 
 def sizeless(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
@@ -157,6 +188,8 @@ def _verdicts(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.Ch
         values = _numbers(raw_dataset, column, "name another in quality_thresholds, or drop the rule")
         yield *_at_least(values, threshold), f"low_{metric}"
     yield from _size_verdicts(raw_dataset, rules)
+    if rules.frames is not None and rules.num_frames_column is not None:
+        yield from _verdicts_by_frames(raw_dataset, rules.frames, rules.num_frames_column)
     if rules.where is not None:
         yield *expressions.evaluate(raw_dataset, rules.where, rules.where_columns), "where"
 
@@ -214,6 +247,16 @@ def _verdicts_by_size(
     whole = [edge.astype(np.int64) for edge in edges]
     for reason, breaks in geometry.limits(whole[0], whole[1], rules):
         yield pa.chunked_array([pa.array(~(is_known & breaks))]), pa.scalar(False), reason
+
+
+def _verdicts_by_frames(
+    raw_dataset: pa.Table, rules: FrameRules, column: str
+) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
+    """What the clips' own numbers of frames will decide. A row whose column doesn't tell is left to it."""
+    values = _numbers(raw_dataset, column, "name another column, or leave the key out", "num_frames_column")
+    counts = np.nan_to_num(pc.fill_null(values.cast(pa.float64()), 0).to_numpy()).astype(np.int64)
+    for reason, breaks in frames.limits(counts, rules):
+        yield pa.chunked_array([pa.array(~(breaks & (counts >= 1)))]), pa.scalar(False), reason
 
 
 def _of_cells(

@@ -27,15 +27,30 @@ def latent_keys(buckets: pa.Table, columns: Sequence[str], encoder: str) -> pa.C
     return fingerprint.of_strings(pc.binary_join_element_wise(media, *parts, f"latent {VERSION} {encoder}", "|"))
 
 
-def embed_keys(captions: pa.ChunkedArray, encoder: str) -> pa.ChunkedArray:
-    """Key of each caption's embed: its text and `encoder`.
+def embed_keys(
+    captions: pa.ChunkedArray,
+    encoder: str,
+    *,
+    lyrics: pa.ChunkedArray | None = None,
+    durations_s: pa.ChunkedArray | None = None,
+) -> pa.ChunkedArray:
+    """Key of each caption's embed: its text, what else of the sample the text encoders read, and `encoder`.
 
     Args:
+        lyrics, durations_s: one for each caption, for pipelines that read them; null, where there is none, is as if
+            they weren't given.
         encoder: fingerprint of everything else that the embed depends on: text encoders, tokenizers, settings, dtype,
             code versions.
     """
     made_by = pa.scalar(f"embed {VERSION} {encoder}", schema.CAPTION)
     texts = pc.binary_join_element_wise(made_by, captions.cast(schema.CAPTION), pa.scalar("|", schema.CAPTION))
+    for name, values in (("lyrics", lyrics), ("seconds", durations_s)):
+        if values is not None:
+            # named in front, and with the length of what comes first: no two ways of writing it read alike
+            length = pc.utf8_length(texts).cast(pa.string()).cast(schema.CAPTION)
+            parts = (pa.scalar(name, schema.CAPTION), length, texts, values.cast(pa.string()).cast(schema.CAPTION))
+            more = pc.binary_join_element_wise(*parts, pa.scalar("|", schema.CAPTION))
+            texts = pc.if_else(pc.is_valid(values), more, texts)
     return fingerprint.of_strings(texts)
 
 

@@ -19,28 +19,28 @@ BATCH_ROWS = 65_536
 
 
 def left_out(
-    raw_dataset: pa.Table, columns: Sequence[str], is_candidate: pa.ChunkedArray, count: int
+    row_contents: npt.NDArray[np.uint64], is_candidate: npt.NDArray[np.bool_], count: int
 ) -> npt.NDArray[np.bool_]:
     """Which of the candidates are not among the chosen `count`.
 
     Args:
-        raw_dataset: all rows of the split, in its order.
-        columns: whose content identifies a row.
+        row_contents: of all rows of the split, in its order (`contents`).
     """
-    candidates = np.flatnonzero(is_candidate.to_numpy())
-    lost = np.zeros(len(raw_dataset), bool)
+    candidates = np.flatnonzero(is_candidate)
+    lost = np.zeros(len(row_contents), bool)
     if len(candidates) > count:
-        numbers = _numbers(raw_dataset, columns)[candidates]
+        numbers = _mixed(row_contents, _occurrence(row_contents))[candidates]
         lost[candidates[np.argsort(numbers, kind="stable")[count:]]] = True
     return lost
 
 
-def _numbers(raw_dataset: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.uint64]:
-    contents = np.zeros(len(raw_dataset), np.uint64)
+def contents(raw_dataset: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """A hash of what each row holds in these columns, by which it is known."""
+    found = np.zeros(len(raw_dataset), np.uint64)
     for column in columns:
         values = schema.column(raw_dataset, column)
-        contents = _mixed(contents, np.concatenate([np.empty(0, np.uint64), *map(_hashes, values.chunks)]))
-    return _mixed(contents, _occurrence(contents))
+        found = _mixed(found, np.concatenate([np.empty(0, np.uint64), *map(_hashes, values.chunks)]))
+    return found
 
 
 def _hashes(values: pa.Array) -> npt.NDArray[np.uint64]:

@@ -52,15 +52,26 @@ class Ledger:
 
     def read(self, file_hashes: set[str]) -> dict[str, pa.Table]:
         """The known rows (`known`) of each of these files, each row once."""
-        parts = defaultdict(list)
-        for path in self.folder.glob(f"*.{self.way}.*.parquet"):
-            file_hash = path.name.split(".")[0]
-            if file_hash in file_hashes and (table := files.read_table(path)) is not None:
-                parts[file_hash].append(table.cast(self.looks))
+        listed = self.parts()
         return {
-            file_hash: _facts(pa.concat_tables(tables), "file_row").select(self.known.names).cast(self.known)
-            for file_hash, tables in parts.items()
+            file_hash: facts
+            for file_hash in file_hashes
+            if (facts := self.facts(listed.get(file_hash, []))) is not None
         }
+
+    def parts(self) -> dict[str, list[Path]]:
+        """The parts that there are now, by the file whose rows they tell of."""
+        found = defaultdict(list)
+        for path in self.folder.glob(f"*.{self.way}.*.parquet"):
+            found[path.name.split(".")[0]].append(path)
+        return found
+
+    def facts(self, parts: list[Path]) -> pa.Table | None:
+        """What all parts of one file tell (`known`), each row once; None where none can be read."""
+        tables = [table.cast(self.looks) for path in parts if (table := files.read_table(path)) is not None]
+        return (
+            _facts(pa.concat_tables(tables), "file_row").select(self.known.names).cast(self.known) if tables else None
+        )
 
     def read_whole(self) -> pa.Table:
         """What is known of media that are files of their own (`whole_known`), each once."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets.errors import StoreError
-from hf_assets.store import index
+from hf_assets.store import index, packing
 from hf_assets.store.tensors import TensorStore, checksum
 
 if TYPE_CHECKING:
@@ -83,10 +83,12 @@ class TensorReader:
         group = self._group[position]
         start, stop = self._starts[group], self._starts[group + 1]
         key = self.keys[position].as_py()
-        return {
-            row["tensor"]: self._read(row["shard"], key, row["tensor"], row["checksum"])
-            for row in self._rows.slice(start, stop - start).to_pylist()
-        }
+        return packing.unpack(
+            {
+                row["tensor"]: self._read(row["shard"], key, row["tensor"], row["checksum"])
+                for row in self._rows.slice(start, stop - start).to_pylist()
+            }
+        )
 
     def _read(self, shard: str, key: str, name: str, expected: str) -> "torch.Tensor":
         from safetensors import SafetensorError

@@ -49,13 +49,13 @@ class TensorStore:
     def shard_path(self, shard: str) -> Path:
         return self.folder / f"{shard}{SUFFIX}"
 
-    def index(self) -> pa.Table:
-        """All samples whose shard is whole, and all failures (`INDEX`)."""
-        table = index.joined(index.read_parts(self.index_folder))
+    def index(self, *, compact: bool = False) -> pa.Table:
+        """All samples whose shard is whole, and all failures (`INDEX`, or `index.COMPACT`)."""
+        table = index.joined(index.read_parts(self.index_folder, compact=compact), compact=compact)
         damaged = self.damaged(table)
         if not damaged:
             return table
-        is_damaged = pc.is_in(table["shard"], value_set=pa.array(sorted(damaged), pa.string()))
+        is_damaged = pc.is_in(table["shard"].cast(pa.string()), value_set=pa.array(sorted(damaged), pa.string()))
         return table.filter(pc.invert(is_damaged))
 
     def write(self, samples: Iterable[Sample], header: Mapping[str, str]) -> str:

@@ -12,6 +12,9 @@ import numpy as np
 # What random numbers are drawn for; part of their seed.
 ORDER, STEPS = range(2)
 
+# Steps whose numbers are Python objects at a time.
+CHUNK_STEPS = 4096
+
 
 class _Batches(NamedTuple):
     """Where batches lie in the samples ordered by bucket."""
@@ -63,11 +66,14 @@ class Passes:
 
     def steps(self, number: int, first: int = 0) -> Iterator[list[int]]:
         """The samples of this rank's batch in each step of a pass, from the first on."""
-        order = self._ordered(number) + self._first
+        order = self._ordered(number)
+        order += self._first
         batches = self._batches(number)
-        for step in np.argsort(self._random(STEPS, number, self.num_steps), kind="stable")[first:].tolist():
-            start = batches.starts[step]
-            yield order[start : start + batches.lengths[step]].tolist()
+        turns = np.argsort(self._random(STEPS, number, self.num_steps), kind="stable")[first:]
+        for at in range(0, len(turns), CHUNK_STEPS):
+            starts, lengths = (part[turns[at : at + CHUNK_STEPS]].tolist() for part in batches)
+            for start, length in zip(starts, lengths, strict=True):
+                yield order[start : start + length].tolist()
 
     def _ordered(self, number: int) -> np.ndarray:
         """(N,) samples by bucket, shuffled within each."""

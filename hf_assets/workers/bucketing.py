@@ -10,7 +10,7 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
 from hf_assets.stages import filtering
-from hf_assets.workers.medium import medium_of
+from hf_assets.workers.medium import Medium, medium_of
 from hf_assets.workers.outcome import Outcome
 from hf_assets.workers.probing import probe
 from hf_assets.workers.reading import by_file, media_of
@@ -38,7 +38,9 @@ def located(captions: pa.Table, raw_dataset: pa.Table) -> pa.Table:
     )
 
 
-def fit(recipe: Recipe, media: pa.Table, sizeless: pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
+def fit(
+    recipe: Recipe, media: pa.Table, sizeless: pa.ChunkedArray, medium: Medium | None = None
+) -> tuple[pa.Table, pa.Table]:
     """Compute the shapes and parts of media from their facts.
 
     Rows are dropped that the medium can't use, such as images smaller than `minimum_image_size`, and those that are
@@ -46,12 +48,13 @@ def fit(recipe: Recipe, media: pa.Table, sizeless: pa.ChunkedArray) -> tuple[pa.
 
     Args:
         media: the medium's `media`.
+        medium: where several tables are fitted, so that what it found out about the model is asked once.
         sizeless: the `row`s of which no column told (`filtering.sizeless`).
 
     Returns:
         A table of the medium's `buckets`, and the dropped rows with their reasons.
     """
-    medium = medium_of(recipe)
+    medium = medium or medium_of(recipe)
     assigned = medium.assign(media)
     if len(sizeless):
         is_sizeless = pc.is_in(assigned["row"], value_set=sizeless.combine_chunks())
@@ -74,7 +77,7 @@ def assign(
     table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
     num_bytes = _look_at_dropped(recipe, raw_dataset, source, probed.files)
     return Outcome(
-        table,
+        medium_of(recipe).told(table, raw_dataset),
         computed=probed.computed,
         reused=len(wanted) - probed.computed,
         dropped=dropped,

@@ -38,7 +38,7 @@ def check(recipe: Recipe) -> Iterator[str]:
         snapshot = source.resolve()
         yield f"dataset {snapshot.repository} at {snapshot.commit}"
         yield f"split {recipe.source.split}: {len(snapshot.files):,} files"
-        wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
+        wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
         table = rows.read(source, snapshot, wanted, memory / "columns", lambda line: None).table
         yield f"rows: {len(table):,}; columns {', '.join((recipe.media_column, *recipe.required_columns))} found"
         judged = filtering.judge(table, recipe.filter)

@@ -16,12 +16,14 @@ class Compute:
 
     Attributes:
         device: as torch names it: `cpu`, `cuda`, `cuda:1`.
+        text_offload: text encoders stay in main memory, and each layer's weights come to the device to compute.
         unit_samples: at most so many encoded samples wait to be written.
     """
 
     device: str = "cpu"
     batch_size: int = 4
     text_batch_size: int = 16
+    text_offload: bool = False
     decode_threads: int = 2
     unit_samples: int = UNIT_SAMPLES
 

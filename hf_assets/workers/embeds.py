@@ -1,5 +1,6 @@
 """Encode the captions whose embeds the store lacks."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +9,12 @@ import pyarrow.compute as pc
 
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
+from hf_assets.errors import ModelError
+from hf_assets.models import families
 from hf_assets.models import text as text_side
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import keys
-from hf_assets.store import generations
+from hf_assets.store import generations, packing
 from hf_assets.store.index import failures
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.workers import encoders, tokens
@@ -22,11 +25,13 @@ from hf_assets.workers.quarantine import quarantined
 from hf_assets.workers.shards import ShardWriter
 
 if TYPE_CHECKING:
+    import torch
+
     from hf_assets.models.text import TextEncoder
 
 STAGE = "text_embeds"
 # Of everything here that changes an embed: this module, the text side. Bump the first for a change to this module.
-VERSION = f"1.{text_side.VERSION}"
+VERSION = f"2.{text_side.VERSION}"
 
 
 def work(recipe: Recipe, captions: pa.Table) -> encoders.Work:
@@ -36,9 +41,14 @@ def work(recipe: Recipe, captions: pa.Table) -> encoders.Work:
         ModelError: the pipeline can't be found, or has no text encoder.
     """
     encoder = encoders.text_of(recipe, VERSION)
-    distinct = captions_stage.distinct(captions)
-    keyed = pa.table({"caption": distinct, "embed_key": keys.embed_keys(distinct, encoder.fingerprint)})
+    keyed = needed(captions, encoder)
     return encoders.held_against(TensorStore(recipe.folders.embeds), encoder, "embed_key", keyed)
+
+
+def needed(captions: pa.Table, encoder: encoders.Encoder) -> pa.Table:
+    """`caption` and `embed_key` of everything to encode for these rows, each once."""
+    distinct = captions_stage.distinct(captions)
+    return pa.table({"caption": distinct, "embed_key": keys.embed_keys(distinct, encoder.fingerprint)})
 
 
 def encode(
@@ -62,6 +72,11 @@ def encode(
         encoder = todo.encoder
         if num_missing := len(todo.missing):
             say(f"{num_missing:,} captions to encode with the text encoders of {encoder.pipeline.name}")
+            if not families.of(encoder.pipeline.class_name).text.outputs:
+                say(
+                    f"{encoder.pipeline.class_name} is not in the table of families (`hf-assets families`): "
+                    "its captions are encoded by the general rules, one at a time"
+                )
             with turn(say) as compute:  # while this run waited, another may have encoded some of them
                 missing = todo.looked_at_again().missing
                 if len(missing):
@@ -72,7 +87,7 @@ def encode(
     table = pa.table([stored[name] for name in ("caption", "embed_key", "shard")], schema=schema.TEXT_EMBEDS)
     previous = recipe.folders.metadata / f"{STAGE}.parquet"
     outcome = Outcome(
-        encoders.with_record(table, encoder, previous, speed.get("samples_per_second")),
+        encoders.with_record(table, encoder, previous, speed.get("samples_per_second"), speed.get("relative_error")),
         identity=("caption", "embed_key"),
         computed=computed,
         reused=len(table) - computed,
@@ -84,7 +99,14 @@ def encode(
         "model_revision": encoder.pipeline.sha or "local folder",
         "bytes_stored": todo.stored_bytes,
         **speed,
+        **_error_of(outcome.table),
     }
+
+
+def _error_of(table: pa.Table) -> dict[str, float]:
+    """What storing in another type took from the embeds, as it was last measured."""
+    record = encoders.record_in(table.schema)
+    return {} if record is None or record.relative_error is None else {"relative_error": record.relative_error}
 
 
 def _encode(
@@ -98,29 +120,68 @@ def _encode(
 ) -> tuple[int, dict[str, Any]]:
     import torch
 
+    model = recipe.model
+    packed = _Packing(getattr(torch, model.embeds_dtype) if model.embeds_dtype else None)
     with (
-        text_side.load_text(encoder.pipeline, compute.device, getattr(torch, recipe.model.dtype)) as text,
-        ShardWriter(store, encoder.header, compute.unit_samples) as shards,
+        text_side.load_text(
+            encoder.pipeline,
+            compute.device,
+            getattr(torch, model.dtype),
+            quantization=model.text_quantization,
+            offload=compute.text_offload,
+        ) as text,
+        ShardWriter(store, encoder.header, compute.unit_samples, by_shape=False) as shards,
         Progress("encoding captions", len(missing), say) as progress,
     ):
         encoders.confirm(encoder, recipe)
         for batch in missing.to_batches(max_chunksize=compute.text_batch_size):
-            _encode_batch(batch.column("embed_key").to_pylist(), batch.column("caption").to_pylist(), text, shards)
+            embeds = _in_halves(text, batch.column("caption").to_pylist())
+            for key, tensors in zip(batch.column("embed_key").to_pylist(), embeds, strict=True):
+                if all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+                    shards.add(Sample(key, packed.pack(tensors, text.ignored)))
+                else:
+                    shards.fail(key, "non_finite", "the text encoders give infinite or undefined values")
             progress.add(len(batch))
         shards.flush()
-        speed = progress.facts
+        speed = {**progress.facts, **packed.facts}
         tokens.count(recipe.folders.metadata, keyed, text)
         return shards.computed, speed
 
 
-def _encode_batch(batch_keys: list[str], captions: list[str], text: "TextEncoder", shards: ShardWriter) -> None:
+class _Packing:
+    """Packs embeds and sums up what their type takes from them."""
+
+    def __init__(self, dtype: "torch.dtype | None") -> None:
+        self.dtype = dtype
+        self.error = self.norm = 0.0
+
+    def pack(self, embeds: "dict[str, torch.Tensor]", masks: dict[str, str]) -> "dict[str, torch.Tensor]":
+        result = packing.pack(embeds, masks=masks, dtype=self.dtype)
+        self.error += result.error
+        self.norm += result.norm
+        return result.tensors
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """The root of the sum of squares of what is lost, over that of the values."""
+        return {"relative_error": math.sqrt(self.error / self.norm)} if self.dtype and self.norm else {}
+
+
+def _in_halves(text: "TextEncoder", captions: list[str]) -> "list[dict[str, torch.Tensor]]":
+    """Encode captions together, and where memory doesn't suffice, in halves."""
     import torch
 
-    for key, embeds in zip(batch_keys, text.encode(captions), strict=True):
-        if all(bool(torch.isfinite(tensor).all()) for tensor in embeds.values()):
-            shards.add(Sample(key, embeds))
-        else:
-            shards.fail(key, "non_finite", "the text encoders give infinite or undefined values")
+    try:
+        return text.encode(captions)
+    except torch.OutOfMemoryError as error:
+        if len(captions) == 1:
+            raise ModelError(
+                "the text encoders don't fit into the device's memory: set text_offload of the gpu resource "
+                "(HF_ASSETS_TEXT_OFFLOAD=1), or model.text_quantization"
+            ) from error
+    torch.cuda.empty_cache()
+    middle = len(captions) // 2
+    return _in_halves(text, captions[:middle]) + _in_halves(text, captions[middle:])
 
 
 def _rows_of(keyed: pa.Table, captions: pa.Table) -> pa.Table:

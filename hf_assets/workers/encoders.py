@@ -101,9 +101,14 @@ class Work(NamedTuple):
 
 
 def held_against(store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table) -> Work:
-    """Look up the rows' keys in the store."""
-    index = store.index()
-    held = stored(index.select(["status", *HELD_COLUMNS]))
+    """Look up the rows' keys in the store.
+
+    Args:
+        keyed: with keys as text, or packed: then `index` and `held` are compact, and for counting only.
+    """
+    is_packed = keyed.schema.field(key).type == fingerprint.PACKED
+    index = store.index(compact=is_packed)
+    held = stored(index.select(["status", "key", "num_bytes"] if is_packed else ["status", *HELD_COLUMNS]))
     held_at = pc.index_in(keyed[key], value_set=held["key"].combine_chunks())
     return Work(encoder, store, key, keyed, index, held, held_at)
 
@@ -114,55 +119,75 @@ class Record(NamedTuple):
     Attributes:
         component: fingerprint of the model's files and settings.
         samples_per_second: as it was last measured, maybe by an earlier run; None before the first.
+        relative_error: of what is stored against what was computed, where types differ, as it was last measured.
     """
 
     component: str
     dtype: str
     code_version: str
     samples_per_second: float | None = None
+    relative_error: float | None = None
 
 
 RECORD = b"hf_assets.encoder"
 
 
 def record_of(encoder: Encoder) -> Record:
-    """What a table made with this encoder records; the rate is still to be filled in."""
+    """What a table made with this encoder records; what is measured is still to be filled in."""
     header = encoder.header
-    return Record(header["encoder"], header["dtype"], f"{header['code_version']}.{keys.VERSION}")
+    dtype = ", ".join(dict.fromkeys((header["computed_in"], header["dtype"])))
+    return Record(header["encoder"], dtype, f"{header['code_version']}.{keys.VERSION}")
 
 
 def recorded(table: Path) -> Record | None:
     """The record of a table; None where there is no table, or none that can be read."""
     try:
-        metadata = pq.read_schema(table).metadata or {}
+        return record_in(pq.read_schema(table))
     except (OSError, pa.ArrowException):
         return None
+
+
+def record_in(schema: pa.Schema) -> Record | None:
+    """The record that a table's schema holds, if any."""
+    metadata = schema.metadata or {}
     return Record(*json.loads(metadata[RECORD])) if RECORD in metadata else None
 
 
-def with_record(table: pa.Table, encoder: Encoder, previous: Path, samples_per_second: float | None) -> pa.Table:
+def with_record(
+    table: pa.Table,
+    encoder: Encoder,
+    previous: Path,
+    samples_per_second: float | None,
+    relative_error: float | None = None,
+) -> pa.Table:
     """Note in a table how its tensors were made.
 
     Args:
-        previous: the table of the run before, which knows the rate where this run measured none.
+        previous: the table of the run before, which knows the rate and the error where this run measured none.
     """
-    before = recorded(previous)
-    rate = samples_per_second or (before and before.samples_per_second)
-    record = record_of(encoder)._replace(samples_per_second=rate)
+    record, before = record_of(encoder), recorded(previous)
+    if before:
+        samples_per_second = samples_per_second or before.samples_per_second
+        relative_error = (
+            before.relative_error if relative_error is None and record[:3] == before[:3] else relative_error
+        )
+    record = record._replace(samples_per_second=samples_per_second, relative_error=relative_error)
     return table.replace_schema_metadata({**(table.schema.metadata or {}), RECORD: json.dumps(record)})
 
 
 def vae_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the VAE. Nothing is loaded, and nothing downloaded but a few small files."""
     pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=hash_cache(recipe))
-    return _encoder("vae_latents", pipeline, vae_fingerprint(pipeline), recipe.model.dtype, code_version)
+    component = vae_fingerprint(pipeline, recipe.model.latents)
+    return _encoder("vae_latents", pipeline, component, code_version, {"dtype": recipe.model.dtype})
 
 
 def text_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the text encoders. Nothing is loaded, and nothing downloaded but a few small files."""
     pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=hash_cache(recipe))
-    component = text_fingerprint(pipeline, arguments_cache=arguments_cache(recipe))
-    return _encoder("text_embeds", pipeline, component, recipe.model.dtype, code_version)
+    component = text_fingerprint(pipeline, usage_cache=usage_cache(recipe))
+    settings = recipe.model.model_dump(include={"dtype", "embeds_dtype", "text_quantization"}, exclude_none=True)
+    return _encoder("text_embeds", pipeline, component, code_version, settings)
 
 
 def confirm(encoder: Encoder, recipe: Recipe) -> None:
@@ -173,30 +198,36 @@ def confirm(encoder: Encoder, recipe: Recipe) -> None:
     """
     try:
         if encoder.header["stage"] == "vae_latents":
-            now = vae_fingerprint(encoder.pipeline)
+            now = vae_fingerprint(encoder.pipeline, recipe.model.latents)
         else:
-            now = text_fingerprint(encoder.pipeline, arguments_cache=arguments_cache(recipe))
+            now = text_fingerprint(encoder.pipeline, usage_cache=usage_cache(recipe))
     except OSError:
         now = "gone"
     if now != encoder.header["encoder"]:
         raise ModelError(f"the files of {encoder.pipeline.name} changed while this run was going on: run again")
 
 
-def arguments_cache(recipe: Recipe) -> Path:
-    """Where the arguments of `encode_prompt` are remembered."""
-    return recipe.folders.metadata / "sources" / "prompt_arguments.json"
+def usage_cache(recipe: Recipe) -> Path:
+    """Where it is remembered how pipelines use `encode_prompt`."""
+    return recipe.folders.metadata / "sources" / "prompt_usage.json"
 
 
-def _encoder(stage: str, pipeline: Pipeline, component: str, dtype: str, code_version: str) -> Encoder:
+def _encoder(stage: str, pipeline: Pipeline, component: str, code_version: str, settings: dict[str, str]) -> Encoder:
+    """
+    Args:
+        settings: of the recipe that change the bytes: `dtype`, and what else is set.
+    """
+    dtype = settings["dtype"]
     header = {
         "stage": stage,
         "pipeline": pipeline.name,
         "revision": pipeline.sha or "",
         "encoder": component,
-        "dtype": dtype,
+        "dtype": settings.get("embeds_dtype", dtype),
+        "computed_in": " ".join(filter(None, (dtype, settings.get("text_quantization")))),
         "code_version": code_version,
         "normalisation": "as the denoiser expects: shift, scale or statistics applied"
         if stage == "vae_latents"
         else "none",
     }
-    return Encoder(pipeline, fingerprint.of_value([component, dtype, code_version]), header)
+    return Encoder(pipeline, fingerprint.of_value([component, code_version, settings]), header)

@@ -21,7 +21,7 @@ from hf_assets.workers.reading import FileRows
 REQUEST_THREADS = 8
 # So many stored samples tell what one takes.
 SAMPLED = 4096
-ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+ITEM_BYTES = {"float8_e4m3fn": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 
 # Where neither the store nor a configuration tells: as Flux and Qwen-Image have it, more than most.
 USUAL_TOKENS = 512
@@ -72,7 +72,7 @@ def latent_bytes_per_volume(medium: Medium, todo: encoders.Work, vae: Component)
     """Bytes of a latent per pixel, or what else the medium counts: as stored, else as the configuration tells."""
     rows, tensors = _sample(todo)
     if len(rows):
-        return float(pc.sum(tensors["num_bytes"]).as_py() / medium.volume(rows).sum())
+        return float(pc.sum(tensors["num_bytes"]).as_py() / pc.sum(rows["volume"]).as_py())
     config = vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/"))
     return ITEM_BYTES[todo.encoder.header["dtype"]] * medium.elements_per_volume(config)
 

@@ -3,7 +3,6 @@
 Shape letters: B batch; what follows it depends on the medium.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +21,7 @@ from hf_assets.store import generations
 from hf_assets.store.index import failures
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets.workers import encoders
-from hf_assets.workers.batches import in_halves
+from hf_assets.workers.batches import Waiting, in_halves, num_ahead
 from hf_assets.workers.compute import Compute, Turn
 from hf_assets.workers.medium import medium_of
 from hf_assets.workers.outcome import Outcome
@@ -40,6 +39,10 @@ if TYPE_CHECKING:
 STAGE = "vae_latents"
 # Bump when a change to this module changes a latent.
 VERSION = 1
+
+
+# Decoded values per unit of `Medium.volume`: three colours.
+VALUES_PER_VOLUME = 3
 
 
 class Job(NamedTuple):
@@ -63,9 +66,13 @@ def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
         ModelError: the pipeline can't be found, or has no VAE.
     """
     encoder = encoders.vae_of(recipe, version(recipe))
-    made_of = medium_of(recipe).keyed
-    keyed = buckets.append_column("latent_key", keys.latent_keys(buckets, made_of, encoder.fingerprint))
+    keyed = buckets.append_column("latent_key", needed(recipe, buckets, encoder))
     return encoders.held_against(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
+
+
+def needed(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder) -> pa.ChunkedArray:
+    """The key of each row's latent."""
+    return keys.latent_keys(buckets, medium_of(recipe).keyed, encoder.fingerprint)
 
 
 def encode(
@@ -144,26 +151,25 @@ class _Run:
 
         dtype: torch.dtype = getattr(torch, self.recipe.model.dtype)
         with (
-            vae_side.load_vae(encoder.pipeline, compute.device, dtype) as vae,
+            vae_side.load_vae(encoder.pipeline, compute.device, dtype, self.recipe.model.latents) as vae,
             ShardWriter(store, encoder.header, compute.unit_samples) as shards,
             Progress("encoding latents", len(jobs), self.say) as progress,
         ):
             encoders.confirm(encoder, self.recipe)
             self.medium.check(jobs, encoder.pipeline)
-            waiting: dict[tuple[int, ...], list[tuple[str, torch.Tensor]]] = {}
-            ahead = compute.batch_size + 2 * compute.decode_threads
+            waiting = Waiting(compute.batch_size)
+            largest = VALUES_PER_VOLUME * int(self.medium.volume(jobs).max())
+            ahead = num_ahead(compute.batch_size + 2 * compute.decode_threads, compute.decode_threads, largest)
             for job, one in map_ahead(self._decode, self._jobs(jobs), threads=compute.decode_threads, ahead=ahead):
                 self.bytes_read += job.media.num_bytes
                 if isinstance(one, MediaError):
                     shards.fail(job.key, one.reason, str(one))
                     progress.add(1)
                     continue
-                batch = waiting.setdefault(tuple(one.shape), [])
-                batch.append((job.key, one))
-                if len(batch) == compute.batch_size:
-                    self._encode_batch(waiting.pop(tuple(one.shape)), vae, shards)
-                    progress.add(compute.batch_size)
-            for batch in waiting.values():
+                for batch in waiting.add(job.key, one):
+                    self._encode_batch(batch, vae, shards)
+                    progress.add(len(batch))
+            for batch in waiting.rest():
                 self._encode_batch(batch, vae, shards)
                 progress.add(len(batch))
             shards.flush()
@@ -201,17 +207,44 @@ class _Run:
         import torch
 
         stacked = torch.stack([one for _, one in batch])
-        encode = functools.partial(self.medium.encode, vae.encode)
-        for (key, alone), encoded in zip(batch, in_halves(encode, stacked), strict=True):
-            tensors = encoded
+        seeds = [_seed(key) for key, _ in batch]
+
+        def encode(numbers: torch.Tensor) -> dict[str, torch.Tensor]:
+            some = slice(int(numbers[0]), int(numbers[-1]) + 1)
+            return self._tensors(vae, stacked[some], seeds[some])
+
+        encoded = in_halves(encode, torch.arange(len(batch)))
+        for (key, alone), seed, made in zip(batch, seeds, encoded, strict=True):
+            tensors = made
             if not _is_finite(tensors):
-                again = self.medium.encode(vae.encode_float32, alone[None])
+                again = self._tensors(vae, alone[None], [seed], in_float32=True)
                 tensors = {name: tensor[0].cpu() for name, tensor in again.items()}
             if _is_finite(tensors):
                 shards.add(Sample(key, tensors))
                 self.showcase.offer(key, alone, tensors["latents"])
             else:
                 shards.fail(key, "non_finite", "the VAE gives infinite or undefined values, in float32 too")
+
+    def _tensors(
+        self, vae: "Vae", batch: "torch.Tensor", seeds: list[int], *, in_float32: bool = False
+    ) -> "dict[str, torch.Tensor]":
+        """What is stored of a batch. Whatever else than the batch itself the medium encodes, such as a first frame, is
+        a condition, for which pipelines take the mean.
+        """
+        besides: dict[str, torch.Tensor] = {}
+
+        def encode(media: "torch.Tensor") -> "torch.Tensor":
+            if media is not batch:
+                return vae.encode(media, in_float32=in_float32)
+            besides.update(vae.encode_each(media, seeds, in_float32=in_float32))
+            return besides.pop("latents")
+
+        return {**self.medium.encode(encode, batch), **besides}
+
+
+def _seed(key: str) -> int:
+    """Of a draw from the posterior: it follows from the media's hash and all else that the key is made of."""
+    return int(key[:15], 16)
 
 
 def _is_finite(tensors: "dict[str, torch.Tensor]") -> bool:

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.models.source import Pipeline
+from hf_assets.workers.clips import Clips
 from hf_assets.workers.pictures import Pictures
+from hf_assets.workers.sounds import Sounds
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +27,7 @@ class Medium(Protocol):
     Attributes:
         version: of everything that decodes: it is part of each latent's key.
         assigned_by: version of the code that assigns shapes and parts.
+        reads_model: whether `assign` asks what the model's VAE reads, so that the run's pinned model is to be told.
         extension: of the name under which trainers know a row: row 12 is `12.jpg`.
         facts: what `probe` finds, as the ledger keeps it. What part of the media a recipe takes is not part of it, so
             that another part costs no look at the bytes.
@@ -37,6 +40,7 @@ class Medium(Protocol):
 
     version: str
     assigned_by: int
+    reads_model: bool
     extension: str
     facts: pa.Schema
     media: pa.Schema
@@ -73,6 +77,10 @@ class Medium(Protocol):
         Raises:
             ModelError: what the encoder needs can't be found out.
         """
+        ...
+
+    def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+        """The buckets with what columns of the dataset tell in place of the media; nothing that decides a latent."""
         ...
 
     def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
@@ -136,7 +144,7 @@ class Medium(Protocol):
 
 
 # By `Recipe.kind`.
-MEDIA: dict[str, Callable[[Recipe], Medium]] = {"image": Pictures}
+MEDIA: dict[str, Callable[[Recipe], Medium]] = {"image": Pictures, "video": Clips, "audio": Sounds}
 
 
 def medium_of(recipe: Recipe) -> Medium:

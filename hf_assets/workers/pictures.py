@@ -13,6 +13,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.errors import ModelError
 from hf_assets.media import image
 from hf_assets.models import autoencoders
+from hf_assets.models.inputs import spatial_multiple
 from hf_assets.models.source import Pipeline
 from hf_assets.stages import composites, geometry
 
@@ -33,6 +34,7 @@ class Pictures:
 
     version = str(image.VERSION)
     assigned_by = geometry.VERSION
+    reads_model = False
     extension = "jpg"
     facts = pa.schema([pa.field("width", pa.int32()), pa.field("height", pa.int32())])
     keyed: tuple[str, ...] = ("resized_size", "target_size", "crop_top_left")
@@ -81,6 +83,9 @@ class Pictures:
         empty = empty.append_column("dropped_for", pa.repeat("too_small", len(empty)))
         return pa.concat_tables([assigned, empty], promote_options="default").sort_by("row")
 
+    def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+        return buckets
+
     def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
         """(3, H, W) uint8, RGB, 0 to 255."""
         return image.to_pixels(data, **sample)
@@ -99,11 +104,11 @@ class Pictures:
         return picture.crop((left, top, left + width, top + height)) if width and height else None
 
     def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
-        check_sizes(pc.unique(buckets["bucket"]).to_pylist(), _spatial_multiple(pipeline))
+        check_sizes(pc.unique(buckets["bucket"]).to_pylist(), spatial_multiple(pipeline))
 
     def examples(self, pipeline: Pipeline) -> str:
         sizes = [geometry.geometry_of(*size, self.recipe.geometry).bucket for size in EXAMPLE_SIZES]
-        check_sizes(sizes, _spatial_multiple(pipeline))
+        check_sizes(sizes, spatial_multiple(pipeline))
         return f"target sizes of 16:9, 9:16 and 1:1: {', '.join(sizes)}"
 
     def volume(self, buckets: pa.Table) -> np.ndarray:
@@ -131,9 +136,3 @@ def check_sizes(buckets: Iterable[str], multiple: int) -> None:
                 f"target size {size} is no multiple of {multiple} px, as this model needs: "
                 "change resolution or aspect_bucket_alignment"
             )
-
-
-def _spatial_multiple(pipeline: Pipeline) -> int:
-    from hf_assets.models.vae import spatial_multiple
-
-    return spatial_multiple(pipeline)

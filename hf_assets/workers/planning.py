@@ -6,7 +6,7 @@ and keys, and looks these up in the stores. It differs from a run only in what i
 run has read.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import schema
+from hf_assets import fingerprint, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.models import prompt
 from hf_assets.models.components import text_components, vae_component
@@ -25,6 +25,7 @@ from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering
 from hf_assets.store.index import RETRY
+from hf_assets.store.tensors import TensorStore
 from hf_assets.workers import bucketing, embeds, encoders, estimates, latents, probing
 from hf_assets.workers.encoders import Record
 from hf_assets.workers.medium import medium_of
@@ -82,23 +83,23 @@ class Plan(NamedTuple):
 def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     """Say what materializing a dataset would compute, fetch and store. Each dataset is planned as if it ran alone.
 
+    Rows pass through in tables of bounded size. Of each, only packed keys and hashes stay in memory.
+
     Raises:
         DatasetError, ModelError: what would stop a run.
     """
     source = source_of(recipe.source, recipe.folders.metadata / "sources")
     snapshot = source.resolve()
-    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.filter.optional_columns)
-    raw = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", say).table
-    num_rows, sizeless = len(raw), filtering.sizeless(raw, recipe.filter)
-    captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)
-    located = bucketing.located(captions, raw)
-    del raw  # what isn't needed any more is the largest part of memory
-    latents_side = _latents(recipe, located, sizeless, snapshot)
-    del located
-    texts = _embeds(recipe, captions)
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
+    scan = rows.Scan(source, snapshot, wanted, recipe.folders.metadata / "columns", say)
+    found = _Found(recipe, snapshot)
+    for table in filtering.judged(scan.tables, recipe.filter):
+        found.add(table)
+    latents_side = _latents(recipe, found)
+    texts = _embeds(recipe, found)
     return Plan(
         snapshot.commit,
-        num_rows,
+        found.num_rows,
         latents_side.stage,
         texts.stage,
         estimates.bytes_to_fetch(source, snapshot, recipe.media_column, latents_side.unknown, latents_side.missing),
@@ -106,6 +107,78 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
         round(latents_side.num_bytes + texts.num_bytes),
         estimates.seconds((side.stage.total, side.rate) for side in (latents_side, texts)),
     )
+
+
+class _Found:
+    """What the rows need, gathered table by table.
+
+    Attributes:
+        num_rows: of the split.
+        unknown: the rows whose media no run has read.
+        num_media, volume: of the media that are known, and their volumes' sum.
+        latents: row, place, volume, packed media hash and packed key of each latent that is needed.
+        embeds: packed hash of the text and packed key of each caption; one may stand in it several times.
+    """
+
+    def __init__(self, recipe: Recipe, snapshot: Snapshot) -> None:
+        self.recipe, self.snapshot = recipe, snapshot
+        self.medium = medium_of(recipe)
+        self.known = probing.Known(recipe)
+        self.vae = encoders.vae_of(recipe, latents.version(recipe))
+        self.text = encoders.text_of(recipe, embeds.VERSION)
+        self.num_rows = 0
+        self.unknown: list[FileRows] = []
+        self._latents = [_LATENTS.empty_table()]
+        self._embeds = [_EMBEDS.empty_table()]
+
+    def add(self, judged: pa.Table) -> None:
+        """Rows of the split, each with why it is dropped (`filtering.judge`)."""
+        self.num_rows += len(judged)
+        captions, _ = captions_stage.extract(filtering.kept(judged), self.recipe.captions)
+        self._add_captions(captions)
+        located = bucketing.located(captions, judged)
+        recalled = probing.recall(self.recipe, located, self.snapshot, self.known)
+        self.unknown += recalled.unknown
+        sizeless = filtering.sizeless(judged, self.recipe.filter)
+        buckets, _ = bucketing.fit(self.recipe, recalled.media, sizeless, self.medium)
+        keyed = latents.needed(self.recipe, buckets, self.vae)
+        place = located.take(pc.index_in(buckets["row"], value_set=located["row"].combine_chunks()))
+        columns = {
+            **{name: place[name] for name in ("row", *schema.LOCATION.names)},
+            "volume": pa.array(self.medium.volume(buckets)),
+            "media_hash": fingerprint.packed(buckets["media_hash"]),
+            "latent_key": fingerprint.packed(keyed),
+        }
+        self._latents.append(pa.table([columns[name] for name in _LATENTS.names], schema=_LATENTS))
+
+    def _add_captions(self, captions: pa.Table) -> None:
+        needed = embeds.needed(captions, self.text)
+        columns = [_hashed(needed["caption"]), fingerprint.packed(needed["embed_key"])]
+        self._embeds.append(pa.table(columns, schema=_EMBEDS))
+
+    @property
+    def latents(self) -> pa.Table:
+        return pa.concat_tables(self._latents).unify_dictionaries()
+
+    @property
+    def embeds(self) -> pa.Table:
+        return pa.concat_tables(self._embeds)
+
+
+_LATENTS = pa.schema(
+    [
+        schema.ROW,
+        *schema.LOCATION,
+        pa.field("volume", pa.int64()),
+        pa.field("media_hash", fingerprint.PACKED),
+        pa.field("latent_key", fingerprint.PACKED),
+    ]
+)
+_EMBEDS = pa.schema([pa.field("text_hash", fingerprint.PACKED), pa.field("embed_key", fingerprint.PACKED)])
+
+
+def _hashed(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return fingerprint.packed(fingerprint.of_strings(texts))
 
 
 class _Side(NamedTuple):
@@ -119,40 +192,40 @@ class _Side(NamedTuple):
     missing: Sequence[FileRows] = ()
 
 
-def _latents(recipe: Recipe, located: pa.Table, sizeless: pa.ChunkedArray, snapshot: Snapshot) -> _Side:
-    medium = medium_of(recipe)
-    recalled = probing.recall(recipe, located, snapshot)
-    buckets, _ = bucketing.fit(recipe, recalled.media, sizeless)
-    todo = latents.work(recipe, buckets)
+def _latents(recipe: Recipe, found: _Found) -> _Side:
+    keyed = found.latents
+    todo = encoders.held_against(TensorStore(recipe.folders.latents), found.vae, "latent_key", keyed)
     missing = todo.missing
     last = encoders.recorded(recipe.folders.metadata / f"{latents.STAGE}.parquet")
-    num_unknown = sum(len(part.rows) for part in recalled.unknown)
+    num_unknown = sum(len(part.rows) for part in found.unknown)
     stage = _stage(todo, missing, _why_latents(recipe, todo, missing, last), num_unknown)
     if not stage.total:
         return _Side(stage, None, 0, 0)
     vae = vae_component(todo.encoder.pipeline)
-    unknown = num_unknown * (medium.volume(buckets).mean() if len(buckets) else medium.usual_volume)
-    per_volume = estimates.latent_bytes_per_volume(medium, todo, vae)
+    volume = keyed["volume"].to_numpy()
+    unknown = num_unknown * (volume.mean() if len(volume) else found.medium.usual_volume)
+    per_volume = estimates.latent_bytes_per_volume(found.medium, todo, vae)
     return _Side(
         stage,
         last and last.samples_per_second,
-        per_volume * (medium.volume(missing).sum() + unknown),
+        per_volume * (missing["volume"].to_numpy().sum() + unknown),
         estimates.model_bytes_to_fetch([vae]),
-        recalled.unknown,
-        list(_parts_of(missing, located, snapshot)),
+        found.unknown,
+        list(by_file(missing, found.snapshot)),
     )
 
 
-def _embeds(recipe: Recipe, captions: pa.Table) -> _Side:
-    todo = embeds.work(recipe, captions)
+def _embeds(recipe: Recipe, found: _Found) -> _Side:
+    todo = encoders.held_against(TensorStore(recipe.folders.embeds), found.text, "embed_key", found.embeds)
     missing = todo.missing
     last = encoders.recorded(recipe.folders.metadata / f"{embeds.STAGE}.parquet")
     stage = _stage(todo, missing, _why_embeds(recipe, todo, missing, last))
     if not stage.total:
         return _Side(stage, None, 0, 0)
     pipeline = todo.encoder.pipeline
-    components = text_components(pipeline)
-    arguments = prompt.remembered_arguments(pipeline, encoders.arguments_cache(recipe))
+    cache = encoders.usage_cache(recipe)
+    components = text_components(pipeline, usage_cache=cache)
+    arguments = prompt.remembered_usage(pipeline, cache).calls[0].arguments
     per_caption = estimates.embed_bytes(todo, components, arguments.get("max_sequence_length"))
     return _Side(
         stage,
@@ -176,15 +249,15 @@ def _why_latents(recipe: Recipe, todo: encoders.Work, missing: pa.Table, last: R
     """
     if not len(missing):
         return {}
-    keys = _last(recipe, latents.STAGE, ["latent_key"])["latent_key"]
-    trained = _last(recipe, "training_set", ["row", "media_hash"])
+    made = _last(recipe, latents.STAGE, {"latent_key": fingerprint.packed})["latent_key"]
+    trained = _last(recipe, "training_set", {"row": lambda rows: rows, "media_hash": fingerprint.packed})
     before = trained["media_hash"].take(pc.index_in(missing["row"], value_set=trained["row"].combine_chunks()))
     is_gone = pc.invert(pc.is_in(before, value_set=todo.keyed["media_hash"].combine_chunks()))
     is_known = pc.is_in(missing["media_hash"], value_set=trained["media_hash"].combine_chunks())
     return _first(
         len(missing),
         ("retry", _marked(todo, missing)),
-        ("damaged", pc.is_in(missing["latent_key"], value_set=keys.combine_chunks())),
+        ("damaged", pc.is_in(missing["latent_key"], value_set=made.combine_chunks())),
         ("media", pc.and_(pc.invert(is_known), pc.and_(pc.is_valid(before), is_gone))),
         ("new", pc.invert(is_known)),
         (_changed(encoders.record_of(todo.encoder), last, "vae") or "geometry", None),
@@ -195,8 +268,8 @@ def _why_embeds(recipe: Recipe, todo: encoders.Work, missing: pa.Table, last: Re
     """Why each of the missing embeds isn't there, from the table of the last run."""
     if not len(missing):
         return {}
-    table = _last(recipe, embeds.STAGE, ["caption", "embed_key"])
-    is_known = pc.is_in(missing["caption"], value_set=table["caption"].combine_chunks())
+    table = _last(recipe, embeds.STAGE, {"caption": _hashed, "embed_key": fingerprint.packed})
+    is_known = pc.is_in(missing["text_hash"], value_set=table["caption"].combine_chunks())
     return _first(
         len(missing),
         ("retry", _marked(todo, missing)),
@@ -235,16 +308,16 @@ def _first(total: int, *reasons: tuple[str, pa.ChunkedArray | None]) -> dict[str
     return counts
 
 
-def _last(recipe: Recipe, name: str, columns: list[str]) -> pa.Table:
-    """Columns of a table of the last run; no rows where there is none that can be read."""
+def _last(recipe: Recipe, name: str, columns: Mapping[str, Callable[[pa.Array], pa.ChunkedArray]]) -> pa.Table:
+    """Columns of a table of the last run, each in a form that takes little memory; no rows where none can be read."""
+    empty = {column: pa.array([], pa.int64() if column == "row" else fingerprint.PACKED) for column in columns}
+    tables = [pa.table(empty)]
     try:
-        return pq.read_table(recipe.folders.metadata / f"{name}.parquet", columns=columns)
+        with pq.ParquetFile(recipe.folders.metadata / f"{name}.parquet") as file:
+            tables += [
+                pa.table({column: form(batch[column]) for column, form in columns.items()})
+                for batch in file.iter_batches(columns=list(columns))
+            ]
     except (OSError, pa.ArrowException):
-        fields = {field.name: field.type for field in (*schema.TRAINING_SET, *schema.TEXT_EMBEDS)}
-        return pa.schema([(column, fields[column]) for column in columns]).empty_table()
-
-
-def _parts_of(missing: pa.Table, located: pa.Table, snapshot: Snapshot) -> Iterator[FileRows]:
-    """The files that hold the media of what is missing."""
-    is_missing = pc.is_in(located["row"], value_set=missing["row"].combine_chunks())
-    return by_file(located.filter(is_missing), snapshot)
+        return tables[0]
+    return pa.concat_tables(tables)

@@ -51,20 +51,39 @@ def ledger_of(recipe: Recipe) -> Ledger:
     return Ledger(recipe.folders.metadata / "ledger", recipe.media_column, medium.probed_by, medium.facts)
 
 
-def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot) -> Recalled:
+class Known:
+    """The ledger, for who asks it for part of the rows at a time: it is listed once."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.book = ledger_of(recipe)
+        self._parts = self.book.parts()
+        self._whole: pa.Table | None = None
+
+    def of(self, file_hash: str) -> pa.Table:
+        """What is known of the rows of a file (`known`)."""
+        facts = self.book.facts(self._parts.get(file_hash, []))
+        return self.book.known.empty_table() if facts is None else facts
+
+    @property
+    def whole(self) -> pa.Table:
+        """What is known of media that are files of their own (`whole_known`)."""
+        if self._whole is None:
+            self._whole = self.book.read_whole()
+        return self._whole
+
+
+def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot, known: Known | None = None) -> Recalled:
     """Find the facts about rows in the ledger.
 
     Args:
         located: `row` and `schema.LOCATION` of the wanted rows, in the split's order.
     """
-    medium, book = medium_of(recipe), ledger_of(recipe)
+    medium, known = medium_of(recipe), known or Known(recipe)
     is_whole = pc.equal(located["file_row"], WHOLE_FILE)
     whole, in_rows = located.filter(is_whole), located.filter(pc.invert(is_whole))
     found = [Recalled(medium.media.empty_table(), schema.QUARANTINE.empty_table(), [])]
-    parts = list(by_file(in_rows, snapshot))
-    known = book.read({part.file.hash for part in parts})
-    for part in parts:
-        facts = known.get(part.file.hash, book.known.empty_table())
+    for part in by_file(in_rows, snapshot):
+        facts = known.of(part.file.hash)
         found_at = pc.index_in(pa.array(part.file_rows), value_set=facts["file_row"].combine_chunks())
         is_known = pc.is_valid(found_at).to_numpy(zero_copy_only=False)
         facts = facts.take(found_at.drop_null()).append_column("row", pa.array(part.rows[is_known]))
@@ -72,7 +91,7 @@ def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot) -> Recalled:
         lacking = FileRows(part.file, part.rows[~is_known], part.file_rows[~is_known])
         found.append(_found(medium, facts, addresses, [] if is_known.all() else [lacking]))
     if len(whole):
-        facts = book.read_whole()
+        facts = known.whole
         found_at = pc.index_in(whole["file_hash"].cast(pa.string()), value_set=facts["file_hash"].combine_chunks())
         is_known = pc.is_valid(found_at)
         facts = facts.take(found_at.drop_null()).append_column("row", whole["row"].filter(is_known))

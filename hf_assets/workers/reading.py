@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from hf_assets.engines.local import map_ahead
-from hf_assets.sources.parquet import CountedFile, read_media
+from hf_assets.sources.parquet import READ_BUFFER_BYTES, STREAM_BUFFER_BYTES, CountedFile, read_media
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import WHOLE_FILE, DataFile, Snapshot
 
@@ -86,7 +86,8 @@ def _rows(part: FileRows, source: Source, snapshot: Snapshot, column: str) -> It
     with source.open_media(snapshot, part.file) as handle:
         counted = CountedFile(handle)
         before = 0
-        found = read_media(counted, column, part.file_rows, part.file.path)
+        buffer_bytes = STREAM_BUFFER_BYTES if source.spec.streaming else READ_BUFFER_BYTES
+        found = read_media(counted, column, part.file_rows, part.file.path, buffer_bytes)
         for (file_row, data), row in zip(found, part.rows.tolist(), strict=True):
             # of a remote file every byte counts, of a local one those that are of use
             num_bytes = counted.num_bytes - before if source.spec.streaming else len(data or b"")

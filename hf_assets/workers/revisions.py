@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from hf_assets import fingerprint
 from hf_assets.config.recipe import Recipe
-from hf_assets.models.components import text_components, vae_component
+from hf_assets.models.components import PICKLED, vae_component
 from hf_assets.models.source import INDEX, Pipeline, resolve_pipeline
 from hf_assets.sources.spec import Snapshot
 
@@ -56,17 +56,28 @@ def of_model(recipe: Recipe, side: str) -> Revision:
 
 
 def of_side(pipeline: Pipeline, side: str) -> Revision:
-    """The revision of one side of a pipeline: its version is the content of the files that it is loaded from.
+    """The revision of one side of a pipeline: its version is the content of the files that it may be loaded from.
 
     Raises:
-        ModelError: the pipeline lacks this side, or it isn't supported.
+        ModelError: the pipeline lacks a VAE, or has one that isn't supported.
     """
-    parts = [vae_component(pipeline)] if side == VAE else text_components(pipeline)
-    hashes = {f"{part.name}/{name}": hash for part in parts for name, hash in part.hashes().items()}
-    commit = pipeline.vae_repository.sha if side == VAE and pipeline.vae_repository else pipeline.sha
+    if side == VAE:
+        hashes = vae_component(pipeline).hashes()
+        commit = (pipeline.vae_repository or pipeline.repository).sha
+    else:
+        paths = sorted(path for path in pipeline.repository.paths if _is_of_text(pipeline, path))
+        hashes = {path: pipeline.repository.hash(path) for path in paths}
+        commit = pipeline.sha
     return Revision(fingerprint.of_value({**hashes, INDEX: pipeline.repository.hash(INDEX)}), commit, len(hashes))
 
 
 def hash_cache(recipe: Recipe) -> Path:
     """Where the hashes of a model folder's files are remembered."""
     return recipe.folders.metadata / "sources" / "model_hashes.json"
+
+
+def _is_of_text(pipeline: Pipeline, path: str) -> bool:
+    """Whether the text side may read a file: which it does is known by importing diffusers only, which is slow."""
+    folder, _, name = path.partition("/")
+    library, _ = pipeline.components.get(folder, ("diffusers", ""))
+    return name == "config.json" or (library != "diffusers" and bool(name) and not name.endswith(PICKLED))

@@ -10,7 +10,7 @@ from hf_assets.workers.compute import UNIT_BYTES, UNIT_SECONDS
 
 
 class ShardWriter:
-    """Groups samples of one shape into shards.
+    """Groups samples of one shape into shards; or of any, where `by_shape` is false: embeds differ in length.
 
     At most `unit_samples` samples, 512 MiB or 30 seconds of work wait in memory.
 
@@ -18,10 +18,13 @@ class ShardWriter:
     nothing can be written.
     """
 
-    def __init__(self, store: TensorStore, header: Mapping[str, str], unit_samples: int) -> None:
+    def __init__(
+        self, store: TensorStore, header: Mapping[str, str], unit_samples: int, *, by_shape: bool = True
+    ) -> None:
         self.store = store
         self.header = header
         self.unit_samples = unit_samples
+        self.by_shape = by_shape
         self.waiting: dict[object, list[Sample]] = {}
         self.failed: dict[str, tuple[str, str]] = {}
         self.computed = 0
@@ -37,7 +40,10 @@ class ShardWriter:
             self.flush()
 
     def add(self, sample: Sample) -> None:
-        shape = tuple(sorted((name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in sample.tensors.items()))
+        shape: object = None
+        if self.by_shape:
+            tensors = sorted(sample.tensors.items())
+            shape = tuple((name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in tensors)
         self.waiting.setdefault(shape, []).append(sample)
         samples = [one for group in self.waiting.values() for one in group]
         is_full = len(samples) >= self.unit_samples or sum(one.num_bytes for one in samples) >= UNIT_BYTES

@@ -13,37 +13,13 @@ import pytest
 from hf_assets.assets import automation
 from hf_assets.resources import history, polling
 from hf_assets.resources.gpu import GpuResource
-from hf_assets_tests.assets.conftest import push_model
+from hf_assets_tests.assets.conftest import ROWS, push_model
 from hf_assets_tests.assets.user import STAGES, User, computed_of, encoded, entry, names, schedule_of, sensor_of
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.pictures import files_of
 from hf_assets_tests.local_hub import Fault, LocalHub
 
 NUMBERS = count()
-ROWS = [Row(picture(number), f"picture {number}") for number in range(4)]
 OUTSIDE = {"hub_revision", "vae_revision", "text_encoder_revision"}
-
-
-@pytest.fixture
-def name(hub: LocalHub) -> str:
-    """A dataset of two rows on the Hub, at the same commit before each test."""
-    if hub.load("dataset", "refresh/photos"):
-        hub.delete_repo("refresh/photos")
-    hub.commit("refresh/photos", {**files_of(ROWS[:2]), "README.md": b"---\nlicense: mit\n---\n"})
-    return "refresh/photos"
-
-
-@pytest.fixture(scope="module")
-def first(model: str, tmp_path_factory: pytest.TempPathFactory) -> User:
-    return User(tmp_path_factory.mktemp("first"), model, entry("photos", "refresh/photos"))
-
-
-@pytest.fixture
-def user(first: User, name: str, tmp_path: Path) -> User:
-    """One whose dataset is up to date, by the sensor."""
-    if first.cursor is None:
-        assert encoded(first.refresh()["photos"]) == (2, 2)
-        assert first.tick() == []
-    return first.copy(tmp_path / "user")
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -319,13 +295,10 @@ def test_the_schedule_runs_everything_but_what_runs_already(user: User, hub: Loc
         requests = schedule_of(defs).evaluate_tick(context).run_requests or []
         assert [names(request) for request in requests] == [{*STAGES}, {*STAGES}]
         assert len({request.run_key for request in requests}) == 2
-        job = defs.get_implicit_job_def_for_assets(requests[0].asset_selection or ())
-        assert job is not None
-        instance.create_run_for_job(
-            job, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset(requests[0].asset_selection or ())
-        )
+        job = dg.define_asset_job("by_hand", selection="group:photos")
+        resolved = dg.Definitions(assets=defs.assets, jobs=[job], resources=defs.resources).resolve_job_def("by_hand")
+        instance.create_run_for_job(resolved, status=dg.DagsterRunStatus.STARTED)
         (left,) = schedule_of(defs).evaluate_tick(context).run_requests or []
         assert left.asset_selection
         assert left.asset_selection[0].path[0] == "other"
-    user.config["datasets"].pop()
     assert encoded(computed_of(user.materialize(requests[0]))["photos"]) == (0, 0)

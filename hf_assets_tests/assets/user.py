@@ -11,6 +11,7 @@ import dagster as dg
 
 from hf_assets.building import build_definitions
 from hf_assets.config import loading
+from hf_assets.resources import history
 
 STAGES = ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds", "training_set")
 
@@ -37,11 +38,19 @@ def schedule_of(definitions: dg.Definitions) -> dg.ScheduleDefinition:
     return schedule
 
 
+def graph_of(user: "User") -> history.Graph:
+    """The nodes of a user's graphs."""
+    return history.graph_of([one for one in user.definitions.assets or () if isinstance(one, history.Asset)])
+
+
 class User:
     """One user's folder. The config is written at each use, so that tests edit `config` in place."""
 
-    def __init__(self, folder: Path, model: str, *entries: dict[str, Any], **keys: Any) -> None:
+    def __init__(
+        self, folder: Path, model: str, *entries: dict[str, Any], key_prefix: str | None = None, **keys: Any
+    ) -> None:
         self.folder = folder
+        self.key_prefix = key_prefix
         self.config: dict[str, Any] = {
             "model": {"pretrained_model_name_or_path": model, "dtype": "float32"},
             "datasets": list(entries),
@@ -63,7 +72,7 @@ class User:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "datasets.json"
         file.write_text(json.dumps(self.config))
-        return build_definitions(loading.load(file))
+        return build_definitions(loading.load(file), key_prefix=self.key_prefix)
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:

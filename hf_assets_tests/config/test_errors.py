@@ -36,14 +36,17 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("id", "", 'is ""; use letters'),
         ("id", 3, "is 3; write text"),
         ("id", "a" * 101, f'is "{"a" * 76}…; use 100 characters or less'),
-        ("type", "local", 'is "local"; use "huggingface"'),
-        ("dataset_type", "video", 'is "video"; use "image"'),
+        ("type", "csv", 'is "csv"; use "huggingface" or "local"'),
+        ("dataset_type", "movie", 'is "movie"; use "image"'),
         ("dataset_name", "", 'is ""; write something'),
         ("dataset_name", "https://huggingface.co/datasets/user/b", 'write the Hub id alone: "user/b"'),
         ("dataset_name", "hf://datasets/user/b", 'write the Hub id alone: "user/b"'),
         ("dataset_name", "user/b@v1", 'write "user/b", and "v1" in the key revision'),
-        ("split", "train[:10%]", "slices and sums of splits are not supported"),
-        ("split", "train+test", "slices and sums of splits are not supported"),
+        ("split", "train[10%]", '"train[10%]" is no split: write a name, or a slice such as train[:10%]'),
+        ("split", "train+", '"" is no split'),
+        ("split", "train[:101%]", "percentages go from -100 to 100"),
+        ("instance_data_dir", "a", 'instance_data_dir: has no effect where type is "huggingface"; remove it'),
+        ("caption_strategy", "textfile", 'caption_strategy: is "textfile"; use "huggingface", "instanceprompt" where'),
         ("split", 1, "is 1; write text"),
         ("revision", 1.5, "is 1.5; write text"),
         ("revision", "", "write something, or leave the key out"),
@@ -96,9 +99,9 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("text_embeds", "nowhere", '"nowhere" is the id of no active text_embeds entry; add one, or leave the key out'),
         ("capton_column", "x", 'is not a known key; did you mean "caption_column"?'),
         ("repeat", 2, 'is not a known key; did you mean "repeats"?'),
-        ("instance_data_dir", "x", "is not a known key; "),
         ("trainer", {}, "is not a known key; remove it"),
-        ("streaming", False, "is a key of SimpleTuner that is not supported yet"),
+        ("audio_column", "sound", 'has no effect where dataset_type is "image"; remove it'),
+        ("lyrics_column", "lyrics", 'has no effect where dataset_type is "image"; remove it'),
         ("probability", "0.7", 'is "0.7"; write a number, 0 or more'),
         ("probability", -0.1, "is -0.1; write a number, 0 or more"),
         ("repeats", 1.5, "is 1.5; write a whole number, 0 or more"),
@@ -106,6 +109,7 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("train_batch_size", 0, "is 0; write a whole number, 1 or more"),
         ("end_step", 0, "is 0; write a whole number, 1 or more"),
         ("is_regularisation_data", "yes", 'is "yes"; write true or false'),
+        ("streaming", "perhaps", 'is "perhaps"; write true or false'),
     ],
 )
 @pytest.mark.parametrize("block", [None, "huggingface"])
@@ -141,6 +145,24 @@ def test_a_wrong_value_is_named_with_its_path_and_the_way_out(
 def test_a_wrong_filter_is_named_likewise(rules: object, path: str, message: str, tmp_path: Path) -> None:
     (line,) = said(config({**ENTRY, "filter_func": rules}), tmp_path)
     assert line.startswith(f"datasets[0].filter_func{'.' if path else ''}{path}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("edit", "line"),
+    [
+        ({"video": {"num_frame": 9}}, ".video.num_frame: is not a known key; did you mean"),
+        ({"video": {"num_frames": 0}}, ".video.num_frames: is 0; write a number above 0"),
+        ({"video": {"bucket_strategy": "frames"}}, '.video.bucket_strategy: is "frames"; use "aspect_ratio" or'),
+        ({"video": {"min_frames": 9, "max_frames": 8}}, ".video: min_frames is 9, above max_frames of 8: no clip has"),
+        ({"video": {"max_frames": 99}}, ".video: min_frames is 125 (num_frames, as min_frames is not given), above"),
+        ({"image_column": "a"}, '.image_column: has no effect where dataset_type is "video"; remove it, or change'),
+        ({"dataset_type": "image", "fps_column": "a"}, '.fps_column: has no effect where dataset_type is "image"'),
+        ({"dataset_type": "image", "video": {}}, '.video: has no effect where dataset_type is "image"; remove it'),
+    ],
+)
+def test_what_is_wrong_with_a_video_is_named_likewise(edit: dict[str, Any], line: str, tmp_path: Path) -> None:
+    (found,) = said(config({**ENTRY, "dataset_type": "video", **edit}), tmp_path)
+    assert found.startswith(f"datasets[0]{line}")
 
 
 @pytest.mark.parametrize(
@@ -230,6 +252,26 @@ def test_a_wrong_config_json_is_explained(content: str, message: str, tmp_path: 
         loading.load(tmp_path / "datasets.json")
     assert f"{tmp_path / 'config.json'}: " in str(caught.value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "path", "message"),
+    [
+        ({}, "instance_data_dir", "is missing; add it"),
+        ({"instance_data_dir": "x", "split": "train"}, "split", 'has no effect where type is "local"; remove it'),
+        (
+            {"instance_data_dir": "x", "caption_strategy": "huggingface"},
+            "caption_strategy",
+            'use "filename", "textfile"',
+        ),
+        ({"instance_data_dir": "x", "caption_strategy": "csv"}, "csv", "is missing; add it"),
+        ({"instance_data_dir": "x", "parquet": {"path": "a"}}, "parquet", 'set caption_strategy to "parquet"'),
+    ],
+)
+def test_a_folder_of_media_has_keys_of_its_own(entry: dict[str, Any], path: str, message: str, tmp_path: Path) -> None:
+    [line] = said({"model": MODEL, "datasets": [{"id": "a", "type": "local", **entry}]}, tmp_path)
+    assert line.startswith(f"datasets[0].{path}: ")
+    assert message in line
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:

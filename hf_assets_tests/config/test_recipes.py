@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from hf_assets.config import cron, loading
-from hf_assets.config.keys import NOT_YET, TRAINER_ONLY, Dataset, FilterFunc, Model, TextEmbeds, VaeOverride
+from hf_assets.config.keys import NOT_YET, ONLY_FOR, TRAINER_ONLY, Dataset, FilterFunc, Model, TextEmbeds, VaeOverride
 from hf_assets.config.loading import Config
 from hf_assets.config.recipe import Recipe, code_version
 
@@ -22,7 +22,9 @@ PARTS: dict[str, Callable[[Recipe], Any]] = {
     "captions": lambda recipe: recipe.captions,
     "geometry": lambda recipe: recipe.geometry,
     "composite": lambda recipe: recipe.composite or "",
-    "vae": lambda recipe: recipe.model,
+    "frames": lambda recipe: recipe.video or "",
+    "rate": lambda recipe: recipe.fps_column or "",
+    "vae": lambda recipe: recipe.model.without_text,
     "text": lambda recipe: recipe.model.without_vae,
 }
 
@@ -57,6 +59,8 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("dataset_config", "b", {"source"}),
     ("split", "test", {"source"}),
     ("revision", "v1", {"source"}),
+    ("data_files", ["a/*.csv"], {"source"}),
+    ("streaming", True, set()),
     ("cache_dir", "elsewhere", set()),
     ("text_embeds", None, set()),
     ("image_column", "picture", {"image"}),
@@ -95,29 +99,92 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("aspect_bucket_alignment", 32, {"geometry"}),
     ("aspect_bucket_rounding", 3, {"geometry"}),
     ("error_budget", 0.1, set()),
+    ("checks", {}, set()),
+    ("owners", ["team:data"], set()),
     *((key, True if key == "is_regularisation_data" else 7, set()) for key in sorted(TRAINER_ONLY)),
 ]
-# Keys with one value, or that come in pairs and are tested below.
+CLIPS = {**BASE, "dataset_type": "video"}
+FRAMES = {"num_frames": 9, "min_frames": 5}
+EDITS_OF_CLIPS: list[tuple[str, Any, set[str]]] = [
+    ("video_column", "clip", {"image"}),
+    ("video", FRAMES, {"frames"}),
+    ("video", {"is_i2v": True}, {"frames"}),
+    ("video", {"num_frames": 125, "min_frames": 125}, {"frames"}),
+    ("num_frames_column", "frames", {"filter"}),
+    ("fps_column", "rate", {"rate"}),
+]
+# Keys with one value, or that come in pairs and are tested below. Those of sound are tested in `test_audio`.
 FIXED = {"type", "dataset_type", "metadata_backend", "disabled", "trainer"}
+FOLDER = {"instance_data_dir", "parquet", "csv"}
+OF_SOUND = set(ONLY_FOR[("audio",)])
 PAIRS = {"width_column", "height_column", "maximum_image_size", "target_downsample_size", "crop_aspect_buckets"}
 
 
-@pytest.mark.parametrize(("key", "value", "changed"), EDITS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("base", "key", "value", "changed"),
+    [*((BASE, *edit) for edit in EDITS), *((CLIPS, *edit) for edit in EDITS_OF_CLIPS)],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_a_key_changes_the_versions_of_just_what_reads_it(
-    key: str, value: Any, changed: set[str], tmp_path: Path
+    base: dict[str, Any], key: str, value: Any, changed: set[str], tmp_path: Path
 ) -> None:
-    before = versions(recipe_of(tmp_path, BASE))
+    before = versions(recipe_of(tmp_path, base))
     texts = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "texts"}
     caches = {"text_embeds", "image_embeds"}
     edit = {key: value} if key not in caches else {key: "texts"}
     others = [{**texts, "dataset_type": key}] if key in caches else []
-    content = {"model": MODEL, "datasets": [{**ENTRY, **BASE, **edit}, *others]}
+    content = {"model": MODEL, "datasets": [{**ENTRY, **base, **edit}, *others]}
     after = versions(load(content, tmp_path).recipes[0])
     assert {part for part in PARTS if before[part] != after[part]} == changed
 
 
 def test_every_key_is_in_the_table_above() -> None:
-    assert {key for key, _, _ in EDITS} == (Dataset.model_fields.keys() - FIXED - PAIRS) | TRAINER_ONLY
+    assert {key for key, _, _ in EDITS + EDITS_OF_CLIPS} == (
+        Dataset.model_fields.keys() - FIXED - PAIRS - FOLDER - OF_SOUND
+    ) | TRAINER_ONLY
+
+
+def test_limits_of_frames_filter_by_a_column_and_other_settings_of_frames_dont(tmp_path: Path) -> None:
+    base = {**CLIPS, "num_frames_column": "frames"}
+    before = versions(recipe_of(tmp_path, {**base, "video": FRAMES}))
+    for edit, changed in (
+        ({**FRAMES, "num_frames": 17}, {"frames"}),
+        ({**FRAMES, "min_frames": 6}, {"frames", "filter"}),
+        ({**FRAMES, "max_frames": 20}, {"frames", "filter"}),
+    ):
+        after = versions(recipe_of(tmp_path, {**base, "video": edit}))
+        assert {part for part in PARTS if before[part] != after[part]} == changed
+
+
+TABLE = {"path": "captions.csv", "filename_column": "name", "caption_column": "text"}
+
+
+@pytest.mark.parametrize(
+    ("edit", "changed"),
+    [
+        ({}, set()),
+        ({"instance_data_dir": "others"}, {"source"}),
+        ({"caption_strategy": "textfile"}, {"source"}),
+        ({"caption_strategy": "instanceprompt", "instance_prompt": "a cat"}, {"source", "captions"}),
+        ({"caption_strategy": "csv", "csv": TABLE}, {"source"}),
+        ({"caption_strategy": "parquet", "parquet": {**TABLE, "default_caption": "x"}}, {"source"}),
+    ],
+)
+def test_a_folder_of_media_is_a_source_too(edit: dict[str, Any], changed: set[str], tmp_path: Path) -> None:
+    entry = {"id": "a", "type": "local", "instance_data_dir": "pictures"}
+    before, after = (
+        load({"model": MODEL, "datasets": [{**entry, **more}]}, tmp_path).recipes[0]
+        for more in ({"caption_strategy": "filename", "metadata_backend": "discovery"}, edit)
+    )
+    assert before.source.dataset_name == str(tmp_path / "pictures")
+    assert {part for part in PARTS if versions(before)[part] != versions(after)[part]} == changed
+
+
+def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Path) -> None:
+    table = {**TABLE, "width_column": "w", "height_column": "h"}
+    entry = {"id": "a", "type": "local", "instance_data_dir": ".", "caption_strategy": "csv", "csv": table}
+    rules = load({"model": MODEL, "datasets": [entry]}, tmp_path).recipes[0].filter
+    assert (rules.width_column, rules.height_column) == ("w", "h")
 
 
 @pytest.mark.parametrize(
@@ -127,6 +194,12 @@ def test_every_key_is_in_the_table_above() -> None:
         ({"revision": "v1"}, {"vae", "text"}),
         ({"variant": "fp16"}, {"vae", "text"}),
         ({"dtype": "float32"}, {"vae", "text"}),
+        ({"embeds_dtype": "float8_e4m3fn"}, {"text"}),
+        ({"embeds_dtype": "bfloat16"}, set()),  # the dtype that is computed in
+        ({"text_quantization": "8bit"}, {"text"}),
+        ({"latents": "moments"}, {"vae"}),
+        ({"latents": "sample"}, {"vae"}),
+        ({"vae_tiling": True}, {"vae"}),
         ({"vae": MODEL}, {"vae"}),
         ({"vae": {**MODEL, "revision": "v1"}}, {"vae"}),
         ({"vae": {**MODEL, "variant": "fp16"}}, {"vae"}),
@@ -143,7 +216,8 @@ def test_a_key_of_the_model_changes_the_sides_that_it_is_about(
 def test_different_vae_settings_have_different_versions(tmp_path: Path) -> None:
     overrides = [{**MODEL, key: "x"} for key in VaeOverride.model_fields]
     assert len({versions(recipe_of(tmp_path, model={"vae": vae}))["vae"] for vae in [MODEL, *overrides]}) == 5
-    assert {"revision", "variant", "vae", "dtype", *MODEL} == set(Model.model_fields)
+    tested = {"revision", "variant", "vae", "dtype", "latents", "vae_tiling", "embeds_dtype", "text_quantization"}
+    assert {*tested, *MODEL} == set(Model.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -285,3 +359,116 @@ def test_a_schedule_that_passes_is_one_that_dagster_takes(schedule: str, is_righ
     assert (cron.mistake(schedule) is None) is is_right
     if is_right:
         dg.ScheduleDefinition(name="refresh", target=dg.AssetSelection.all(), cron_schedule=schedule)
+
+
+def bare(folder: Path, *entries: dict[str, Any], **settings: Any) -> Config:
+    """SimpleTuner's two files."""
+    (folder / "config.json").write_text(json.dumps(settings))
+    return load(list(entries), folder)
+
+
+@pytest.mark.parametrize("dashes", ["", "--"])
+def test_a_bare_list_takes_the_model_and_the_defaults_from_the_config_json_beside_it(
+    dashes: str, tmp_path: Path
+) -> None:
+    settings = {
+        "pretrained_model_name_or_path": "user/model",
+        "pretrained_vae_model_name_or_path": "user/vae",
+        "revision": None,
+        "variant": "fp16",
+        "vae_dtype": "fp32",
+        "resolution": "512",
+        "resolution_type": "pixel",
+        "aspect_bucket_alignment": 32,
+        "instance_prompt": "sks",
+        "train_batch_size": 4,
+        "cache_dir": "caches",
+        "model_type": "lora",
+        "learning_rate": 1e-4,
+    }
+    entries = (ENTRY, {**ENTRY, "id": "b", "resolution": 1024, "train_batch_size": 2, "only_instance_prompt": "true"})
+    first, second = bare(tmp_path, *entries, **{dashes + key: value for key, value in settings.items()}).recipes
+    pipeline = first.model.pipeline
+    assert (pipeline.repository, pipeline.revision, pipeline.variant) == ("user/model", None, "fp16")
+    assert pipeline.vae is not None
+    assert (pipeline.vae.repository, first.model.dtype) == ("user/vae", "float32")
+    assert (first.geometry.resolution, first.geometry.resolution_type, first.geometry.alignment) == (512, "pixel", 32)
+    assert (second.geometry.resolution, second.geometry.alignment) == (1024, 32)
+    assert (first.trainer, second.trainer) == ({"train_batch_size": 4}, {"train_batch_size": 2})
+    assert (first.captions.instance_prompt, second.captions.instance_prompt) == (None, "sks")
+    assert first.folders.metadata == tmp_path / "caches/a/huggingface_metadata/a"
+    assert first.folders.embeds == second.folders.embeds == tmp_path / "caches/text"
+
+
+def test_a_bare_list_may_hold_caches_and_entries_that_only_a_trainer_uses(tmp_path: Path) -> None:
+    config = bare(
+        tmp_path,
+        {**ENTRY, "repeats": 2, "vae_cache_clear_each_epoch": False, "image_embeds": "latents"},
+        {"id": "texts", "dataset_type": "text_embeds", "default": True, "cache_dir": "texts", "write_batch_size": 8},
+        {"id": "latents", "dataset_type": "image_embeds", "cache_dir": "latents"},
+        {"id": "others", "dataset_type": "conditioning_image_embeds", "cache_dir": "others"},
+        {**ENTRY, "id": "off", "disabled": True},
+        {**ENTRY, "id": "off2", "disable": "true"},
+        pretrained_model_name_or_path="user/model",
+    )
+    (recipe,) = config.recipes
+    assert (recipe.folders.latents, recipe.folders.embeds) == (tmp_path / "latents/a", tmp_path / "texts")
+    assert recipe.trainer == {"repeats": 2, "vae_cache_clear_each_epoch": False}
+    assert config.notes == (
+        "[0]: for the trainer only: repeats, vae_cache_clear_each_epoch",
+        "[1]: for the trainer only: write_batch_size",
+        '[3] is for the trainer only, as dataset_type is "conditioning_image_embeds"',
+    )
+
+
+def test_pictures_for_evaluation_are_pictures(tmp_path: Path) -> None:
+    config = bare(tmp_path, {**ENTRY, "dataset_type": "eval"}, pretrained_model_name_or_path="user/model")
+    assert config.recipes[0].kind == "image"
+    assert config.notes == ('[0] is made like a dataset of images; that dataset_type is "eval" is for the trainer',)
+
+
+def test_text_that_says_false_is_false_and_whole_numbers_are_aspects(tmp_path: Path) -> None:
+    assert recipe_of(tmp_path, {"crop": "False"}).geometry.crop is False
+    aspects = {"crop": "True", "crop_aspect": "random", "crop_aspect_buckets": [1, {"aspect": 2}, 0.5]}
+    buckets = recipe_of(tmp_path, aspects).geometry.crop_aspect_buckets
+    assert [bucket.aspect for bucket in buckets or ()] == [1.0, 2.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (["4k", "s/(cat)s/\\1/"], [("4k", ""), ("(cat)s", "\\1")]),
+        ("list.txt", [("4k", ""), ("a/b", "c")]),
+        ("list.json", [("one", "")]),
+    ],
+)
+def test_a_filter_list_stands_in_the_config_or_in_a_file(written: Any, expected: Any, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("4k\n\ns|a/b|c|\n")
+    (tmp_path / "list.json").write_text('["one"]')
+    found = recipe_of(tmp_path, {"caption_filter_list": written}).captions.replacements
+    assert [tuple(one) for one in found] == expected
+
+
+def test_the_filter_list_of_a_text_cache_holds_for_all_that_use_it(tmp_path: Path) -> None:
+    texts = {"id": "t", "dataset_type": "text_embeds", "cache_dir": "t", "caption_filter_list": ["b"]}
+    entries = [{**ENTRY, "text_embeds": "t", "caption_filter_list": ["a"]}, texts]
+    (recipe,) = load({"model": MODEL, "datasets": entries}, tmp_path).recipes
+    assert [one.pattern for one in recipe.captions.replacements] == ["a", "b"]
+
+
+def test_a_filter_function_is_found_beside_the_config_and_known_by_its_source(tmp_path: Path) -> None:
+    rules = {"function": "mine:keep", "columns": ["score"], "batched": True}
+    content = {"model": MODEL, "plugins": ["mine"], "datasets": [{**ENTRY, "filter_func": rules}]}
+    versions_of = []
+    for source in ("def keep(batch): return batch['score']", "def keep(batch): return [True] * len(batch)"):
+        (tmp_path / "mine.py").write_text(source)
+        (recipe,) = load(content, tmp_path).recipes
+        assert recipe.filter.custom is not None
+        assert recipe.filter.custom.file == tmp_path / "mine.py"
+        assert "score" in recipe.required_columns
+        versions_of.append(versions(recipe)["filter"])
+    assert versions_of[0] != versions_of[1]
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    (moved / "mine.py").write_text(source)
+    assert versions(load(content, moved).recipes[0])["filter"] == versions_of[1]

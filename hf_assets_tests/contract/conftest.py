@@ -21,11 +21,24 @@ ALL_LATENTS, ALL_EMBEDS = 9, 9
 
 
 class Models:
-    """Tiny pipelines on the Hub, and the folders that hold the same."""
+    """Tiny pipelines of one family on the Hub, and the folders that hold the same."""
 
-    def __init__(self, hub: LocalHub, folder: Path) -> None:
+    def __init__(self, hub: LocalHub, folder: Path, family: str = "sd15", owner: str = "models") -> None:
         self.hub = hub
         self.folder = folder
+        self.family = family
+        self.owner = owner
+        self.others: dict[str, Models] = {}
+        for seed, name in enumerate(("one", "two")):
+            self.push(f"{owner}/{name}", self.build(name, seed))
+
+    def of(self, family: str) -> "Models":
+        """The same of another family."""
+        if family == self.family:
+            return self
+        if family not in self.others:
+            self.others[family] = Models(self.hub, self.folder / family, family, f"models-{family}")
+        return self.others[family]
 
     def push(self, name: str, folder: Path) -> str:
         files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
@@ -33,7 +46,7 @@ class Models:
 
     def build(self, name: str, seed: int) -> Path:
         folder = self.folder / name
-        return folder if folder.exists() else tiny_pipelines.build("sd15", folder, seed=seed)
+        return folder if folder.exists() else tiny_pipelines.build(self.family, folder, seed=seed)
 
     def mixed(self, name: str, base: str, **parts: str) -> Path:
         """A pipeline with some folders of another one."""
@@ -48,21 +61,20 @@ class Models:
 
 @pytest.fixture(scope="session")
 def models(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Models:
-    made = Models(hub, tmp_path_factory.mktemp("models"))
-    made.push("models/one", made.build("one", 0))
-    made.push("models/two", made.build("two", 1))
-    return made
+    return Models(hub, tmp_path_factory.mktemp("models"))
 
 
-@pytest.fixture(scope="session", params=list(MEDIA))
+@pytest.fixture(scope="session")
 def first(
     request: pytest.FixtureRequest, hub: LocalHub, models: Models, tmp_path_factory: pytest.TempPathFactory
 ) -> World:
-    """The materialized dataset, which no test changes; one for each kind of media."""
-    medium = MEDIA[request.param]
-    dataset = f"contract/first-{request.param}"
+    """The materialized dataset, which no test changes: of images, unless a test names another kind of media."""
+    kind = getattr(request, "param", "image")
+    medium = MEDIA[kind]
+    models = models.of(medium.family)
+    dataset = f"contract/first-{kind}"
     config = {
-        "model": {"pretrained_model_name_or_path": "models/one", "dtype": "float32"},
+        "model": {"pretrained_model_name_or_path": f"{models.owner}/one", "dtype": "float32"},
         "datasets": [{"id": "photos", "type": "huggingface", "dataset_name": dataset, **medium.entry}],
     }
     world = World(tmp_path_factory.mktemp("first"), hub, dataset, config, medium.rows(), medium)

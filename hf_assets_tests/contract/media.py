@@ -1,10 +1,14 @@
-"""The kinds of media that the contract holds for. Another kind joins with a row of `MEDIA`."""
+"""The kinds of media that the contract holds for. Another kind joins with a row of `MEDIA`.
+
+The column is called `image` for all of them, so that one `Row` does.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 
+from hf_assets_tests.clips import clip
 from hf_assets_tests.contract import oracle
 from hf_assets_tests.contract.pictures import Row, picture
 
@@ -16,28 +20,59 @@ class Medium(NamedTuple):
     """What the contract suite needs to know about a kind of media.
 
     Attributes:
+        family: of the tiny pipeline.
+        extension: of the name under which trainers know a row.
+        edits: numbers of the edits that are tried; None: all. Most of them don't depend on the medium.
         entry: keys of the config's entry, besides id and dataset.
         rows: ten rows: one medium twice, one caption twice, quality rising from 0.0 to 0.9.
         another: media that are in none of the rows, by number.
         latents: of the edits of geometry, how many of the nine distinct latents change; worked out from the sizes.
         latent: a sample's latent, computed without hf_assets: (media, row of `buckets`, VAE).
+        embed: a caption's embed, likewise: (caption, pipeline).
     """
 
+    family: str
+    extension: str
+    edits: tuple[str, ...] | None
     entry: dict[str, Any]
     rows: Callable[[], list[Row]]
     another: Callable[[int], bytes]
     latents: dict[str, int]
     latent: Callable[[bytes, dict[str, Any], Any], torch.Tensor]
+    embed: Callable[[str, Any], torch.Tensor]
+
+
+# (frames, width, height): of 17 frames and of 9, with some frames over, with pixels over on one axis or none.
+CLIPS = [
+    (9, 64, 64),
+    (9, 96, 64),
+    (17, 64, 96),
+    (12, 64, 64),
+    (9, 64, 64),
+    (9, 100, 64),
+    (16, 64, 64),
+    (9, 128, 128),
+    (9, 64, 100),
+    (30, 64, 64),
+]
 
 
 def pictures() -> list[Row]:
+    return _told_apart([picture(number, *size) for number, size in enumerate(SIZES)])
+
+
+def clips() -> list[Row]:
+    return _told_apart([clip(number, *size) for number, size in enumerate(CLIPS)])
+
+
+def _told_apart(media: list[bytes]) -> list[Row]:
     made = [
         Row(
-            picture(number, *size),
+            one,
             f"picture {number}",
             {"quality_assessment": {"clip": number / 10}, "other": number, "alternative": f"other {number}"},
         )
-        for number, size in enumerate(SIZES)
+        for number, one in enumerate(media)
     ]
     made[4] = made[4].but(image=made[0].image)
     made[7] = made[7].but(caption=made[1].caption)
@@ -46,6 +81,9 @@ def pictures() -> list[Row]:
 
 MEDIA = {
     "image": Medium(
+        family="sd15",
+        extension="jpg",
+        edits=None,
         entry={
             "resolution": 64,
             "resolution_type": "pixel_area",
@@ -61,5 +99,29 @@ MEDIA = {
             "16b": 6,  # squares keep their geometry
         },
         latent=oracle.latent,
+        embed=oracle.embed,
+    ),
+    "video": Medium(
+        family="ltx",
+        extension="mp4",
+        edits=("1", "6", "8", "10", "15a", "15c", "15d", "17b"),
+        entry={
+            "dataset_type": "video",
+            "video_column": "image",
+            "video": {"num_frames": 17, "min_frames": 9},
+            "resolution": 64,
+            "resolution_type": "pixel",
+            "aspect_bucket_alignment": 32,
+            "crop_style": "center",
+        },
+        rows=clips,
+        another=lambda number: clip(number, 9, 64, 96) if number % 2 else clip(number, 17, 64, 64),
+        latents={
+            "15a": 9,
+            "15c": 2,  # the clips of 17 frames and more
+            "15d": 0,  # of the two, one is dropped
+        },
+        latent=oracle.latent_of_clip,
+        embed=oracle.embed_for_videos,
     ),
 }

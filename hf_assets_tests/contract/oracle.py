@@ -2,8 +2,10 @@
 
 import io
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import av
 import diffusers
 import numpy as np
 import torch
@@ -12,13 +14,41 @@ from PIL import Image
 
 def latent(image: bytes, sample: dict[str, Any], vae: diffusers.AutoencoderKL) -> torch.Tensor:
     """The picture, resized and cropped as the sample says, encoded alone by the VAE itself. (C, h, w)"""
+    with torch.inference_mode():
+        return vae.encode(_pixels(image, sample)).latent_dist.mode()[0] * vae.config.scaling_factor
+
+
+def deviation(image: bytes, sample: dict[str, Any], vae: diffusers.AutoencoderKL) -> torch.Tensor:
+    """The deviation of what `latent` is the mean of. (C, h, w)"""
+    with torch.inference_mode():
+        return vae.encode(_pixels(image, sample)).latent_dist.std[0] * vae.config.scaling_factor
+
+
+def _pixels(image: bytes, sample: dict[str, Any]) -> torch.Tensor:
     pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(image)).convert("RGB"))).permute(2, 0, 1)[None]
+    width, height = sample["resized_size"]
+    pixels = torch.nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
+    (top, left), (w, h) = sample["crop_top_left"], sample["target_size"]
+    return pixels[:, :, top : top + h, left : left + w].to(torch.float32) / 127.5 - 1
+
+
+def latent_of_clip(data: bytes, sample: dict[str, Any], vae: diffusers.AutoencoderKLLTXVideo) -> torch.Tensor:
+    """The clip's frames, as the sample says, encoded alone by the VAE itself, as the pipeline does. (C, f, h, w)"""
+    with av.open(io.BytesIO(data)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    taken = frames[sample["first_frame"] :][: sample["num_frames"]]
+    assert len(taken) == sample["num_frames"]
+    pixels = torch.from_numpy(np.stack(taken)).permute(0, 3, 1, 2)
     width, height = sample["resized_size"]
     pixels = torch.nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
     (top, left), (w, h) = sample["crop_top_left"], sample["target_size"]
     pixels = pixels[:, :, top : top + h, left : left + w].to(torch.float32) / 127.5 - 1
     with torch.inference_mode():
-        return vae.encode(pixels).latent_dist.mode()[0] * vae.config.scaling_factor
+        z = vae.encode(pixels.transpose(0, 1)[None]).latent_dist.mode()
+        scaled = diffusers.LTXImageToVideoPipeline._normalize_latents(
+            z, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
+        )
+        return scaled[0]
 
 
 def embed(caption: str, pipeline: diffusers.StableDiffusionPipeline) -> torch.Tensor:
@@ -27,11 +57,18 @@ def embed(caption: str, pipeline: diffusers.StableDiffusionPipeline) -> torch.Te
         return pipeline.encode_prompt(caption, torch.device("cpu"), 1, False)[0][0]
 
 
-@cache
-def vae_of(folder: str) -> diffusers.AutoencoderKL:
-    return diffusers.AutoencoderKL.from_pretrained(folder)
+def embed_for_videos(caption: str, pipeline: diffusers.LTXPipeline) -> torch.Tensor:
+    """The caption, encoded alone by the pipeline itself. (L, D)"""
+    with torch.inference_mode():
+        return pipeline.encode_prompt(caption, do_classifier_free_guidance=False)[0][0]
 
 
 @cache
-def pipeline_of(folder: str) -> diffusers.StableDiffusionPipeline:
-    return diffusers.StableDiffusionPipeline.from_pretrained(folder, unet=None, vae=None)
+def vae_of(folder: str) -> Any:
+    return diffusers.AutoModel.from_pretrained(folder)
+
+
+@cache
+def pipeline_of(folder: str) -> Any:
+    denoiser = next(name for name in ("unet", "transformer") if (Path(folder) / name).exists())
+    return diffusers.DiffusionPipeline.from_pretrained(folder, vae=None, **{denoiser: None})

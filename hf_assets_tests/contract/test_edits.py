@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
+from hf_assets_tests.contract.media import MEDIA
 from hf_assets_tests.contract.pictures import Row, files_of
 from hf_assets_tests.contract.world import World
 
@@ -29,6 +30,7 @@ class Edit(NamedTuple):
     latents: int | None
     embeds: int
     reads_media: bool = True
+    kinds: tuple[str, ...] = ("image", "video")
 
     def cost(self, world: World) -> tuple[int, int]:
         """(latents, embeds) computed."""
@@ -118,6 +120,16 @@ def change_alignment(world: World, models: Models) -> None:
     world.entry["aspect_bucket_alignment"] = 16
 
 
+def fewer_frames(world: World, models: Models) -> None:
+    """Only clips that are as long as the longest length lose some of their frames."""
+    world.entry["video"] = {"num_frames": 9, "min_frames": 9}
+
+
+def longer_clips(world: World, models: Models) -> None:
+    """Clips that are too short, or too long, are dropped; the others keep their frames."""
+    world.entry["video"] = {"num_frames": 17, "min_frames": 12, "max_frames": 20}
+
+
 def change_crop_style(world: World, models: Models) -> None:
     """Only pictures that are larger than their target on some axis have a place to move the crop to."""
     world.entry["crop_style"] = "corner"
@@ -129,13 +141,13 @@ def crop_to_square(world: World, models: Models) -> None:
 
 
 def other_vae_repository(world: World, models: Models) -> None:
-    world.model["vae"] = {"pretrained_model_name_or_path": "models/two", "subfolder": "vae"}
+    world.model["vae"] = {"pretrained_model_name_or_path": f"{models.owner}/two", "subfolder": "vae"}
     world.vae_folder = str(models.folder / "two" / "vae")
 
 
 def new_vae_weights(world: World, models: Models) -> None:
     folder = models.mixed("one-with-vae-of-two", "one", vae="two")
-    name = world.dataset.replace("contract", "models")
+    name = world.dataset.replace("contract", models.owner)
     models.push(name, models.folder / "one")
     world.model["pretrained_model_name_or_path"] = name
     assert world.materialize().encoded == (0, 0)  # the same files under another name
@@ -145,7 +157,7 @@ def new_vae_weights(world: World, models: Models) -> None:
 
 def new_text_encoder_weights(world: World, models: Models) -> None:
     folder = models.mixed("one-with-text-of-two", "one", text_encoder="two")
-    name = world.dataset.replace("contract", "models")
+    name = world.dataset.replace("contract", models.owner)
     models.push(name, folder)
     world.model["pretrained_model_name_or_path"] = name
     world.pipeline_folder = str(folder)
@@ -156,7 +168,7 @@ def change_dtype(world: World, models: Models) -> None:
 
 
 def model_readme(world: World, models: Models) -> None:
-    models.hub.commit("models/one", {"README.md": world.dataset.encode()}, repo_type="model")
+    models.hub.commit(f"{models.owner}/one", {"README.md": world.dataset.encode()}, repo_type="model")
 
 
 def move_cache(world: World, models: Models) -> None:
@@ -189,6 +201,8 @@ EDITS = [
     Edit("14", "caption column changed", change_caption_column, 0, 10, reads_media=False),
     Edit("15a", "resolution changed", change_resolution, None, 0),
     Edit("15b", "alignment changed", change_alignment, None, 0),
+    Edit("15c", "fewer frames of each clip", fewer_frames, None, 0, kinds=("video",)),
+    Edit("15d", "limits of clips' lengths changed", longer_clips, None, 0, reads_media=False, kinds=("video",)),
     Edit("16a", "crop moved to the corner", change_crop_style, None, 0),
     Edit("16b", "crop to a square", crop_to_square, None, 0),
     Edit("17a", "VAE of another repository", other_vae_repository, ALL_LATENTS, 0),
@@ -201,11 +215,19 @@ EDITS = [
 ]
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.number} {edit.name}")
+TRIED = [
+    pytest.param(kind, edit, id=f"{kind} {edit.number} {edit.name}")
+    for kind, medium in MEDIA.items()
+    for edit in EDITS
+    if kind in edit.kinds and (medium.edits is None or edit.number in medium.edits)
+]
+
+
+@pytest.mark.parametrize(("first", "edit"), TRIED, indirect=["first"])
 def test_an_edit_costs_exactly_what_changed(
     edit: Edit, world: World, models: Models, scratch: Callable[[World], World]
 ) -> None:
-    edit.apply(world, models)
+    edit.apply(world, models.of(world.medium.family))
     counts = world.materialize()
     assert counts.encoded == edit.cost(world)
     world.check()

@@ -165,10 +165,10 @@ class World:
             assert row.caption is not None
             assert sample["media_hash"] == fingerprint.of_bytes(row.image)
             assert sample["captions"] == [item["caption"]] == [row.caption.strip()]
-            assert item["file"] == f"{sample['row']}.jpg"
+            assert item["file"] == f"{sample['row']}.{self.medium.extension}"
             fresh = self.medium.latent(row.image, buckets[sample["row"]], vae)
             assert torch.allclose(item["latents"].float(), fresh, atol=self.tolerance, rtol=0)
-            text = oracle.embed(row.caption.strip(), pipeline)
+            text = self.medium.embed(row.caption.strip(), pipeline)
             assert torch.allclose(item["prompt_embeds"].float(), text, atol=self.tolerance * 10, rtol=0)
 
     @property

@@ -2,8 +2,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 
-from hf_assets.models import latents
-from hf_assets.models.vae import load_vae, spatial_multiple
+from hf_assets.models.inputs import spatial_multiple
+from hf_assets.models.vae import load_vae
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
 
@@ -55,7 +55,10 @@ def test_half_precision_can_be_retried_in_float32(built):
     with load_vae(resolved(built("sdxl")), "cpu", torch.float32) as vae:
         exact = vae.encode(pixels(1, 3, 64, 64))
     with load_vae(resolved(built("sdxl")), "cpu", torch.bfloat16) as vae:
-        half, retried = vae.encode(pixels(1, 3, 64, 64)), vae.encode_float32(pixels(1, 3, 64, 64))
+        half, retried = (
+            vae.encode(pixels(1, 3, 64, 64)),
+            vae.encode_each(pixels(1, 3, 64, 64), [0], in_float32=True)["latents"],
+        )
         again = vae.encode(pixels(1, 3, 64, 64))
     assert half.dtype == retried.dtype == torch.bfloat16
     assert torch.equal(half, again)  # the retry left the VAE as it was
@@ -81,56 +84,3 @@ def test_decoding_undoes_the_scaling(built):
     assert decoded.shape == (2, 3, 32, 48)
     assert decoded.dtype == torch.uint8
     torch.testing.assert_close(decoded, ((by_hand + 1) * 127.5).round().clamp(0, 255).to(torch.uint8), rtol=0, atol=1)
-
-
-class Config:
-    def __init__(self, **values):
-        vars(self).update(values)
-
-
-class Autoencoder(torch.nn.Module):
-    """Only what the rule reads: a configuration, and buffers or statistics."""
-
-    def __init__(self, bn=None, buffers=None, **config):
-        super().__init__()
-        self.config = Config(**config)
-        if bn is not None:
-            self.bn = bn
-        for name, value in (buffers or {}).items():
-            self.register_buffer(name, torch.tensor(value))
-
-
-@pytest.mark.parametrize(
-    ("vae", "expected"),
-    [
-        (Autoencoder(), [3.0, 5.0]),
-        (Autoencoder(scaling_factor=2.0), [6.0, 10.0]),
-        (Autoencoder(scaling_factor=2.0, shift_factor=1.0), [4.0, 8.0]),
-        (Autoencoder(latents_mean=[1.0, 1.0], latents_std=[2.0, 4.0]), [1.0, 1.0]),  # Wan, Qwen-Image
-        (Autoencoder(latents_mean=[1.0, 1.0], latents_std=[2.0, 4.0], scaling_factor=3.0), [3.0, 3.0]),  # Mochi
-        (Autoencoder(buffers={"latents_mean": [1.0, 3.0], "latents_std": [2.0, 2.0]}, scaling_factor=1.0), [1.0, 1.0]),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("axes", [(1, 1), (1, 1, 1)])
-def test_one_rule_normalises_every_autoencoder(vae, expected, axes):
-    z = torch.tensor([3.0, 5.0]).view(1, 2, *axes)
-    normalised = latents.normalise(vae, z)
-    assert normalised.flatten().tolist() == expected
-    torch.testing.assert_close(latents.denormalise(vae, normalised), z)
-
-
-def test_a_pipeline_may_ignore_the_shift():
-    vae = Autoencoder(scaling_factor=2.0, shift_factor=1.0)
-    assert latents.normalise(vae, torch.full((1, 1, 1, 1), 3.0), ignores_shift=True).item() == 6.0
-
-
-def test_batch_norm_statistics_apply_to_patches_of_two_by_two():
-    bn = torch.nn.BatchNorm2d(4)
-    bn.running_mean = torch.tensor([0.0, 1.0, 2.0, 3.0])
-    bn.running_var = torch.tensor([1.0, 1.0, 1.0, 4.0])
-    vae = Autoencoder(bn=bn, batch_norm_eps=0.0)
-    z = torch.tensor([[[[0.0, 1.0], [2.0, 5.0]]]])  # one channel; its cells become channels row by row
-    normalised = latents.normalise(vae, z)
-    assert normalised.flatten().tolist() == [0.0, 0.0, 0.0, 1.0]
-    assert normalised.shape == (1, 4, 1, 1)
-    torch.testing.assert_close(latents.denormalise(vae, normalised), z)

@@ -10,7 +10,7 @@ from hf_assets.resources.gpu import GpuResource
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DEVICE", "BATCH_SIZE", "TEXT_BATCH_SIZE", "DECODE_THREADS"):
+    for name in ("DEVICE", "BATCH_SIZE", "TEXT_BATCH_SIZE", "TEXT_OFFLOAD", "DECODE_THREADS"):
         monkeypatch.delenv(f"HF_ASSETS_{name}", raising=False)
 
 
@@ -29,7 +29,10 @@ def test_the_environment_sets_what_the_run_config_leaves_open(monkeypatch: pytes
     monkeypatch.setenv("HF_ASSETS_BATCH_SIZE", "3")
     monkeypatch.setenv("HF_ASSETS_TEXT_BATCH_SIZE", "5")
     monkeypatch.setenv("HF_ASSETS_DECODE_THREADS", "7")
+    monkeypatch.setenv("HF_ASSETS_TEXT_OFFLOAD", "1")
     compute = GpuResource(batch_size=4).compute()
+    assert compute.text_offload
+    assert not GpuResource(text_offload=False).compute().text_offload
     assert (compute.device, compute.batch_size, compute.text_batch_size, compute.decode_threads) == ("cpu", 4, 5, 7)
 
 
@@ -48,6 +51,7 @@ def test_values_that_mean_nothing_are_refused(field: dict[str, object]) -> None:
         ("TEXT_BATCH_SIZE", "0", "write a whole number, 1 or more"),
         ("TEXT_BATCH_SIZE", "1.5", "write a whole number, 1 or more"),
         ("DECODE_THREADS", "", "write a whole number, 0 or more"),
+        ("TEXT_OFFLOAD", "yes", "write 1 or 0"),
     ],
 )
 def test_an_environment_that_means_nothing_is_named(

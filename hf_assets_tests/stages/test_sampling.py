@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hf_assets.stages.sampling import left_out
+from hf_assets.stages.sampling import contents, left_out
 
 
 def chosen(captions: Sequence[Any], count: int, among: Sequence[bool] | None = None) -> list[Any]:
     table = pa.table({"row": range(len(captions)), "columns": pa.array([{"caption": caption} for caption in captions])})
-    candidates = pa.chunked_array([pa.array(among or [True] * len(captions), pa.bool_())])
-    kept = ~left_out(table, ("caption",), candidates, count) & candidates.to_numpy()
+    candidates = np.array(among or [True] * len(captions), bool)
+    kept = ~left_out(contents(table, ("caption",)), candidates, count) & candidates
     return [captions[at] for at in np.flatnonzero(kept)]
 
 

@@ -110,26 +110,20 @@ def ltx() -> Any:
 
 
 def ltx2() -> Any:
-    return diffusers.AutoencoderKLLTX2Video(
-        in_channels=3,
-        out_channels=3,
-        latent_channels=4,
-        block_out_channels=(8,),
-        decoder_block_out_channels=(8,),
-        layers_per_block=(1,),
-        decoder_layers_per_block=(1, 1),
-        spatio_temporal_scaling=(True,),
-        decoder_spatio_temporal_scaling=(True,),
-        decoder_inject_noise=(False, False),
-        downsample_type=("spatial",),
-        upsample_residual=(False,),
-        upsample_factor=(1,),
-        timestep_conditioning=False,
-        patch_size=1,
+    vae = diffusers.AutoencoderKLLTX2Video(
+        latent_channels=8,
+        block_out_channels=(8,) * 4,
+        decoder_block_out_channels=(8, 16, 32),
+        layers_per_block=(1,) * 5,
+        decoder_layers_per_block=(1,) * 4,
+        patch_size=4,
         patch_size_t=1,
-        encoder_causal=True,
-        decoder_causal=False,
+        spatial_compression_ratio=32,
+        temporal_compression_ratio=8,
     ).eval()
+    vae.latents_mean.uniform_(-1, 1)
+    vae.latents_std.uniform_(0.5, 2)
+    return vae
 
 
 def ltx2_audio() -> Any:
@@ -200,7 +194,7 @@ def mochi() -> Any:
 def oobleck(*, rate_hz: int) -> Any:
     """1,920 samples a cell, stereo."""
     return diffusers.AutoencoderOobleck(
-        encoder_hidden_size=6,
+        encoder_hidden_size=16,  # mean and deviation of eight channels
         downsampling_ratios=[2, 4, 4, 6, 10],
         decoder_channels=3,
         decoder_input_channels=8,

@@ -263,7 +263,7 @@ def kolors() -> Any:
 
 
 def cogview4() -> Any:
-    tokenizer = tokenizers.qwen()
+    tokenizer = tokenizers.glm()
     return diffusers.CogView4Pipeline(
         vae=autoencoders.kl(channels=16, scaling_factor=1.0, shift_factor=0.0, quant_conv=False),
         text_encoder=text_encoders.decoder("GlmModel", "GlmConfig", tokenizer, head_dim=8, pad_token_id=0),

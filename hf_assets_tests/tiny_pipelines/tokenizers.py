@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from tokenizers import pre_tokenizers
+from tokenizers import Tokenizer, pre_tokenizers, processors
 
 WORDS = sorted(
     set(
@@ -81,6 +81,18 @@ def qwen() -> Any:
     tokenizer.add_special_tokens({"additional_special_tokens": special})
     tokenizer.chat_template = CHAT
     return tokenizer
+
+
+@functools.cache
+def glm() -> Any:
+    """As Qwen's, with two tokens in front of every text, so that an empty one has some."""
+    backend = Tokenizer.from_str(qwen().backend_tokenizer.to_str())
+    backend.add_special_tokens(["[gMASK]", "<sop>"])
+    start = [(token, backend.token_to_id(token)) for token in ("[gMASK]", "<sop>")]
+    backend.post_processor = processors.TemplateProcessing(single="[gMASK] <sop> $A", special_tokens=start)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<|endoftext|>", padding_side="left"
+    )
 
 
 def _sentencepiece(special: list[str]) -> dict[str, Any]:

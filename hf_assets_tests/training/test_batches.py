@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -215,6 +216,14 @@ def test_a_state_in_mid_epoch_gives_exactly_the_rest(
     assert facts(list(itertools.islice(stream(resumed), 40))) == whole[num_steps:]
 
 
+def test_a_state_at_the_end_of_an_epoch_begins_the_next_one() -> None:
+    sampler, resumed = mixed(TWO), mixed(TWO)
+    *_, last = sampler
+    resumed.load_state_dict(sampler.state_dict({"epoch": [last.epoch], "step": [last.step]}))
+    assert resumed.epoch == 1
+    assert facts(list(resumed)) == facts(list(sampler))
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.data(), MIXTURES, RANKS)
 def test_ranks_have_equal_steps_of_one_dataset_each_and_no_sample_twice(
@@ -279,3 +288,16 @@ def test_a_state_of_another_mixture_is_refused(
 
 def test_what_only_the_trainer_reads_is_no_part_of_a_state() -> None:
     mixed(TWO, {"photos": Part(others={"slider_strength": 2})}).load_state_dict(mixed(TWO).state_dict())
+
+
+def test_a_million_samples_take_no_objects() -> None:
+    sampler = mixed({"photos": [500_000, 499_999], "drawings": [50]}, batch_size=1)
+    tracemalloc.start()
+    try:
+        iterator = iter(sampler)
+        for _ in range(3):
+            next(iterator)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 40 * 1_000_000  # three arrays; a list of integers alone takes as much

@@ -1,8 +1,11 @@
 """What identifies a picture's latent is frozen: another key would encode every image of every user anew."""
 
+from pathlib import Path
+
 import pyarrow as pa
 
 from hf_assets import schema
+from hf_assets.config.recipe import Recipe
 from hf_assets.stages import keys
 from hf_assets.store.ledger import Ledger
 from hf_assets.workers.pictures import Pictures
@@ -36,8 +39,7 @@ def test_the_key_changes_with_each_thing_that_the_latent_depends_on_and_with_not
     assert key_of(row=7, bucket="other", original_size=[1, 1], aspect_ratio=2.0) == key_of()
 
 
-def test_what_is_known_of_pictures_is_found_where_the_first_release_put_it(tmp_path) -> None:
-    recipe = None  # the way of looking depends on no recipe
-    medium = Pictures(recipe)  # type: ignore[arg-type]
+def test_what_is_known_of_pictures_is_found_where_the_first_release_put_it(tmp_path: Path) -> None:
+    medium = Pictures(Recipe.model_construct(composite=None))
     assert medium.version == "1"
     assert Ledger(tmp_path, "image", medium.probed_by, medium.facts).way == "1d53dcd3ebc4ed780b11893bf396ef8b"

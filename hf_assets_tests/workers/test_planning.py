@@ -89,7 +89,7 @@ def test_of_several_changes_of_an_encoder_the_first_is_named(last: Record | None
 
 
 def test_a_table_remembers_its_encoder_and_the_rate_that_was_last_measured(tmp_path: Path) -> None:
-    header = {"encoder": "weights", "dtype": "float32", "code_version": "1"}
+    header = {"encoder": "weights", "dtype": "float32", "computed_in": "float32", "code_version": "1"}
     encoder = Encoder(None, "", header)  # type: ignore[arg-type]
     path = tmp_path / "vae_latents.parquet"
     assert encoders.recorded(path) is None

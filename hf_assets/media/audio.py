@@ -1,0 +1,421 @@
+"""Turn an audio file's bytes into facts and into a waveform.
+
+What a clip sounds like is settled here, once: floats of -1 to 1, one or two channels, at the wanted sample rate.
+soundfile reads what it knows with up to two channels (WAV, FLAC, Ogg, MP3 and the like), PyAV everything else that is
+in `CONTAINERS`: M4A, WebM, the sound of a video. Files are streamed: of a long one, what is before and behind the
+wanted part is at most decoded, never kept.
+
+- Mono to stereo: both channels are the same. Stereo to mono: their mean. More than two channels are mixed to stereo by
+  their layout's standard coefficients, scaled so that nothing can exceed full scale.
+- Another sample rate: FFmpeg's band-limited resampler with a Kaiser window of 128 taps: what lies 5 % below both
+  Nyquist frequencies and more keeps its level, what would alias is 120 dB down. Outside of a file there is silence.
+
+Shape letters: C channels, S samples. A position is counted in samples from the file's start.
+"""
+
+import math
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from hf_assets.errors import MediaError
+
+# Bump when a change to this module changes any clip's facts or samples.
+VERSION = 1
+
+RATES_HZ = range(1_000, 768_001)
+# A file that unpacks to more is taken for a decompression bomb.
+MAX_SECONDS = 24 * 3600
+# Floats of one decoded clip: 1 GiB, 46 minutes of stereo at 48 kHz.
+MAX_VALUES = 2**28
+# Lossy codecs and resampling overshoot full scale a little; no sound is 12 dB above it.
+MAX_PEAK = 4.0
+
+# FFmpeg's demuxers that may read a file: those that hold media. Others (playlists, lists of files) open other files.
+CONTAINERS = (
+    "aac,ac3,aiff,amr,ape,asf,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+)
+# Those of which `duration` is a fact. Elsewhere it is derived from a bit rate.
+TELLS_DURATION = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+
+RESAMPLER = "aresample={rate}:filter_size=128:kaiser_beta=12:cutoff=0.95"
+TAPS = 128
+# soundfile's formats in which a jump to a sample lands on exactly that sample.
+SEEKS_EXACTLY = ("AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX")
+BLOCK_SAMPLES = 1 << 16
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What an audio file holds.
+
+    Attributes:
+        num_samples: of each channel, at `sample_rate`.
+    """
+
+    sample_rate: int
+    channels: int
+    num_samples: int
+
+    @property
+    def duration_s(self) -> float:
+        return self.num_samples / self.sample_rate
+
+
+def probe(data: bytes) -> AudioFacts:
+    """Read a file's length, sample rate and channels from its header; where that doesn't tell, decode it and count.
+
+    Raises:
+        MediaError: `empty` (no bytes, or no samples), `undecodable`, `no_audio`, `truncated` (less is there than the
+            header says), `too_short` (one sample is no sound), `too_large` (more than `MAX_SECONDS`), `unsupported`
+            (an absurd sample rate).
+    """
+    with _opened(data) as file:
+        facts = file.facts()
+    if facts.num_samples == 0:
+        raise MediaError("empty", "the audio has no samples")
+    if facts.num_samples == 1:
+        raise MediaError("too_short", "the audio is a single sample long")
+    if facts.duration_s > MAX_SECONDS:
+        raise MediaError("too_large", f"{facts.duration_s:,.0f} s of audio are more than the limit of {MAX_SECONDS:,d}")
+    return facts
+
+
+def num_resampled(num_samples: int, sample_rate: int, wanted_rate: int) -> int:
+    """How many samples a clip has at another rate."""
+    return num_samples * wanted_rate // sample_rate
+
+
+def waveform(data: bytes, *, sample_rate: int, channels: int, first_sample: int, num_samples: int) -> np.ndarray:
+    """Decode a part of a file.
+
+    Args:
+        sample_rate, channels: those that are wanted, 1 or 2 channels.
+        first_sample, num_samples: the part, counted at the wanted rate.
+
+    Returns:
+        (C, S) float32, -1 to 1, contiguous.
+
+    Raises:
+        MediaError: as `probe`; `truncated`: the file ends before the part does; `non_finite`: there is NaN or infinity;
+            `out_of_range`: samples are far above full scale, as of floats that were scaled like integers.
+    """
+    assert channels in (1, 2), f"{channels} channels"
+    assert num_samples > 0
+    if num_samples * channels > MAX_VALUES:
+        raise MediaError("too_large", f"{num_samples:,d} samples are wanted at once; set max_duration_seconds")
+    with _opened(data) as file:
+        if file.sample_rate == sample_rate:
+            blocks = file.blocks(first_sample)
+        else:
+            blocks = _resampled(file, sample_rate, first_sample, num_samples)
+        taken = np.empty((channels, num_samples), np.float32)
+        position = 0
+        for block in blocks:
+            stop = min(position + block.shape[1], num_samples)
+            taken[:, position:stop] = _mixed(block[:, : stop - position], channels)
+            position = stop
+            if position == num_samples:
+                break
+    if position < num_samples:
+        raise MediaError(
+            "truncated",
+            f"the audio ends after {(first_sample + position) / sample_rate:.3f} s, but "
+            f"{(first_sample + num_samples) / sample_rate:.3f} s are wanted of it",
+        )
+    peak = float(max(taken.max(), -taken.min()))
+    if not math.isfinite(peak):
+        raise MediaError("non_finite", "the audio's samples hold NaN or infinity")
+    if peak > MAX_PEAK:
+        raise MediaError("out_of_range", f"samples reach {peak:g}, but full scale is -1 to 1: scale them when storing")
+    return np.clip(taken, -1, 1, out=taken)
+
+
+@contextmanager
+def _opened(data: bytes) -> "Iterator[_SoundFile | _Container]":
+    """The file, read by what can read it."""
+    if not data:
+        raise MediaError("empty", "the audio has no bytes")
+    import soundfile
+
+    try:
+        file = soundfile.SoundFile(_Seekable(data))
+    except (soundfile.LibsndfileError, TypeError, ValueError):
+        with _container(data) as container:
+            yield _Container(container)
+        return
+    with file, _errors(f"{file.format} audio"):
+        if file.channels <= 2:
+            yield _SoundFile(file, data)
+        else:
+            with _container(data) as container:
+                yield _Container(container)
+
+
+@contextmanager
+def _container(data: bytes) -> Iterator[Any]:
+    import av
+
+    with _errors("not audio of a known format"):
+        container = av.open(BytesIO(data), options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
+    with container, _errors(f"{container.format.name} audio"):
+        if not container.streams.audio:
+            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
+            raise MediaError("no_audio", f"the {container.format.name} file has no audio stream, only {kinds} streams")
+        yield container
+
+
+@contextmanager
+def _errors(name: str) -> Iterator[None]:
+    """Turn whatever is raised at broken bytes into a MediaError."""
+    try:
+        yield
+    except (MediaError, MemoryError, AssertionError):
+        raise
+    except Exception as error:
+        raise MediaError("undecodable", f"{name}: {error or type(error).__name__}") from error
+
+
+class _Seekable(BytesIO):
+    """Bytes in which a damaged header can't make libsndfile seek to before the start: soundfile would print that."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
+
+
+class _SoundFile:
+    """A file that soundfile reads, with one or two channels."""
+
+    def __init__(self, file: Any, data: bytes) -> None:
+        self.sample_rate = _plausible(file.samplerate)
+        self._file = file
+        self._data = data
+
+    def facts(self) -> AudioFacts:
+        if self._file.format == "OGG":
+            _require_whole_pages(self._data)
+        elif lost := _lost_bytes(self._file.extra_info):
+            raise MediaError("truncated", f"{lost:,d} bytes that the header announces are not there")
+        is_told = self._file.frames < 2**48  # FLAC that was streamed out says nothing
+        if self._file.format == "MP3":
+            is_told = _mp3_tells(self._data)
+        num_samples = self._file.frames if is_told else _counted(self.blocks(0), self.sample_rate)
+        return AudioFacts(self.sample_rate, self._file.channels, num_samples)
+
+    def blocks(self, first: int) -> Iterator[np.ndarray]:
+        """The samples from position `first` to the end. (C, S) float32"""
+        skip = first
+        if first and self._file.format in SEEKS_EXACTLY and first <= self._file.frames:
+            self._file.seek(first)
+            skip = 0
+        while len(block := self._file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+            if skip < len(block):
+                yield block[skip:].T
+            skip = max(skip - len(block), 0)
+
+
+class _Container:
+    """A file that PyAV reads: its first audio stream."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+        self._stream = container.streams.audio[0]
+        self._frames = (frame for frame in container.decode(self._stream) if frame.samples)
+        # Decoded, since a header can say half the rate of what comes out (HE-AAC).
+        self._ahead = next(self._frames, None)
+        if self._ahead is None:
+            raise MediaError("empty", "the audio has no samples")
+        self.sample_rate = _plausible(self._ahead.sample_rate)
+
+    def facts(self) -> AudioFacts:
+        assert self._ahead is not None
+        channels = len(self._ahead.layout.channels)
+        num_samples = _counted(self.blocks(0), self.sample_rate)
+        told_s = self._told_s()
+        if num_samples / self.sample_rate < told_s - max(0.5, told_s / 100):
+            raise MediaError(
+                "truncated",
+                f"{num_samples / self.sample_rate:.3f} s are there of the {told_s:.3f} s that the header says",
+            )
+        return AudioFacts(self.sample_rate, channels, num_samples)
+
+    def _told_s(self) -> float:
+        """The duration that the header tells; 0 where it is derived from a bit rate, or is that of a video."""
+        if self._container.format.name not in TELLS_DURATION:
+            return 0
+        if self._stream.duration and self._stream.time_base:
+            return float(self._stream.duration * self._stream.time_base)
+        return (self._container.duration or 0) / 1e6 if len(self._container.streams) == 1 else 0
+
+    def blocks(self, first: int) -> Iterator[np.ndarray]:
+        """The samples from position `first` to the end. (C, S) float32"""
+        assert self._ahead is not None
+        frame, self._ahead = self._ahead, None
+        layout, skip = frame.layout.name, first
+        mix = ":ochl=stereo:rematrix_maxval=1" if len(frame.layout.channels) > 2 else ""
+        try:
+            graph = _Graph(f"aresample=osf=fltp{mix}", self.sample_rate, frame.format.name, layout)
+        except ValueError:
+            raise MediaError("unsupported", f'nothing is known about how to mix its channels ("{layout}")') from None
+        while frame is not None:
+            if (frame.sample_rate, frame.layout.name) != (self.sample_rate, layout):
+                raise MediaError("undecodable", "the sample rate or the channels change within the audio")
+            for block in graph.push(frame):
+                if skip < block.shape[1]:
+                    yield block[:, skip:]
+                skip = max(skip - block.shape[1], 0)
+            frame = next(self._frames, None)
+        for block in graph.push(None):
+            yield block[:, skip:]
+
+
+class _Graph:
+    """FFmpeg filters over planar or packed audio."""
+
+    def __init__(self, filters: str, sample_rate: int, sample_format: str, layout: str) -> None:
+        from av.filter import Graph
+
+        self._graph = Graph()
+        source = self._graph.add_abuffer(
+            sample_rate=sample_rate, format=sample_format, layout=layout, time_base=Fraction(1, sample_rate)
+        )
+        name, _, arguments = filters.partition("=")
+        node = self._graph.add(name, arguments)
+        sink = self._graph.add("abuffersink")
+        source.link_to(node)
+        node.link_to(sink)
+        self._graph.configure()
+
+    def push(self, frame: Any) -> Iterator[np.ndarray]:
+        """What comes out once a frame has gone in; None is the end. (C, S)"""
+        import av
+
+        self._graph.push(frame)
+        while True:
+            try:
+                yield self._graph.pull().to_ndarray()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+
+
+def _resampled(
+    file: _SoundFile | _Container, sample_rate: int, first_sample: int, num_samples: int
+) -> Iterator[np.ndarray]:
+    """A part of a file at another rate. (C, S)
+
+    The resampler is fed from a position that falls on a whole sample of the wanted rate, so that it doesn't matter
+    where the reading begins, with as much before and behind the part as its filter reaches.
+    """
+    import av
+
+    step = file.sample_rate // math.gcd(file.sample_rate, sample_rate)
+    reach = TAPS * max(1, math.ceil(file.sample_rate / sample_rate))
+    start = (first_sample * file.sample_rate // sample_rate - reach) // step * step
+    end = -(-(first_sample + num_samples) * file.sample_rate // sample_rate)
+    graph: _Graph | None = None
+    layout, position = "", start
+    lead = first_sample - start * sample_rate // file.sample_rate
+    for block in _padded(file.blocks(max(start, 0)), start, end, reach):
+        if graph is None:
+            layout = "mono" if len(block) == 1 else "stereo"
+            graph = _Graph(RESAMPLER.format(rate=sample_rate), file.sample_rate, "fltp", layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = file.sample_rate, position, Fraction(1, file.sample_rate)
+        position += block.shape[1]
+        for made in graph.push(frame):
+            if lead < made.shape[1]:
+                yield made[:, lead:]
+            lead = max(lead - made.shape[1], 0)
+
+
+def _padded(blocks: Iterator[np.ndarray], start: int, end: int, reach: int) -> Iterator[np.ndarray]:
+    """The samples from position `start` to a little behind `end`, with silence where the file has none.
+
+    Where the file ends before `end`, they do too.
+    """
+    channels, position, stop = 0, max(start, 0), end + 2 * reach
+    for block in blocks:
+        if not channels and start < 0:
+            yield np.zeros((len(block), -start), np.float32)
+        channels = len(block)
+        yield block
+        position += block.shape[1]
+        if position >= stop:
+            return
+    if channels and position >= end:
+        yield np.zeros((channels, stop - position), np.float32)
+
+
+def _mixed(block: np.ndarray, channels: int) -> np.ndarray:
+    """(1 or 2, S) with the wanted number of channels; assigning one to two repeats it."""
+    return block.mean(axis=0, keepdims=True) if channels < len(block) else block
+
+
+def _plausible(sample_rate: int) -> int:
+    if sample_rate not in RATES_HZ:
+        raise MediaError(
+            "unsupported", f"a sample rate of {sample_rate:,d} Hz is not within {RATES_HZ[0]:,d} to {RATES_HZ[-1]:,d}"
+        )
+    return sample_rate
+
+
+def _counted(blocks: Iterator[np.ndarray], sample_rate: int) -> int:
+    """How many samples there are, or as many as are too many."""
+    num_samples = 0
+    for block in blocks:
+        num_samples += block.shape[1]
+        if num_samples > MAX_SECONDS * sample_rate:
+            break
+    return num_samples
+
+
+def _lost_bytes(log: str) -> int:
+    """How many bytes of sound a header announces that aren't there, from what libsndfile notes of it.
+
+    A recorder that writes into a pipe can't know the length, and announces as much as the field holds.
+    """
+    found = re.search(r"^ *(?:data|SSND|Data Size) *: *(\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    if found is None or int(found[1]) >= 2**31 - 2**16:
+        return 0
+    return max(0, int(found[1]) - int(found[2]))
+
+
+def _require_whole_pages(data: bytes) -> None:
+    """Refuse an Ogg file whose last page is cut."""
+    start = data.rfind(b"OggS")
+    header_end = start + 27
+    table_end = header_end + (data[header_end - 1] if header_end <= len(data) else len(data))
+    if table_end > len(data) or table_end + sum(data[header_end:table_end]) > len(data):
+        raise MediaError("truncated", "the last page of the Ogg file is cut off")
+
+
+def _mp3_tells(data: bytes) -> bool:
+    """Whether an MP3 says how long it is: in a Xing header, in place of the first frame's sound.
+
+    Raises:
+        MediaError: `truncated`: it has less bytes than the header says.
+    """
+    start = 0
+    if data.startswith(b"ID3"):
+        sevens = data[6:10]
+        start = 10 + sum(byte << shift for byte, shift in zip(sevens, (21, 14, 7, 0), strict=True))
+    start = data.find(b"\xff", start)
+    found = re.search(rb"Xing|Info", data[start : start + 48])
+    if start < 0 or found is None:
+        return False
+    flags, *_ = struct.unpack_from(">I", data, start + found.end())
+    if flags & 2:
+        (num_bytes,) = struct.unpack_from(">I", data, start + found.end() + 4 + 4 * (flags & 1))
+        if num_bytes > 1.01 * (len(data) - start):  # tags are sometimes counted
+            raise MediaError("truncated", f"{len(data) - start:,d} bytes are there of the {num_bytes:,d} announced")
+    return bool(flags & 1)

@@ -1,0 +1,364 @@
+"""Turn a video file's bytes into facts (no frame but the first is decoded) and into pixels, frame after frame.
+
+What a clip looks like is settled here, once: upright, with square pixels, over white, 8 bits a channel, every coded
+frame once, in the order of its display. Frames are counted and never timed: a variable frame rate changes nothing.
+Interlaced frames stay woven, and HDR isn't mapped to SDR.
+
+What a container says about its number of frames, its duration and its rate is not used: `probe` counts the packets,
+which costs no decoding. Where fewer frames can be decoded than were counted, `frames_of` ends early, and `to_pixels`
+refuses the clip if it needed the missing ones.
+
+Shape letters: F frames, H W pixels. Sizes are (width, height), crops are (top, left), in pixels.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_assets.errors import MediaError
+from hf_assets.media import image
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+# Bump when a change to this module changes any clip's facts or pixels.
+VERSION = 1
+
+# 8,192 x 8,192: above every camera (8K is half of it), 0.2 GB decoded. A header that claims more is taken for a bomb.
+MAX_FRAME_PIXELS = 2**26
+
+# What may be opened: containers, as FFmpeg calls them. Others, playlists above all, could make it read other files.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,webp,ivf,h264,hevc,obu,av1,"
+    "m4v,mxf,nut,dv,rm,wtv,swf,yuv4mpegpipe,mjpeg"
+)
+
+# Decoders to take in place of FFmpeg's own, which leave out the alpha that a WebM may have.
+DECODERS_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a video file holds.
+
+    Attributes:
+        width, height: as displayed, in pixels: turned upright, and wider or narrower where pixels aren't square.
+        num_frames: that the file's packets make.
+        fps: mean rate, frames per second; None where the file has no times.
+        duration_s: `num_frames / fps`.
+        rotation: degrees by which frames were turned counterclockwise to stand upright.
+        codec: FFmpeg's name, such as `h264`.
+    """
+
+    width: int
+    height: int
+    num_frames: int
+    fps: float | None
+    duration_s: float | None
+    rotation: int
+    codec: str
+
+
+def probe(data: bytes) -> VideoFacts:
+    """Read a clip's facts: its header and its packets, of which the first is decoded for size and rotation.
+
+    Raises:
+        MediaError: `empty`, `undecodable` (not a video of a known format, or its first frame is broken), `truncated`
+            (bytes that its container speaks of are missing), `no_video` (no stream of moving pictures), `no_frames`,
+            `too_large` (a frame has more than `MAX_FRAME_PIXELS`).
+    """
+    times: list[int | None] = []
+    shown: Any = None
+    with _opened(data) as clip:
+        for packet in clip.packets():
+            if _is_shown(packet, clip.codec):
+                times.append(packet.pts)
+            if shown is None:
+                shown = next(iter(clip.decoder.decode(packet)), None)
+        if shown is None:
+            shown = next(iter(clip.decoder.decode(None)), None)
+        if not times or shown is None:
+            raise _broken(data, "no_frames", f"the {clip.codec} stream has {len(times):,} packets and no frame")
+        fps = _mean_rate([time for time in times if time is not None], clip.stream)
+        width, height = _shown_size(shown, clip)
+        duration_s = None if fps is None else len(times) / fps
+        if _is_cut(data):
+            raise _broken(data, "truncated", "")
+        return VideoFacts(width, height, len(times), fps, duration_s, int(shown.rotation) % 360, clip.codec)
+
+
+def frames_of(data: bytes) -> Iterator[np.ndarray]:
+    """Decode a clip frame after frame, each (H, W, 3) uint8, RGB, upright, contiguous.
+
+    Pixels that aren't square are left as they are stored: a resize to the displayed size makes them so.
+
+    Raises:
+        MediaError: as `probe`; and `size_changes`: a later frame has another size than the first.
+    """
+    with _opened(data) as clip:
+        first: tuple[int, int] | None = None
+        for frame in clip.frames():
+            size = (frame.width, frame.height)
+            first = first or size
+            if size != first:
+                raise MediaError(
+                    "size_changes",
+                    f"a frame has {size[0]} x {size[1]} pixels, the first one {first[0]} x {first[1]}",
+                )
+            yield np.ascontiguousarray(_upright(_rgb(frame), frame))
+
+
+def to_pixels(
+    data: bytes,
+    resized_size: Sequence[int],
+    crop_top_left: Sequence[int],
+    target_size: Sequence[int],
+    first_frame: int,
+    num_frames: int,
+) -> "torch.Tensor":
+    """Decode, resize and crop `num_frames` frames from `first_frame` on; of the others none stays in memory.
+
+    Args:
+        resized_size, crop_top_left, target_size: see `media.image.fit`.
+
+    Returns:
+        (F, 3, H, W) uint8, RGB, 0 to 255.
+
+    Raises:
+        MediaError: as `frames_of`; and `frames_missing`: the clip has fewer frames that can be decoded.
+    """
+    import torch
+
+    width, height = target_size
+    pixels = torch.empty((num_frames, 3, height, width), dtype=torch.uint8)
+    number = -1
+    for number, frame in enumerate(frames_of(data)):
+        if number >= first_frame:
+            pixels[number - first_frame] = image.fit_pixels(frame, resized_size, crop_top_left, target_size)
+        if number == first_frame + num_frames - 1:
+            return pixels
+    raise MediaError(
+        "frames_missing",
+        f"{number + 1:,} frames can be decoded, but frames {first_frame:,} to {first_frame + num_frames - 1:,} are "
+        "wanted, as the packets of the clip promise",
+    )
+
+
+def thumbnails(data: bytes, first_frame: int = 0, num_frames: int | None = None) -> "list[Image.Image]":
+    """The first, middle and last frame of a part of a clip, upright, as stored in size; fewer of a shorter part.
+
+    Only the frames between these and the key frames before them are decoded.
+
+    Raises:
+        MediaError: as `frames_of`.
+    """
+    from PIL import Image
+
+    with _opened(data) as clip:
+        shown = [packet.pts for packet in clip.packets() if _is_shown(packet, clip.codec)]
+    part = sorted(time for time in shown if time is not None)[first_frame:][:num_frames]
+    wanted = sorted({part[at] for at in (0, len(part) // 2, len(part) - 1)}) if part else [None]
+    found = []
+    for time in wanted:
+        with _opened(data) as clip:
+            if time is not None and time != min(part):
+                clip.container.seek(time, stream=clip.stream)
+            frames = clip.frames()
+            frame = next((one for one in frames if time is None or one.pts is None or one.pts >= time), None)
+            if frame is not None:
+                found.append(Image.fromarray(np.ascontiguousarray(_upright(_rgb(frame), frame))))
+    return found
+
+
+def sheet(pictures: "Sequence[Image.Image]") -> "Image.Image":
+    """Pictures of one size in a row, or, where they are wider than high, in a column: as nearly square as that goes."""
+    from PIL import Image
+
+    width, height = pictures[0].size
+    right, down = (0, 1) if width > height else (1, 0)
+    last = len(pictures) - 1
+    page = Image.new("RGB", (width * (1 + right * last), height * (1 + down * last)))
+    for number, picture in enumerate(pictures):
+        page.paste(picture, (number * width * right, number * height * down))
+    return page
+
+
+class _Clip:
+    """An open container, the stream of moving pictures in it, and its decoder."""
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        import av
+
+        self.container = container
+        self.stream = stream
+        context = stream.codec_context
+        self.codec = str(context.name)
+        if stream.metadata.get("alpha_mode") == "1" and self.codec in DECODERS_WITH_ALPHA:
+            self.decoder = av.CodecContext.create(DECODERS_WITH_ALPHA[self.codec], "r")
+            self.decoder.extradata = context.extradata
+        else:
+            self.decoder = context
+        # One thread: several clips are decoded at a time. Broken bits are an error, not a guess at the picture.
+        self.decoder.thread_count = 1
+        self.decoder.options = {"err_detect": "explode"}
+
+    def packets(self) -> Iterator[Any]:
+        return (packet for packet in self.container.demux(self.stream) if packet.size)
+
+    def frames(self) -> Iterator[Any]:
+        for packet in self.packets():
+            yield from self.decoder.decode(packet)
+        yield from self.decoder.decode(None)
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[_Clip]:
+    """Open a clip within the limits. What FFmpeg raises in the block, which can be nearly anything, is a MediaError."""
+    import av
+
+    if not data:
+        raise MediaError("empty", "the video has no bytes")
+    try:
+        with av.open(BytesIO(data), options={"format_whitelist": CONTAINERS, "protocol_whitelist": ""}) as container:
+            streams = [one for one in container.streams.video if not _is_cover(one)]
+            if not streams:
+                raise _broken(
+                    data, "no_video", f"the file ({container.format.name}) holds no stream of moving pictures"
+                )
+            context = streams[0].codec_context
+            if context is None:
+                raise _broken(data, "undecodable", "the video's codec is unknown")
+            if context.width * context.height > MAX_FRAME_PIXELS:
+                raise MediaError(
+                    "too_large",
+                    f"{context.width:,d} x {context.height:,d} pixels are more than the limit of {MAX_FRAME_PIXELS:,d}",
+                )
+            yield _Clip(container, streams[0])
+    except (MediaError, MemoryError):
+        raise
+    except Exception as error:
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise _broken(data, "undecodable", f"{words}: {len(data):,d} bytes that start with {data[:12]!r}") from error
+
+
+def _broken(data: bytes, reason: str, message: str) -> MediaError:
+    """The error to raise of bytes that can't be used: where the file's end is missing, that is the reason."""
+    if _is_cut(data):
+        return MediaError("truncated", f"the file ends before its container does, after {len(data):,d} bytes")
+    return MediaError(reason, message)
+
+
+def _is_cover(stream: Any) -> bool:
+    """Whether a stream is one picture, such as the cover of a piece of music."""
+    return bool(stream.disposition & type(stream.disposition).attached_pic)
+
+
+def _is_shown(packet: Any, codec: str) -> bool:
+    """Whether a packet makes a frame that is displayed."""
+    if packet.is_discard:  # before the start that an edit list sets
+        return False
+    return codec != "vp8" or bool(bytes(packet)[0] & 0x10)  # RFC 6386, 9.1: show_frame
+
+
+def _mean_rate(times: list[int], stream: Any) -> float | None:
+    """Frames per second, from the times of the packets; what the header says only where there are none."""
+    if len(times) > 1 and max(times) > min(times):
+        return round(float((len(times) - 1) / ((max(times) - min(times)) * stream.time_base)), 3)
+    return float(stream.guessed_rate) if stream.guessed_rate else None
+
+
+def _shown_size(frame: Any, clip: _Clip) -> tuple[int, int]:
+    """(width, height) as displayed."""
+    aspect = clip.stream.sample_aspect_ratio or Fraction(1)
+    width = max(1, round(frame.width * aspect)) if aspect > 0 else frame.width
+    height = int(frame.height)
+    if width * height > MAX_FRAME_PIXELS:
+        raise MediaError("too_large", f"{width:,d} x {height:,d} pixels are more than {MAX_FRAME_PIXELS:,d}")
+    return (height, width) if _matrix(frame)[0] == 0 else (width, height)
+
+
+def _rgb(frame: Any) -> np.ndarray:
+    """(H, W, 3) uint8 as stored, composited on white."""
+    has_alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
+    if not has_alpha:
+        pixels: np.ndarray = frame.to_ndarray(format="rgb24")
+        return pixels
+    layers = frame.to_ndarray(format="rgba").astype(np.uint16)
+    alpha = layers[..., 3:]
+    white: np.ndarray = (layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return white.astype(np.uint8)
+
+
+def _matrix(frame: Any) -> tuple[int, int, int, int]:
+    """(a, b, c, d) of a frame's display matrix, each -1, 0 or 1: x' = a x + c y, y' = b x + d y."""
+    for entry in frame.side_data:
+        if entry.type.name == "DISPLAYMATRIX":
+            values = struct.unpack_from("=9i", bytes(entry))
+            a, b, c, d = (round(values[index] / 65536) for index in (0, 1, 3, 4))
+            if {abs(a), abs(b)} == {abs(c), abs(d)} == {0, 1} and abs(a) == abs(d):
+                return a, b, c, d
+    return 1, 0, 0, 1  # no matrix, or a turn by no multiple of 90 degrees
+
+
+def _upright(pixels: np.ndarray, frame: Any) -> np.ndarray:
+    a, b, c, d = _matrix(frame)
+    if a == 0:
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    turned: np.ndarray = pixels[::d, ::a]
+    return turned
+
+
+def _is_cut(data: bytes) -> bool:
+    """Whether a container speaks of bytes behind the end of the file. Of some containers this can't be told."""
+    if data[:4] == b"RIFF":
+        size = struct.unpack_from("<I", data, 4)[0] if len(data) >= 8 else 0
+        return 8 + size > len(data) + 1 and size != 0xFFFFFFFF
+    if data[:4] == b"\x1aE\xdf\xa3":
+        return _is_cut_matroska(data)
+    if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return _is_cut_mp4(data)
+    return False
+
+
+def _is_cut_mp4(data: bytes) -> bool:
+    """ISO/IEC 14496-12, 4.2: a file is a row of boxes, each with its size."""
+    position, has_header = 0, False
+    while position + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, position)
+        if size == 1 and position + 16 <= len(data):
+            (size,) = struct.unpack_from(">Q", data, position + 8)
+        if size == 0:
+            break  # up to the end of the file
+        if size < 8 or not kind.isalnum():
+            break  # no box: what some writers leave at the end
+        if position + size > len(data):
+            return True
+        has_header |= kind == b"moov"
+        position += size
+    return not has_header
+
+
+def _is_cut_matroska(data: bytes) -> bool:
+    """RFC 8794: an EBML header, then one segment with its size."""
+    position, size = _ebml_size(data, 4)
+    position += size or 0
+    if data[position : position + 4] != b"\x18\x53\x80\x67":
+        return False
+    position, size = _ebml_size(data, position + 4)
+    return size is not None and position + size > len(data)
+
+
+def _ebml_size(data: bytes, position: int) -> tuple[int, int | None]:
+    """(position behind it, the size); None where it isn't known."""
+    if position >= len(data) or not data[position]:
+        return position, None
+    length = 9 - data[position].bit_length()
+    value = int.from_bytes(data[position : position + length]) & ((1 << 7 * length) - 1)
+    return position + length, None if value == (1 << 7 * length) - 1 else value

@@ -1,0 +1,278 @@
+"""Sound: what files say, which samples come out, and what can't be used."""
+
+import io
+import struct
+import tracemalloc
+from collections.abc import Callable
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from hf_assets.errors import MediaError
+from hf_assets.media import audio
+from hf_assets_tests.sounds import RATE, contained, encoded, pitch_hz, tone, wav
+
+SECOND = tone(440, 1.0)
+NUM = len(SECOND)
+
+
+def streamed_wav(size: int) -> bytes:
+    """As a recorder writes it that can't go back to fill in the length."""
+    data = bytearray(encoded(SECOND, "WAV"))
+    struct.pack_into("<I", data, data.index(b"data") + 4, size)
+    return bytes(data)
+
+
+def all_of(data: bytes, rate: int, channels: int) -> np.ndarray:
+    facts = audio.probe(data)
+    num_samples = audio.num_resampled(facts.num_samples, facts.sample_rate, rate)
+    return audio.waveform(data, sample_rate=rate, channels=channels, first_sample=0, num_samples=num_samples)
+
+
+def level(samples: np.ndarray) -> float:
+    """RMS of the middle, in dB below a sine of amplitude 0.5."""
+    middle = samples[..., samples.shape[-1] // 4 : -samples.shape[-1] // 4]
+    return float(20 * np.log10(np.sqrt((middle.astype(np.float64) ** 2).mean()) / (0.5 / np.sqrt(2))))
+
+
+# Lossy codecs pad: AAC to whole frames, MP3 without a header that tells the padding by a start and an end.
+@pytest.mark.parametrize(
+    ("data", "num_samples", "error"),
+    [
+        (encoded(SECOND, "WAV"), NUM, 4e-5),
+        (encoded(SECOND, "WAV", subtype="PCM_24"), NUM, 2e-7),
+        (encoded(SECOND, "WAV", subtype="FLOAT"), NUM, 0),
+        (encoded(SECOND, "WAV", subtype="PCM_U8"), NUM, 8e-3),
+        (encoded(SECOND, "FLAC"), NUM, 4e-5),
+        (encoded(SECOND, "AIFF"), NUM, 4e-5),
+        (encoded(SECOND, "OGG", subtype="VORBIS"), NUM, 2e-2),
+        (encoded(tone(440, 1.0, rate=48_000), "OGG", rate=48_000, subtype="OPUS"), 48_000, 2e-2),
+        (contained(SECOND, "mp3", "libmp3lame"), NUM, 5e-2),
+        (contained(SECOND, "mp3", "libmp3lame", write_xing="0", id3v2_version="0"), 46_080, None),
+        (contained(SECOND, "ipod", "aac"), 45_056, 5e-2),
+        (contained(SECOND, "adts", "aac"), 46_080, None),
+        (contained(SECOND, "ipod", "alac"), NUM, 4e-5),
+        (contained(SECOND, "matroska", "flac"), NUM, 4e-5),
+        (contained(tone(440, 1.0, rate=48_000), "webm", "libopus", rate=48_000), 48_000, 2e-2),
+        (streamed_wav(0xFFFFFFFF), NUM, 4e-5),
+    ],
+    ids=[
+        *["wav 16", "wav 24", "wav float", "wav 8", "flac", "aiff", "ogg vorbis", "ogg opus", "mp3", "mp3, no header"],
+        *["m4a aac", "adts aac", "m4a alac", "mka flac", "webm opus", "wav of unknown length"],
+    ],
+)
+def test_every_format_tells_its_length_and_decodes_to_it(data: bytes, num_samples: int, error: float | None) -> None:
+    facts = audio.probe(data)
+    rate = facts.sample_rate
+    assert facts == audio.AudioFacts(rate, 2, num_samples)
+    samples = audio.waveform(data, sample_rate=rate, channels=2, first_sample=0, num_samples=num_samples)
+    assert samples.shape == (2, num_samples)
+    assert samples.dtype == np.float32
+    assert samples.flags.c_contiguous
+    assert abs(pitch_hz(samples[0], rate) - 440) < 0.5
+    if error is not None:  # where the codec adds no delay
+        assert np.abs(samples[:, :40_000] - tone(440, 1.0, rate=rate).T[:, :40_000]).max() <= error
+    with pytest.raises(MediaError, match="the audio ends after"):
+        audio.waveform(data, sample_rate=rate, channels=2, first_sample=0, num_samples=num_samples + 1)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_099, 44_100, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize("wanted", [16_000, 44_100, 48_000])
+def test_resampling_keeps_tone_and_level_and_adds_no_clicks(rate: int, wanted: int) -> None:
+    data = encoded(tone(1000, 1.0, rate=rate, channels=1), "WAV", rate=rate, subtype="FLOAT")
+    samples = all_of(data, wanted, 1)
+    assert samples.shape == (1, wanted)
+    exact = tone(1000, 1.0, rate=wanted, channels=1).T
+    reach = 64 * max(1, wanted // rate + 1)  # of the filter: at the ends it also sees the silence outside
+    assert np.abs(samples - exact)[:, reach:-reach].max() < 2e-6
+    assert np.abs(samples).max() < 0.56  # at the ends too: 1 dB above the tone
+    assert np.array_equal(samples, all_of(data, wanted, 1))
+
+
+@pytest.mark.parametrize(("rate", "wanted"), [(48_000, 44_100), (96_000, 44_100), (48_000, 16_000), (44_100, 8_000)])
+def test_what_the_lower_rate_holds_is_kept_and_what_would_alias_is_gone(rate: int, wanted: int) -> None:
+    kept, gone = (
+        all_of(encoded(tone(hz, 1.0, rate=rate, channels=1), "WAV", rate=rate, subtype="FLOAT"), wanted, 1)
+        for hz in (0.9 * wanted / 2, 1.06 * wanted / 2)
+    )
+    assert abs(level(kept)) < 0.05
+    assert level(gone) < -100
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG"])
+@pytest.mark.parametrize("wanted", [RATE, 48_000, 16_000])
+@pytest.mark.parametrize("first", [1, 777, 20_000, 130_000])
+def test_a_part_is_what_the_whole_has_there(format: str, wanted: int, first: int) -> None:
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (3 * RATE, 2)).astype(np.float32)
+    data = encoded(noise, format)
+    first = first * wanted // RATE
+    part = audio.waveform(data, sample_rate=wanted, channels=2, first_sample=first, num_samples=500)
+    assert np.array_equal(part, all_of(data, wanted, 2)[:, first : first + 500])
+
+
+@pytest.mark.parametrize("wanted", [8_000, 44_100, 48_000])
+@pytest.mark.parametrize("num_samples", [2, 3, 50, 1_000])
+def test_a_short_clip_has_its_whole_length_at_any_rate(num_samples: int, wanted: int) -> None:
+    data = encoded(np.full((num_samples, 1), 0.5, np.float32), "WAV", rate=44_100)
+    if audio.num_resampled(num_samples, 44_100, wanted):
+        assert all_of(data, wanted, 2).shape == (2, num_samples * wanted // 44_100)
+
+
+def test_channels_are_mixed_without_a_change_of_level() -> None:
+    left = np.stack([tone(440, 0.5, channels=1)[:, 0], np.zeros(RATE // 2, np.float32)], axis=1)
+    data = encoded(left, "WAV", subtype="FLOAT")
+    mono = all_of(data, RATE, 1)
+    assert np.allclose(mono[0], left[:, 0] / 2)
+    assert np.allclose(all_of(data, RATE, 2), left.T)
+    doubled = all_of(encoded(tone(440, 0.5, channels=1), "WAV", subtype="FLOAT"), RATE, 2)
+    assert np.array_equal(doubled[0], doubled[1])
+    assert np.array_equal(doubled[0], tone(440, 0.5, channels=1)[:, 0])
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC"])
+def test_surround_sound_is_mixed_by_its_layout_and_cannot_clip(format: str) -> None:
+    front_left, centre = np.zeros((2, RATE // 2, 6), np.float32)
+    front_left[:, 0] = centre[:, 2] = 0.9
+    everywhere = np.full_like(centre, 0.99)
+    left, middle, loud = (all_of(encoded(one, format), RATE, 2)[:, 1000] for one in (front_left, centre, everywhere))
+    assert left[0] > 0.3
+    assert left[1] == 0
+    assert middle[0] == middle[1] > 0.2
+    assert 0.9 < loud[0] <= 1
+    assert audio.probe(encoded(centre, format)).channels == 6
+
+
+def test_a_high_rate_a_low_rate_and_silence_are_fine() -> None:
+    assert audio.probe(wav(440, 0.5, rate=96_000)) == audio.AudioFacts(96_000, 2, 48_000)
+    assert audio.probe(wav(440, 0.5, rate=8_000, channels=1)).duration_s == 0.5
+    silence = all_of(encoded(np.zeros((RATE, 1), np.float32), "FLAC"), 48_000, 2)
+    assert silence.shape == (2, 48_000)
+    assert not silence.any()
+
+
+def test_the_sound_of_a_video_is_read() -> None:
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width = video.height = 64
+        sound = container.add_stream("aac", rate=RATE, layout="stereo")
+        for number in range(10):
+            pixels = np.full((64, 64, 3), 20 * number, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels)))
+        samples = np.ascontiguousarray(SECOND.T)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts = RATE, 0
+        container.mux(sound.encode(frame))
+        container.mux([*video.encode(None), *sound.encode(None)])
+    facts = audio.probe(stream.getvalue())
+    assert abs(facts.duration_s - 1) < 0.05
+    assert abs(pitch_hz(all_of(stream.getvalue(), RATE, 2)[0], RATE) - 440) < 0.5
+
+
+def silent_video() -> bytes:
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width = video.height = 64
+        container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        container.mux(video.encode(None))
+    return stream.getvalue()
+
+
+def cut(data: bytes, share: float) -> bytes:
+    return data[: int(share * len(data))]
+
+
+LONG = tone(440, 3.0) * np.linspace(0.5, 1, 3 * RATE, dtype=np.float32)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "says"),
+    [
+        (b"", "empty", "no bytes"),
+        (encoded(SECOND[:0], "WAV"), "empty", "no samples"),
+        (encoded(SECOND[:1], "WAV"), "too_short", "single sample"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(500), "undecodable", "known format"),
+        (bytes(5_000), "undecodable", "known format"),
+        (b"ffconcat version 1.0\nfile '/etc/passwd'\n", "undecodable", "known format"),
+        (b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n/etc/passwd\n", "undecodable", "known format"),
+        (silent_video(), "no_audio", "only video"),
+        (cut(encoded(LONG, "WAV"), 0.5), "truncated", "header announces"),
+        (cut(encoded(LONG, "AIFF"), 0.9), "truncated", "header announces"),
+        (cut(encoded(LONG, "OGG"), 0.8), "truncated", "cut off"),
+        (cut(contained(LONG, "mp3", "libmp3lame"), 0.5), "truncated", "announced"),
+        (cut(contained(LONG, "matroska", "flac"), 0.5), "truncated", "header says"),
+        (cut(contained(LONG, "ipod", "aac"), 0.5), "undecodable", "Invalid data"),
+        (encoded(SECOND, "WAV", rate=900), "unsupported", "900 Hz"),
+        (encoded(np.zeros((100, 9), np.float32), "WAV"), "unsupported", "9 channels"),
+    ],
+)
+def test_bad_media_are_refused_with_a_reason(data: bytes, reason: str, says: str) -> None:
+    with pytest.raises(MediaError, match=says) as caught:
+        audio.probe(data)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [([0.1, np.nan, 0.1], "non_finite"), ([0.1, np.inf, 0.1], "non_finite"), ([0.1, -20_000.0, 0.1], "out_of_range")],
+)
+@pytest.mark.parametrize("wanted", [RATE, 48_000])
+def test_samples_that_are_no_sound_are_refused(samples: list[float], reason: str, wanted: int) -> None:
+    data = encoded(np.array(samples * 1000, np.float32)[:, None], "WAV", subtype="FLOAT")
+    with pytest.raises(MediaError) as caught:
+        all_of(data, wanted, 1)
+    assert caught.value.reason == reason
+
+
+def test_overshoot_is_clipped() -> None:
+    data = encoded(np.full((1000, 1), 1.2, np.float32), "WAV", subtype="FLOAT")
+    assert (all_of(data, RATE, 1) == 1).all()
+
+
+def test_a_flac_that_is_cut_gives_what_is_whole_and_refuses_the_rest() -> None:
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (6 * RATE, 1)).astype(np.float32)
+    data = cut(encoded(noise, "FLAC"), 0.5)
+    start = audio.waveform(data, sample_rate=RATE, channels=1, first_sample=0, num_samples=RATE)
+    assert np.abs(start[0] - noise[:RATE, 0]).max() < 2e-5
+    with pytest.raises(MediaError):
+        audio.waveform(data, sample_rate=RATE, channels=1, first_sample=0, num_samples=6 * RATE)
+
+
+@pytest.mark.parametrize("limit", ["MAX_SECONDS", "MAX_VALUES"])
+def test_more_than_the_limit_is_refused(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, limit, 1)
+    for data in (wav(440, 2.0), contained(tone(440, 2.0), "adts", "aac")):
+        with pytest.raises(MediaError) as caught:
+            all_of(data, RATE, 2)
+        assert caught.value.reason == "too_large"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda samples: encoded(samples, "FLAC"),
+        lambda samples: contained(samples, "matroska", "flac"),
+    ],
+    ids=["soundfile", "PyAV"],
+)
+def test_of_a_long_file_little_is_in_memory(write: Callable[[np.ndarray], bytes]) -> None:
+    data = write(np.zeros((120 * RATE, 2), np.float32))  # 42 MB decoded
+    audio.probe(data)
+    tracemalloc.start()
+    try:
+        audio.probe(data)
+        audio.waveform(data, sample_rate=48_000, channels=2, first_sample=100 * 48_000, num_samples=48_000)
+        assert tracemalloc.get_traced_memory()[1] < 6e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_soundfile_and_pyav_agree() -> None:
+    """A format that both read: one sample is one sample."""
+    with soundfile.SoundFile(io.BytesIO(encoded(LONG, "FLAC"))) as file:
+        by_soundfile = file.read(dtype="float32").T
+    by_pyav = all_of(contained(LONG, "matroska", "flac"), RATE, 2)
+    assert np.abs(by_soundfile - by_pyav).max() < 4e-5

@@ -1,0 +1,244 @@
+"""Clips as people have them: turned, mirrored, cut off, with lying headers; each frame is known by its colours."""
+
+import random
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hf_assets.errors import MediaError
+from hf_assets.media import video
+from hf_assets_tests.clips import clip, pattern
+
+# A codec keeps plain colours within so many levels; frames of the pattern differ by far more.
+LEVELS = 3
+SAME_SIZE = {"resized_size": (64, 48), "crop_top_left": (0, 0), "target_size": (64, 48)}
+
+
+def is_frame(pixels: Any, seed: int, number: int, levels: int = LEVELS) -> bool:
+    return int(np.abs(np.asarray(pixels, dtype=int) - pattern(seed, number)).max()) <= levels
+
+
+def reason_of(read: Callable[[], Any]) -> str:
+    with pytest.raises(MediaError) as raised:
+        read()
+    return raised.value.reason
+
+
+def test_facts_come_from_the_header_and_the_packets() -> None:
+    facts = video.probe(clip(num_frames=9, rate=24))
+    assert facts == video.VideoFacts(64, 48, 9, 24.0, 9 / 24, 0, "h264")
+
+
+CONTAINERS = [
+    ("mp4", "libx264", "yuv444p"),
+    ("mov", "libx264", "yuv444p"),
+    ("matroska", "libx264", "yuv444p"),
+    ("matroska", "libx264", "yuv444p10le"),  # 10 bits
+    ("mpegts", "libx264", "yuv444p"),
+    ("flv", "libx264", "yuv420p"),
+    ("avi", "mpeg4", "yuv420p"),
+    ("webm", "libvpx-vp9", "yuv444p"),
+    ("mov", "qtrle", "rgb24"),
+]
+
+
+@pytest.mark.parametrize(("container", "codec", "pixels"), CONTAINERS)
+def test_every_frame_is_decoded_once_and_in_order(container: str, codec: str, pixels: str) -> None:
+    data = clip(3, 9, container=container, codec=codec, pixels=pixels)
+    assert video.probe(data).num_frames == 9
+    decoded = list(video.frames_of(data))
+    assert len(decoded) == 9
+    # half the colour, or a bit rate in place of a quality, keeps colours less well; other frames' are 100 levels away
+    levels = LEVELS if codec in ("libx264", "qtrle") and pixels != "yuv420p" else 60
+    assert all(is_frame(frame, 3, number, levels) for number, frame in enumerate(decoded))
+
+
+def test_vp8_frames_that_are_never_shown_are_not_counted() -> None:
+    options = {"auto-alt-ref": "1", "lag-in-frames": "16", "arnr-maxframes": "7"}
+    data = clip(1, 60, container="webm", codec="libvpx", pixels="yuv420p", settings=tuple(options.items()))
+    assert video.probe(data).num_frames == len(list(video.frames_of(data))) == 60
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_clip_stands_upright_as_players_show_it(rotation: int, mirrored: bool) -> None:
+    data = clip(rotation=rotation, mirrored=mirrored)
+    shown = np.rot90(pattern(0, 0), rotation // 90)
+    shown = shown[:, ::-1] if mirrored else shown
+    facts, frame = video.probe(data), next(video.frames_of(data))
+    assert (facts.height, facts.width) == frame.shape[:2] == shown.shape[:2]
+    assert np.abs(frame.astype(int) - shown).max() <= LEVELS
+
+
+def test_pixels_that_are_not_square_count_as_displayed() -> None:
+    facts = video.probe(clip(width=64, height=48, sample_aspect=(4, 3)))
+    assert (facts.width, facts.height) == (85, 48)
+
+
+def test_odd_sizes_stay() -> None:
+    data = clip(width=63, height=47)
+    assert (video.probe(data).width, video.probe(data).height) == (63, 47)
+    assert next(video.frames_of(data)).shape == (47, 63, 3)
+
+
+def test_a_variable_rate_is_told_as_its_mean_and_every_frame_counts_once() -> None:
+    data = clip(times=(0, 10, 500, 510, 520, 1500, 1600, 1700, 1800))
+    facts = video.probe(data)
+    assert (facts.num_frames, facts.fps) == (9, 4.444)  # 8 steps in 1.8 s
+    assert all(is_frame(frame, 0, number) for number, frame in enumerate(video.frames_of(data)))
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "pixels"),
+    [("mov", "qtrle", "argb"), ("matroska", "ffv1", "bgra"), ("webm", "libvpx-vp9", "yuva420p")],
+)
+def test_what_is_transparent_is_white(container: str, codec: str, pixels: str) -> None:
+    data = clip(container=container, codec=codec, pixels=pixels, alpha=(255, 0))
+    frame = next(video.frames_of(data)).astype(int)
+    assert np.abs(frame[:, :24] - pattern(0, 0)[:, :24]).max() <= 60  # the left half is opaque
+    assert frame[:, 40:].min() >= 250
+
+
+@pytest.mark.parametrize("flags", ["", "faststart", "frag_keyframe+empty_moov"])
+def test_the_header_may_stand_before_or_behind_the_frames(flags: str) -> None:
+    data = clip(num_frames=20, options=(("movflags", flags),) if flags else ())
+    assert (data.index(b"moov") < data.index(b"mdat")) == bool(flags)
+    assert video.probe(data).num_frames == 20
+    for size in (len(data) // 2, len(data) - 1, data.index(b"mdat") + 1000):
+        if flags != "frag_keyframe+empty_moov" or size != len(data) - 1:  # its last box is no part of a frame
+            assert reason_of(lambda size=size: video.probe(data[:size])) == "truncated", size
+
+
+@pytest.mark.parametrize(("container", "codec"), [("matroska", "libx264"), ("webm", "libvpx-vp9"), ("avi", "mpeg4")])
+def test_a_file_that_ends_early_is_truncated(container: str, codec: str) -> None:
+    data = clip(num_frames=20, container=container, codec=codec, pixels="yuv420p")
+    for size in (len(data) // 3, len(data) - 10):
+        assert reason_of(lambda size=size: video.probe(data[:size])) == "truncated"
+
+
+def lying(data: bytes, claim: int) -> bytes:
+    """An AVI whose header claims another number of frames."""
+    at = data.index(b"avih") + 8 + 16
+    stream = data.index(b"strh") + 8 + 32
+    claimed = struct.pack("<I", claim)
+    return data[:at] + claimed + data[at + 4 : stream] + claimed + data[stream + 4 :]
+
+
+@pytest.mark.parametrize("claim", [0, 3, 5000])
+def test_the_number_of_frames_that_a_header_claims_is_not_believed(claim: int) -> None:
+    data = lying(clip(2, 12, container="avi", codec="mpeg4", pixels="yuv420p"), claim)
+    facts = video.probe(data)
+    assert (facts.num_frames, facts.duration_s) == (12, 0.5)
+    assert len(list(video.frames_of(data))) == 12
+
+
+def test_frames_that_were_promised_and_are_not_there_are_an_error() -> None:
+    data = clip(num_frames=6)
+    assert reason_of(lambda: video.to_pixels(data, **SAME_SIZE, first_frame=0, num_frames=7)) == "frames_missing"
+    assert reason_of(lambda: video.to_pixels(data, **SAME_SIZE, first_frame=6, num_frames=1)) == "frames_missing"
+
+
+def without_packets() -> bytes:
+    """A file with a stream of which no frame was ever written."""
+    import io
+
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="avi") as written:
+        stream: Any = written.add_stream("mpeg4", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        written.start_encoding()
+    return file.getvalue()
+
+
+def sound() -> bytes:
+    import io
+
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as written:
+        stream: Any = written.add_stream("aac", rate=16_000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.float32), "fltp", "mono")
+        frame.sample_rate = 16_000
+        written.mux(stream.encode(frame))
+        written.mux(stream.encode())
+    return file.getvalue()
+
+
+def garbled() -> bytes:
+    """The bits of all frames but the first few hundred bytes are noise."""
+    data = bytearray(clip(num_frames=20))
+    start = data.index(b"mdat") + 1000
+    data[start : start + 2000] = random.Random(0).randbytes(2000)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"\0" * 4000, "undecodable"),
+        (b"no video at all, but a line of text", "undecodable"),
+        (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n", "undecodable"),
+        (b"ffconcat version 1.0\nfile /etc/hostname\n", "undecodable"),
+        (sound(), "no_video"),
+        (without_packets(), "no_frames"),
+        (garbled(), "undecodable"),
+    ],
+    ids=["empty", "zeros", "text", "playlist", "list of files", "sound", "no frames", "garbled"],
+)
+def test_bytes_that_are_no_video_are_refused_with_a_reason(data: bytes, reason: str) -> None:
+    def read() -> None:
+        video.probe(data)
+        for _ in video.frames_of(data):
+            pass
+
+    assert reason_of(read) == reason
+
+
+def test_frames_above_the_limit_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = clip()
+    monkeypatch.setattr(video, "MAX_FRAME_PIXELS", 64 * 48)
+    assert video.probe(data).width == 64
+    monkeypatch.setattr(video, "MAX_FRAME_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(video._Clip, "__init__", None)
+    assert reason_of(lambda: video.probe(data)) == "too_large"
+
+
+def test_a_part_of_a_clip_is_resized_and_cropped() -> None:
+    data = clip(5, 12)
+    pixels = video.to_pixels(data, (32, 24), (0, 4), (24, 24), first_frame=2, num_frames=5)
+    assert (pixels.shape, pixels.dtype) == ((5, 3, 24, 24), torch.uint8)
+    for number, frame in enumerate(pixels, 2):
+        expected = torch.from_numpy(pattern(5, number)).permute(2, 0, 1)[None]
+        expected = torch.nn.functional.interpolate(expected, (24, 32), mode="bicubic", antialias=True)[0, :, :, 4:28]
+        assert (frame.int() - expected.int()).abs().max() <= 2 * LEVELS
+
+
+def test_what_lies_behind_the_wanted_frames_is_not_decoded() -> None:
+    data = bytearray(clip(num_frames=12))
+    end = data.index(b"moov") - 4
+    data[end - 200 : end - 20] = bytes(180)
+    assert video.to_pixels(bytes(data), **SAME_SIZE, first_frame=0, num_frames=3).shape[0] == 3
+    assert reason_of(lambda: video.to_pixels(bytes(data), **SAME_SIZE, first_frame=0, num_frames=12)) == "undecodable"
+
+
+def test_a_fine_pattern_is_averaged_when_it_gets_smaller() -> None:
+    stripes = np.zeros((96, 128, 3), np.uint8)
+    stripes[:, ::2] = 255
+    fitted = video.image.fit_pixels(stripes, (32, 24), (0, 0), (32, 24)).float()
+    assert fitted[:, 2:-2, 2:-2].std() < 5  # without antialiasing: 127
+
+
+def test_thumbnails_are_the_first_middle_and_last_frame_of_the_part_that_is_taken() -> None:
+    data = clip(7, 40)
+    for part, numbers in (((0, None), (0, 20, 39)), ((0, 17), (0, 8, 16)), ((0, 1), (0,)), ((3, 2), (3, 4))):
+        found = video.thumbnails(data, *part)
+        assert len(found) == len(numbers)
+        assert all(is_frame(picture, 7, number) for picture, number in zip(found, numbers, strict=True)), part

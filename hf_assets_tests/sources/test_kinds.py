@@ -1,0 +1,153 @@
+"""The contract holds for datasets of every kind: the whole graph, edit by edit."""
+
+import shutil
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from hf_assets.config import loading
+from hf_assets.config.recipe import Recipe
+from hf_assets.workers import planning, quarantine, upkeep
+from hf_assets_tests.contract.conftest import Models
+from hf_assets_tests.contract.pictures import Row, picture
+from hf_assets_tests.contract.world import Counts, World
+from hf_assets_tests.local_hub import LocalHub
+from hf_assets_tests.sources.kinds import KINDS, Kind, hash_of
+
+NUMBERS = count()
+ROWS = [Row(picture(n, 64 + 8 * (n % 2)), f"picture {n}") for n in range(5)]
+# The others share with these what decides it.
+FROM_SCRATCH = ("imagefolder", "webdataset")
+NEW = [Row(picture(100), "picture 2"), Row(picture(101), "new")]
+
+
+def recipes(world: World) -> tuple[Recipe, ...]:
+    world.definitions()
+    return loading.load(world.folder / "datasets.json").recipes
+
+
+class Kept:
+    """A user whose dataset is of one kind."""
+
+    def __init__(self, kind: Kind, folder: Path, hub: LocalHub, models: Models) -> None:
+        self.kind = kind
+        self.is_local = kind.entry["type"] == "local"
+        name = f"kinds/d{next(NUMBERS)}"
+        self.media_folder = folder / "media"
+        place = {"instance_data_dir": str(self.media_folder)} if self.is_local else {"dataset_name": name}
+        config = {
+            "model": {"pretrained_model_name_or_path": "models/one", "dtype": "float32"},
+            "datasets": [
+                {
+                    "id": "photos",
+                    "resolution": 64,
+                    "resolution_type": "pixel",
+                    "aspect_bucket_alignment": 8,
+                    **kind.entry,
+                    **place,
+                }
+            ],
+        }
+        self.world = World(folder / "world", hub, name, config, [])
+        self.world.pipeline_folder = str(models.folder / "one")
+        self.world.vae_folder = str(models.folder / "one" / "vae")
+        self.names: list[str] = []
+
+    def push(self, *parts: list[Row], begin: str = "") -> None:
+        """The dataset's files are then these rows, and no others."""
+        files = self.kind.files(list(parts), begin)
+        self.world.rows = [row for part in parts for row in part]
+        if self.is_local:
+            shutil.rmtree(self.media_folder, ignore_errors=True)
+            for path, data in files.items():
+                (self.media_folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (self.media_folder / path).write_bytes(data)
+        else:
+            self.world.commit({**dict.fromkeys(self.names), **files})
+        self.names = list(files)
+
+    def touch_readme(self) -> None:
+        if self.is_local:
+            (self.media_folder / "README.md").write_bytes(b"about")
+        else:
+            self.world.commit({"README.md": b"about"})
+
+
+def num_bytes(rows: list[Row]) -> int:
+    return sum(len(row.image or b"") for row in rows)
+
+
+def media_bytes(run: Counts) -> int:
+    return sum(int(run.metadata[stage]["bytes_read"]) for stage in ("buckets", "vae_latents"))
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.through_the_graph])
+def test_an_edit_costs_exactly_what_changed(name: str, tmp_path: Path, hub: LocalHub, models: Models) -> None:
+    kind = KINDS[name]
+    kept = Kept(kind, tmp_path, hub, models)
+    world = kept.world
+    kept.push(ROWS[:3], ROWS[3:])
+    first = world.materialize()
+    assert first.encoded == (5, 5)
+    assert media_bytes(first) >= 2 * num_bytes(ROWS)
+
+    kept.touch_readme()
+    again = world.materialize()
+    assert (again.encoded, again.bytes_read) == ((0, 0), 0)
+    assert again.versions == first.versions
+
+    kept.push(ROWS[:3], ROWS[3:], begin="renamed")
+    renamed = world.materialize()
+    assert (renamed.encoded, media_bytes(renamed)) == ((0, 0), 0)
+
+    edited = [*NEW, ROWS[0].but(caption="edited"), *ROWS[:0:-1]]  # reordered and appended, too
+    kept.push(edited[:3], edited[3:])
+    run = world.materialize()
+    assert run.encoded == (2, 2)
+    if kind.by_path:
+        assert media_bytes(run) <= 2 * num_bytes(NEW)
+    world.check()
+    if name in FROM_SCRATCH:
+        assert world.contents() == world.from_scratch(tmp_path / "scratch").contents()
+
+
+def test_media_files_that_fail_are_named_and_can_be_tried_again(tmp_path: Path, hub: LocalHub, models: Models) -> None:
+    kept = Kept(KINDS["csv"], tmp_path, hub, models)
+    bad = Row(b"no picture", "bad")
+    kept.push([*ROWS[:2], bad])
+    kept.world.commit({"data/train-9.csv": b"image,caption\nnone.png,none\n"})
+    [recipe] = recipes(kept.world)
+    before = planning.plan(recipe, lambda line: None)
+    assert before.vae_latents.compute == {planning.UNKNOWN: 4}
+    files = num_bytes([*ROWS[:2], bad])
+    assert files <= before.bytes_to_fetch <= files + 100  # the line of the file that isn't there is small
+
+    first = kept.world.materialize()
+    assert first.encoded[0] == 2
+    failed = quarantine.listed(recipe)
+    assert failed["address"].to_pylist() == [f"data/p/{hash_of(bad.image)}.png", "data/train-9.csv#0"]
+    assert failed["reason"].to_pylist() == ["undecodable", "missing"]
+    assert planning.plan(recipe, lambda line: None).bytes_to_fetch == 0
+
+    quarantine.retry(recipe, failed)
+    again = kept.world.materialize()
+    assert (again.computed["buckets"], again.metadata["buckets"]["bytes_read"]) == (2, len(bad.image or b""))
+    seen = quarantine.listed(recipe)
+    assert seen["first_seen"].equals(failed["first_seen"])
+    assert seen["last_seen"][0].as_py() > failed["last_seen"][0].as_py()
+
+    for _ in upkeep.tidy([recipe], keep=1, grace=timedelta(0), delete=True):
+        pass
+    assert kept.world.materialize().bytes_read == 0
+
+
+def test_a_plan_tells_what_streaming_reads(tmp_path: Path, hub: LocalHub, models: Models) -> None:
+    kept = Kept(KINDS["streamed"], tmp_path, hub, models)
+    kept.push(ROWS)
+    [recipe] = recipes(kept.world)
+    expected = planning.plan(recipe, lambda line: None).bytes_to_fetch
+    assert expected == pytest.approx(media_bytes(kept.world.materialize()), rel=0.1)
+    assert expected > 2 * num_bytes(ROWS) * 0.9
+    assert planning.plan(recipe, lambda line: None).bytes_to_fetch == 0

@@ -1,0 +1,127 @@
+"""Prompts that several columns make together, and lyrics."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from hf_assets import schema
+from hf_assets.errors import DatasetError
+from hf_assets.stages.captions import CaptionRules, extract
+
+USUAL = CaptionRules(
+    columns_of_captions=(), joined_if_there=("prompt", "tags"), lyrics_columns=("lyrics", "norm_lyrics")
+)
+
+
+def filtered(**columns: list[Any]) -> pa.Table:
+    num_rows = len(next(iter(columns.values())))
+    struct = pa.StructArray.from_arrays([pa.array(values) for values in columns.values()], names=list(columns))
+    return pa.table({"row": pa.array(range(num_rows), pa.int64()), "columns": struct})
+
+
+def prompts(rules: CaptionRules = USUAL, **columns: list[Any]) -> dict[int, list[str]]:
+    table, _ = extract(filtered(**columns), rules)
+    return dict(zip(table["row"].to_pylist(), table["captions"].to_pylist(), strict=True))
+
+
+def lyrics(*names: str, **columns: list[Any]) -> list[str | None]:
+    rules = USUAL.model_copy(update={"lyrics_columns": (*names, "norm_lyrics")})
+    table, _ = extract(filtered(prompt=["a"] * len(next(iter(columns.values()))), **columns), rules)
+    assert table.schema == schema.CAPTIONS.append(schema.LYRICS)
+    values: list[str | None] = table["lyrics"].to_pylist()
+    return values
+
+
+def test_a_prompt_is_made_of_the_texts_that_are_not_empty_with_a_space_between() -> None:
+    found = prompts(prompt=[" a song ", "", None, "  ", "x"], tags=["rock", "jazz", "soul", None, "\ty\n"])
+    assert found == {0: ["a song rock"], 1: ["jazz"], 2: ["soul"], 4: ["x y"]}
+
+
+def test_the_columns_are_joined_in_the_order_of_the_config() -> None:
+    rules = CaptionRules(columns_of_captions=(), joined_columns=("tags", "meta.mood"))
+    assert prompts(rules, tags=["rock"], meta=[{"mood": "sad"}]) == {0: ["rock sad"]}
+
+
+def test_the_items_of_a_list_of_tags_have_a_comma_between() -> None:
+    assert prompts(prompt=["a song", None], tags=[["rock", None, "", "loud"], []]) == {0: ["a song rock, loud"]}
+
+
+@pytest.mark.parametrize("there", ["prompt", "tags"])
+def test_one_of_the_usual_columns_is_enough(there: str) -> None:
+    assert prompts(**{there: ["a"]}) == {0: ["a"]}
+
+
+def test_without_any_of_the_usual_columns_the_way_out_is_named() -> None:
+    with pytest.raises(DatasetError, match="none of the columns prompt, tags: name those of the prompt in audio_capt"):
+        prompts(other=["a"])
+
+
+def test_a_column_that_is_no_text_is_named() -> None:
+    with pytest.raises(DatasetError, match='audio_caption_fields "tags" holds list<item: int64>, not text'):
+        prompts(prompt=["a"], tags=[[1, 2]])
+
+
+def test_a_caption_column_comes_first_then_the_prompt_then_the_description() -> None:
+    rules = CaptionRules(
+        columns_of_captions=("text",),
+        fallback_column="other",
+        joined_columns=("prompt", "tags"),
+        description_column="about",
+    )
+    nothing = [None] * 5
+    found = prompts(
+        rules,
+        text=["one", *nothing[:4]],
+        other=["-", "two", *nothing[:3]],
+        prompt=["-", "-", "three", None, None],
+        tags=["-", "-", "rock", None, None],
+        about=["-", "-", "-", "four", None],
+    )
+    assert found == {0: ["one"], 1: ["two"], 2: ["three rock"], 3: ["four"]}
+
+
+def test_a_prompt_instead_of_all_leaves_lyrics() -> None:
+    rules = USUAL.model_copy(update={"instance_prompt": "sks", "only_instance_prompt": True})
+    assert rules.columns == ()
+    assert rules.optional_columns == ("lyrics", "norm_lyrics")
+    table, _ = extract(filtered(lyrics=["la"]), rules)
+    assert table.select(["captions", "lyrics"]).to_pylist() == [{"captions": ["sks"], "lyrics": "la"}]
+
+
+def test_lyrics_are_kept_apart_from_the_prompt() -> None:
+    assert lyrics("lyrics", lyrics=[" la la\nla ", "", None]) == ["la la\nla", None, None]
+
+
+def test_lyrics_belong_to_the_rows_that_have_a_prompt() -> None:
+    table, _ = extract(filtered(prompt=[None, "b", "c"], lyrics=["la", None, "lo"]), USUAL)
+    assert table.select(["row", "lyrics"]).to_pylist() == [{"row": 1, "lyrics": None}, {"row": 2, "lyrics": "lo"}]
+
+
+@pytest.mark.parametrize(
+    ("named", "columns", "expected"),
+    [
+        ("lyrics", {"norm_lyrics": ["lo"]}, "lo"),
+        ("lyrics", {"lyrics": ["la"], "norm_lyrics": ["lo"]}, "la"),
+        ("lyrics", {"lyrics": [None], "norm_lyrics": ["lo"]}, None),  # the column is there: it decides
+        ("text", {"lyrics": ["la"], "norm_lyrics": ["lo"]}, "lo"),
+        ("text", {"text": ["le"], "lyrics": ["la"]}, "le"),
+        ("song.words", {"song": [{"words": "li"}]}, "li"),
+        ("lyrics", {"other": ["la"]}, None),
+    ],
+)
+def test_where_the_column_is_missing_norm_lyrics_is_used(
+    named: str, columns: dict[str, list[Any]], expected: str | None
+) -> None:
+    assert lyrics(named, **columns) == [expected]
+
+
+@pytest.mark.parametrize("named", ["lyrcs", "song.wrds"])
+def test_a_column_of_lyrics_that_is_named_and_missing_is_an_error(named: str) -> None:
+    with pytest.raises(DatasetError, match=f'"{named}" is not in the dataset: correct lyrics_column'):
+        lyrics(named, lyrics=["la"], song=[{"words": "li"}])
+
+
+def test_pictures_have_no_lyrics() -> None:
+    table, _ = extract(filtered(caption=["a"], lyrics=["la"]), CaptionRules())
+    assert table.schema == schema.CAPTIONS
