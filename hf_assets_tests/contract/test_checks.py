@@ -57,7 +57,7 @@ def test_a_good_dataset_passes_all_checks_and_a_toy_model_is_only_warned_about(w
     assert {name for name, one in found.items() if not one.passed} <= {"vae_latents.decode_back"}
     assert found["vae_latents.decode_back"].severity is dg.AssetCheckSeverity.WARN
     assert found["vae_latents.decode_back"].metadata["decoded"].value == 8
-    assert found["training_set.coverage"].description == "all 10 samples have their latent and their embeds"
+    assert found["training_set.coverage"].description == "All 10 samples have their latent and their embeds"
     assert found["training_set.duplicates"].metadata["share"].value == pytest.approx(0.1)
     assert found["raw_dataset.shrink"].description == "10 rows, where the last training set was made from 10"
 
