@@ -25,13 +25,19 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None or DRIVER is None, reason="needs Chromium and its driver: apt-get install chromium chromium-driver"
 )
 
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1500,2500"
-).split()
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1500,2500",
+]
 # For a machine that does much else; nothing waits so long on one that doesn't.
-PATIENCE_S = 60.0
-B=[]
+PATIENCE_S = 180.0
 
 T = TypeVar("T")
 
@@ -47,7 +53,6 @@ def until(look: Callable[[], T], what: str) -> T:
         if found:
             return found
         if time.monotonic() > deadline:
-            if B: B[0].save_screenshot("/tmp/h/pg/fail.png")
             raise AssertionError(f"the page never showed {what}")
         time.sleep(0.2)
 
@@ -141,7 +146,6 @@ def page(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pag
     # the driver's path is given, so that none is downloaded; its group is ended with all that it started
     service = Service(str(DRIVER), popen_kw={"start_new_session": True})
     browser = webdriver.Chrome(options=options, service=service)
-    B.append(browser)
     try:
         browser.set_page_load_timeout(PATIENCE_S)
         yield Page(browser, address)
