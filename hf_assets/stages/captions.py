@@ -133,6 +133,39 @@ def distinct(captions: pa.Table) -> pa.ChunkedArray:
     return pc.unique(pc.list_flatten(captions["captions"]).cast(schema.CAPTION))
 
 
+def lines(captions: pa.Table, with_lyrics: bool = False) -> pa.Table:
+    """One line for each caption of a row: `row`, `caption`, and with lyrics the row's `lyrics`."""
+    parents = pc.list_parent_indices(captions["captions"])
+    columns = {"row": captions["row"].take(parents), "caption": pc.list_flatten(captions["captions"])}
+    if with_lyrics:
+        columns["lyrics"] = captions["lyrics"].take(parents)
+    return pa.table(columns)
+
+
+def distinct_texts(captions: pa.Table, with_lyrics: bool = False) -> pa.Table:
+    """Every caption once, or with lyrics every pair of the two, in order of first appearance: `lines` without rows."""
+    texts = lines(captions, with_lyrics).drop_columns("row")
+    codes = identities(texts).combine_chunks().dictionary_encode().indices.to_numpy()
+    return texts.take(pa.array(np.unique(codes, return_index=True)[1]))
+
+
+def identities(texts: pa.Table) -> pa.ChunkedArray:
+    """A text for each line that is equal for equal captions, and where there are `lyrics`, for equal pairs.
+
+    Args:
+        texts: has `caption`, and may have `lyrics`, in which null is no lyrics.
+    """
+    captions = texts["caption"].cast(schema.CAPTION)
+    if "lyrics" not in texts.column_names:
+        return captions
+    # The caption's length stands in front, so that no two pairs read alike.
+    length = pc.utf8_length(captions).cast(pa.string()).cast(schema.CAPTION)
+    bar, nothing = (pa.scalar(text, schema.CAPTION) for text in ("|", ""))
+    pair = pc.binary_join_element_wise(length, bar, captions, texts["lyrics"].cast(schema.CAPTION), nothing)
+    alone = pc.binary_join_element_wise(pa.scalar("-|", schema.CAPTION), captions, nothing)
+    return pc.coalesce(pair, alone)
+
+
 def _found(filtered: pa.Table, rules: CaptionRules) -> _Texts:
     """What the columns hold: the first of captions, fallback and description that has anything for a row."""
     texts = _Texts(np.empty(0, np.int64), pa.chunked_array([], schema.CAPTION))

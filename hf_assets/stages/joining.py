@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import schema
+from hf_assets.stages.captions import identities, lines
 
 # Bump when a change to this module changes the training set.
 VERSION = 1
@@ -28,10 +29,11 @@ def join(
             lack some.
 
     Returns:
-        A table of `schema.TRAINING_SET` and `more`, in the split's order, and the number of rows left out.
+        A table of `schema.TRAINING_SET`, `more` and, of sound, `schema.LYRICS`, in the split's order, and the number of
+        rows left out.
     """
     latent_at = pc.index_in(captions["row"], value_set=vae_latents["row"].combine_chunks())
-    texts, embed_keys = _embedded(captions["captions"], text_embeds)
+    texts, embed_keys = _embedded(captions, text_embeds)
     complete = pc.and_(pc.is_valid(latent_at), pc.greater(pc.list_value_length(embed_keys), 0))
     latents = vae_latents.take(latent_at.filter(complete))
     rows = latents["row"]
@@ -45,6 +47,9 @@ def join(
         "latent_shape": latents["latent_shape"],
     }
     made = pa.schema([*schema.TRAINING_SET, *more])
+    if schema.LYRICS.name in captions.column_names:
+        columns["lyrics"] = captions["lyrics"].filter(complete)
+        made = made.append(schema.LYRICS)
     for field in made:
         if field.name not in columns:
             is_there = field.name in media.column_names  # sound has no size
@@ -53,11 +58,12 @@ def join(
     return table, len(captions) - len(table)
 
 
-def _embedded(captions: pa.ChunkedArray, text_embeds: pa.Table) -> tuple[pa.ListArray, pa.ListArray]:
+def _embedded(captions: pa.Table, text_embeds: pa.Table) -> tuple[pa.ListArray, pa.ListArray]:
     """Each row's captions that have an embed, and these embeds' keys."""
-    lists = captions.cast(schema.CAPTIONS.field("captions").type).combine_chunks()
+    lists = captions["captions"].cast(schema.CAPTIONS.field("captions").type).combine_chunks()
     flat = lists.flatten()
-    embed_at = pc.index_in(flat, value_set=text_embeds["caption"].cast(schema.CAPTION).combine_chunks())
+    texts = lines(captions, schema.LYRICS.name in text_embeds.column_names)
+    embed_at = pc.index_in(identities(texts).combine_chunks(), value_set=identities(text_embeds).combine_chunks())
     has_embed = pc.is_valid(embed_at)
     parents = lists.value_parent_indices().filter(has_embed).to_numpy()
     offsets = pa.array(np.searchsorted(parents, np.arange(len(lists) + 1)).astype(np.int32))

@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 import torch
 from torch.utils.data import Dataset
 
-from hf_assets import files
+from hf_assets import files, schema
 from hf_assets.errors import StoreError
 from hf_assets.store import layout
 from hf_assets.store.reading import TensorReader
 
 TABLE = "training_set.parquet"
+# What a sample has of its row of the table, beside what only its kind of media has.
+FACTS = ("file", "row", "original_size", "target_size", "crop_top_left")
 
 
 class TrainingSet(Dataset[dict[str, Any]]):
@@ -24,8 +26,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
 
     `len(ts)` samples; `ts[i]` is a dict with `latents` (no batch axis), one entry per tensor of the text side under
     the name that the pipeline gives it (no batch axis either), `caption`, `file`, `row`, `original_size` and
-    `target_size` ([width, height]) and `crop_top_left` ([top, left]). A sample with several captions gives one of
-    them, drawn by `epoch` and its media.
+    `target_size` ([width, height]) and `crop_top_left` ([top, left]); of videos and sound also which part was taken,
+    and of sound its `lyrics`. A sample with several captions gives one of them, drawn by `epoch` and its media.
 
     It stays as it was opened while runs or garbage collection go on beside it, and can be used by the workers of a
     `DataLoader`.
@@ -44,6 +46,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
         """
         self.table = table
         self.shapes, self.shape_codes = _shapes(table)
+        more = [name for name in table.column_names if name not in schema.TRAINING_SET.names]
+        self._facts = (*FACTS, *more)
         self._latents = latents
         self._embeds = embeds
         counts = pc.list_value_length(table["embed_keys"]).to_numpy()
@@ -99,7 +103,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
             **self._latents[position],
             **self._embeds[int(self._first_embed[position]) + which],
             "caption": row["captions"][which],
-            **{name: row[name] for name in ("file", "row", "original_size", "target_size", "crop_top_left")},
+            **{name: row[name] for name in self._facts},
         }
 
     def __getstate__(self) -> dict[str, Any]:

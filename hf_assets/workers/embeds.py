@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import ModelError
-from hf_assets.models import families
+from hf_assets.models import families, prompt
 from hf_assets.models import text as text_side
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import keys
@@ -41,14 +41,26 @@ def work(recipe: Recipe, captions: pa.Table) -> encoders.Work:
         ModelError: the pipeline can't be found, or has no text encoder.
     """
     encoder = encoders.text_of(recipe, VERSION)
-    keyed = needed(captions, encoder)
-    return encoders.held_against(TensorStore(recipe.folders.embeds), encoder, "embed_key", keyed)
+    return encoders.held_against(
+        TensorStore(recipe.folders.embeds), encoder, "embed_key", needed(recipe, captions, encoder)
+    )
 
 
-def needed(captions: pa.Table, encoder: encoders.Encoder) -> pa.Table:
-    """`caption` and `embed_key` of everything to encode for these rows, each once."""
-    distinct = captions_stage.distinct(captions)
-    return pa.table({"caption": distinct, "embed_key": keys.embed_keys(distinct, encoder.fingerprint)})
+def needed(recipe: Recipe, captions: pa.Table, encoder: encoders.Encoder) -> pa.Table:
+    """`caption`, where they are encoded with it `lyrics`, and `embed_key` of everything to encode for these rows, each
+    once.
+    """
+    texts = captions_stage.distinct_texts(captions, _reads_lyrics(recipe, captions, encoder))
+    lyrics = texts["lyrics"] if "lyrics" in texts.column_names else None
+    keyed = keys.embed_keys(texts["caption"], encoder.fingerprint, lyrics=lyrics)
+    return texts.append_column("embed_key", keyed)
+
+
+def _reads_lyrics(recipe: Recipe, captions: pa.Table, encoder: encoders.Encoder) -> bool:
+    """Whether embeds depend on lyrics: of sound, where the pipeline reads them."""
+    if schema.LYRICS.name not in captions.column_names:
+        return False
+    return prompt.remembered_usage(encoder.pipeline, encoders.usage_cache(recipe)).takes(prompt.LYRICS)
 
 
 def encode(
@@ -84,7 +96,10 @@ def encode(
             todo = todo.looked_at_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["embed_key"])
-    table = pa.table([stored[name] for name in ("caption", "embed_key", "shard")], schema=schema.TEXT_EMBEDS)
+    made = schema.TEXT_EMBEDS
+    if "lyrics" in stored.column_names:
+        made = made.append(schema.LYRICS)
+    table = pa.table([stored[name] for name in made.names], schema=made)
     previous = recipe.folders.metadata / f"{STAGE}.parquet"
     outcome = Outcome(
         encoders.with_record(table, encoder, previous, speed.get("samples_per_second"), speed.get("relative_error")),
@@ -135,7 +150,7 @@ def _encode(
     ):
         encoders.confirm(encoder, recipe)
         for batch in missing.to_batches(max_chunksize=compute.text_batch_size):
-            embeds = _in_halves(text, batch.column("caption").to_pylist())
+            embeds = _in_halves(text, _texts_of(batch))
             for key, tensors in zip(batch.column("embed_key").to_pylist(), embeds, strict=True):
                 if all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
                     shards.add(Sample(key, packed.pack(tensors, text.ignored)))
@@ -167,30 +182,44 @@ class _Packing:
         return {"relative_error": math.sqrt(self.error / self.norm)} if self.dtype and self.norm else {}
 
 
-def _in_halves(text: "TextEncoder", captions: list[str]) -> "list[dict[str, torch.Tensor]]":
+class _Texts(NamedTuple):
+    """Captions, and their lyrics where they are encoded with them."""
+
+    captions: list[str]
+    lyrics: list[str] | None
+
+    def part(self, start: int, stop: int) -> "_Texts":
+        return _Texts(self.captions[start:stop], self.lyrics and self.lyrics[start:stop])
+
+
+def _texts_of(batch: pa.RecordBatch) -> _Texts:
+    captions = batch.column("caption").to_pylist()
+    if "lyrics" not in batch.schema.names:
+        return _Texts(captions, None)
+    return _Texts(captions, [lyrics or "" for lyrics in batch.column("lyrics").to_pylist()])
+
+
+def _in_halves(text: "TextEncoder", texts: _Texts) -> "list[dict[str, torch.Tensor]]":
     """Encode captions together, and where memory doesn't suffice, in halves."""
     import torch
 
     try:
-        return text.encode(captions)
+        return text.encode(texts.captions, lyrics=texts.lyrics)
     except torch.OutOfMemoryError as error:
-        if len(captions) == 1:
+        if len(texts.captions) == 1:
             raise ModelError(
                 "the text encoders don't fit into the device's memory: set text_offload of the gpu resource "
                 "(HF_ASSETS_TEXT_OFFLOAD=1), or model.text_quantization"
             ) from error
     torch.cuda.empty_cache()
-    middle = len(captions) // 2
-    return _in_halves(text, captions[:middle]) + _in_halves(text, captions[middle:])
+    count = len(texts.captions)
+    halves = (texts.part(0, count // 2), texts.part(count // 2, count))
+    return [embeds for half in halves for embeds in _in_halves(text, half)]
 
 
 def _rows_of(keyed: pa.Table, captions: pa.Table) -> pa.Table:
     """Each row's embed keys: one line per caption of a row."""
-    flat = pc.list_flatten(captions["captions"])
-    rows = captions["row"].take(pc.list_parent_indices(captions["captions"]))
-    return pa.table(
-        {
-            "row": rows,
-            "embed_key": keyed["embed_key"].take(pc.index_in(flat, value_set=keyed["caption"].combine_chunks())),
-        }
-    )
+    lines = captions_stage.lines(captions, "lyrics" in keyed.column_names)
+    known = captions_stage.identities(keyed).combine_chunks()
+    found_at = pc.index_in(captions_stage.identities(lines), value_set=known)
+    return pa.table({"row": lines["row"], "embed_key": keyed["embed_key"].take(found_at)})

@@ -152,8 +152,8 @@ class _Found:
         self._latents.append(pa.table([columns[name] for name in _LATENTS.names], schema=_LATENTS))
 
     def _add_captions(self, captions: pa.Table) -> None:
-        needed = embeds.needed(captions, self.text)
-        columns = [_hashed(needed["caption"]), fingerprint.packed(needed["embed_key"])]
+        needed = embeds.needed(self.recipe, captions, self.text)
+        columns = [_hashed(needed), fingerprint.packed(needed["embed_key"])]
         self._embeds.append(pa.table(columns, schema=_EMBEDS))
 
     @property
@@ -177,8 +177,9 @@ _LATENTS = pa.schema(
 _EMBEDS = pa.schema([pa.field("text_hash", fingerprint.PACKED), pa.field("embed_key", fingerprint.PACKED)])
 
 
-def _hashed(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    return fingerprint.packed(fingerprint.of_strings(texts))
+def _hashed(texts: pa.Table) -> pa.ChunkedArray:
+    """Of each caption, with its lyrics where they have some."""
+    return fingerprint.packed(fingerprint.of_strings(captions_stage.identities(texts)))
 
 
 class _Side(NamedTuple):
@@ -268,8 +269,8 @@ def _why_embeds(recipe: Recipe, todo: encoders.Work, missing: pa.Table, last: Re
     """Why each of the missing embeds isn't there, from the table of the last run."""
     if not len(missing):
         return {}
-    table = _last(recipe, embeds.STAGE, {"caption": _hashed, "embed_key": fingerprint.packed})
-    is_known = pc.is_in(missing["text_hash"], value_set=table["caption"].combine_chunks())
+    table = _last(recipe, embeds.STAGE, {"embed_key": fingerprint.packed})
+    is_known = pc.is_in(missing["text_hash"], value_set=_last_texts(recipe))
     return _first(
         len(missing),
         ("retry", _marked(todo, missing)),
@@ -306,6 +307,18 @@ def _first(total: int, *reasons: tuple[str, pa.ChunkedArray | None]) -> dict[str
             counts[reason] = count
         left = left & ~hit
     return counts
+
+
+def _last_texts(recipe: Recipe) -> pa.Array:
+    """Packed hashes of the texts that the last run embedded; none where they can't be read."""
+    hashes = [pa.chunked_array([], fingerprint.PACKED)]
+    try:
+        with pq.ParquetFile(recipe.folders.metadata / f"{embeds.STAGE}.parquet") as file:
+            named = [name for name in ("caption", schema.LYRICS.name) if name in file.schema_arrow.names]
+            hashes += [_hashed(pa.Table.from_batches([batch])) for batch in file.iter_batches(columns=named)]
+    except (OSError, pa.ArrowException):
+        hashes = hashes[:1]
+    return pa.chunked_array([chunk for one in hashes for chunk in one.chunks], fingerprint.PACKED).combine_chunks()
 
 
 def _last(recipe: Recipe, name: str, columns: Mapping[str, Callable[[pa.Array], pa.ChunkedArray]]) -> pa.Table:
