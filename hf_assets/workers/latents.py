@@ -3,7 +3,9 @@
 Shape letters: B batch; what follows it depends on the medium.
 """
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -12,7 +14,7 @@ import pyarrow.compute as pc
 from hf_assets import fingerprint, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.engines.local import map_ahead
-from hf_assets.errors import DatasetError, MediaError
+from hf_assets.errors import DatasetError, MediaError, ModelError
 from hf_assets.models import vae as vae_side
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
@@ -151,6 +153,7 @@ class _Run:
 
         dtype: torch.dtype = getattr(torch, self.recipe.model.dtype)
         with (
+            _threads_kept(),
             vae_side.load_vae(encoder.pipeline, compute.device, dtype, self.recipe.model.latents) as vae,
             ShardWriter(store, encoder.header, compute.unit_samples) as shards,
             Progress("encoding latents", len(jobs), self.say) as progress,
@@ -191,6 +194,7 @@ class _Run:
 
     def _decode(self, job: Job) -> "tuple[Job, torch.Tensor | MediaError]":
         """A sample as the encoder reads it, or why not."""
+        _compute_on_one_core()
         data = job.media.data
         if data is None or fingerprint.of_bytes(data) != job.media_hash:
             raise DatasetError(
@@ -213,7 +217,13 @@ class _Run:
             some = slice(int(numbers[0]), int(numbers[-1]) + 1)
             return self._tensors(vae, stacked[some], seeds[some])
 
-        encoded = in_halves(encode, torch.arange(len(batch)))
+        try:
+            encoded = in_halves(encode, torch.arange(len(batch)))
+        except torch.OutOfMemoryError:
+            raise ModelError(
+                f"one sample of {tuple(stacked.shape[1:])} is more than the device's memory holds beside the VAE: "
+                "set vae_tiling to true, or lower resolution (of videos also num_frames)"
+            ) from None
         for (key, alone), seed, made in zip(batch, seeds, encoded, strict=True):
             tensors = made
             if not _is_finite(tensors):
@@ -240,6 +250,32 @@ class _Run:
             return besides.pop("latents")
 
         return {**self.medium.encode(encode, batch), **besides}
+
+
+_THREAD = threading.local()
+
+
+def _compute_on_one_core() -> None:
+    """Let torch start no others for this thread. As many decode as there are cores: where each of their resizes took
+    all cores, they would wait for each other (a frame of 640 x 360: 1.8 ms in one, 25 ms in two on a busy machine).
+    """
+    import torch
+
+    if not hasattr(_THREAD, "is_settled"):
+        torch.set_num_threads(1)
+        _THREAD.is_settled = True
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """This thread's number is settled before those that decode settle theirs, and is that of all threads to come."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _seed(key: str) -> int:
