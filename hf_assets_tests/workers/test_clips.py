@@ -137,7 +137,7 @@ def test_for_image_to_video_the_first_frame_is_stored_by_itself(pipelines: Any, 
     pipeline = resolve_pipeline(PipelineSource(repository=str(pipelines("ltx"))))
     with load_vae(pipeline, torch.device("cpu"), torch.float32) as vae:
         alone = vae.encode(whole[:1].transpose(0, 1)[None])[0]
-    assert torch.equal(sample["first_frame"], whole[0])
+    assert torch.equal(sample["first_frame_pixels"], whole[0])
     assert torch.allclose(sample["first_frame_latents"], alone, atol=1e-4)
     assert list(made.training_set().buckets) == [tuple(sample["latents"].shape)]
 
