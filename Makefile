@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Which assets `make materialize` makes.
+SELECT ?= *
 APT_OPTIONS := -o Acquire::Retries=1 -o Acquire::http::Timeout=30
 
-.PHONY: demo page train test browser soak check fix bench clean
+.PHONY: demo page train materialize test browser soak check fix bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -19,6 +21,10 @@ page: $(STAMP)  ## the demo's graph in the Dagster page
 
 train: $(STAMP)  ## a tiny UNet from two datasets, mixed
 	$(BIN)/python -m examples.train
+
+materialize: $(STAMP)  ## the datasets of datasets.json (or $HF_ASSETS_CONFIG), as in docs/ci.md: make materialize SELECT='group:photos'
+	$(BIN)/hf-assets check
+	$(BIN)/dagster asset materialize -m hf_assets.definitions --select '$(SELECT)'
 
 test: $(STAMP) browser  ## all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
