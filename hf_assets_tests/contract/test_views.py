@@ -59,6 +59,7 @@ def observed(world: World, asset: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.parametrize("first", ["image", "video"], indirect=True)
 def test_each_asset_shows_its_numbers_charts_and_pictures_within_their_limits(first: World, tmp_path: Path) -> None:
     run = first.from_scratch(tmp_path / "fresh").runs[-1]
     for stage, names in NUMBERS.items():
