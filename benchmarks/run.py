@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = (("benchmarks.plan_1m", "--refresh"), ("benchmarks.mixing",))
+BENCHMARKS = (("benchmarks.plan_1m", "--refresh"), ("benchmarks.mixing",), ("benchmarks.video",))
 
 
 def main() -> None:

@@ -34,6 +34,9 @@ VERSION = 1
 # 8,192 x 8,192: above every camera (8K is half of it), 0.2 GB decoded. A header that claims more is taken for a bomb.
 MAX_FRAME_PIXELS = 2**26
 
+# As many pictures as H.264 and HEVC may reorder.
+MAX_LEADING_PICTURES = 16
+
 # What may be opened: containers, as FFmpeg calls them. Others, playlists above all, could make it read other files.
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,webp,ivf,h264,hevc,obu,av1,"
@@ -78,14 +81,16 @@ def probe(data: bytes) -> VideoFacts:
     shown: Any = None
     with _opened(data) as clip:
         for packet in clip.packets():
-            if _is_shown(packet, clip.codec):
-                times.append(packet.pts)
+            num_left_out = clip.num_left_out
             if shown is None:
-                shown = next(iter(clip.decoder.decode(packet)), None)
+                shown = next(iter(clip.decode(packet)), None)
+            if _is_shown(packet, clip.codec) and clip.num_left_out == num_left_out:
+                times.append(packet.pts)
         if shown is None:
-            shown = next(iter(clip.decoder.decode(None)), None)
+            shown = next(iter(clip.decode(None)), None)
         if not times or shown is None:
             raise _broken(data, "no_frames", f"the {clip.codec} stream has {len(times):,} packets and no frame")
+        times = _from(shown.pts, times)
         fps = _mean_rate([time for time in times if time is not None], clip.stream)
         width, height = _shown_size(shown, clip)
         duration_s = None if fps is None else len(times) / fps
@@ -191,13 +196,20 @@ def sheet(pictures: "Sequence[Image.Image]") -> "Image.Image":
 
 
 class _Clip:
-    """An open container, the stream of moving pictures in it, and its decoder."""
+    """An open container, the stream of moving pictures in it, and its decoder.
+
+    Attributes:
+        num_left_out: packets that were left out at the start, see `decode`.
+    """
 
     def __init__(self, container: Any, stream: Any) -> None:
         import av
 
         self.container = container
         self.stream = stream
+        self.num_left_out = 0
+        self._num_taken = 0
+        self._has_begun = False
         context = stream.codec_context
         self.codec = str(context.name)
         if stream.metadata.get("alpha_mode") == "1" and self.codec in DECODERS_WITH_ALPHA:
@@ -212,10 +224,30 @@ class _Clip:
     def packets(self) -> Iterator[Any]:
         return (packet for packet in self.container.demux(self.stream) if packet.size)
 
+    def decode(self, packet: Any) -> list[Any]:
+        """The frames that a packet completes; None for the packet: those that are left at the end.
+
+        A clip that was cut out of another without being encoded anew may begin with frames that refer to one in front
+        of the cut (leading pictures of an open GOP). Behind a key frame that is whole, and before any frame is shown,
+        such packets are left out.
+        """
+        import av
+
+        try:
+            frames: list[Any] = self.decoder.decode(packet)
+        except av.FFmpegError:
+            if self._has_begun or not self._num_taken or self.num_left_out == MAX_LEADING_PICTURES:
+                raise
+            self.num_left_out += 1
+            return []
+        self._num_taken += 1
+        self._has_begun |= bool(frames)
+        return frames
+
     def frames(self) -> Iterator[Any]:
         for packet in self.packets():
-            yield from self.decoder.decode(packet)
-        yield from self.decoder.decode(None)
+            yield from self.decode(packet)
+        yield from self.decode(None)
 
 
 @contextmanager
@@ -265,6 +297,12 @@ def _is_shown(packet: Any, codec: str) -> bool:
     if packet.is_discard:  # before the start that an edit list sets
         return False
     return codec != "vp8" or bool(bytes(packet)[0] & 0x10)  # RFC 6386, 9.1: show_frame
+
+
+def _from(start: int | None, times: list[int | None]) -> list[int | None]:
+    """Without leading pictures that decoders leave out in silence: those that would be displayed before the first."""
+    behind = [time for time in times if time is None or start is None or time >= start]
+    return behind if len(times) - len(behind) <= MAX_LEADING_PICTURES else times
 
 
 def _mean_rate(times: list[int], stream: Any) -> float | None:

@@ -144,7 +144,8 @@ def text_fingerprint(pipeline: Pipeline, *, usage_cache: Path | None = None) -> 
             "index": {key: value for key, value in pipeline.index.items() if _is_text_setting(key, value, loaded)},
             "calls": prompt.remembered_usage(pipeline, usage_cache).calls,
             "files": {component.name: component.hashes() for component in components},
-            "shells": {name: pipeline.repository.hash(f"{name}/config.json") for name in shells},
+            # No text depends on the VAE, of which a constructor may read the number of channels.
+            "shells": {name: pipeline.repository.hash(f"{name}/config.json") for name in shells if name != "vae"},
         }
     )
 

@@ -60,18 +60,27 @@ def class_of(repository: "Repository", library: str, class_name: str) -> Any:
     """The class that model_index.json names: of diffusers, transformers, or one of diffusers' pipeline modules.
 
     Raises:
-        ModelError: the installed versions have no such class.
+        ModelError: the installed versions have no such class, or it is code that lies in the repository.
     """
     import diffusers
 
+    if own := sorted(path for path in repository.paths if path.rpartition("/")[2] == f"{library}.py"):
+        raise ModelError(
+            f"{repository.name} brings its own {class_name} in {own[0]}: code from a repository is never run, "
+            "so choose a pipeline that diffusers has"
+        )
     with quiet():
         module = library if library in ("diffusers", "transformers") else f"diffusers.pipelines.{library}"
         try:
-            return getattr(importlib.import_module(module), class_name)
-        except (ImportError, AttributeError) as error:
+            kind = getattr(importlib.import_module(module), class_name)
+            if type(kind).__name__ == "DummyObject":  # of a library that isn't installed; using it says which
+                kind.from_pretrained()
+            return kind
+        except (ImportError, AttributeError, RuntimeError) as error:
+            why = " ".join(str(error).split())
             raise ModelError(
                 f"{repository.name} needs the class {class_name} of {library}, which is not to be had with diffusers "
-                f"{diffusers.__version__} here ({error}): upgrade diffusers and transformers, or install what it needs"
+                f"{diffusers.__version__} here ({why}): upgrade diffusers and transformers, or install what it needs"
             ) from error
 
 
@@ -95,6 +104,11 @@ def load_model(
     import diffusers
     import torch
 
+    if quantization and offload:
+        raise ModelError(
+            "text_offload of the gpu resource and model.text_quantization exclude each other: unset text_offload "
+            "(HF_ASSETS_TEXT_OFFLOAD), or remove text_quantization"
+        )
     kind = class_of(component.repository, component.library, component.class_name)
     at = f"{component.repository.name}/{component.folder}".rstrip("/")
     folder = component.repository.fetch(component.files) / component.folder
@@ -106,7 +120,8 @@ def load_model(
         try:
             model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
         except (OSError, ValueError, RuntimeError, ImportError) as error:
-            raise ModelError(f"{at} can't be loaded as {component.class_name}: {error}") from error
+            why = " ".join(str(error).split())
+            raise ModelError(f"{at} can't be loaded as {component.class_name}: {why}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{at} lacks {len(missing):,d} weights of {component.class_name} (first: {missing[0]}): "

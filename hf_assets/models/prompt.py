@@ -139,7 +139,8 @@ def returned_names(kind: Any) -> tuple[str, ...]:
     returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value is not None]
     value = max(returns, key=lambda node: node.lineno).value
     assert value is not None
-    return tuple(_first_name(element) for element in (value.elts if isinstance(value, ast.Tuple) else [value]))
+    elements = value.elts if isinstance(value, ast.Tuple) else [value]
+    return tuple(_first_name(element) or f"output_{number}" for number, element in enumerate(elements, start=1))
 
 
 def _calls(kind: Any, common: dict[str, Any]) -> tuple[Call, ...]:
@@ -199,7 +200,6 @@ def _source(function: Any) -> ast.Module:
     return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
 
 
-def _first_name(expression: ast.expr) -> str:
+def _first_name(expression: ast.expr) -> str | None:
     names = [node for node in ast.walk(expression) if isinstance(node, ast.Name)]
-    assert names, f"no name in {ast.unparse(expression)}"
-    return min(names, key=lambda node: (node.lineno, node.col_offset)).id
+    return min(names, key=lambda node: (node.lineno, node.col_offset)).id if names else None

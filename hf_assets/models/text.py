@@ -82,8 +82,9 @@ def _first_that_works(opened: Callable[[Iterable[str]], "TextEncoder"], pipeline
     try:
         return opened(shells)
     except FAILURES as error:
+        why = " ".join(str(error).split()).rstrip(".")
         raise ModelError(
-            f"the text side of {pipeline.name} can't be used as {pipeline.class_name}: {error}. "
+            f"the text side of {pipeline.name} can't be used as {pipeline.class_name}: {why}. "
             "Install what it asks for, or choose another pipeline"
         ) from error
 

@@ -28,7 +28,7 @@ class Tile(NamedTuple):
     Attributes:
         picture: mode RGB; None: there is none to show.
         title, note: a line each; what is too long is cut.
-        crop: left, top, right, bottom of the part that is used, as shares of width and height.
+        crops: left, top, right, bottom of the parts that are used, as shares of width and height; none: all of it is.
         is_bad: whether the title is to stand out.
         beside: a second picture at the right of the first.
     """
@@ -36,7 +36,7 @@ class Tile(NamedTuple):
     picture: Image.Image | None
     title: str
     note: str = ""
-    crop: Box | None = None
+    crops: tuple[Box, ...] = ()
     is_bad: bool = False
     beside: Image.Image | None = None
 
@@ -114,22 +114,23 @@ def _paste(page: Image.Image, tile: Tile, left: int, top: int, tile_px: int) -> 
         ImageDraw.Draw(page).text((left + 8, top + tile_px // 2 - 7), "not read", GRAY, ImageFont.load_default(11))
         return
     small = thumbnail(tile.picture, tile_px)
-    if tile.crop is not None:
-        small = _framed(small, tile.crop)
+    if tile.crops:
+        small = _framed(small, tile.crops)
     page.paste(small, (left + (tile_px - small.width) // 2, top + tile_px - small.height))
     if tile.beside is not None:
         other = thumbnail(tile.beside, tile_px)
         page.paste(other, (left + tile_px + (tile_px - other.width) // 2, top + tile_px - other.height))
 
 
-def _framed(picture: Image.Image, crop: Box) -> Image.Image:
-    """What the crop leaves out is faded, the rest has a frame."""
+def _framed(picture: Image.Image, crops: tuple[Box, ...]) -> Image.Image:
+    """What the crops leave out is faded, the rest has a frame."""
     width, height = picture.size
-    left, top = round(crop[0] * width), round(crop[1] * height)
-    box = (left, top, max(round(crop[2] * width), left + 1), max(round(crop[3] * height), top + 1))
     faded = Image.blend(picture, Image.new("RGB", picture.size, PAPER), SHADE)
-    faded.paste(picture.crop(box), box)
-    ImageDraw.Draw(faded).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline="#e4572e", width=2)
+    for crop in crops:
+        left, top = round(crop[0] * width), round(crop[1] * height)
+        box = (left, top, max(round(crop[2] * width), left + 1), max(round(crop[3] * height), top + 1))
+        faded.paste(picture.crop(box), box)
+        ImageDraw.Draw(faded).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline="#e4572e", width=2)
     return faded
 
 

@@ -106,7 +106,7 @@ class Clips:
         """`latents`; for image-to-video also the first frame's, (B, C, 1, h, w), and its pixels, (B, 3, H, W)."""
         encoded = {"latents": encode(batch)}
         if self.rules.is_i2v:
-            encoded |= {"first_frame_latents": encode(batch[:, :, :1]), "first_frame": batch[:, :, 0]}
+            encoded |= {"first_frame_latents": encode(batch[:, :, :1]), "first_frame_pixels": batch[:, :, 0]}
         return encoded
 
     def thumbnail(self, data: bytes) -> "Image.Image | None":

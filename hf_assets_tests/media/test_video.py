@@ -1,10 +1,12 @@
 """Clips as people have them: turned, mirrored, cut off, with lying headers; each frame is known by its colours."""
 
+import io
 import random
 import struct
 from collections.abc import Callable
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -120,6 +122,28 @@ def test_a_file_that_ends_early_is_truncated(container: str, codec: str) -> None
         assert reason_of(lambda size=size: video.probe(data[:size])) == "truncated"
 
 
+OPEN = "open-gop=1:keyint=12:min-keyint=12:bframes=3:b-adapt=0:scenecut=0"
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
+def test_a_clip_that_was_cut_out_of_an_open_group_of_pictures_begins_with_its_key_frame(container: str) -> None:
+    """As `ffmpeg -ss 0.5 -c copy` makes it: its first pictures refer to some in front of the cut."""
+    whole = clip(4, 60, container=container, pixels="yuv420p", crf=None, settings=(("x264-params", OPEN),))
+    file, num_keys = io.BytesIO(), 0
+    with av.open(io.BytesIO(whole)) as source, av.open(file, "w", format=container) as cut:
+        stream = cut.add_stream_from_template(source.streams.video[0])
+        start: Any = None
+        for packet in source.demux(video=0):
+            num_keys += packet.is_keyframe
+            if packet.size and num_keys > 1:
+                start = packet.dts if start is None else start
+                packet.dts, packet.pts, packet.stream = packet.dts - start, packet.pts - start, stream
+                cut.mux(packet)
+    decoded = list(video.frames_of(file.getvalue()))
+    assert is_frame(decoded[0], 4, 12, levels=60)
+    assert video.probe(file.getvalue()).num_frames == len(decoded) == 48
+
+
 def lying(data: bytes, claim: int) -> bytes:
     """An AVI whose header claims another number of frames."""
     at = data.index(b"avih") + 8 + 16
@@ -144,10 +168,6 @@ def test_frames_that_were_promised_and_are_not_there_are_an_error() -> None:
 
 def without_packets() -> bytes:
     """A file with a stream of which no frame was ever written."""
-    import io
-
-    import av
-
     file = io.BytesIO()
     with av.open(file, "w", format="avi") as written:
         stream: Any = written.add_stream("mpeg4", rate=24)
@@ -157,10 +177,6 @@ def without_packets() -> bytes:
 
 
 def sound() -> bytes:
-    import io
-
-    import av
-
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as written:
         stream: Any = written.add_stream("aac", rate=16_000)

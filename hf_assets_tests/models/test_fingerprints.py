@@ -95,6 +95,21 @@ def test_a_commit_changes_only_the_side_that_reads_it(copied, change, sides):
     assert changed_by(copied("sdxl"), change) == sides
 
 
+@pytest.mark.parametrize("family", sorted(tiny_pipelines.FAMILIES))
+def test_each_side_of_every_family_has_its_own_files(copied, family):
+    folder = copied(family)
+    assert changed_by(folder, write("README.md")) == set()
+    assert changed_by(folder, write("vae/config.json", (folder / "vae/config.json").read_text() + " ")) == {"vae"}
+    tokenizers = sorted(path for path in folder.glob("tokenizer*/*") if path.is_file())
+    for file in (tokenizers[0], tokenizers[-1]):
+        assert changed_by(folder, lambda _, file=file: file.write_bytes(file.read_bytes() + b" ")) == {"text"}
+    for denoiser in ("transformer", "unet"):
+        if (folder / denoiser).exists():
+            settings = folder / denoiser / "config.json"
+            read = {"text"} if family == "stableaudio" else set()  # its constructor reads them
+            assert changed_by(folder, write(f"{denoiser}/config.json", settings.read_text() + " ")) == read
+
+
 def test_seeds_and_families_differ_and_repetition_does_not(built, tmp_path):
     for family in FAMILIES:
         again = fingerprints(tiny_pipelines.build(family, tmp_path / family / "again"))

@@ -70,6 +70,42 @@ def test_code_from_a_repository_is_refused(copied):
         resolved(edited_index(copied("sd15"), _class_name=["my_pipeline", "MyPipeline"]))
 
 
+def test_a_components_code_from_a_repository_is_refused(copied):
+    folder = edited_index(copied("sd15"), text_encoder=["my_encoder", "MyEncoder"])
+    (folder / "text_encoder" / "my_encoder.py").write_text("raise SystemExit('it ran')")
+    with pytest.raises(ModelError, match=r"its own MyEncoder in text_encoder/my_encoder.py: code .* is never run"):
+        load_text(resolved(folder), "cpu", torch.float32)
+
+
+def test_a_class_that_needs_an_absent_library_says_which(copied):
+    pipeline = resolved(edited_index(copied("sd15"), _class_name="AudioDiffusionPipeline"))
+    with pytest.raises(
+        ModelError, match=r"AudioDiffusionPipeline of diffusers.*requires the librosa library"
+    ) as caught:
+        text_fingerprint(pipeline)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"_class_name": "DDPMPipeline"}, "DDPMPipeline has no encode_prompt, so it reads no captions"),
+        ({"text_encoder": [None, None], "tokenizer": [None, None]}, "has no text encoder"),
+        ({"text_encoder": ["transformers", "BertModel"]}, "text_encoder lacks .* weights of BertModel"),
+        ({"text_encoder": ["transformers", "NoSuchModel"]}, "needs the class NoSuchModel of transformers"),
+        (
+            {"tokenizer": ["transformers", "NoSuchTokenizer"]},
+            "text side of .* can't be used as StableDiffusionPipeline",
+        ),
+    ],
+)
+def test_what_can_not_read_captions_says_so_in_one_line(copied, edit, message):
+    pipeline = resolved(edited_index(copied("sd15"), **edit))
+    with pytest.raises(ModelError, match=message) as caught:
+        load_text(pipeline, "cpu", torch.float32)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_unknown_class_asks_for_an_upgrade(copied):
     pipeline = resolved(edited_index(copied("sd15"), _class_name="TomorrowPipeline"))
     with pytest.raises(ModelError, match=r"TomorrowPipeline of diffusers, .*upgrade diffusers"):

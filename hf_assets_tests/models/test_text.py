@@ -1,10 +1,13 @@
+import importlib.util
+
 import pytest
 import torch
 from diffusers import DiffusionPipeline
 
 from hf_assets.errors import ModelError
 from hf_assets.models import families, prompt
-from hf_assets.models.text import load_text
+from hf_assets.models.components import text_components, text_fingerprint
+from hf_assets.models.text import TextEncoder, load_text
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
 
@@ -60,11 +63,6 @@ def test_a_caption_in_a_batch_gets_what_it_gets_alone(built, family):
         for name in by_itself:
             torch.testing.assert_close(in_batch[name], by_itself[name], rtol=0, atol=1e-5)
     assert not torch.equal(together[0]["prompt_embeds"], together[2]["prompt_embeds"])
-
-
-def test_every_batched_class_is_proved_above(built):
-    batched = {name for name, family in families.FAMILIES.items() if family.text.batches}
-    assert {resolved(built(family)).class_name for family in FAMILIES} <= batched
 
 
 def test_a_tensor_keeps_only_its_own_memory(built):
@@ -158,3 +156,210 @@ class NeedsImage:
 def test_a_pipeline_that_needs_more_than_captions_is_refused(kind, message):
     with pytest.raises(ModelError, match=message):
         prompt.arguments(kind)
+
+
+# Traps: what encode_prompt of one pipeline or another does.
+
+
+class Trap:
+    """A pipeline with as little as it takes."""
+
+    def __call__(self, prompt=None):
+        return None
+
+
+def lengths(prompt):
+    return torch.tensor([[float(len(text))] for text in prompt])
+
+
+class RewritesTheList(Trap):  # Z-Image
+    def encode_prompt(self, prompt):
+        for index, text in enumerate(prompt):
+            prompt[index] = f"<{text}>"
+        prompt_embeds = list(lengths(prompt))
+        return prompt_embeds  # noqa: RET504
+
+
+class LayersFirst(Trap):  # HiDream
+    def encode_prompt(self, prompt):
+        prompt_embeds = torch.stack([lengths(prompt)] * 4)
+        return prompt_embeds, None
+
+
+class Packed(Trap):  # Kandinsky 5: no batch axis, and one that grows with the tokens
+    def encode_prompt(self, prompt):
+        prompt_embeds = torch.cat([torch.full((len(text), 1), 1.0) for text in prompt])
+        return prompt_embeds  # noqa: RET504
+
+
+class TakesOne(Trap):  # HunyuanImage, where batch_size isn't given
+    def encode_prompt(self, prompt):
+        (text,) = prompt
+        prompt_embeds = torch.full((2, 1, 1), float(len(text)))
+        return prompt_embeds  # noqa: RET504
+
+
+class CountsForItself(Trap):
+    def encode_prompt(self, prompt, batch_size=1):
+        prompt_embeds = lengths(prompt).view(batch_size, 1)
+        return prompt_embeds  # noqa: RET504
+
+
+class ListOfLayers(Trap):  # Bria FIBO
+    def encode_prompt(self, prompt):
+        prompt_layers = [lengths(prompt), lengths(prompt) * 2]
+        return prompt_layers  # noqa: RET504
+
+
+class NamesParts(Trap):
+    def encode_prompt(self, prompt):
+        embeds = {"text": lengths(prompt), "num_tokens": 7}
+        return embeds  # noqa: RET504
+
+
+class MaskOnlyWhereNeeded(Trap):  # Qwen-Image
+    def encode_prompt(self, prompt):
+        prompt_embeds = lengths(prompt)
+        mask = None if len(set(map(len, prompt))) == 1 else torch.ones(len(prompt), 1)
+        return prompt_embeds, mask
+
+
+class HasNegatives(Trap):
+    def encode_prompt(self, prompt, do_classifier_free_guidance=True):
+        assert do_classifier_free_guidance is False
+        prompt_embeds = negative_prompt_embeds = uncond_hidden_states = lengths(prompt)
+        return prompt_embeds, negative_prompt_embeds, uncond_hidden_states
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),  # of the captions "cat" and "a cat"
+    [
+        (RewritesTheList, [{"prompt_embeds": [5.0]}, {"prompt_embeds": [7.0]}]),
+        (LayersFirst, [{"prompt_embeds": [[3.0]] * 4}, {"prompt_embeds": [[5.0]] * 4}]),
+        (Packed, [{"prompt_embeds": [[1.0]] * 3}, {"prompt_embeds": [[1.0]] * 5}]),
+        (TakesOne, [{"prompt_embeds": [[3.0]] * 2}, {"prompt_embeds": [[5.0]] * 2}]),
+        (CountsForItself, [{"prompt_embeds": [3.0]}, {"prompt_embeds": [5.0]}]),
+        (
+            ListOfLayers,
+            [
+                {"prompt_layers_0": [3.0], "prompt_layers_1": [6.0]},
+                {"prompt_layers_0": [5.0], "prompt_layers_1": [10.0]},
+            ],
+        ),
+        (NamesParts, [{"embeds_text": [3.0], "embeds_num_tokens": 7}, {"embeds_text": [5.0], "embeds_num_tokens": 7}]),
+        (MaskOnlyWhereNeeded, [{"prompt_embeds": [3.0]}, {"prompt_embeds": [5.0]}]),
+        (HasNegatives, [{"prompt_embeds": [3.0]}, {"prompt_embeds": [5.0]}]),
+    ],
+)
+def test_a_caption_gets_its_own(kind, expected):
+    encoder = TextEncoder(kind(), prompt.usage(kind), "cpu", torch.float32)
+    found = encoder.encode(["cat", "a cat"])
+    assert [{name: tensor.tolist() for name, tensor in embeds.items()} for embeds in found] == expected
+
+
+class Calls(Trap):
+    """As HunyuanDiT: a call for each text encoder, with constants that are written in `__call__`."""
+
+    def __call__(self, prompt=None, negative_prompt=None):
+        self.encode_prompt(prompt=prompt, max_sequence_length=77, text_encoder_index=0)
+        self.encode_prompt(prompt=prompt, max_sequence_length=256, text_encoder_index=1)
+        self.encode_prompt(prompt=negative_prompt, max_sequence_length=1)
+
+    def encode_prompt(self, prompt, max_sequence_length=None, text_encoder_index=0):
+        prompt_embeds = lengths(prompt) + max_sequence_length + 1000 * text_encoder_index
+        return prompt_embeds  # noqa: RET504
+
+
+def test_a_pipeline_is_called_as_often_as_it_calls_itself():
+    encoder = TextEncoder(Calls(), prompt.usage(Calls), "cpu", torch.float32)
+    assert encoder.encode(["cat"]) == [
+        {"prompt_embeds": torch.tensor([80.0]), "prompt_embeds_2": torch.tensor([1259.0])}
+    ]
+
+
+class Sings(Trap):
+    """As ACE-Step, whose text also tells the duration."""
+
+    def __call__(self, prompt=None, lyrics="", audio_duration=60.0): ...
+
+    def encode_prompt(self, prompt, lyrics, audio_duration=10.0):
+        lyrics = [lyrics] if isinstance(lyrics, str) else lyrics
+        text, lyric = lengths(prompt) + audio_duration, lengths(lyrics)
+        return text, lyric
+
+
+def test_lyrics_and_durations_belong_to_their_caption():
+    encoder = TextEncoder(Sings(), prompt.usage(Sings), "cpu", torch.float32)
+    assert (encoder.takes_lyrics, encoder.takes_duration) == (True, True)
+    pairs = [(float(one["text"]), float(one["lyric"])) for one in encoder.encode(["cat", "a cat"])]
+    assert pairs == [(63.0, 0.0), (65.0, 0.0)]
+    sung = encoder.encode(["cat", "a cat"], lyrics=["la", "la la"], durations_s=[1.0, 2.0])
+    assert [(float(one["text"]), float(one["lyric"])) for one in sung] == [(4.0, 2.0), (7.0, 5.0)]
+
+
+def test_components_are_those_that_encode_prompt_reads_itself_or_through_its_methods(built):
+    found = {
+        family: [component.name for component in text_components(resolved(built(family)))]
+        for family in ("stableaudio", "acestep", "ltx2", "kolors")
+    }
+    assert found == {
+        "stableaudio": ["projection_model", "text_encoder", "tokenizer"],
+        "acestep": ["text_encoder", "tokenizer"],  # and no condition_encoder
+        "ltx2": ["text_encoder", "tokenizer"],  # and no connectors, no vocoder
+        "kolors": ["text_encoder", "tokenizer"],
+    }
+
+
+# Pipelines that the table doesn't know
+
+
+@pytest.mark.parametrize("family", ["sdxl", "stableaudio", "hunyuanvideo15"])  # two read settings of what isn't loaded
+def test_without_a_row_captions_are_the_same_and_encoded_alone(built, family, monkeypatch):
+    pipeline = resolved(built(family))
+    with load_text(pipeline, "cpu", torch.float32) as encoder:
+        (expected,) = encoder.encode(["a cat"])
+    monkeypatch.delitem(families.FAMILIES, pipeline.class_name)
+    with load_text(pipeline, "cpu", torch.float32) as encoder:
+        assert not encoder.batches
+        assert not encoder.ignored
+        found = encoder.encode(["a cat", "a dog"])[0]
+    assert found.keys() == expected.keys()
+    for name in found:
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-6)
+
+
+def test_without_a_row_a_changed_denoiser_configuration_is_another_encoder(copied, monkeypatch):
+    folder = copied("sdxl")
+
+    def edit_changes():
+        before = text_fingerprint(resolved(folder))
+        config = folder / "unet" / "config.json"
+        config.write_text(config.read_text().replace("{", "{ ", 1))
+        return text_fingerprint(resolved(folder)) != before
+
+    assert not edit_changes()
+    monkeypatch.delitem(families.FAMILIES, "StableDiffusionXLPipeline")
+    assert edit_changes()
+
+
+# Memory
+
+
+@pytest.mark.parametrize("family", ["flux", "kolors"])
+def test_offloaded_encoders_give_the_same(built, family):
+    with load_text(resolved(built(family)), "cpu", torch.float32) as encoder:
+        (expected,) = encoder.encode(["a cat"])
+    with load_text(resolved(built(family)), "cpu", torch.float32, offload=True) as encoder:
+        assert {parameter.device.type for parameter in encoder._pipeline.text_encoder.parameters()} == {"meta"}
+        (found,) = encoder.encode(["a cat"])
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_quantization_names_the_extra_and_excludes_offload(built):
+    if importlib.util.find_spec("bitsandbytes") is None:
+        with pytest.raises(
+            ModelError, match=r'text_quantization "4bit" needs bitsandbytes: pip install .*\[quantize\]'
+        ):
+            load_text(resolved(built("sd15")), "cpu", torch.float32, quantization="4bit")
+    with pytest.raises(ModelError, match="exclude each other"):
+        load_text(resolved(built("sd15")), "cpu", torch.float32, quantization="8bit", offload=True)

@@ -1,25 +1,31 @@
 """Datasets of clips through the whole graph, with tiny pipelines of several families."""
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf_assets import fingerprint
+from hf_assets import fingerprint, schema
 from hf_assets.config import loading
+from hf_assets.config.recipe import Recipe
 from hf_assets.definitions import build_definitions
 from hf_assets.media import video
 from hf_assets.models import autoencoders, load_vae
 from hf_assets.models.inputs import input_of
 from hf_assets.models.source import PipelineSource, resolve_pipeline
+from hf_assets.report import sheets
+from hf_assets.stages import keys
+from hf_assets.stages.frames import FrameRules
 from hf_assets.training import TrainingSet
+from hf_assets.workers import views
+from hf_assets.workers.clips import Clips
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.clips import clip
 
@@ -131,7 +137,7 @@ def test_for_image_to_video_the_first_frame_is_stored_by_itself(pipelines: Any, 
     pipeline = resolve_pipeline(PipelineSource(repository=str(pipelines("ltx"))))
     with load_vae(pipeline, torch.device("cpu"), torch.float32) as vae:
         alone = vae.encode(whole[:1].transpose(0, 1)[None])[0]
-    assert torch.equal(sample["first_frame"], whole[0])
+    assert torch.equal(sample["first_frame_pixels"], whole[0])
     assert torch.allclose(sample["first_frame_latents"], alone, atol=1e-4)
     assert list(made.training_set().buckets) == [tuple(sample["latents"].shape)]
 
@@ -173,6 +179,43 @@ def test_a_pipeline_that_makes_pictures_is_refused(pipelines: Any, tmp_path: Pat
         Made(tmp_path, pipelines("sd15"), table(clip(1, 9)), {"video": {"num_frames": 9}})
 
 
+SAMPLE = {
+    "row": 0,
+    "media_hash": "0" * 32,
+    "original_size": [64, 48],
+    "original_num_frames": 30,
+    "fps": 24.0,
+    "rotation": 0,
+    "resized_size": [43, 32],
+    "intermediary_size": [43, 32],
+    "target_size": [32, 32],
+    "crop_top_left": [0, 5],
+    "aspect_ratio": 1.0,
+    "bucket": "32x32@17",
+    "first_frame": 0,
+    "num_frames": 17,
+}
+
+
+def key_of(**changes: Any) -> str:
+    buckets = pa.Table.from_pylist([{**SAMPLE, **changes}], schema=schema.VIDEO_BUCKETS)
+    (key,) = keys.latent_keys(buckets, Clips.keyed, "e" * 32).to_pylist()
+    return str(key)
+
+
+def test_a_clips_key_holds_which_frames_are_taken_and_nothing_that_changes_no_latent() -> None:
+    assert key_of() == "457401ebee464c69c7963e6adc513017"
+    changes = {"media_hash": "1" * 32, "resized_size": [44, 32], "target_size": [32, 64], "crop_top_left": [0, 6]}
+    changes |= {"first_frame": 1, "num_frames": 9}
+    assert len({key_of(), *(key_of(**{name: value}) for name, value in changes.items())}) == 7
+    assert key_of(row=7, original_size=[1, 1], original_num_frames=31, fps=None, rotation=90, bucket="b") == key_of()
+
+
+def test_for_image_to_video_everything_is_encoded_anew() -> None:
+    recipes = [Recipe.model_construct(video=FrameRules(is_i2v=flag)) for flag in (False, True)]
+    assert len({Clips(recipe).version for recipe in recipes}) == 2
+
+
 @pytest.mark.parametrize("family", ["cogvideox", "hunyuanvideo", "hunyuanvideo15", "ltx", "ltx2", "mochi", "wan"])
 def test_the_stride_in_time_that_a_configuration_tells_is_the_one_that_is_measured(family: str, pipelines: Any) -> None:
     pipeline = resolve_pipeline(PipelineSource(repository=str(pipelines(family))))
@@ -180,9 +223,23 @@ def test_the_stride_in_time_that_a_configuration_tells_is_the_one_that_is_measur
     assert autoencoders.frame_stride(config) in (None, input_of(pipeline).temporal_stride)
 
 
-def test_a_thumbnail_shows_three_frames_of_what_is_taken() -> None:
-    sheet = video.sheet(video.thumbnails(clip(1, 30, 64, 48), num_frames=17))
-    assert sheet.size == (64, 144)
-    assert video.sheet(video.thumbnails(clip(1, 30, 48, 64))).size == (144, 64)
-    stream = io.BytesIO()
-    sheet.save(stream, "JPEG")
+@pytest.mark.parametrize(
+    ("size", "num_frames", "sheet", "parts"),
+    [
+        ((64, 48), 17, (64, 144), (1, 3)),
+        ((48, 64), 17, (144, 64), (3, 1)),
+        ((64, 64), 17, (192, 64), (3, 1)),
+        ((64, 48), 1, (64, 48), (1, 1)),
+    ],
+)
+def test_a_thumbnail_shows_three_frames_of_what_is_taken_and_the_crop_in_each(
+    size: tuple[int, int], num_frames: int, sheet: tuple[int, int], parts: tuple[int, int]
+) -> None:
+    drawn = video.sheet(video.thumbnails(clip(1, 30, *size), num_frames=num_frames))
+    assert drawn.size == sheet
+    small = sheets.thumbnail(drawn)
+    assert views._parts(small, {"original_size": list(size)}) == parts
+    framed = np.asarray(sheets._framed(small, (0.25, 0.0, 0.75, 1.0), *parts)).astype(int)
+    is_frame = (np.abs(framed - np.array([228, 87, 46])).sum(axis=2) == 0).any(axis=0)
+    across, width = parts[0], framed.shape[1]
+    assert [bool(is_frame[round(width * (at + 0.25) / across)]) for at in range(across)] == [True] * across

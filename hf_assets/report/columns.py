@@ -1,0 +1,27 @@
+"""What the columns of our tables hold, for people who look at them in the page."""
+
+MEANING = {
+    "row": "Position in the split, from 0.",
+    "columns": "The dataset's own columns that the config names.",
+    "file_path": "The file that holds the row, within the repository or folder.",
+    "file_hash": "Hash of that file's content.",
+    "file_row": "Position within that file.",
+    "dropped_for": "The first rule that the row breaks.",
+    "captions": "All captions of the row, stripped.",
+    "media_hash": "Hash of the media's bytes.",
+    "original_size": "Width and height as displayed, in pixels.",
+    "resized_size": "Width and height before the crop, in pixels.",
+    "intermediary_size": "Width and height as trainers are told them, in pixels.",
+    "target_size": "Width and height of what is encoded, in pixels.",
+    "crop_top_left": "Top and left of the crop in the resized image, in pixels.",
+    "aspect_ratio": "Width over height, rounded.",
+    "bucket": "Shape of what is encoded: samples of one bucket fit into one batch.",
+    "cell": "Left, top, width and height of the image's part that is taken, in pixels.",
+    "latent_key": "Name of the latent: the hash of all that it depends on.",
+    "latent_shape": "Shape of the latent, without the batch axis.",
+    "shard": "The file in the store that holds the tensors.",
+    "caption": "The text that is embedded.",
+    "embed_key": "Name of the embed: the hash of all that it depends on.",
+    "embed_keys": "Names of the embeds of the row's captions, in their order.",
+    "file": "Name under which trainers know the row.",
+}

@@ -1,0 +1,33 @@
+"""Where crops lie on thumbnails."""
+
+import pytest
+
+from hf_assets.workers.views import _crops
+
+LEFT_HALF = {
+    "original_size": [200, 100],
+    "resized_size": [200, 100],
+    "target_size": [100, 100],
+    "crop_top_left": [0, 0],
+}
+LOWER = {"original_size": [100, 200], "resized_size": [50, 100], "target_size": [50, 50], "crop_top_left": [50, 0]}
+
+
+@pytest.mark.parametrize(
+    ("row", "shown", "crops"),
+    [
+        (LEFT_HALF, (160, 80), ((0, 0, 0.5, 1),)),
+        (LOWER, (80, 160), ((0, 0.5, 1, 1),)),
+        # three frames of a clip: in a column where they are wider than high, else in a row
+        (LEFT_HALF, (107, 160), ((0, 0, 0.5, 1 / 3), (0, 1 / 3, 0.5, 2 / 3), (0, 2 / 3, 0.5, 1))),
+        (LOWER, (160, 107), ((0, 0.5, 1 / 3, 1), (1 / 3, 0.5, 2 / 3, 1), (2 / 3, 0.5, 1, 1))),
+        ({"bucket": "48000"}, (160, 80), ()),  # sound
+    ],
+)
+def test_the_crop_is_drawn_where_it_is_taken(
+    row: dict[str, list[int]], shown: tuple[int, int], crops: tuple[tuple[float, ...], ...]
+) -> None:
+    found = _crops(row, shown)
+    assert len(found) == len(crops)
+    for one, expected in zip(found, crops, strict=True):
+        assert one == pytest.approx(expected)
