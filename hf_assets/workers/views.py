@@ -19,6 +19,7 @@ from hf_assets.report.sheets import Tile
 from hf_assets.store import sampling
 from hf_assets.store.tensors import TensorStore
 from hf_assets.workers import showcase, tokens
+from hf_assets.workers.sounds import SHOWN_SECONDS
 from hf_assets.workers.thumbnails import Thumbnails, first
 
 # Bump when a sheet is drawn in another way.
@@ -128,7 +129,10 @@ def buckets_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table,
         return None
     samples = table.take(pc.index_in(shown["row"], value_set=table["row"].combine_chunks())).to_pylist()
     key = [
-        [row["file_hash"], row["file_row"], sample["bucket"], sample.get("crop_top_left"), sample.get("resized_size")]
+        [
+            *(row["file_hash"], row["file_row"], sample["bucket"]),
+            *(sample.get(name) for name in ("crop_top_left", "resized_size", "first_sample", "num_samples")),
+        ]
         for row, sample in zip(shown.to_pylist(), samples, strict=True)
     ]
 
@@ -247,7 +251,17 @@ def _pair(pair: showcase.Pair) -> Tile:
 
 
 def _size(sample: dict[str, Any]) -> str:
+    if "original_num_samples" in sample:
+        return f"of {sample['original_num_samples'] / sample['original_sample_rate_hz']:.1f} s, "
     return f"of {'x'.join(map(str, sample['original_size']))}, " if "original_size" in sample else ""
+
+
+def _stretch(sample: dict[str, Any]) -> sheets.Box:
+    """The part of a clip of sound that is encoded, as far as its picture shows it."""
+    shown_s = min(sample["original_num_samples"] / sample["original_sample_rate_hz"], SHOWN_SECONDS)
+    start_s = sample["first_sample"] / sample["sample_rate_hz"]
+    stop_s = start_s + sample["num_samples"] / sample["sample_rate_hz"]
+    return min(start_s / shown_s, 1.0), 0.0, min(stop_s / shown_s, 1.0), 1.0
 
 
 def _crops(sample: dict[str, Any], shown: tuple[int, int]) -> tuple[sheets.Box, ...]:
@@ -256,6 +270,8 @@ def _crops(sample: dict[str, Any], shown: tuple[int, int]) -> tuple[sheets.Box, 
     Args:
         shown: size of the thumbnail: one picture, or some frames of a clip in a row or a column.
     """
+    if "original_num_samples" in sample:
+        return (_stretch(sample),)
     if not {"original_size", "resized_size", "target_size", "crop_top_left"} <= sample.keys():
         return ()
     (across, down), (width, height) = sample["resized_size"], sample["target_size"]
