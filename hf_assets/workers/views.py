@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from hf_assets import files, fingerprint, report, schema
 from hf_assets.config.recipe import Recipe
@@ -269,16 +268,6 @@ def _crops(sample: dict[str, Any], shown: tuple[int, int]) -> tuple[sheets.Box, 
         for x in range(right)
         for y in range(below)
     )
-
-
-def _parts(picture: "Image.Image | None", sample: dict[str, Any]) -> tuple[int, int]:
-    """Frames across and down of a clip's thumbnail (`media.video.sheet`), as its shape tells."""
-    if picture is None:
-        return 1, 1
-    width, height = sample["original_size"]
-    if width > height:
-        return 1, max(1, round(picture.height * width / (picture.width * height)))
-    return max(1, round(picture.width * height / (picture.height * width))), 1
 
 
 def _reasons(dropped: pa.Table, rows: list[int]) -> dict[int, str]:
