@@ -167,6 +167,8 @@ def test_check_finds_what_the_dataset_holds(project: Project) -> None:
     assert done.returncode == 0, done.stderr
     assert "rows: 7; columns image, caption found" in done.stdout
     assert "rows with captions: 6, without: 1; distinct captions: 5" in done.stdout
+    assert "of the first 6 media, " in done.stdout
+    assert "  buckets: 64x64: " in done.stdout
 
 
 @pytest.mark.parametrize(

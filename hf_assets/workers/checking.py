@@ -48,21 +48,23 @@ def check(recipe: Recipe) -> Iterator[str]:
         captioned, without = captions.extract(kept, recipe.captions)
         num_distinct = len(captions.distinct(captioned))
         yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
-        yield from _sampled(recipe, source, snapshot, captioned, table)
+        yield from _sampled(recipe, source, snapshot, captioned, table, memory / "sources")
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
     yield medium_of(recipe).examples(pipeline)
 
 
-def _sampled(recipe: Recipe, source: Source, snapshot: Snapshot, captioned: pa.Table, table: pa.Table) -> Iterator[str]:
+def _sampled(
+    recipe: Recipe, source: Source, snapshot: Snapshot, captioned: pa.Table, table: pa.Table, memory: Path
+) -> Iterator[str]:
     """What becomes of the first rows once their media are read."""
     medium = medium_of(recipe)
     wanted = bucketing.located(captioned.slice(0, SAMPLED), table)
-    looks = [
-        (media.row, _look(medium, media.data))
-        for media in media_of(by_file(wanted, snapshot), source, snapshot, recipe.media_column)
-    ]
+    if not any(file.content for file in snapshot.files):  # in place, so that a few bytes of a large file are enough
+        source = source_of(recipe.source.model_copy(update={"streaming": True}), memory)
+    media = media_of(by_file(wanted, snapshot), source, snapshot, recipe.media_column)
+    looks = [(one.row, _look(medium, one.data)) for one in media]
     if not looks:
         return
     failed = [(row, found) for row, found in looks if isinstance(found, str)]
