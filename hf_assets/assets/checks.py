@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import dagster as dg
 
 from hf_assets.config.recipe import Recipe
+from hf_assets.report import columns
 from hf_assets.resources.results import plainly
 from hf_assets.resources.telling import last_rows, pipeline_of
 from hf_assets.workers import verdicts
@@ -79,7 +80,7 @@ def _result(
         severity=dg.AssetCheckSeverity.ERROR if fails else dg.AssetCheckSeverity.WARN,
         description=f"{verdict.says[0].upper()}{verdict.says[1:]}",
         metadata={
-            **verdict.numbers,
+            **{name: columns.short(value) for name, value in verdict.numbers.items()},
             **({"failures": dg.MetadataValue.md(verdict.table)} if verdict.table is not None else {}),
         },
     )

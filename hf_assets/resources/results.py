@@ -57,7 +57,7 @@ def result(
             "dropped": outcome.dropped if isinstance(outcome.dropped, int) else len(outcome.dropped),
             "quarantined": 0 if outcome.quarantined is None else len(outcome.quarantined),
             "bytes_read": outcome.bytes_read,
-            **(metadata or {}),
+            **{name: columns.short(value) for name, value in (metadata or {}).items()},
         },
     )
 
@@ -77,5 +77,8 @@ def plainly(asset: Callable[P, R]) -> Callable[P, R]:
 
 def _column_schema(arrow: pa.Schema) -> dg.TableSchema:
     return dg.TableSchema(
-        [dg.TableColumn(field.name, str(field.type), description=columns.MEANING.get(field.name)) for field in arrow]
+        [
+            dg.TableColumn(field.name, columns.kind(field.type), description=columns.MEANING.get(field.name))
+            for field in arrow
+        ]
     )
