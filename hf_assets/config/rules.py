@@ -219,9 +219,8 @@ def caption_rules(dataset: Dataset, cache: TextEmbeds | None, folder: Path) -> C
 
 
 def _columns_of_captions(dataset: Dataset) -> tuple[str, ...]:
-    """The columns that each hold captions: of sound, only what is named, since the prompt is made of other columns."""
-    is_named = dataset.dataset_type != "audio" or "caption_column" in dataset.model_fields_set
-    return tuple(dict.fromkeys(dataset.caption_column)) if is_named else ()
+    """The columns that each hold captions: of sound on the Hub, only what is named, since others make the prompt."""
+    return tuple(dict.fromkeys(dataset.caption_column)) if _has_caption_column(dataset) else ()
 
 
 def _named_fields(dataset: Dataset) -> tuple[str, ...]:
@@ -232,9 +231,14 @@ def _named_fields(dataset: Dataset) -> tuple[str, ...]:
 
 def _default_fields(dataset: Dataset) -> tuple[str, ...]:
     """The columns of the prompt of sound where the user names none."""
-    if dataset.dataset_type != "audio" or {"audio_caption_fields", "caption_column"} & dataset.model_fields_set:
-        return ()
-    return tuple(dataset.audio_caption_fields)
+    is_named = _has_caption_column(dataset) or "audio_caption_fields" in dataset.model_fields_set
+    return () if is_named else tuple(dataset.audio_caption_fields)
+
+
+def _has_caption_column(dataset: Dataset) -> bool:
+    """Whether captions lie in `caption_column`, as those of a folder always do."""
+    is_usual = dataset.dataset_type != "audio" or dataset.type == "local"
+    return is_usual or "caption_column" in dataset.model_fields_set
 
 
 def _lyrics_columns(dataset: Dataset) -> tuple[str, ...]:

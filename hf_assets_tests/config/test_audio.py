@@ -66,6 +66,13 @@ def test_a_caption_column_is_used_where_it_is_named(tmp_path: Path) -> None:
     assert both.required_columns == ("text", "mood")
 
 
+def test_the_captions_of_a_folder_lie_beside_its_clips(tmp_path: Path) -> None:
+    folder = {"id": "a", "type": "local", "dataset_type": "audio", "instance_data_dir": "songs"}
+    recipe = recipe_of(tmp_path, folder, caption_strategy="textfile")
+    assert recipe.captions.columns_of_captions == ("caption",)
+    assert recipe.captions.joined_if_there == recipe.captions.joined_columns == ()
+
+
 def test_rows_are_sampled_by_the_columns_of_the_prompt(tmp_path: Path) -> None:
     assert recipe_of(tmp_path, ENTRY, max_num_samples=3).optional_columns[:2] == ("prompt", "tags")
     named = recipe_of(tmp_path, ENTRY, max_num_samples=3, audio_caption_fields=["mood"])
