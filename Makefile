@@ -2,8 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Which assets `make materialize` makes.
+SELECT ?= *
+APT_OPTIONS := -o Acquire::Retries=1 -o Acquire::http::Timeout=30
 
-.PHONY: demo page train test soak check fix bench clean
+.PHONY: demo page train materialize test browser soak check fix bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -19,8 +22,19 @@ page: $(STAMP)  ## the demo's graph in the Dagster page
 train: $(STAMP)  ## a tiny UNet from two datasets, mixed
 	$(BIN)/python -m examples.train
 
-test: $(STAMP)  ## all tests
+materialize: $(STAMP)  ## the datasets of datasets.json (or $HF_ASSETS_CONFIG), as in docs/ci.md: make materialize SELECT='group:photos'
+	$(BIN)/hf-assets check
+	$(BIN)/dagster asset materialize -m hf_assets.definitions --select '$(SELECT)'
+
+test: $(STAMP) browser  ## all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+browser:  ## Chromium, for the test of the page: installed where that is possible, else that test is skipped
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    && timeout 300 apt-get -qq $(APT_OPTIONS) update \
+	    && DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -qq $(APT_OPTIONS) install --yes --no-install-recommends chromium chromium-driver >/dev/null; } \
+	  || echo "no Chromium, and it can't be installed by this user: the test of the page is skipped"
 
 soak: $(STAMP)  ## a hundred killed runs
 	HF_ASSETS_KILLS=100 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_kill.py

@@ -55,15 +55,16 @@ def build_definitions(
     prefix = _parts(key_prefix)
     parsed = _parsed(config)
     recipes = [recipe.model_copy(update={"prefix": prefix}) for recipe in parsed.recipes]
-    assets = {recipe.id: _assets(recipe) for recipe in recipes}
-    datasets = automation.datasets_of((recipe, assets[recipe.id]) for recipe in recipes)
+    assets = [_assets(recipe) for recipe in recipes]
+    checked = [checks.build(recipe) for recipe in recipes]
+    datasets = [automation.dataset_of(*parts) for parts in zip(recipes, assets, checked, strict=True)]
     named = "".join(re.sub(r"[^A-Za-z0-9_]", "_", part) + "_" for part in ([name] if name else prefix))
     schedules = []
     if parsed.refresh is not None and parsed.refresh.cron is not None:
         schedules.append(automation.schedule(datasets, parsed.refresh.cron, f"{named}refresh"))
     return dg.Definitions(
-        assets=[asset for recipe in recipes for asset in assets[recipe.id]],
-        asset_checks=[check for recipe in recipes for check in checks.build(recipe)],
+        assets=[asset for graph in assets for asset in graph],
+        asset_checks=[check for graph in checked for check in graph],
         resources={**_resources(_environment()), **(resources or {})},
         sensors=[automation.sensor(datasets, parsed.refresh, f"{named}hub_revisions")],
         schedules=schedules,

@@ -104,15 +104,6 @@ def test_the_history_lasts_and_a_second_process_computes_nothing(project: Projec
     assert project.metadata("buckets")["bytes_read"] == project.metadata("raw_dataset")["bytes_read"] == 0
 
 
-def test_the_executors_give_the_same(project: Project) -> None:
-    for executor in ("in_process", "multiprocess"):
-        done = project.materialize(
-            "my-photos/training_set", "--config-json", json.dumps({"execution": {"config": {executor: {}}}})
-        )
-        assert done.returncode == 0, done.stderr
-        assert project.computed()["training_set"] == 0
-
-
 def test_bad_media_are_quarantined_with_their_reason_and_the_run_goes_on(project: Project) -> None:
     folder = project.folder / "cache/my-photos/huggingface_metadata/my-photos"
     failed = [

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from hf_assets.config.keys import Checks
 from hf_assets.engines.turns import turn
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.contract.pictures import Row, files_of, picture
@@ -31,7 +32,8 @@ def project(folder: Path) -> Path:
     """Two datasets with the same rows, and Dagster's settings as they are shipped."""
     shutil.copy(ROOT / "dagster.yaml", folder)
     tiny_pipelines.build("sd15", folder / "model")
-    keys = {"resolution": 64, "resolution_type": "pixel", "aspect_bucket_alignment": 8}
+    keys: dict[str, Any] = {"resolution": 64, "resolution_type": "pixel", "aspect_bucket_alignment": 8}
+    keys["checks"] = {check: {"severity": "off"} for check in Checks.model_fields}  # a process each saved
     entries = [
         {"id": id, "type": "huggingface", "dataset_name": DATASET, "text_embeds": f"{id}-texts", **keys}
         for id in ("one", "two")

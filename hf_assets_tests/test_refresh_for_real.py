@@ -113,7 +113,11 @@ def test_a_commit_is_in_the_training_set_soon_and_a_readme_runs_nothing(hub: Loc
         hub.commit(DATASET, files_of(ROWS[2:], ROWS[:2]) | {"data/train-00000-of-00001.parquet": None})
         wait_for(lambda: project.num_trainable() == 3 and is_idle(), process, log)
         print(f"up to date {time.monotonic() - pushed:.0f} s after the commit")
-        assert [run.is_success for run in project.runs()] == [True, True]
+        runs = project.runs()
+        assert [run.is_success for run in runs] == [True, True]
+        with project.instance() as instance:
+            kinds = {event.dagster_event_type for event in instance.all_logs(runs[0].run_id)}
+        assert dg.DagsterEventType.ASSET_CHECK_EVALUATION in kinds
         assert (project.computed("vae_latents"), project.computed("text_embeds")) == (1, 1)
         sha = hub.commit(DATASET, {"README.md": b"two"})
         wait_for(lambda: project.seen() == sha, process, log)

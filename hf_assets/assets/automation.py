@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -61,9 +61,9 @@ class Dataset(NamedTuple):
         return asked
 
 
-def datasets_of(graphs: Iterable[tuple[Recipe, list[Asset]]]) -> list[Dataset]:
-    """What sensor and schedule need to know of each dataset."""
-    return [Dataset(recipe, history.graph_of(assets)) for recipe, assets in graphs]
+def dataset_of(recipe: Recipe, assets: list[Asset], checks: list[dg.AssetChecksDefinition]) -> Dataset:
+    """What sensor and schedule need to know of a dataset."""
+    return Dataset(recipe, history.graph_of(assets, checks))
 
 
 def sensor(datasets: Sequence[Dataset], refresh: Refresh | None, name: str) -> dg.SensorDefinition:
@@ -86,6 +86,8 @@ def sensor(datasets: Sequence[Dataset], refresh: Refresh | None, name: str) -> d
         for dataset, found in tick.look(datasets, hub):
             tick.decide(dataset, found)
         said = "; ".join(tick.said) or "everything is up to date"
+        if tick.requests and tick.said:
+            context.log.info(said)  # with requests, there is no other place for it
         return dg.SensorResult(
             run_requests=tick.requests,
             skip_reason=None if tick.requests else said,
@@ -107,11 +109,12 @@ def schedule(datasets: Sequence[Dataset], cron: str, name: str) -> dg.ScheduleDe
         description="Materializes every dataset whose last run is over; what did not change is not computed again.",
     )
     def refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        runs = history.unfinished(context.instance)
         when = context.scheduled_execution_time.isoformat()
         return [
             dg.RunRequest(f"{dataset.tag} {when}", asset_selection=dataset.keys, tags={DATASET_TAG: dataset.tag})
             for dataset in datasets
-            if not history.busy(context.instance, dataset.graph, dataset.tag)
+            if not history.busy(context.instance, runs, dataset.graph, dataset.tag)
         ]
 
     return refresh
@@ -170,9 +173,10 @@ class Tick:
         What a run has begun with must not be observed as something newer meanwhile.
         """
         idle = []
+        runs = history.unfinished(self.context.instance)
         for dataset in datasets:
-            if running := history.busy(self.context.instance, dataset.graph, dataset.tag):
-                self.say(f"{dataset.name}: run {running[0][:8]} goes on")
+            if run := history.busy(self.context.instance, runs, dataset.graph, dataset.tag):
+                self.say(f"{dataset.name}: run {run.run_id[:8]} goes on")
             else:
                 idle.append((dataset, dataset.questions(hub)))
         asked = {question: ask for _, questions in idle for question, ask in questions.values()}
@@ -205,7 +209,7 @@ class Tick:
         wanted = history.stale(instance, dataset.graph, versions)
         if not wanted:
             return
-        state = _state(dataset.graph, versions)
+        state = _state(dataset, versions)
         number, last_ended = history.tries(instance, dataset.tag, state)
         left = last_ended + wait_s(number, self.pauses.interval_s) - time.time() if number else 0.0
         if left > 0:
@@ -217,7 +221,6 @@ class Tick:
 
     def say(self, line: str) -> None:
         self.said.append(line)
-        self.context.log.info(line)
 
 
 def wait_s(number: int, interval_s: float) -> float:
@@ -229,10 +232,11 @@ def _keys(datasets: Sequence[Dataset]) -> list[dg.AssetKey]:
     return [key for dataset in datasets for key in dataset.keys]
 
 
-def _state(graph: Graph, versions: Mapping[dg.AssetKey, str]) -> str:
-    """All that a dataset's results follow from: another state is tried at once, whatever became of this one."""
-    code = {key.to_user_string(): node.code_version for key, node in graph.items()}
-    return fingerprint.of_value([code, {key.to_user_string(): version for key, version in versions.items()}])
+def _state(dataset: Dataset, versions: Mapping[dg.AssetKey, str]) -> str:
+    """All that a run's outcome follows from: another state is tried at once, whatever became of this one."""
+    code = {key.to_user_string(): node.code_version for key, node in dataset.graph.items()}
+    outside = {key.to_user_string(): version for key, version in versions.items()}
+    return fingerprint.of_value([dataset.recipe.model_dump(mode="json"), code, outside])
 
 
 def _shown(seconds: float) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import dagster as dg
 
 from hf_assets.config.recipe import Recipe
+from hf_assets.report import columns
 from hf_assets.resources.results import plainly
 from hf_assets.resources.telling import last_rows, pipeline_of
 from hf_assets.workers import verdicts
@@ -53,13 +54,12 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
 def _check(
     recipe: Recipe, name: str, key: dg.AssetKey, specs: list[dg.AssetCheckSpec], look: Look
 ) -> dg.AssetChecksDefinition:
-    wanted = {spec.name for spec in specs}
-
     @plainly
     def results(context: dg.AssetCheckExecutionContext) -> list[dg.AssetCheckResult]:
+        wanted = {check.name for check in context.selected_asset_check_keys}
         return [_result(context, recipe, key, verdict) for verdict in look(context, key) if verdict.name in wanted]
 
-    @dg.multi_asset_check(name=name, specs=specs)
+    @dg.multi_asset_check(name=name, specs=specs, can_subset=True)
     def checked(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
         yield from results(context)
 
@@ -78,9 +78,9 @@ def _result(
         asset_key=key,
         check_name=verdict.name,
         severity=dg.AssetCheckSeverity.ERROR if fails else dg.AssetCheckSeverity.WARN,
-        description=verdict.says,
+        description=f"{verdict.says[0].upper()}{verdict.says[1:]}",
         metadata={
-            **verdict.numbers,
+            **{name: columns.short(value) for name, value in verdict.numbers.items()},
             **({"failures": dg.MetadataValue.md(verdict.table)} if verdict.table is not None else {}),
         },
     )

@@ -20,7 +20,7 @@ from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
 from hf_assets.stages.frames import FrameRules
-from hf_assets.stages.geometry import GeometryRules
+from hf_assets.stages.geometry_rules import GeometryRules
 
 
 class Folders(BaseModel):

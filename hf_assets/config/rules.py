@@ -8,14 +8,14 @@ from pydantic import ValidationError
 
 from hf_assets.config.keys import CaptionFile, Dataset, TextEmbeds
 from hf_assets.sources.spec import CaptionTable, FolderRules
-from hf_assets.stages import custom, expressions, geometry, rewriting
+from hf_assets.stages import custom, expressions, rewriting
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.custom import CustomRule
 from hf_assets.stages.filtering import FilterRules
 from hf_assets.stages.frames import FrameRules
-from hf_assets.stages.geometry import GeometryRules
+from hf_assets.stages.geometry_rules import AspectBucket, GeometryRules
 from hf_assets.stages.rewriting import Replacement, ShuffleRules
 
 DEFAULT_QUALITY_COLUMN = "quality_assessment"
@@ -55,7 +55,7 @@ def geometry_rules(dataset: Dataset) -> GeometryRules:
         crop_aspect=dataset.crop_aspect,
         crop_aspect_buckets=None
         if buckets is None
-        else tuple(geometry.AspectBucket(aspect=one.aspect, weight=one.weight) for one in buckets),
+        else tuple(AspectBucket(aspect=one.aspect, weight=one.weight) for one in buckets),
         alignment=dataset.aspect_bucket_alignment,
         rounding=dataset.aspect_bucket_rounding,
     )

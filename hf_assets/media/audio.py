@@ -163,7 +163,7 @@ def _opened(data: bytes) -> "Iterator[_SoundFile | _Container]":
 def _container(data: bytes) -> Iterator[Any]:
     import av
 
-    with _errors("not audio of a known format"):
+    with _errors(f"not audio of a known format: {len(data):,d} bytes that start with {data[:12]!r}"):
         container = av.open(BytesIO(data), options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
     with container, _errors(f"{container.format.name} audio"):
         if not container.streams.audio:

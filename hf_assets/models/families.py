@@ -350,6 +350,13 @@ def of(class_name: str) -> Family:
     return FAMILIES.get(class_name, Family(class_name))
 
 
+def unlisted(class_name: str) -> str | None:
+    """What a run says about a pipeline class that has no row; None for one that has."""
+    if class_name in FAMILIES:
+        return None
+    return f"{class_name} is not in the table of families: its latents follow the general rule (docs/latents.md)"
+
+
 # autoencoder class -> what is special about it
 AUTOENCODERS: dict[str, Autoencoder] = {
     "AutoencoderKLAllegro": Autoencoder(

@@ -91,9 +91,12 @@ def spatial_multiple(pipeline: Pipeline) -> int:
     the first is measured with a VAE on the meta device, or what the table of families says.
 
     Raises:
-        ModelError: see `input_of`.
+        ModelError: the pipeline makes sound, or see `input_of`.
     """
-    return input_of(pipeline).spatial_multiple
+    reads = input_of(pipeline)
+    if reads.makes == "audio":
+        raise ModelError(f"{pipeline.name} makes sound: choose a pipeline that makes pictures or videos")
+    return reads.spatial_multiple
 
 
 def sample_rate_hz(vae: Any) -> int | None:

@@ -3,16 +3,15 @@
 Shape letters: B batch, C latent channels, F frames, H W pixels, S samples of sound, f h w s latent cells.
 """
 
-import copy
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
 from hf_assets.models import families, inputs, latents, loading
-from hf_assets.models.components import vae_component
+from hf_assets.models.components import Component, vae_component
 from hf_assets.models.inputs import RGB, RGBA, VaeInput
 from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import Pipeline
@@ -45,15 +44,20 @@ def load_vae(
             f"{pipeline.name}: {component.class_name} gives no distribution, so there are neither moments nor draws: "
             f'set latents to "mode", not "{settings.kind}"'
         )
+    return Vae(pipeline, reads, settings, functools.partial(_opened, component, device, settings), dtype)
+
+
+def _opened(component: Component, device: "Device", settings: LatentSettings, dtype: "torch.dtype") -> Any:
+    """The autoencoder with its weights."""
     model = loading.load_model(component, device, dtype)
     if settings.tiling:
         try:
             model.enable_tiling()
         except (AttributeError, NotImplementedError) as error:
             raise ModelError(
-                f"{pipeline.name}: {component.class_name} can't encode in tiles: set vae_tiling to false"
+                f"{component.repository.name}: {component.class_name} can't encode in tiles: set vae_tiling to false"
             ) from error
-    return Vae(pipeline, model, reads, settings)
+    return model
 
 
 class Vae:
@@ -67,7 +71,15 @@ class Vae:
         batches: whether it may be given more than one sample at a time (it takes any number, and loops where not).
     """
 
-    def __init__(self, pipeline: Pipeline, model: Any, reads: VaeInput, settings: LatentSettings) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        reads: VaeInput,
+        settings: LatentSettings,
+        load: "Callable[[torch.dtype], Any]",
+        dtype: "torch.dtype",
+    ) -> None:
+        model = load(dtype)
         self.reads = reads
         self.settings = settings
         self.device: Device = model.device
@@ -75,6 +87,7 @@ class Vae:
         self._row = families.autoencoder(type(model).__name__)
         self.batches = not self._row.one_at_a_time
         self._name = pipeline.name
+        self._load = load
         self._model = model
         self._rule = latents.rule_of(pipeline)
 
@@ -92,7 +105,7 @@ class Vae:
                 (B, 3, F, H, W) videos, likewise; F is 1 + k x `reads.temporal_stride`;
                 (B, `reads.num_channels`, S) sound at `reads.sample_rate_hz`, float, -1 to 1; S is a multiple of
                 `reads.hop_samples`.
-            in_float32: compute with a float32 copy of the weights: for samples that overflow in half precision.
+            in_float32: compute with the weights in float32: for samples that overflow in half precision.
 
         Returns:
             (B, C, h, w), (B, C, f, h, w) for a pipeline that makes videos (a picture is one frame there), or (B, C, s),
@@ -165,10 +178,10 @@ class Vae:
 
     @functools.cached_property
     def _in_float32(self) -> Any:
-        """A copy of the weights, made when the first sample overflows."""
+        """Loaded when the first sample overflows: not all autoencoders can be copied."""
         import torch
 
-        return copy.deepcopy(self._model).to(torch.float32)
+        return self._load(torch.float32)
 
     def _encode(
         self, media: "torch.Tensor", in_float32: bool, seeds: Sequence[int] | None = None

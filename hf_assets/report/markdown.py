@@ -55,8 +55,8 @@ def dropped_examples(dropped: pa.Table) -> str:
     """Dropped rows with their reasons, and the values of the columns that the config names."""
     lines = ["| row | dropped for | |", "|--:|--|--|"]
     for row in dropped.to_pylist():
-        facts = ", ".join(f"{name}: {value}" for name, value in _flat(row.get("columns") or {}))
-        lines.append(f"| {row['row']:,} | {escaped(row['dropped_for'])} | {escaped(facts)} |")
+        facts = escaped(named_values(row.get("columns") or {}))
+        lines.append(f"| {row['row']:,} | {escaped(row['dropped_for'])} | {facts} |")
     return "\n".join(lines)
 
 
@@ -77,6 +77,11 @@ def failures(quarantined: pa.Table) -> str:
         example = f"{escaped(row['address_min'])}: {escaped(row['message_min'])}"
         lines.append(f"| {row['stage']} | {escaped(row['reason'])} | {row['count_all']:,} | {example} |")
     return "\n".join(lines)
+
+
+def named_values(values: Mapping[str, Any]) -> str:
+    """The values of a row's columns and their fields, with their names; not escaped."""
+    return ", ".join(f"{name}: {value}" for name, value in _flat(values))
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

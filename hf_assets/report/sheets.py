@@ -1,7 +1,6 @@
 """Contact sheets: some pictures on one page, as a JPEG that is small enough for an event of Dagster's."""
 
 import base64
-import itertools
 import math
 from collections.abc import Sequence
 from io import BytesIO
@@ -29,8 +28,7 @@ class Tile(NamedTuple):
     Attributes:
         picture: mode RGB; None: there is none to show.
         title, note: a line each; what is too long is cut.
-        crop: left, top, right, bottom of the part that is used, as shares of width and height.
-        parts: pictures across and down that make up `picture`, such as frames of a clip; each has the crop.
+        crops: left, top, right, bottom of the parts that are used, as shares of width and height; none: all of it is.
         is_bad: whether the title is to stand out.
         beside: a second picture at the right of the first.
     """
@@ -38,10 +36,9 @@ class Tile(NamedTuple):
     picture: Image.Image | None
     title: str
     note: str = ""
-    crop: Box | None = None
+    crops: tuple[Box, ...] = ()
     is_bad: bool = False
     beside: Image.Image | None = None
-    parts: tuple[int, int] = (1, 1)
 
 
 def sheet(tiles: Sequence[Tile], columns: int = 6, key: str = "") -> bytes:
@@ -117,22 +114,21 @@ def _paste(page: Image.Image, tile: Tile, left: int, top: int, tile_px: int) -> 
         ImageDraw.Draw(page).text((left + 8, top + tile_px // 2 - 7), "not read", GRAY, ImageFont.load_default(11))
         return
     small = thumbnail(tile.picture, tile_px)
-    if tile.crop is not None:
-        small = _framed(small, tile.crop, *tile.parts)
+    if tile.crops:
+        small = _framed(small, tile.crops)
     page.paste(small, (left + (tile_px - small.width) // 2, top + tile_px - small.height))
     if tile.beside is not None:
         other = thumbnail(tile.beside, tile_px)
         page.paste(other, (left + tile_px + (tile_px - other.width) // 2, top + tile_px - other.height))
 
 
-def _framed(picture: Image.Image, crop: Box, across: int = 1, down: int = 1) -> Image.Image:
-    """What the crop leaves out of each part is faded, the rest has a frame."""
-    width, height = picture.width / across, picture.height / down
+def _framed(picture: Image.Image, crops: tuple[Box, ...]) -> Image.Image:
+    """What the crops leave out is faded, the rest has a frame."""
+    width, height = picture.size
     faded = Image.blend(picture, Image.new("RGB", picture.size, PAPER), SHADE)
-    for row, column in itertools.product(range(down), range(across)):
-        left, top = round((column + crop[0]) * width), round((row + crop[1]) * height)
-        right, bottom = round((column + crop[2]) * width), round((row + crop[3]) * height)
-        box = (left, top, max(right, left + 1), max(bottom, top + 1))
+    for crop in crops:
+        left, top = round(crop[0] * width), round(crop[1] * height)
+        box = (left, top, max(round(crop[2] * width), left + 1), max(round(crop[3] * height), top + 1))
         faded.paste(picture.crop(box), box)
         ImageDraw.Draw(faded).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline="#e4572e", width=2)
     return faded

@@ -1,7 +1,7 @@
 """What Dagster's event log says of a graph: what is not up to date, what runs, and what was tried in vain."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import dagster as dg
@@ -33,11 +33,13 @@ class Node(NamedTuple):
 
     Attributes:
         is_outside: it is observed, never materialized.
+        checks: what must hold of it before anything is made from it.
     """
 
     code_version: str | None
     parents: frozenset[dg.AssetKey]
     is_outside: bool = False
+    checks: tuple[dg.AssetCheckKey, ...] = ()
 
 
 Graph = Mapping[dg.AssetKey, Node]
@@ -51,15 +53,20 @@ class Tries(NamedTuple):
     last_ended: float
 
 
-def graph_of(assets: list[Asset]) -> dict[dg.AssetKey, Node]:
+def graph_of(assets: list[Asset], checks: Iterable[dg.AssetChecksDefinition] = ()) -> dict[dg.AssetKey, Node]:
     """The nodes of some assets."""
+    blocking = [spec for check in checks for spec in check.check_specs if spec.blocking]
     graph = {}
     for asset in assets:
         if isinstance(asset, dg.SourceAsset):
             graph[asset.key] = Node(None, frozenset(), is_outside=True)
         else:
             for spec in asset.specs:
-                graph[spec.key] = Node(spec.code_version, frozenset(dep.asset_key for dep in spec.deps))
+                graph[spec.key] = Node(
+                    spec.code_version,
+                    frozenset(dep.asset_key for dep in spec.deps),
+                    checks=tuple(check.key for check in blocking if check.asset_key == spec.key),
+                )
     return graph
 
 
@@ -72,7 +79,9 @@ def observed(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.AssetObservat
 def stale(instance: dg.DagsterInstance, graph: Graph, versions: Mapping[dg.AssetKey, str]) -> set[dg.AssetKey]:
     """The assets that a run would make anew: those that Dagster's page calls unsynced or missing, and all below them.
 
-    Dagster's own answer ("stale assets only") names just the first of a chain, and the rest after that has run.
+    Dagster's own answer ("stale assets only") names just the first of a chain, and the rest after that has run. An
+    asset above them of which a blocking check didn't pass is made once more, too: else they would be made in spite of
+    the check.
 
     Args:
         versions: of what lies outside, where that isn't what was observed last.
@@ -83,27 +92,26 @@ def stale(instance: dg.DagsterInstance, graph: Graph, versions: Mapping[dg.Asset
         last = observed(instance, key)
         current[key] = versions.get(key) or (last and (last.tags or {}).get(DATA_VERSION)) or NEVER_OBSERVED
     found = {key for key in tags if not _is_fresh(graph[key], tags[key], current)}
-    while below := {key for key in tags if key not in found and graph[key].parents & found}:
-        found |= below
-    return found
+    refused = {key for key in _above(graph, found) if not _is_passed(instance, graph[key])}
+    return _with_below(graph, found | refused)
 
 
-def busy(instance: dg.DagsterInstance, graph: Graph, tag: str) -> list[str]:
-    """The ids of the runs that are making some of a graph's assets, or wait to."""
-    unfinished = {record.dagster_run.run_id: record for record in instance.get_run_records(_unfinished())}
-    if not unfinished:
-        return []
+def unfinished(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """The runs that go on, or wait to; not those that are dead."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
+    return [record.dagster_run for record in records if not _is_dead(instance, record)]
+
+
+def busy(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun], graph: Graph, tag: str) -> dg.DagsterRun | None:
+    """The first of some runs that makes assets of a graph, or is to."""
+    if not runs:
+        return None
     records = instance.get_asset_records([key for key, node in graph.items() if not node.is_outside])
     planned = {record.asset_entry.last_run_id for record in records}
-    found = []
-    for run_id, record in unfinished.items():
-        run = record.dagster_run
-        touches = (
-            run_id in planned or run.tags.get(DATASET_TAG) == tag or bool((run.asset_selection or set()) & {*graph})
-        )
-        if touches and not _is_dead(instance, record):
-            found.append(run_id)
-    return found
+    for run in runs:
+        if run.run_id in planned or run.tags.get(DATASET_TAG) == tag or (run.asset_selection or set()) & {*graph}:
+            return run
+    return None
 
 
 def tries(instance: dg.DagsterInstance, tag: str, state: str) -> Tries:
@@ -120,8 +128,24 @@ def tries(instance: dg.DagsterInstance, tag: str, state: str) -> Tries:
     return Tries(number, last_ended)
 
 
-def _unfinished() -> dg.RunsFilter:
-    return dg.RunsFilter(statuses=UNFINISHED)
+def _with_below(graph: Graph, keys: set[dg.AssetKey]) -> set[dg.AssetKey]:
+    found = set(keys)
+    while below := {key for key, node in graph.items() if key not in found and node.parents & found}:
+        found |= below
+    return found
+
+
+def _above(graph: Graph, keys: set[dg.AssetKey]) -> set[dg.AssetKey]:
+    found: set[dg.AssetKey] = set()
+    while above := {parent for key in keys | found for parent in graph[key].parents} - found:
+        found |= above
+    return found
+
+
+def _is_passed(instance: dg.DagsterInstance, node: Node) -> bool:
+    """Whether all blocking checks of an asset passed when they ran last; one that never ran has refused nothing."""
+    records = [instance.get_latest_asset_check_evaluation_record(check) for check in node.checks]
+    return all(record is None or record.status.value == "SUCCEEDED" for record in records)
 
 
 def _materialized(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:

@@ -49,6 +49,8 @@ def ask(questions: Mapping[str, Question], patience_s: float = TICK_S) -> Answer
             answers.revisions[name] = future.result()
         except HfAssetsError as error:
             answers.errors[name] = str(error)
+        except Exception as error:  # one dataset's trouble stops no other; what a library says may hold a token
+            answers.errors[name] = f"{type(error).__name__} while looking: observe the asset to see all of it"
     return answers
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from hf_assets import files, fingerprint
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import HfAssetsError
+from hf_assets.report import columns
 from hf_assets.resources.tables import DATA_VERSION, table_path, written_version
 from hf_assets.workers.outcome import Outcome
 
@@ -56,7 +57,7 @@ def result(
             "dropped": outcome.dropped if isinstance(outcome.dropped, int) else len(outcome.dropped),
             "quarantined": 0 if outcome.quarantined is None else len(outcome.quarantined),
             "bytes_read": outcome.bytes_read,
-            **(metadata or {}),
+            **{name: columns.short(value) for name, value in (metadata or {}).items()},
         },
     )
 
@@ -75,4 +76,9 @@ def plainly(asset: Callable[P, R]) -> Callable[P, R]:
 
 
 def _column_schema(arrow: pa.Schema) -> dg.TableSchema:
-    return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in arrow])
+    return dg.TableSchema(
+        [
+            dg.TableColumn(field.name, columns.kind(field.type), description=columns.MEANING.get(field.name))
+            for field in arrow
+        ]
+    )

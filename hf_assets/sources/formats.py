@@ -35,6 +35,8 @@ GROUP_BYTES = 32 << 20
 # So many are read at a time: few where media are among them.
 BATCH_ROWS = {True: 16, False: 10_000}
 
+MEDIA = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
 _BUILDING = threading.Lock()
 
 
@@ -139,7 +141,7 @@ def _batches(plain: Path, path: str, format: Format) -> Iterator[pa.Table]:
         archive = stack.enter_context(zipfile.ZipFile(plain)) if is_archive and format.kind in FOLDERS else None
         for table in _tables(rows, format, BATCH_ROWS[format.kind in EMBEDDING or archive is not None]):
             if format.kind in FOLDERS:
-                table = _with_paths(table, plain, archive)
+                table = _with_paths(table, _media_columns(rows.features), plain, archive)
             elif "__url__" in table.column_names:  # where the file lies here
                 url = pa.array([path] * len(table), pa.string())
                 table = table.set_column(table.column_names.index("__url__"), "__url__", url)
@@ -149,11 +151,12 @@ def _batches(plain: Path, path: str, format: Format) -> Iterator[pa.Table]:
 def _tables(rows: Any, format: Format, batch_rows: int) -> Iterator[pa.Table]:
     """A streamed dataset as tables, with media as they are."""
     if format.kind == "webdataset" or format.kind in FOLDERS:
-        # As Arrow, `datasets` loses the order of the columns in the last row of a tar.
-        schema = rows.features.arrow_schema.remove_metadata()
-        rows_left = iter(rows.decode(False))
+        # As Arrow, `datasets` loses the order of the columns in the last row of a tar. Media are declared as what they
+        # are kept as, since `datasets` asks for decoders of sound even where it decodes none.
+        features = _without_media(rows.features, format)
+        rows_left = iter(rows.cast(features))
         while batch := list(itertools.islice(rows_left, batch_rows)):
-            yield pa.Table.from_pylist(batch, schema=schema)
+            yield pa.Table.from_pylist(batch, schema=features.arrow_schema.remove_metadata())
     else:
         # Of tables, as many rows as the builder reads at a time: it gives each such chunk types of its own, and
         # `datasets` can't join two that differ.
@@ -161,26 +164,42 @@ def _tables(rows: Any, format: Format, batch_rows: int) -> Iterator[pa.Table]:
             yield table.replace_schema_metadata(None)
 
 
+def _without_media(features: Any, format: Format) -> Any:
+    """The columns' types, with media as paths in folders, else as bytes and path."""
+    import datasets
+
+    kept: Any = datasets.Value("string")
+    if format.kind not in FOLDERS:
+        kept = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    media = _media_columns(features)
+    return datasets.Features({name: kept if name in media else kind for name, kind in features.items()})
+
+
+def _media_columns(features: Any) -> list[str]:
+    import datasets
+
+    media = (datasets.Image, datasets.Audio, datasets.Video)
+    return [name for name, kind in features.items() if isinstance(kind, media)]
+
+
 def _chunk_rows(format: Format) -> int | None:
     """Rows that the builder reads at a time, where it counts rows."""
     return format.settings.get("chunksize") if format.kind == "csv" else None
 
 
-def _with_paths(table: pa.Table, plain: Path, archive: zipfile.ZipFile | None) -> pa.Table:
+def _with_paths(table: pa.Table, media: list[str], plain: Path, archive: zipfile.ZipFile | None) -> pa.Table:
     """Media named relative to the file that lists them; those of an archive with their bytes."""
-    for index, field in enumerate(table.schema):
-        if pa.types.is_struct(field.type) and {"bytes", "path"} == {inner.name for inner in field.type}:
-            values = [_media(value, plain, archive) for value in table.column(index).to_pylist()]
-            table = table.set_column(index, field.name, pa.array(values, field.type))
+    for name in media:
+        index = table.column_names.index(name)
+        values = [text if text is None else _media(text, plain, archive) for text in table.column(index).to_pylist()]
+        table = table.set_column(index, name, pa.array(values, MEDIA))
     return table
 
 
-def _media(value: dict[str, Any] | None, plain: Path, archive: zipfile.ZipFile | None) -> dict[str, Any] | None:
-    if value is None or value["path"] is None:
-        return value
+def _media(path: str, plain: Path, archive: zipfile.ZipFile | None) -> dict[str, Any]:
     if archive is None:
-        return {**value, "path": value["path"].removeprefix(f"{plain.parent}/")}
-    name = value["path"].split("::")[0].removeprefix("zip://")
+        return {"bytes": None, "path": path.removeprefix(f"{plain.parent}/")}
+    name = path.split("::")[0].removeprefix("zip://")
     return {"bytes": archive.read(name) if name in archive.NameToInfo else None, "path": name}
 
 

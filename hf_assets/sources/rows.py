@@ -1,6 +1,7 @@
 """A split as one table of rows: their place and the columns that the config names, read once per file content."""
 
 import json
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,8 @@ from hf_assets.sources.spec import DataFile, Part, Snapshot
 VERSION = 4
 
 READ_THREADS = 8
+# While files are read, so often is said how far it is.
+SAY_S = 5.0
 SNAPSHOT = b"hf_assets.snapshot"
 NUM_ROWS = b"num_rows"
 MEDIA_PATHS = "media_paths"
@@ -159,12 +162,17 @@ def _read_files(
     with ThreadPoolExecutor(READ_THREADS) as pool:
         waiting: deque[Future[tuple[Columns, bool]]] = deque()
         upcoming = iter(snapshot.files)
+        started = said = time.monotonic()
         for number in range(1, len(snapshot.files) + 1):
             waiting.extend(pool.submit(read_file, file) for file in islice(upcoming, 2 * READ_THREADS - len(waiting)))
             part = waiting.popleft().result()
             yield part
-            if part[1] and number % 100 == 0:
-                say(f"read the columns of {number:,} of {len(snapshot.files):,} files")
+            if part[1] and time.monotonic() - said >= SAY_S:
+                said = time.monotonic()
+                rate = number / (said - started)
+                left_s = (len(snapshot.files) - number) / rate
+                done = f"{number:,} of {len(snapshot.files):,} files, {rate:,.1f} per second, {left_s:,.0f} s left"
+                say(f"reading columns: {done}")
 
 
 def _unified(snapshot: Snapshot, schemas: list[pa.Schema]) -> pa.Schema:

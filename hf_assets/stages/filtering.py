@@ -13,7 +13,7 @@ from hf_assets.stages import composites, custom, expressions, frames, geometry, 
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.custom import CustomRule
 from hf_assets.stages.frames import FrameRules
-from hf_assets.stages.geometry import GeometryRules
+from hf_assets.stages.geometry_rules import GeometryRules
 
 # Bump when a change to this module changes which rows are kept.
 VERSION = 3

@@ -97,7 +97,7 @@ def _filtered(recipe: Recipe) -> Iterator[str | Table | Svg | Jpeg]:
         yield Svg(charts.bars(fallen, BARS, (charts.DROPPED,)))
         yield Table(["dropped for", "rows"], fallen)
         some = dropped.slice(0, EXAMPLES).to_pylist()
-        facts = [[row["row"], row["dropped_for"], str(row.get("columns") or "")] for row in some]
+        facts = [[row["row"], row["dropped_for"], report.named_values(row.get("columns") or {})] for row in some]
         yield Table(["row", "dropped for", "columns"], facts)
     yield from _kept_sheet(folder, "filtered", "kept and dropped rows")
 

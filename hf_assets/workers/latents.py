@@ -15,6 +15,7 @@ from hf_assets import fingerprint, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.engines.local import map_ahead
 from hf_assets.errors import DatasetError, MediaError, ModelError
+from hf_assets.models import families
 from hf_assets.models import vae as vae_side
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
@@ -101,6 +102,8 @@ def encode(
         encoder = todo.encoder
         if num_missing := len(todo.missing):
             say(f"{num_missing:,} latents to encode with the VAE of {encoder.pipeline.name}")
+            if note := families.unlisted(encoder.pipeline.class_name):
+                say(note)
             with turn(say) as compute:  # while this run waited, another may have encoded some of them
                 jobs = todo.looked_at_again().missing
                 if len(jobs):

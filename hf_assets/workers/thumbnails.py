@@ -59,7 +59,7 @@ class Thumbnails:
     def places(self) -> set[Place]:
         """The rows that have one."""
         names = (path.name.split(".") for path in self.folder.glob("[!.]*.jpg"))
-        return {(name[0], int(name[1])) for name in names if len(name) == 3 and name[1].isdecimal()}
+        return {(name[0], int(name[1])) for name in names if len(name) == 3 and name[1].lstrip("-").isdecimal()}
 
     def to_make(self, located: pa.Table) -> set[Place]:
         """Those of the first `KEPT` rows in the order of their draws that have none yet.
@@ -87,6 +87,7 @@ class Thumbnails:
 
 def first(located: pa.Table, count: int) -> pa.Table:
     """The first few rows in the order of their draws."""
+    located = located.filter(pc.is_valid(located["file_hash"]))  # null: it names a file that isn't there
     hashes = located["file_hash"].cast(pa.string()).combine_chunks().dictionary_encode()
     seeds = [int(fingerprint.of_bytes(file_hash.encode())[:16], 16) for file_hash in hashes.dictionary.to_pylist()]
     drawn = numbers.draws(

@@ -17,6 +17,8 @@ from hf_assets.store.ledger import WHOLE_FILES
 from hf_assets.store.tensors import TensorStore
 from hf_assets.store.verifying import Verified
 from hf_assets.workers.progress import Progress
+from hf_assets.workers.showcase import FOLDER as DECODED
+from hf_assets.workers.thumbnails import FOLDER as THUMBNAILS
 
 # Folders beside a dataset's tables, of files that begin with the hash of the file they tell of.
 REMEMBERED = ("columns", "ledger", "sources/converted")
@@ -130,9 +132,27 @@ def _tidy_tables(folder: Path, keep: int, grace: timedelta, *, delete: bool) -> 
         older = min(before, datetime.now(UTC) - gc.IN_HANDS).timestamp()
         remembered = [path for name in REMEMBERED for path in sorted((folder / name).glob("[!.]*.parquet"))]
         strays += [path for path in remembered if path.name.split(".")[0] not in named and gc.is_older(path, older)]
+        strays += [path for path in _pictures_of_nothing(folder, keep) if gc.is_older(path, older)]
     names, num_bytes = _sizes(strays)
     freed = sum(map(gc.remove, strays)) if delete else None
     return Tidied(str(folder), stray_files=names, stray_bytes=num_bytes, freed_bytes=freed)
+
+
+def _pictures_of_nothing(folder: Path, keep: int) -> Iterator[Path]:
+    """Thumbnails of rows that the dataset has no more, and decoded latents that no kept training set names."""
+    raw_dataset = files.read_table(folder / "raw_dataset.parquet")
+    if raw_dataset is None:
+        return
+    hashes = set(pc.unique(raw_dataset["file_hash"].cast(pa.string())).to_pylist())
+    thumbnails = sorted((folder / THUMBNAILS).glob("*/[!.]*.jpg"))
+    yield from (path for path in thumbnails if path.name.split(".")[0] not in hashes)
+    decoded = sorted((folder / DECODED).glob("[!.]*.jpg"))
+    try:
+        named = generations.named_keys(folder, keep)
+    except StoreError:  # which the folder of the tensors tells of
+        return
+    is_named = pc.is_in(pa.array([path.stem for path in decoded], pa.string()), value_set=named)
+    yield from (path for path, stays in zip(decoded, is_named.to_pylist(), strict=True) if not stays)
 
 
 def _files_of(folder: Path) -> set[str]:

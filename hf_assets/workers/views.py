@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from hf_assets import files, fingerprint, report, schema
 from hf_assets.config.recipe import Recipe
@@ -20,11 +19,15 @@ from hf_assets.report.sheets import Tile
 from hf_assets.store import sampling
 from hf_assets.store.tensors import TensorStore
 from hf_assets.workers import showcase, tokens
+from hf_assets.workers.sounds import SHOWN_SECONDS
 from hf_assets.workers.thumbnails import Thumbnails, first
 
 # Bump when a sheet is drawn in another way.
-VERSION = 1
+VERSION = 2
 FOLDER = "reports/sheets"
+NOT_YET = (
+    "This asset reads no media. Its pictures are among its events once `buckets` has read some, and here the next time."
+)
 CHANNELS = "reports/channels.json"
 EXAMPLES = 10
 KEPT_TILES, DROPPED_TILES, BUCKET_TILES = 6, 12, 12
@@ -49,8 +52,8 @@ def filtered(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, drop
     if len(dropped):
         chosen = numbers.chosen(_by_row(dropped["row"]), EXAMPLES)
         texts["dropped_examples"] = report.dropped_examples(dropped.take(pa.array(chosen)))
-    if (data := filtered_sheet(recipe, thumbnails, raw_dataset, dropped)) is not None:
-        texts["contact_sheet"] = sheets.inline(data, "kept and dropped")
+    data = filtered_sheet(recipe, thumbnails, raw_dataset, dropped)
+    texts["contact_sheet"] = NOT_YET if data is None else sheets.inline(data, "kept and dropped")
     return View({"kept_share": kept / max(len(raw_dataset), 1)}, texts)
 
 
@@ -126,22 +129,20 @@ def buckets_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table,
         return None
     samples = table.take(pc.index_in(shown["row"], value_set=table["row"].combine_chunks())).to_pylist()
     key = [
-        [row["file_hash"], row["file_row"], sample["bucket"], sample.get("crop_top_left"), sample.get("resized_size")]
+        [
+            *(row["file_hash"], row["file_row"], sample["bucket"]),
+            *(sample.get(name) for name in ("crop_top_left", "resized_size", "first_sample", "num_samples")),
+        ]
         for row, sample in zip(shown.to_pylist(), samples, strict=True)
     ]
 
     def tiles() -> list[Tile]:
-        found = [thumbnails.get((row["file_hash"], row["file_row"])) for row in shown.to_pylist()]
-        return [
-            Tile(
-                picture,
-                sample["bucket"],
-                f"of {_size(sample)}, row {row['row']:,}",
-                _crop(sample),
-                parts=_parts(picture, sample) if recipe.kind == "video" else (1, 1),
-            )
-            for picture, row, sample in zip(found, shown.to_pylist(), samples, strict=True)
-        ]
+        drawn = []
+        for row, sample in zip(shown.to_pylist(), samples, strict=True):
+            picture = thumbnails.get((row["file_hash"], row["file_row"]))
+            crops = () if picture is None else _crops(sample, picture.size)
+            drawn.append(Tile(picture, sample["bucket"], f"{_size(sample)}row {row['row']:,}", crops))
+        return drawn
 
     return _sheet(recipe, "buckets", key, tiles)
 
@@ -250,28 +251,39 @@ def _pair(pair: showcase.Pair) -> Tile:
 
 
 def _size(sample: dict[str, Any]) -> str:
-    return "x".join(map(str, sample["original_size"])) if "original_size" in sample else "its own length"
+    if "original_num_samples" in sample:
+        return f"of {sample['original_num_samples'] / sample['original_sample_rate_hz']:.1f} s, "
+    return f"of {'x'.join(map(str, sample['original_size']))}, " if "original_size" in sample else ""
 
 
-def _crop(sample: dict[str, Any]) -> sheets.Box | None:
-    if not {"resized_size", "target_size", "crop_top_left"} <= sample.keys():
-        return None
-    (across, down), (width, height), (top, left) = (
-        sample["resized_size"],
-        sample["target_size"],
-        sample["crop_top_left"],
+def _stretch(sample: dict[str, Any]) -> sheets.Box:
+    """The part of a clip of sound that is encoded, as far as its picture shows it."""
+    shown_s = min(sample["original_num_samples"] / sample["original_sample_rate_hz"], SHOWN_SECONDS)
+    start_s = sample["first_sample"] / sample["sample_rate_hz"]
+    stop_s = start_s + sample["num_samples"] / sample["sample_rate_hz"]
+    return min(start_s / shown_s, 1.0), 0.0, min(stop_s / shown_s, 1.0), 1.0
+
+
+def _crops(sample: dict[str, Any], shown: tuple[int, int]) -> tuple[sheets.Box, ...]:
+    """The part that is encoded, in each of the frames that a thumbnail shows.
+
+    Args:
+        shown: size of the thumbnail: one picture, or some frames of a clip in a row or a column.
+    """
+    if "original_num_samples" in sample:
+        return (_stretch(sample),)
+    if not {"original_size", "resized_size", "target_size", "crop_top_left"} <= sample.keys():
+        return ()
+    (across, down), (width, height) = sample["resized_size"], sample["target_size"]
+    top, left = sample["crop_top_left"]
+    box = left / across, top / down, (left + width) / across, (top + height) / down
+    elongation = shown[0] / shown[1] * sample["original_size"][1] / sample["original_size"][0]
+    right, below = max(round(elongation), 1), max(round(1 / elongation), 1)
+    return tuple(
+        ((box[0] + x) / right, (box[1] + y) / below, (box[2] + x) / right, (box[3] + y) / below)
+        for x in range(right)
+        for y in range(below)
     )
-    return left / across, top / down, (left + width) / across, (top + height) / down
-
-
-def _parts(picture: "Image.Image | None", sample: dict[str, Any]) -> tuple[int, int]:
-    """Frames across and down of a clip's thumbnail (`media.video.sheet`), as its shape tells."""
-    if picture is None:
-        return 1, 1
-    width, height = sample["original_size"]
-    if width > height:
-        return 1, max(1, round(picture.height * width / (picture.width * height)))
-    return max(1, round(picture.width * height / (picture.height * width))), 1
 
 
 def _reasons(dropped: pa.Table, rows: list[int]) -> dict[int, str]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_assets.assets import automation
+from hf_assets.config.keys import Checks
 from hf_assets.resources import history, polling
 from hf_assets.resources.gpu import GpuResource
 from hf_assets_tests.assets.conftest import ROWS, push_model
@@ -185,6 +186,29 @@ def test_a_run_that_fails_is_tried_again_later_and_later_and_at_once_after_a_cha
     user.config["datasets"][0]["resolution"] = 128  # somebody does something about it
     (request,) = user.tick()
     assert user.materialize(request).success
+    assert user.tick() == []
+
+
+def test_what_a_check_holds_back_is_not_made_by_trying_again(
+    user: User, hub: LocalHub, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most rows are gone: nothing is made from the rest until somebody says that this is right."""
+    user.config["datasets"][0]["checks"] = {
+        check: {"severity": "error" if check == "shrink" else "off"} for check in Checks.model_fields
+    }
+    table = user.folder / "cache/photos/huggingface_metadata/photos/training_set.parquet"
+    hub.commit(name, files_of(ROWS[:1]))
+    for seconds in (0, 310, 1000):
+        later(monkeypatch, seconds)
+        (request,) = user.tick()
+        assert names(request) == {*STAGES}
+        assert not user.materialize(request, checked=True).success
+        assert user.tick() == []
+        assert pq.read_table(table).num_rows == 2
+    user.config["datasets"][0]["checks"]["shrink"]["at_most"] = 0.5
+    (request,) = user.tick()
+    assert user.materialize(request, checked=True).success
+    assert pq.read_table(table).num_rows == 1
     assert user.tick() == []
 
 

@@ -95,16 +95,16 @@ class User:
         self.said = done.skip_message or ""
         return list(done.run_requests or ())
 
-    def materialize(self, request: dg.RunRequest | None = None, group: str | None = None) -> dg.ExecuteInProcessResult:
-        """Run what was requested, a group, or everything."""
+    def materialize(self, request: dg.RunRequest | None = None, checked: bool = False) -> dg.ExecuteInProcessResult:
+        """Run what was requested, or everything; with its checks, or to save time without."""
         defs = self.definitions
-        selection = dg.AssetSelection.groups(group) if group else None
+        checks = list(defs.asset_checks or ()) if checked else []
         with self.instance() as instance:
             return dg.materialize(
-                list(defs.assets or ()),
+                [*(defs.assets or ()), *checks],
                 instance=instance,
                 resources=defs.resources,
-                selection=(request.asset_selection or ()) if request else selection,
+                selection=dg.AssetSelection.assets(*(request.asset_selection or ())) if request else None,
                 tags=request.tags if request else None,
                 raise_on_error=False,
             )

@@ -11,6 +11,7 @@ import torch
 from hf_assets_tests.clips import clip
 from hf_assets_tests.contract import oracle
 from hf_assets_tests.contract.pictures import Row, picture
+from hf_assets_tests.sounds import wav
 
 # 4 and 0 hold one picture, 7 and 1 one caption.
 SIZES = [(64, 64), (96, 64), (64, 96), (128, 64), (80, 80), (72, 64), (64, 88), (100, 60), (60, 100), (90, 90)]
@@ -28,7 +29,7 @@ class Medium(NamedTuple):
         another: media that are in none of the rows, by number.
         latents: of the edits of geometry, how many of the nine distinct latents change; worked out from the sizes.
         latent: a sample's latent, computed without hf_assets: (media, row of `buckets`, VAE).
-        embed: a caption's embed, likewise: (caption, pipeline).
+        embed: what the text side makes of a row, by name, likewise: (row, pipeline).
     """
 
     family: str
@@ -39,7 +40,7 @@ class Medium(NamedTuple):
     another: Callable[[int], bytes]
     latents: dict[str, int]
     latent: Callable[[bytes, dict[str, Any], Any], torch.Tensor]
-    embed: Callable[[str, Any], torch.Tensor]
+    embed: Callable[[Row, Any], dict[str, torch.Tensor]]
 
 
 # (frames, width, height): of 17 frames and of 9, with some frames over, with pixels over on one axis or none.
@@ -63,6 +64,17 @@ def pictures() -> list[Row]:
 
 def clips() -> list[Row]:
     return _told_apart([clip(number, *size) for number, size in enumerate(CLIPS)])
+
+
+# Seconds of each clip; odd ones are mono.
+SECONDS = [0.4, 0.5, 0.8, 0.9, 0.4, 0.3, 0.4, 0.85, 1.0, 0.6]
+
+
+def songs() -> list[Row]:
+    """Each is a tone of its own; two have words."""
+    tones = [wav(200 + 100 * number, s, rate=48_000, channels=2 - number % 2) for number, s in enumerate(SECONDS)]
+    words = {5: "la la la", 8: "one two"}
+    return [row.with_columns(lyrics=words.get(number)) for number, row in enumerate(_told_apart(tones))]
 
 
 def _told_apart(media: list[bytes]) -> list[Row]:
@@ -99,7 +111,7 @@ MEDIA = {
             "16b": 6,  # squares keep their geometry
         },
         latent=oracle.latent,
-        embed=oracle.embed,
+        embed=lambda row, pipeline: {"prompt_embeds": oracle.embed(row.text, pipeline)},
     ),
     "video": Medium(
         family="ltx",
@@ -122,6 +134,26 @@ MEDIA = {
             "15d": 0,  # of the two, one is dropped
         },
         latent=oracle.latent_of_clip,
-        embed=oracle.embed_for_videos,
+        embed=lambda row, pipeline: {"prompt_embeds": oracle.embed_for_videos(row.text, pipeline)},
+    ),
+    "audio": Medium(
+        family="acestep",
+        extension="wav",
+        edits=("6", "9b", "15e", "15f", "15g"),
+        entry={
+            "dataset_type": "audio",
+            "audio_column": "image",
+            "config": {"audio_caption_fields": ["caption"]},
+            "audio": {"duration_interval": 0.4},
+        },
+        rows=songs,
+        another=lambda number: wav(3_000 + number, 0.5, rate=48_000, channels=1 + number % 2),
+        latents={
+            "15e": 3,  # of 0.3, 0.6 and 1 s, which are multiples of 0.2 s, or less than 0.4
+            "15f": 6,  # all but those that are multiples of 0.4 s
+            "15g": 0,  # some are dropped
+        },
+        latent=oracle.latent_of_sound,
+        embed=lambda row, pipeline: oracle.embed_of_song(row.text, row.columns.get("lyrics"), pipeline),
     ),
 }

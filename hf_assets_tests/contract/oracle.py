@@ -1,6 +1,7 @@
 """What a training set must hold, computed without hf_assets' own encoders, stores or tables."""
 
 import io
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import av
 import diffusers
 import numpy as np
+import soundfile
 import torch
 from PIL import Image
 
@@ -64,9 +66,28 @@ def embed_for_videos(caption: str, pipeline: diffusers.LTXPipeline) -> torch.Ten
         return embeds[0] * mask[0, :, None]
 
 
+def latent_of_sound(data: bytes, sample: dict[str, Any], vae: diffusers.AutoencoderOobleck) -> torch.Tensor:
+    """The clip's samples, as the sample says, encoded alone by the VAE itself. (C, s)"""
+    samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    assert rate == vae.config.sampling_rate
+    taken = torch.from_numpy(samples)[sample["first_sample"] :][: sample["num_samples"]].T
+    assert taken.shape[1] == sample["num_samples"]
+    with torch.inference_mode():
+        return vae.encode(taken.expand(vae.config.audio_channels, -1)[None]).latent_dist.mode()[0]
+
+
+def embed_of_song(caption: str, lyrics: str | None, pipeline: diffusers.AceStepPipeline) -> dict[str, torch.Tensor]:
+    """Caption and lyrics, encoded alone by the pipeline itself. (L, D) each"""
+    with torch.inference_mode():
+        text, _, words, _ = pipeline.encode_prompt(caption, lyrics or "", torch.device("cpu"))
+        return {"text_hidden_states": text[0], "lyric_hidden_states": words[0]}
+
+
 @cache
 def vae_of(folder: str) -> Any:
-    return diffusers.AutoModel.from_pretrained(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch, about how Oobleck is written
+        return diffusers.AutoModel.from_pretrained(folder)
 
 
 @cache

@@ -27,6 +27,12 @@ class Row:
     caption: str | None
     columns: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def text(self) -> str:
+        """The caption as it is encoded."""
+        assert self.caption is not None
+        return self.caption.strip()
+
     def but(self, **changes: Any) -> Self:
         return replace(self, **changes)
 

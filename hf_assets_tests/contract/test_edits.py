@@ -30,7 +30,7 @@ class Edit(NamedTuple):
     latents: int | None
     embeds: int
     reads_media: bool = True
-    kinds: tuple[str, ...] = ("image", "video")
+    kinds: tuple[str, ...] = ("image", "video", "audio")
 
     def cost(self, world: World) -> tuple[int, int]:
         """(latents, embeds) computed."""
@@ -130,6 +130,26 @@ def longer_clips(world: World, models: Models) -> None:
     world.entry["video"] = {"num_frames": 17, "min_frames": 12, "max_frames": 20}
 
 
+def change_lyrics(world: World, models: Models) -> None:
+    """Of two rows: one loses them, the other has others."""
+    words = {5: None, 8: "three four"}
+    changed = [row.with_columns(lyrics=words[n]) if n in words else row for n, row in enumerate(world.rows)]
+    world.push(changed[:5], changed[5:])
+
+
+def shorter_intervals(world: World, models: Models) -> None:
+    world.entry["audio"] = {"duration_interval": 0.2}
+
+
+def end_of_clips(world: World, models: Models) -> None:
+    """Only clips that are longer than what is taken of them have another end."""
+    world.entry["audio"] = {"duration_interval": 0.4, "truncation_mode": "end"}
+
+
+def limits_of_durations(world: World, models: Models) -> None:
+    world.entry["audio"] = {"duration_interval": 0.4, "min_duration_seconds": 0.4, "max_duration_seconds": 0.9}
+
+
 def change_crop_style(world: World, models: Models) -> None:
     """Only pictures that are larger than their target on some axis have a place to move the crop to."""
     world.entry["crop_style"] = "corner"
@@ -194,6 +214,7 @@ EDITS = [
     Edit("7", "rows deleted", delete_rows, 0, 0),
     Edit("8", "media of two rows changed", change_media, 2, 0),
     Edit("9", "captions of three rows edited", change_captions, 0, 1),
+    Edit("9b", "lyrics of two rows edited", change_lyrics, 0, 2, kinds=("audio",)),
     Edit("10", "files renamed", rename_files, 0, 0, reads_media=False),
     Edit("11", "a column that the config does not name changed, another added", change_unnamed_column, 0, 0),
     Edit("12", "filter tightened", tighten_filter, 0, 0, reads_media=False),
@@ -203,6 +224,9 @@ EDITS = [
     Edit("15b", "alignment changed", change_alignment, None, 0),
     Edit("15c", "fewer frames of each clip", fewer_frames, None, 0, kinds=("video",)),
     Edit("15d", "limits of clips' lengths changed", longer_clips, None, 0, reads_media=False, kinds=("video",)),
+    Edit("15e", "shorter intervals of durations", shorter_intervals, None, 0, kinds=("audio",)),
+    Edit("15f", "the end of each clip instead of its beginning", end_of_clips, None, 0, kinds=("audio",)),
+    Edit("15g", "limits of durations", limits_of_durations, None, 0, reads_media=False, kinds=("audio",)),
     Edit("16a", "crop moved to the corner", change_crop_style, None, 0),
     Edit("16b", "crop to a square", crop_to_square, None, 0),
     Edit("17a", "VAE of another repository", other_vae_repository, ALL_LATENTS, 0),

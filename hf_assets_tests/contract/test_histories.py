@@ -23,7 +23,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from hf_assets.stages.geometry import GeometryRules, geometry_of
+from hf_assets.stages.geometry import geometry_of
+from hf_assets.stages.geometry_rules import GeometryRules
 from hf_assets_tests.contract.conftest import Models
 from hf_assets_tests.contract.pictures import Row, files_of, picture
 from hf_assets_tests.contract.world import World

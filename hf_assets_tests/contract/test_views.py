@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import dagster as dg
 import pytest
 from PIL import Image
 
+from hf_assets.config import loading
 from hf_assets.models.vae import Vae
 from hf_assets.report.charts import INLINE_CHARACTERS
+from hf_assets.workers import upkeep
 from hf_assets.workers.pictures import Pictures
 from hf_assets_tests.contract.conftest import Models
 from hf_assets_tests.contract.test_edits import change_resolution, tighten_filter
@@ -56,6 +59,7 @@ def observed(world: World, asset: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.parametrize("first", ["image", "video"], indirect=True)
 def test_each_asset_shows_its_numbers_charts_and_pictures_within_their_limits(first: World, tmp_path: Path) -> None:
     run = first.from_scratch(tmp_path / "fresh").runs[-1]
     for stage, names in NUMBERS.items():
@@ -152,3 +156,21 @@ def test_the_report_is_one_file_that_loads_nothing_else(world: World) -> None:
         for value in run.metadata[stage].values():
             assert "<script" not in str(value)
             assert "http:" not in str(value)
+
+
+def test_pictures_of_what_is_gone_are_garbage_and_the_others_stay(world: World, models: Models) -> None:
+    before = reports(world)
+    world.push(world.rows[5:])
+    change_resolution(world, models)
+    world.materialize()
+    (tidied,) = [
+        one
+        for one in upkeep.tidy(loading.load(world.folder / "datasets.json").recipes, 1, timedelta(0), delete=False)
+        if "huggingface_metadata" in one.folder
+    ]
+    # nothing is so young that it may be in use: as if an hour had gone by
+    old = set(upkeep._pictures_of_nothing(world.metadata_folder, 1))
+    thumbnails = {path for path in old if "thumbnails" in str(path)}
+    assert len(thumbnails) == 5  # the first file is gone
+    assert {path.stem for path in old - thumbnails} == {Path(name).stem for name in before if "decoded" in name}
+    assert not old & {Path(path) for path in tidied.stray_files}

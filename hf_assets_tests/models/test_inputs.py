@@ -9,7 +9,7 @@ import pytest
 
 from hf_assets.errors import ModelError
 from hf_assets.models import families
-from hf_assets.models.inputs import VaeInput, input_of
+from hf_assets.models.inputs import VaeInput, input_of, spatial_multiple
 from hf_assets.models.source import ComponentSource, PipelineSource, resolve_pipeline
 from hf_assets_tests.models.conftest import resolved
 
@@ -102,6 +102,21 @@ def test_a_spectrogram_is_no_picture(with_vae):
 def test_a_configuration_of_another_class_is_said_in_one_line(with_vae):
     with pytest.raises(ModelError, match="can't be made a AutoencoderKL"):
         input_of(with_vae("AutoencoderKL", {"down_block_types": ["NoSuchBlock"]}))
+
+
+def test_a_pipeline_that_makes_sound_takes_no_pictures(built):
+    with pytest.raises(ModelError, match="makes sound: choose a pipeline that makes pictures or videos"):
+        spatial_multiple(resolved(built("stableaudio")))
+
+
+def test_a_vae_that_is_code_in_the_repository_is_refused(copied):
+    folder = copied("sd15")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "vae": ["my_vae", "MyVae"]}))
+    (folder / "vae" / "my_vae.py").write_text("raise SystemExit")
+    with pytest.raises(ModelError, match="MyVae") as error:
+        input_of(resolved(folder))
+    assert "\n" not in str(error.value)
 
 
 def test_a_vae_of_another_library_is_refused(copied):

@@ -169,6 +169,13 @@ def test_every_exception_is_one_of_a_pipeline_that_diffusers_has():
     assert all(hasattr(diffusers, name) for name in families.AUTOENCODERS)
 
 
+def test_only_a_pipeline_without_a_row_is_spoken_of():
+    assert families.unlisted("StableDiffusionPipeline") is None
+    assert families.unlisted("AltDiffusionPipeline") == (
+        "AltDiffusionPipeline is not in the table of families: its latents follow the general rule (docs/latents.md)"
+    )
+
+
 def test_the_fingerprint_knows_what_is_stored(built):
     pipeline = resolved(built("sd15"))
     settings = [LatentSettings(kind=kind, tiling=tiling) for kind in ("mode", "moments", "sample") for tiling in (0, 1)]

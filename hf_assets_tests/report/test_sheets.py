@@ -35,7 +35,7 @@ def test_a_sheet_keeps_its_key_and_a_damaged_one_has_none() -> None:
 
 def test_the_crop_is_framed_and_the_rest_is_faded() -> None:
     blue = Image.new("RGB", (160, 160), (0, 0, 200))
-    page = opened(sheets.sheet([Tile(blue, "", crop=(0.25, 0.25, 0.75, 0.75))]))
+    page = opened(sheets.sheet([Tile(blue, "", crops=((0.25, 0.25, 0.75, 0.75),))]))
     inside, outside = page.getpixel((10 + 80, 10 + 80)), page.getpixel((10 + 10, 10 + 10))
     assert isinstance(inside, tuple)
     assert isinstance(outside, tuple)

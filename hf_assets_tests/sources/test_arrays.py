@@ -141,4 +141,4 @@ def test_columns_are_read_without_the_arrays() -> None:
     assert read.media_paths is None
     assert read.bytes_read < 100_000 < len(data)
     told = media_bytes(io.BytesIO(data), "audio", np.array([0]), "rows.parquet")
-    assert 0.9 * len(data) < told <= len(data)
+    assert 0.9 * len(data) < told < len(data) + 100_000  # the arrays, and what is read for the footer

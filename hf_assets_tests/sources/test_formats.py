@@ -357,3 +357,13 @@ def test_kinds_that_hold_pickled_data_are_refused(hub: LocalHub, name: str, tmp_
     with pytest.raises(DatasetError):
         read(name, tmp_path)
     assert "pandas" not in (*formats.CONVERTED, *formats.FOLDERS)
+
+
+@pytest.mark.parametrize(("ending", "column"), [("mp4", "video"), ("flac", "audio")])
+def test_folders_of_other_media_are_read_without_what_decodes_them(
+    ending: str, column: str, hub: LocalHub, name: str, tmp_path: Path
+) -> None:
+    line = json.dumps({"file_name": f"clips/1.{ending}", "caption": "x"}).encode()
+    hub.commit(name, {"train/metadata.jsonl": line, f"train/clips/1.{ending}": b"clip"})
+    wanted = WantedColumns(column, ("caption",))
+    assert samples(name, tmp_path, wanted) == [("x", b"clip")]

@@ -7,7 +7,7 @@ import pytest
 
 from hf_assets import schema
 from hf_assets.errors import DatasetError
-from hf_assets.stages.captions import CaptionRules, extract
+from hf_assets.stages.captions import CaptionRules, distinct_texts, extract, identities, lines
 
 USUAL = CaptionRules(
     columns_of_captions=(), joined_if_there=("prompt", "tags"), lyrics_columns=("lyrics", "norm_lyrics")
@@ -125,3 +125,39 @@ def test_a_column_of_lyrics_that_is_named_and_missing_is_an_error(named: str) ->
 def test_pictures_have_no_lyrics() -> None:
     table, _ = extract(filtered(caption=["a"], lyrics=["la"]), CaptionRules())
     assert table.schema == schema.CAPTIONS
+
+
+SONGS = pa.table(
+    {
+        "row": pa.array([4, 7, 9], pa.int64()),
+        "captions": pa.array([["a", "b"], ["a"], ["a", "b"]], schema.CAPTIONS.field("captions").type),
+        "lyrics": pa.array(["la", None, "la"], schema.CAPTION),
+    }
+)
+
+
+def test_equal_captions_are_told_apart_by_their_lyrics_where_these_count() -> None:
+    assert distinct_texts(SONGS).to_pylist() == [{"caption": "a"}, {"caption": "b"}]
+    pairs = [(line["caption"], line["lyrics"]) for line in distinct_texts(SONGS, with_lyrics=True).to_pylist()]
+    assert pairs == [("a", "la"), ("b", "la"), ("a", None)]
+    assert lines(SONGS)["row"].to_pylist() == [4, 4, 7, 9, 9]
+
+
+def test_no_two_pairs_of_caption_and_lyrics_are_one_text() -> None:
+    pairs = [
+        ("ab", "c"),
+        ("a", "bc"),
+        ("abc", None),
+        ("abc", ""),
+        ("1|a", None),
+        ("a", None),
+        ("2|ab", "c"),
+        ("-|a", None),
+    ]
+    texts = pa.table(
+        {
+            "caption": pa.array([caption for caption, _ in pairs], schema.CAPTION),
+            "lyrics": pa.array([words for _, words in pairs], schema.CAPTION),
+        }
+    )
+    assert len(set(identities(texts).to_pylist())) == len(pairs)

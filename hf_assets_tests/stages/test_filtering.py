@@ -8,7 +8,7 @@ import pytest
 from hf_assets.errors import DatasetError
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules, dropped, judge, judge_sizes, kept, sizeless
-from hf_assets.stages.geometry import GeometryRules
+from hf_assets.stages.geometry_rules import GeometryRules
 
 RULES = FilterRules(
     quality_column="quality",

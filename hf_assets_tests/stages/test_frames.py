@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from hf_assets import schema
 from hf_assets.stages import frames, geometry
 from hf_assets.stages.frames import FrameRules
-from hf_assets.stages.geometry import GeometryRules
+from hf_assets.stages.geometry_rules import GeometryRules
 
 SEED = {"num_frames": 125, "min_frames": 100}  # the example of the feature's description
 EACH = {"bucket_strategy": "resolution_frames"}

@@ -16,7 +16,8 @@ from hf_assets.errors import DatasetError
 from hf_assets.fingerprint import of_table
 from hf_assets.schema import SIZE
 from hf_assets.stages import geometry
-from hf_assets.stages.geometry import AspectBucket, GeometryRules, assign, geometry_of
+from hf_assets.stages.geometry import assign, geometry_of
+from hf_assets.stages.geometry_rules import AspectBucket, GeometryRules
 
 CASES = json.loads((Path(__file__).parent / "geometry_cases.json").read_text())["cases"]
 

@@ -46,3 +46,25 @@ def test_a_row_lacks_neither_latent_nor_embed_and_keeps_only_captions_that_have_
 def test_nothing_joins_to_nothing() -> None:
     empty = [each.empty_table() for each in (schema.CAPTIONS, schema.BUCKETS, schema.VAE_LATENTS, schema.TEXT_EMBEDS)]
     assert len(join(*empty, "jpg")[0]) == 0
+
+
+def test_a_song_gets_the_embed_of_its_own_lyrics() -> None:
+    captions = pa.table(
+        {"row": pa.array([0, 1, 2]), "captions": [["a"], ["a"], ["a"]], "lyrics": pa.array(["la", None, "lo"])}
+    )
+    buckets = pa.table(
+        {"row": pa.array([0, 1, 2]), "media_hash": ["x", "y", "z"], "bucket": ["3s"] * 3, "rate": [1, 2, 3]}
+    )
+    latents = pa.table(
+        {"row": pa.array([0, 1, 2]), "latent_key": ["p", "q", "r"], "latent_shape": [[8, 1]] * 3, "shard": ["s"] * 3}
+    )
+    embeds = pa.table(
+        {"caption": ["a", "a"], "embed_key": ["alone", "with la"], "shard": ["s"] * 2, "lyrics": pa.array([None, "la"])}
+    )
+    table, num_incomplete = join(captions, buckets, latents, embeds, "wav", pa.schema([("rate", pa.int64())]))
+    assert num_incomplete == 1
+    rows = table.select(["row", "embed_keys", "lyrics", "rate", "file", "original_size"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        (0, ["with la"], "la", 1, "0.wav", None),
+        (1, ["alone"], None, 2, "1.wav", None),
+    ]

@@ -238,8 +238,16 @@ def test_a_thumbnail_shows_three_frames_of_what_is_taken_and_the_crop_in_each(
     drawn = video.sheet(video.thumbnails(clip(1, 30, *size), num_frames=num_frames))
     assert drawn.size == sheet
     small = sheets.thumbnail(drawn)
-    assert views._parts(small, {"original_size": list(size)}) == parts
-    framed = np.asarray(sheets._framed(small, (0.25, 0.0, 0.75, 1.0), *parts)).astype(int)
+    half = [size[0] // 2, size[1]]
+    sample = {
+        "original_size": list(size),
+        "resized_size": list(size),
+        "target_size": half,
+        "crop_top_left": [0, size[0] // 4],
+    }
+    crops = views._crops(sample, small.size)
+    assert len(crops) == parts[0] * parts[1]
+    framed = np.asarray(sheets._framed(small, crops)).astype(int)
     is_frame = (np.abs(framed - np.array([228, 87, 46])).sum(axis=2) == 0).any(axis=0)
     across, width = parts[0], framed.shape[1]
     assert [bool(is_frame[round(width * (at + 0.25) / across)]) for at in range(across)] == [True] * across

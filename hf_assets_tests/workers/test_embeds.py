@@ -105,20 +105,23 @@ class Small:
         self.room = room
         self.calls: list[int] = []
 
-    def encode(self, captions: list[str]) -> list[dict[str, torch.Tensor]]:
+    def encode(self, captions: list[str], *, lyrics: list[str] | None) -> list[dict[str, torch.Tensor]]:
         self.calls.append(len(captions))
+        assert lyrics is None or [text.upper() for text in captions] == lyrics  # each caption keeps its own
         if len(captions) > self.room:
             raise torch.OutOfMemoryError
         return [{"prompt_embeds": torch.tensor(float(len(caption)))} for caption in captions]
 
 
-def test_captions_that_need_too_much_memory_together_are_halved() -> None:
+@pytest.mark.parametrize("lyrics", [None, ["A", "BB", "CCC", "DDDD", "EEEEE"]])
+def test_captions_that_need_too_much_memory_together_are_halved(lyrics: list[str] | None) -> None:
     encoder = Small(room=2)
-    found = embeds._in_halves(encoder, ["a", "bb", "ccc", "dddd", "eeeee"])  # type: ignore[arg-type]
+    texts = embeds._Texts(["a", "bb", "ccc", "dddd", "eeeee"], lyrics)
+    found = embeds._in_halves(encoder, texts)  # type: ignore[arg-type]
     assert [float(one["prompt_embeds"]) for one in found] == [1, 2, 3, 4, 5]
     assert encoder.calls == [5, 2, 3, 1, 2]
 
 
 def test_one_caption_that_needs_too_much_memory_says_what_to_set() -> None:
     with pytest.raises(ModelError, match=r"set text_offload of the gpu resource .*text_quantization"):
-        embeds._in_halves(Small(room=0), ["a", "b"])  # type: ignore[arg-type]
+        embeds._in_halves(Small(room=0), embeds._Texts(["a", "b"], None))  # type: ignore[arg-type]

@@ -1,0 +1,205 @@
+"""The page as a person sees it, in a real browser: materialize, look at pictures, edit the config, see the mark."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.local_hub import LocalHub
+from hf_assets_tests.test_command_line import ROOT, Project
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="needs Chromium and its driver: apt-get install chromium chromium-driver"
+)
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1500,2500",
+)
+# For a machine that does much else; nothing waits so long on one that doesn't.
+PATIENCE_S = 180.0
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T], what: str) -> T:
+    """What `look` finds, once it finds something."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            found = look()
+        except WebDriverException:  # the page is just being drawn anew
+            found = None
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"the page never showed {what}")
+        time.sleep(0.2)
+
+
+class Page:
+    """A browser at a Dagster page."""
+
+    def __init__(self, browser: webdriver.Chrome, address: str) -> None:
+        self.browser = browser
+        self.address = address
+
+    def open(self, path: str) -> "Page":
+        self.browser.get(self.address + path)
+        return self
+
+    def wait_for(self, text: str) -> Any:
+        """The innermost element that says this."""
+        return until(lambda: self._shown(_saying("*", text)), f'"{text}" at {self.browser.current_url}')
+
+    def click(self, text: str, tag: str = "button", within: str = "") -> None:
+        """Click the innermost element that says this.
+
+        Args:
+            within: XPath of what holds it.
+        """
+
+        def clicked() -> bool:
+            for skip in self.browser.find_elements(By.XPATH, "//button[normalize-space(.)='Skip']"):
+                skip.click()  # the invitation of a first visit lies over the page
+            found = self._shown(within + _saying(tag, text))
+            if found is not None:
+                found.click()
+            return found is not None
+
+        until(clicked, f'"{text}" where it can be clicked')
+
+    def widths(self, kind: str) -> list[int]:
+        """The natural widths of the pictures of one kind that the page holds in itself; 0 for a broken one."""
+        script = "return [...document.images].filter(i => i.src.startsWith(arguments[0])).map(i => i.naturalWidth)"
+        found: list[int] = self.browser.execute_script(script, f"data:image/{kind}")  # type: ignore[no-untyped-call]
+        return found
+
+    def says(self, text: str) -> bool:
+        return text in self.browser.find_element(By.TAG_NAME, "body").text
+
+    def _shown(self, path: str) -> Any:
+        return next((found for found in self.browser.find_elements(By.XPATH, path) if found.is_displayed()), None)
+
+
+@pytest.fixture(scope="module")
+def project(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    rows = [Row(picture(n, 64 + 16 * (n % 3), 64), f"picture {n}", {"width": 64}) for n in range(6)]
+    hub.commit("page/photos", files_of(rows))
+    filters = {"filter_func": {"where": "caption <> 'picture 1'"}}
+    return Project(tmp_path_factory.mktemp("page"), "page/photos", aspect_bucket_alignment=8, **filters)
+
+
+@pytest.fixture(scope="module")
+def address(project: Project) -> Iterator[str]:
+    """A running `dagster dev`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "--host", "127.0.0.1", "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER")}
+    log = project.folder / "dev.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=project.folder,
+            env={**environment, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        until(lambda: server.poll() is not None or _listens(port), "itself")
+        assert server.poll() is None, log.read_text()[-3000:]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        _end(server)
+
+
+@pytest.fixture(scope="module")
+def page(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    # the driver's path is given, so that none is downloaded; its group is ended with all that it started
+    service = Service(str(DRIVER), popen_kw={"start_new_session": True})
+    browser = webdriver.Chrome(options=options, service=service)
+    try:
+        browser.set_page_load_timeout(PATIENCE_S)
+        yield Page(browser, address)
+    finally:
+        browser.quit()
+        _end(service.process)
+
+
+def test_a_person_materializes_looks_and_sees_what_an_edit_makes_stale(page: Page, project: Project) -> None:
+    group = "/locations/hf_assets/asset-groups/my_photos/lineage"
+    page.open(group).wait_for("training_set")
+    page.click("Materialize all")
+    page.wait_for("Launched")
+    page.open("/runs").wait_for("Success")
+
+    page.open("/assets/my-photos/buckets").wait_for("samples_per_bucket")
+    until(lambda: page.widths("svg") and all(page.widths("svg")), "the chart in the table")
+    assert not page.says("Unsynced")
+    assert page.widths("jpeg") == []  # behind a link
+    page.click("Show Markdown", "*", within="//tr[contains(., 'contact_sheet')]")
+    until(lambda: page.widths("jpeg") and all(page.widths("jpeg")), "the contact sheet")
+
+    page.open("/assets/my-photos/filtered").wait_for("kept_and_dropped")
+    page.wait_for("among its events once")  # this asset itself reads no media
+    page.open("/assets/my-photos/training_set").wait_for("duplicates_share")
+    page.click("Plots")
+    until(lambda: page.browser.find_elements(By.TAG_NAME, "canvas"), "the plots")
+    page.open("/assets/my-photos/training_set?view=checks").wait_for("error_budget")
+    page.wait_for("All 5 samples have their latent and their embeds")
+
+    project.config["datasets"][0]["aspect_bucket_alignment"] = 32
+    project.write()
+    page.open(group).click("Reload definitions")
+    until(lambda: page.open("/assets/my-photos/buckets").wait_for("Unsynced"), "the mark")
+    page.open("/assets/my-photos/captions").wait_for("without_caption_share")
+    assert not page.says("Unsynced")
+
+
+def _saying(tag: str, text: str) -> str:
+    """XPath of the innermost elements that say this."""
+    says = f"contains(normalize-space(.), '{text}')"
+    return f"//{tag}[{says}][not(.//{tag}[{says}])]"
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as attempt:
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    """End a process and all of its group."""
+    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(seconds)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
