@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = (("benchmarks.plan_1m", "--refresh"), ("benchmarks.mixing",), ("benchmarks.video",))
+BENCHMARKS = (("benchmarks.plan_1m", "--refresh"), ("benchmarks.mixing",), ("benchmarks.video",), ("benchmarks.audio",))
 
 
 def main() -> None:

@@ -60,9 +60,10 @@ def embed(caption: str, pipeline: diffusers.StableDiffusionPipeline) -> torch.Te
 
 
 def embed_for_videos(caption: str, pipeline: diffusers.LTXPipeline) -> torch.Tensor:
-    """The caption, encoded alone by the pipeline itself. (L, D)"""
+    """The caption, encoded alone by the pipeline itself; zeros where its mask says that nobody looks. (L, D)"""
     with torch.inference_mode():
-        return pipeline.encode_prompt(caption, do_classifier_free_guidance=False)[0][0]
+        embeds, mask = pipeline.encode_prompt(caption, do_classifier_free_guidance=False)[:2]
+        return embeds[0] * mask[0, :, None]
 
 
 def latent_of_sound(data: bytes, sample: dict[str, Any], vae: diffusers.AutoencoderOobleck) -> torch.Tensor:
