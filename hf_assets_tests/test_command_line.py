@@ -178,7 +178,7 @@ def test_check_finds_what_the_dataset_holds(project: Project) -> None:
         ({"revision": "v9"}, '"v9"'),
         ({"split": "trian"}, 'has no split "trian"'),
         ({"caption_column": "captoin"}, 'did you mean "caption"'),
-        ({"image_column": "caption"}, "not media bytes"),
+        ({"image_column": "caption"}, 'column "caption" names files such as'),
     ],
 )
 def test_what_the_dataset_lacks_fails_the_run_with_one_line(
