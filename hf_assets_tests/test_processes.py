@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from hf_assets.config.keys import Checks
+from hf_assets.config.check_keys import Checks
 from hf_assets.engines.turns import turn
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.contract.pictures import Row, files_of, picture

@@ -4,10 +4,6 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     PositiveInt,
     ValidationInfo,
@@ -17,13 +13,18 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from hf_assets.config import cron
+from hf_assets.config.blocks import Aspect, Audio, CaptionFile, CaptionShuffle, CompositeImage, FilterFunc, Video
+from hf_assets.config.check_keys import Checks
+from hf_assets.config.values import Block, Flag, Name, Names, Number, Repository
 from hf_assets.sources import slices
 
 # An id is part of names of files, which may have 255 bytes.
 MAX_ID_LENGTH = 100
 
+
 # Between two looks at the Hub.
 MIN_POLL_SECONDS = 5
+
 
 # Keys that only a trainer uses: their values are kept for the reader, and no key of ours depends on them.
 TRAINER_ONLY = frozenset(
@@ -68,11 +69,14 @@ TRAINER_ONLY = frozenset(
     ]
 )
 
+
 # Kinds of entries that nothing here makes or reads: a trainer's own caches.
 ELSEWHERE = frozenset(["conditioning_image_embeds", "distillation_cache"])
 
+
 # Pictures that a trainer evaluates with.
 EVALUATION = "eval"
+
 
 # Keys of SimpleTuner that would change the result here, and don't yet: an error, never ignored.
 NOT_YET = frozenset(
@@ -80,193 +84,6 @@ NOT_YET = frozenset(
         "path",
     ]
 )
-
-
-def boolean(value: Any) -> Any:
-    """SimpleTuner files hold "true" and "False" as text; such text means what it says."""
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
-    return value
-
-
-Flag = Annotated[bool, BeforeValidator(boolean)]
-Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1)]
-
-
-def _repository(value: str) -> str:
-    """A Hub id or a folder; not an address, nor an id with the revision in it."""
-    found = re.search(r"^(?:https?://[^/]+/|hf://)(?:datasets/|models/)?([\w.-]+/[\w.-]+)", value)
-    if found:
-        raise ValueError(f'write the Hub id alone: "{found[1]}"')
-    if re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?@.+", value):
-        raise ValueError(f'write "{value.split("@")[0]}", and "{value.split("@")[1]}" in the key revision')
-    return value
-
-
-Repository = Annotated[Name, AfterValidator(_repository)]
-
-
-class Block(BaseModel):
-    """A block of the file: unknown keys and wrong types are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _as_list(value: Any) -> Any:
-    """A single item is a list of one."""
-    return value if isinstance(value, list) else [value]
-
-
-def _function_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
-        raise ValueError('write "module:function"')
-    return value
-
-
-Names = Annotated[list[Name], Field(min_length=1), BeforeValidator(_as_list)]
-
-
-class FilterFunc(Block):
-    """Which rows are kept. A row must satisfy all that is given; limits are inclusive."""
-
-    quality_thresholds: dict[Name, Finite] = Field(
-        {}, description="Metric of `quality_column` -> smallest accepted value."
-    )
-    quality_column: Name | None = Field(
-        None, description="Struct column that holds the metrics. Default: `quality_assessment`."
-    )
-    collection: Names | None = Field(
-        None, description="Accepted values of the column `collection`; where it holds lists, one item must be accepted."
-    )
-    min_width: PositiveInt | None = Field(None, description="Smallest accepted width in pixels.")
-    min_height: PositiveInt | None = Field(None, description="Smallest accepted height in pixels.")
-    where: Name | None = Field(
-        None, description="SQL expression over columns (DuckDB's), such as `score > 5 AND license = 'cc0'`."
-    )
-    function: Annotated[str, AfterValidator(_function_name)] | None = Field(
-        None,
-        description="A Python function, `module:name`, that gets a dict of a row's `columns` and returns true to keep "
-        "it. The module must be listed in `plugins`.",
-    )
-    columns: Annotated[list[Name], Field(min_length=1)] | None = Field(
-        None, description="The columns that `function` gets; dotted paths lead into structs."
-    )
-    batched: Flag = Field(
-        False, description="True: `function` gets a `pyarrow.RecordBatch` and returns one verdict for each of its rows."
-    )
-
-    @model_validator(mode="after")
-    def _function_has_columns(self) -> "FilterFunc":
-        if self.function and not self.columns:
-            raise ValueError("columns is missing, which function needs: list the columns that it gets")
-        if not self.function and (self.columns or self.batched):
-            raise ValueError(f"{'columns' if self.columns else 'batched'} has no effect without function")
-        return self
-
-
-class CompositeImage(Block):
-    """Pictures that show several images, of which one is taken."""
-
-    enabled: Flag = Field(False, description="True: take one cell of each picture.")
-    image_count: PositiveInt = Field(1, description="Images in one picture.")
-    select_index: Annotated[int, Field(ge=0)] = Field(
-        0, description="Which one is taken: from 0, by rows from the top left."
-    )
-    layout: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
-        None,
-        description="`[rows, columns]`. Default: a strip of images side by side, or the grid of several rows and "
-        "columns whose cells are nearest to squares, where they are nearer than the strip's.",
-    )
-
-    @model_validator(mode="after")
-    def _cell_is_there(self) -> "CompositeImage":
-        if self.layout and self.layout[0] * self.layout[1] != self.image_count:
-            raise ValueError(
-                f"layout is {self.layout[0]} x {self.layout[1]}, but image_count is {self.image_count}; "
-                "make their product equal"
-            )
-        if self.select_index >= self.image_count:
-            raise ValueError(
-                f"select_index is {self.select_index}, but image_count is {self.image_count}; "
-                f"use 0 to {self.image_count - 1}"
-            )
-        return self
-
-
-class CaptionShuffle(Block):
-    """More captions of the same parts in another order."""
-
-    enable: Flag = Field(False, description="True: shuffle.")
-    count: PositiveInt = Field(1, description="Shuffled forms of each caption.")
-    seed: int = Field(0, description="Another seed, another order.")
-    split_on: Literal["comma", "space", "period"] = Field("comma", description="What lies between two parts.")
-    position_start: Annotated[int, Field(ge=0)] = Field(0, description="So many parts stay in front.")
-    include_original: Flag = Field(True, description="True: the caption as it was is kept too.")
-
-
-class AspectBucket(Block):
-    """An aspect with its share."""
-
-    aspect: Number = Field(description="Width / height. A bare number in the list means the same.")
-    weight: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        None, description="Share of the samples where `crop_aspect` is `random`; all have one, or none."
-    )
-
-
-def _with_its_name(value: Any) -> Any:
-    return {"aspect": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-Aspect = Annotated[AspectBucket, BeforeValidator(_with_its_name)]
-
-
-class Audio(Block):
-    """Which part of each clip is encoded."""
-
-    bucket_strategy: Literal["duration"] = Field("duration", description="Clips of one length are one bucket.")
-    duration_interval: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = Field(
-        3.0, description="Clips are cut to a multiple of this, in seconds; shorter ones keep their length."
-    )
-    min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        None, description="Shorter clips are dropped."
-    )
-    max_duration_seconds: Number | None = Field(None, description="Longer clips are dropped.")
-    truncation_mode: Literal["beginning", "end", "random"] = Field(
-        "beginning", description="Which part is taken. A random one is drawn from the clip's content hash."
-    )
-    channels: Literal[1, 2] | None = Field(
-        None, description="1: clips are mixed to mono first. Default: as many channels as the VAE reads."
-    )
-
-
-class Video(Block):
-    """Which clips are used, and which of their frames."""
-
-    num_frames: PositiveInt | None = Field(
-        None,
-        description="The most frames of a clip that are encoded: its first ones, as many as the VAE takes. Default: "
-        "125; for `resolution_frames`, `max_frames`.",
-    )
-    min_frames: PositiveInt | None = Field(
-        None,
-        description="Clips with fewer are dropped. Default: `num_frames`; for `resolution_frames`, none is.",
-    )
-    max_frames: PositiveInt | None = Field(None, description="Clips with more are dropped.")
-    frame_interval: PositiveInt | None = Field(
-        None,
-        description="Lengths are rounded down to its multiples (to 1 + its multiples, where it is a multiple of the "
-        "VAE's stride in time), so that there are fewer buckets.",
-    )
-    bucket_strategy: Literal["aspect_ratio", "resolution_frames"] = Field(
-        "aspect_ratio",
-        description="`aspect_ratio`: clips of one length, unless `min_frames` allows shorter ones. "
-        "`resolution_frames`: clips of all lengths, each its own.",
-    )
-    is_i2v: Flag = Field(
-        False, description="True: the first frame's pixels and its own latent are stored too, for image-to-video."
-    )
 
 
 # Keys of a dataset that concern only some kinds of media: with another kind, they would have no effect.
@@ -288,90 +105,28 @@ def without_effect(kind: str) -> frozenset[str]:
     return frozenset(key for kinds, keys in ONLY_FOR.items() if kind not in kinds for key in keys)
 
 
-Severity = Literal["off", "warn", "error"]
-Share = Annotated[float, Field(ge=0, le=1)]
-SEVERITY = "`off`: it is not checked; `warn`: a failure is shown; `error`: it also stops the run."
-
-
-class Check(Block):
-    """A check that has no limit to choose."""
-
-    severity: Severity = Field("error", description=SEVERITY)
-
-
-class ShrinkCheck(Block):
-    """A check of how many rows are left."""
-
-    at_most: Share = Field(0.2, description="Largest share that may be gone, 0 to 1.")
-    severity: Severity = Field("warn", description=SEVERITY)
-
-
-class DuplicatesCheck(Block):
-    """A check of media that are there more than once."""
-
-    at_most: Share = Field(0.5, description="Largest share that passes, 0 to 1.")
-    severity: Severity = Field("warn", description=SEVERITY)
-
-
-class RangeCheck(Block):
-    """A check of the latents' values."""
-
-    at_most: Number | None = Field(
-        None, description="Largest magnitude of a latent that passes. Default: the model family's."
-    )
-    severity: Severity = Field("warn", description=SEVERITY)
-
-
-class QualityCheck(Block):
-    """A check of what comes back when latents are decoded."""
-
-    at_least_db: Finite = Field(16.0, description="Smallest mean PSNR of decoded latents that passes, in decibels.")
-    severity: Severity = Field("warn", description=SEVERITY)
-
-
-class Checks(Block):
-    """What is checked of a dataset's assets after they were made."""
-
-    shrink: ShrinkCheck = Field(
-        ShrinkCheck(),
-        description="Rows that the dataset lost since the last training set was made, as a share of those.",
-    )
-    finite: Check = Field(Check(), description="Sampled latents and embeds can be read, and hold no NaN or infinity.")
-    value_range: RangeCheck = Field(RangeCheck(), description="No sampled latent has values that the family never has.")
-    decode_back: QualityCheck = Field(QualityCheck(), description="Latents decode to the pictures they were made from.")
-    coverage: Check = Field(Check(), description="Each sample of the training set has its latent and embeds stored.")
-    duplicates: DuplicatesCheck = Field(
-        DuplicatesCheck(), description="Samples whose media an earlier one has already, as a share of all."
-    )
-    error_budget: Check = Field(Check(), description="No larger share of the wanted rows failed than `error_budget`.")
-
-
-class CaptionFile(Block):
-    """A table of the captions of a folder's media."""
-
-    path: Name = Field(description="The file, relative to `instance_data_dir`, or absolute.")
-    filename_column: Name = Field("filename", description="Column of the media's paths in the folder, or their names.")
-    caption_column: Names = Field(["caption"], description="Column or columns of the captions; all are kept.")
-    fallback_caption_column: Name | None = Field(None, description="Used for rows that have no caption there.")
-    default_caption: Name | None = Field(None, description="Used for media that the table has no caption for.")
-    width_column: Name | None = Field(None, description="As in the entry.")
-    height_column: Name | None = Field(None, description="As in the entry.")
-    identifier_includes_extension: Flag | None = Field(
-        None, description="Whether `filename_column` has the extensions. Default: names match with them or without."
-    )
-
-
 # Keys of an entry by its type; those of neither are common to both.
 HUB_KEYS = ("dataset_name", "dataset_config", "split", "revision", "data_files", "streaming")
+
+
 FOLDER_KEYS = ("instance_data_dir", "parquet", "csv")
+
+
 NEEDED = {"huggingface": "dataset_name", "local": "instance_data_dir"}
+
+
 CAPTION_STRATEGIES = {
     "huggingface": ("huggingface", "instanceprompt"),
     "local": ("filename", "textfile", "instanceprompt", "parquet", "csv"),
 }
+
+
 METADATA_BACKENDS = {"huggingface": ("huggingface",), "local": ("discovery", "json", "parquet")}
 
+
 CaptionStrategy = Literal["huggingface", "instanceprompt", "filename", "textfile", "parquet", "csv"]
+
+
 DataFiles = Name | list[Name] | dict[Name, Name | list[Name]]
 
 

@@ -20,12 +20,12 @@ from hf_assets.config.keys import (
     Model,
     Refresh,
     TextEmbeds,
-    boolean,
     without_effect,
 )
 from hf_assets.config.mistakes import joined, nearest, shown
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.config.rules import RuleError
+from hf_assets.config.values import boolean
 from hf_assets.errors import ConfigError
 from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import ComponentSource, PipelineSource

@@ -10,24 +10,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from hf_assets.config import simpletuner
-from hf_assets.config.keys import (
-    TRAINER_ONLY,
-    AspectBucket,
-    Audio,
-    CaptionFile,
-    CaptionShuffle,
-    Checks,
-    CompositeImage,
-    Dataset,
-    File,
-    FilterFunc,
-    ImageEmbeds,
-    Model,
-    Refresh,
-    TextEmbeds,
-    VaeOverride,
-    Video,
-)
+from hf_assets.config.blocks import AspectBucket, Audio, CaptionFile, CaptionShuffle, CompositeImage, FilterFunc, Video
+from hf_assets.config.check_keys import Checks
+from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds, VaeOverride
 
 INTRODUCTION = f"""# The config file
 

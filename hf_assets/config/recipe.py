@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
-from hf_assets.config.keys import Checks
+from hf_assets.config.check_keys import Checks
 from hf_assets.models.latents import LatentSettings
 from hf_assets.models.source import PipelineSource
 from hf_assets.sources.spec import SourceSpec

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from hf_assets.config.keys import CaptionFile, Dataset, TextEmbeds
+from hf_assets.config.blocks import CaptionFile
+from hf_assets.config.keys import Dataset, TextEmbeds
 from hf_assets.sources.spec import CaptionTable, FolderRules
 from hf_assets.stages import custom, expressions, rewriting
 from hf_assets.stages.audio import AudioRules

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_assets.assets import automation
-from hf_assets.config.keys import Checks
+from hf_assets.config.check_keys import Checks
 from hf_assets.resources import history, polling
 from hf_assets.resources.gpu import GpuResource
 from hf_assets_tests.assets.conftest import ROWS, push_model

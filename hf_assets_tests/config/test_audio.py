@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hf_assets.config import loading
-from hf_assets.config.keys import ONLY_FOR, Audio
+from hf_assets.config.blocks import Audio
+from hf_assets.config.keys import ONLY_FOR
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.errors import ConfigError
 from hf_assets.stages.audio import AudioRules

@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 
 from hf_assets.config import cron, loading
-from hf_assets.config.keys import NOT_YET, ONLY_FOR, TRAINER_ONLY, Dataset, FilterFunc, Model, TextEmbeds, VaeOverride
+from hf_assets.config.blocks import FilterFunc
+from hf_assets.config.keys import NOT_YET, ONLY_FOR, TRAINER_ONLY, Dataset, Model, TextEmbeds, VaeOverride
 from hf_assets.config.loading import Config
 from hf_assets.config.recipe import Recipe, code_version
 

@@ -1,0 +1,58 @@
+"""Kinds of values that keys have: what is accepted, and what is said of the rest."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
+
+
+def boolean(value: Any) -> Any:
+    """SimpleTuner files hold "true" and "False" as text; such text means what it says."""
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(boolean)]
+
+
+Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+def _repository(value: str) -> str:
+    """A Hub id or a folder; not an address, nor an id with the revision in it."""
+    found = re.search(r"^(?:https?://[^/]+/|hf://)(?:datasets/|models/)?([\w.-]+/[\w.-]+)", value)
+    if found:
+        raise ValueError(f'write the Hub id alone: "{found[1]}"')
+    if re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?@.+", value):
+        raise ValueError(f'write "{value.split("@")[0]}", and "{value.split("@")[1]}" in the key revision')
+    return value
+
+
+Repository = Annotated[Name, AfterValidator(_repository)]
+
+
+class Block(BaseModel):
+    """A block of the file: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _as_list(value: Any) -> Any:
+    """A single item is a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+Names = Annotated[list[Name], Field(min_length=1), BeforeValidator(_as_list)]
