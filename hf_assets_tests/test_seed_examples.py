@@ -3,18 +3,23 @@
 Each is the `multidatabackend.json` of a user with a `config.json` beside it, and its dataset lies on the local Hub.
 """
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
-from hf_assets.training import TrainingSet
+from hf_assets.training import Mixture, TrainingSet
 from hf_assets_tests import tiny_pipelines
+from hf_assets_tests.clips import clip
 from hf_assets_tests.contract.pictures import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
 
@@ -129,6 +134,27 @@ ART = """
   "resolution_type": "pixel_area",
   "crop": true,
   "crop_aspect": "square"
+}
+"""
+VIDEO = """
+{
+  "id": "video-dataset",
+  "type": "huggingface",
+  "dataset_type": "video",
+  "dataset_name": "example/video-clips",
+  "caption_strategy": "huggingface",
+  "metadata_backend": "huggingface",
+  "huggingface": {
+    "caption_column": "description",
+    "num_frames_column": "frame_count",
+    "fps_column": "fps"
+  },
+  "video": {
+    "num_frames": 125,
+    "min_frames": 100
+  },
+  "resolution": 480,
+  "resolution_type": "pixel"
 }
 """
 MIXED = """
@@ -275,10 +301,6 @@ def test_collection(hub: LocalHub, user: User) -> None:
 
 def test_composite(hub: LocalHub, user: User) -> None:
     """The page's "grid of 4 images": 2 x 2 where the picture is as high as wide, and a strip where it is wide."""
-    import io
-
-    import numpy as np
-    from PIL import Image
 
     def joined(layout: list[list[int]]) -> bytes:
         tiles = [[np.asarray(Image.open(io.BytesIO(picture(number)))) for number in line] for line in layout]
@@ -324,6 +346,41 @@ def test_art(hub: LocalHub, user: User) -> None:
     training = user.run(json.loads(ART))["high-quality-art"]
     assert captions(training) == {0: ["a title", "a description", "t"], 1: ["f"]}
     assert training.table["target_size"].to_pylist() == [[1024, 1024]] * 2
+
+
+def test_video(hub: LocalHub, user: User, tmp_path: Path) -> None:
+    """Clips of fewer than 125 frames are cut to the longest that the VAE takes: 97 of 100, as LTX has 1 + k x 8."""
+    clips = [clip(1, 100, 48, 48), clip(2, 99, 48, 48)]
+    table = pa.table({
+        "video": pa.array([{"bytes": data, "path": None} for data in clips]),
+        "description": ["a clip", "too short"],
+        "frame_count": [100, 99],
+        "fps": [24.0, 24.0],
+    })  # fmt: skip
+    stream = io.BytesIO()
+    pq.write_table(table, stream)
+    hub.commit("example/video-clips", {"data/train-00000-of-00001.parquet": stream.getvalue()})
+    user.settings["--pretrained_model_name_or_path"] = str(tiny_pipelines.build("ltx", tmp_path / "ltx"))
+    training = user.run(json.loads(VIDEO))["video-dataset"]
+    assert captions(training) == {0: ["a clip"]}
+    assert training.table["target_size"].to_pylist() == [[480, 480]]
+    assert training.table["num_frames"].to_pylist() == [97]
+    assert training[0]["latents"].shape[-3:] == (13, 15, 15)
+
+
+def test_mixed(hub: LocalHub, user: User, tmp_path: Path) -> None:
+    """The page's own folder can't lie at its place on any machine but its author's."""
+    hub.commit("laion/laion-art", files_of([Row(picture(number), f"art {number}") for number in range(4)]))
+    (tmp_path / "data").mkdir()
+    for number in range(3):
+        (tmp_path / "data" / f"my_photo_{number}.png").write_bytes(picture(10 + number))
+    entries = json.loads(MIXED.replace("/path/to/local/data", str(tmp_path / "data")))
+    found = user.run(*entries, **SMALL)
+    assert captions(found["local-dataset"]) == {number: [f"my photo {number}"] for number in range(3)}
+    mixture = Mixture.from_config(tmp_path / "multidatabackend.json")
+    batches = list(mixture.batches(seed=0, steps_per_epoch=10))
+    which = [mixture[batch[0]]["dataset"] for batch in batches]
+    assert (which.count("hf-dataset"), which.count("local-dataset")) == (7, 3)
 
 
 def test_notes_and_trainer_values(hub: LocalHub, user: User, tmp_path: Path) -> None:
