@@ -341,7 +341,7 @@ class _Reader:
             repository=self.repository(model.vae.pretrained_model_name_or_path),
             revision=model.vae.revision,
             variant=model.vae.variant,
-            subfolder=model.vae.subfolder,
+            subfolder=(model.vae.subfolder or "").strip("/") or None,
         )
         pipeline = PipelineSource(
             repository=self.repository(model.pretrained_model_name_or_path),

@@ -22,8 +22,9 @@ from hf_assets.stages.rewriting import Replacement, ShuffleRules
 DEFAULT_QUALITY_COLUMN = "quality_assessment"
 LYRICS_FALLBACK = "norm_lyrics"
 
-# `s/this/that/`, as in sed, with any separator that is no letter, digit or white space.
-SUBSTITUTION = re.compile(r"s([^\w\s\\])((?:\\.|(?!\1).)*)\1((?:\\.|(?!\1).)*)\1", re.DOTALL)
+# `s/this/that/`, as in sed, with any separator that is no letter, digit or white space. All matches are replaced,
+# with the flag `g` or without; `i` lets case be.
+SUBSTITUTION = re.compile(r"s([^\w\s\\])((?:\\.|(?!\1).)*)\1((?:\\.|(?!\1).)*)\1([gi]*)", re.DOTALL)
 
 
 class RuleError(Exception):
@@ -327,6 +328,12 @@ def _read_list(file: Path) -> list[str]:
 def _replacement(line: str) -> Replacement:
     found = SUBSTITUTION.fullmatch(line.strip())
     if found is None:
+        if line.strip().startswith("s/"):
+            shown = json.dumps(line, ensure_ascii=False)
+            raise RuleError(
+                "caption_filter_list", f"{shown} is no whole replacement; write s/this/that/, or s/this/that/i"
+            )
         return Replacement(line)
-    separator, pattern, text = found.groups()
-    return Replacement(pattern.replace(f"\\{separator}", separator), text.replace(f"\\{separator}", separator))
+    separator, pattern, text, flags = found.groups()
+    pattern, text = (part.replace(f"\\{separator}", separator) for part in (pattern, text))
+    return Replacement(f"(?i){pattern}" if "i" in flags else pattern, text)

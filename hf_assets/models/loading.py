@@ -103,6 +103,7 @@ def load_model(
     """
     import diffusers
     import torch
+    from safetensors import SafetensorError
 
     if quantization and offload:
         raise ModelError(
@@ -119,7 +120,7 @@ def load_model(
     with quiet():
         try:
             model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
+        except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
             why = " ".join(str(error).split())
             raise ModelError(f"{at} can't be loaded as {component.class_name}: {why}") from error
     if missing := sorted(report["missing_keys"]):

@@ -27,7 +27,7 @@ CAPTIONS = """## How captions are encoded
 - Outputs keep the names that `encode_prompt` gives them; those for negative prompts are dropped. The batch axis is
   found by giving the same caption twice; where the pipeline takes no two captions, it is the first axis of one
   element.
-- Lyrics and the duration of sound reach pipelines whose `encode_prompt` takes `lyrics` and `audio_duration`."""
+- Lyrics reach pipelines whose `encode_prompt` takes `lyrics`; a duration that it takes stays generation's default."""
 
 PADDING = """## What a caption takes
 

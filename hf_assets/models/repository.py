@@ -90,7 +90,11 @@ class FolderRepository:
         return self.root
 
     def read_json(self, path: str) -> dict[str, Any]:
-        return _parse_json((self.root / path).read_bytes(), self.name, path)
+        try:
+            data = (self.root / path).read_bytes()
+        except FileNotFoundError:
+            raise ModelError(f"{self.name} has no {path}: fetch the model again") from None
+        return _parse_json(data, self.name, path)
 
 
 @dataclass(frozen=True)

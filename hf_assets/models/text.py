@@ -4,6 +4,7 @@ Shape letters: L tokens, D width.
 """
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from hf_assets.models.loading import Device, Quantization
 
 PROBE_CAPTION = "a photo"
+# A tokenizer that knows anything tells some of these apart.
+PROBE_WORDS = ("a", "b", "e", "i", "1", ".")
 # How the names of outputs begin that are for a negative prompt.
 NEGATIVE = ("negative", "uncond")
 # What a pipeline's code raises where something that it counts on is absent.
@@ -48,6 +51,8 @@ def load_text(
     usage = prompt.usage(kind)
     components = text_components(pipeline)
     parts: dict[str, Any] = {name: None for name, entry in pipeline.index.items() if names_component(entry)}
+    # What the index leaves out, such as a VAE for which another stands in, the constructor asks for all the same.
+    parts |= dict.fromkeys(_required(kind) - parts.keys() - pipeline.index.keys())
     for component in components:
         if component.is_model:
             parts[component.name] = loading.load_model(
@@ -66,9 +71,32 @@ def load_text(
         given = {**parts, **{name: loading.shell_of(pipeline, name, dtype) for name in shells}}
         with loading.quiet():
             model = kind.from_pretrained(folder, use_safetensors=True, **given)
+            _must_know_words(model, pipeline)
         return TextEncoder(model, usage, device, dtype)
 
     return _first_that_works(opened, pipeline)
+
+
+def _required(kind: Any) -> set[str]:
+    """The components without which a pipeline can't be made."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    return {
+        one.name
+        for one in parameters
+        if one.default is inspect.Parameter.empty and one.kind is one.POSITIONAL_OR_KEYWORD
+    }
+
+
+def _must_know_words(model: Any, pipeline: Pipeline) -> None:
+    """Refuse a tokenizer whose vocabulary is missing: transformers makes one that knows no word, and says nothing."""
+    for name, part in model.components.items():
+        if "tokenizer" in name and isinstance(getattr(part, "model_max_length", None), int):
+            read = part(list(PROBE_WORDS), truncation=False, padding=False)["input_ids"]
+            if all(ids == read[0] for ids in read):
+                raise ModelError(
+                    f"{pipeline.name}: {name} reads every text alike, as one without its vocabulary does: "
+                    "fetch the model again"
+                )
 
 
 def _first_that_works(opened: Callable[[Iterable[str]], "TextEncoder"], pipeline: Pipeline) -> "TextEncoder":

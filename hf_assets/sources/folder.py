@@ -31,6 +31,8 @@ class FolderSource(LocalFiles):
         rules = self.spec.folder
         assert rules is not None
         folder = Path(self.spec.dataset_name)
+        if folder.is_file():
+            raise DatasetError(f'instance_data_dir "{folder}" is a file: name the folder that holds the media')
         if not folder.is_dir():
             raise DatasetError(f'instance_data_dir "{folder}" does not exist: correct it, or create the folder')
         root = folder.resolve()

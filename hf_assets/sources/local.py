@@ -102,6 +102,7 @@ def media_below(root: Path) -> list[Path]:
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(folder) / name for name in names if not name.startswith(".") and listing.is_media(name)]
+    found = [path for path in found if path.is_file()]  # not a link to nothing
     return sorted(found, key=lambda path: path.relative_to(root).parts)
 
 

@@ -281,7 +281,7 @@ def _top_level(column: str, names: list[str], file: str) -> str:
 
 
 def _nearest(name: str, names: list[str], above: str = "") -> str:
-    near = difflib.get_close_matches(name, names, n=1)
+    near = [one for one in names if one.lower() == name.lower()] or difflib.get_close_matches(name, names, n=1)
     listed = ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
     owner = f'"{above}"' if above else "it"
     return f'did you mean "{near[0]}"? {owner.capitalize()} has {listed}' if near else f"{owner} has {listed}"

@@ -184,8 +184,11 @@ def _unified(snapshot: Snapshot, schemas: list[pa.Schema]) -> pa.Schema:
 
 
 def _disagreement(snapshot: Snapshot, error: Exception) -> DatasetError:
-    line = str(error).splitlines()[0]
-    return DatasetError(f'files of dataset "{snapshot.repository}" disagree about the type of a column: {line}')
+    line = str(error).splitlines()[0].rsplit("Unable to merge: ", 1)[-1]
+    return DatasetError(
+        f'files of dataset "{snapshot.repository}" disagree about the type of a column: {line}. '
+        "Write that column with one type in all files, or name another"
+    )
 
 
 def snapshot_of(raw_dataset: pa.Table) -> Snapshot:

@@ -74,7 +74,7 @@ def load(rule: CustomRule) -> Callable[..., Any]:
     try:
         with _importable(rule):
             module = importlib.import_module(rule.module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DatasetError(f"{rule.file} can't be imported: {_said(error)}") from error
     function = getattr(module, rule.function, None)
     if not callable(function):
@@ -136,7 +136,7 @@ def _of_batch(
     try:
         returned = function(batch)
         values = returned.to_pylist() if isinstance(returned, pa.Array | pa.ChunkedArray) else list(returned)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DatasetError(f"{rule.name} failed on {rows}: {_said(error)}") from error
     if len(values) != len(numbers):
         raise DatasetError(f"{rule.name} returned {len(values)} values for the {len(numbers)} of {rows}")
@@ -149,7 +149,7 @@ def _of_batch(
 def _checked(number: int, call: Callable[[], Any], rule: CustomRule) -> bool:
     try:
         value = call()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DatasetError(f"{rule.name} failed on row {number}: {_said(error)}") from error
     if not _is_verdict(value):
         raise DatasetError(f"{rule.name} returned {value!r} for row {number}, not true or false")
@@ -160,5 +160,5 @@ def _is_verdict(value: Any) -> bool:
     return isinstance(value, bool | np.bool_)
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

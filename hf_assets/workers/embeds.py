@@ -152,15 +152,26 @@ def _encode(
         for batch in missing.to_batches(max_chunksize=compute.text_batch_size):
             embeds = _in_halves(text, _texts_of(batch))
             for key, tensors in zip(batch.column("embed_key").to_pylist(), embeds, strict=True):
-                if all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-                    shards.add(Sample(key, packed.pack(tensors, text.ignored)))
-                else:
+                if not _are_finite(tensors):
                     shards.fail(key, "non_finite", "the text encoders give infinite or undefined values")
+                elif not _are_finite(stored := packed.pack(tensors, text.ignored)):
+                    shards.fail(
+                        key, "overflow", f"values beyond what {packed.dtype} holds: choose another embeds_dtype"
+                    )
+                else:
+                    shards.add(Sample(key, stored))
             progress.add(len(batch))
         shards.flush()
         speed = {**progress.facts, **packed.facts}
         tokens.count(recipe.folders.metadata, keyed, text)
         return shards.computed, speed
+
+
+def _are_finite(tensors: "dict[str, torch.Tensor]") -> bool:
+    """Whether all can be computed with; float8, which has a scale of its own, can't overflow."""
+    import torch
+
+    return all(bool(torch.isfinite(one).all()) for one in tensors.values() if one.element_size() > 1)
 
 
 class _Packing:
@@ -172,8 +183,9 @@ class _Packing:
 
     def pack(self, embeds: "dict[str, torch.Tensor]", masks: dict[str, str]) -> "dict[str, torch.Tensor]":
         result = packing.pack(embeds, masks=masks, dtype=self.dtype)
-        self.error += result.error
-        self.norm += result.norm
+        if math.isfinite(result.error):  # else the sample fails
+            self.error += result.error
+            self.norm += result.norm
         return result.tensors
 
     @property

@@ -77,6 +77,8 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("prepend_instance_prompt", "True", "is true, but there is no instance_prompt; add one"),
         ("caption_strategy", "instanceprompt", 'is "instanceprompt", but there is no instance_prompt; add one'),
         ("caption_filter_list", ["ok", "(a"], '"(a": missing )'),
+        ("caption_filter_list", ["s/unclosed/"], '"s/unclosed/" is no whole replacement; write s/this/that/'),
+        ("caption_filter_list", ["s/a/b/x"], "is no whole replacement"),
         ("caption_filter_list", "none.txt", "none.txt can't be read: No such file"),
         ("caption_shuffle", {"enable": True, "count": 0}, "count: is 0; write a number above 0"),
         ("caption_shuffle", {"split_on": "tab"}, 'split_on: is "tab"; use "comma", "space" or "period"'),

@@ -439,6 +439,7 @@ def test_text_that_says_false_is_false_and_whole_numbers_are_aspects(tmp_path: P
     ("written", "expected"),
     [
         (["4k", "s/(cat)s/\\1/"], [("4k", ""), ("(cat)s", "\\1")]),
+        (["s/a/b/g", "s|A|b|gi"], [("a", "b"), ("(?i)A", "b")]),
         ("list.txt", [("4k", ""), ("a/b", "c")]),
         ("list.json", [("one", "")]),
     ],

@@ -57,6 +57,18 @@ def test_captions_lie_in_text_files_beside_the_media(
     assert samples(folder, tmp_path, rules_of("textfile")) == list(zip(captions, IN_ORDER, strict=True))
 
 
+def test_a_link_to_nothing_is_no_media(tmp_path: Path) -> None:
+    folder = put(tmp_path / "media", MEDIA)
+    (folder / "broken.png").symlink_to("/nowhere/at/all.png")
+    assert [data for _, data in samples(folder, tmp_path, rules_of("filename"))] == IN_ORDER
+
+
+def test_a_file_in_place_of_the_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "one.png").write_bytes(b"1")
+    with pytest.raises(DatasetError, match=r'one\.png" is a file: name the folder'):
+        samples(tmp_path / "one.png", tmp_path, rules_of("filename"))
+
+
 def test_captions_are_the_names_of_files(tmp_path: Path) -> None:
     folder = put(tmp_path / "media", MEDIA)
     found = samples(folder, tmp_path, rules_of("filename"))

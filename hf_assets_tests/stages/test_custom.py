@@ -58,6 +58,7 @@ def test_it_sees_only_rows_that_no_other_filter_dropped(tmp_path: Path) -> None:
         ("def keep(batch): raise OSError('a\\nb')", True, "failed on rows 10 to 13: OSError: a b"),
         ("def other(row): pass", False, 'has no function "keep"'),
         ("import nothing_of_the_kind", False, "can't be imported: ModuleNotFoundError"),
+        ("import sys\ndef keep(row): sys.exit(3)", False, "failed on row 10: SystemExit: 3"),
         ("def keep(", False, "can't be imported: SyntaxError"),
     ],
 )

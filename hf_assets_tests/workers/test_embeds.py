@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from hf_assets import schema
 from hf_assets.config import loading
@@ -71,6 +72,18 @@ def test_a_stored_type_costs_one_encoding_and_tells_its_error(tmp_path: Path) ->
     assert work.run()[0] == 0  # undone
     assert work.run(embeds_dtype="bfloat16")[0] == 3
     assert {one["prompt_embeds"].dtype for one in work.read()} == {torch.bfloat16}
+
+
+def test_what_the_stored_type_cannot_hold_is_quarantined_and_never_stored(tmp_path: Path) -> None:
+    work = Work(tmp_path, "sd15")
+    file = tmp_path / "model" / "text_encoder" / "model.safetensors"
+    weights = load_file(file)
+    name = next(name for name in weights if name.endswith("final_layer_norm.weight"))
+    save_file({**weights, name: weights[name] * 1e6}, file, {"format": "pt"})
+    assert work.run(embeds_dtype="float16")[0] == 0
+    assert len(work.table) == 0
+    assert work.run(embeds_dtype="bfloat16")[0] == 3
+    assert all(one["prompt_embeds"].isfinite().all() for one in work.read())
 
 
 def test_captions_of_different_lengths_share_a_shard_without_their_padding(tmp_path: Path) -> None:
