@@ -47,7 +47,9 @@ SHARD = "data/train-00000-of-00001.parquet"
 def run_client(hub: LocalHub, home: Path, client: Callable[[], Json], **environment: str) -> Json:
     """Run one of the `*_client` functions in its own process, and return its result."""
     code = (
-        f"import json; from {__name__} import watched, {client.__name__}; print(json.dumps(watched({client.__name__})))"
+        f"import json, os; from {__name__} import watched, {client.__name__}; "
+        f"print(json.dumps(watched({client.__name__})), flush=True); "
+        "os._exit(0)"  # threads of libraries that read ahead may abort a plain exit
     )
     env = {**os.environ, **hub_environment(hub.endpoint, home), **environment}
     done = subprocess.run(

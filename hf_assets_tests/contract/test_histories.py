@@ -245,7 +245,7 @@ def test_random(hub: LocalHub, models: Models, _: None) -> None:
     models.mixed("one-with-text-of-two", "one", text_encoder="two")
     models.push("models/one-with-text-of-two", models.folder / "one-with-text-of-two")
     settings = hypothesis.settings(
-        max_examples=6,
+        max_examples=4,
         stateful_step_count=8,
         phases=[hypothesis.Phase.generate],
         deadline=None,
