@@ -1,6 +1,7 @@
 """A few stored tensors, read without torch and held against their checksums: what a check of a store may cost."""
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -61,11 +62,16 @@ def _read(store: TensorStore, row: dict[str, Any]) -> Tensor:
     try:
         with store.shard_path(row["shard"]).open("rb") as file:
             start = 8 + int.from_bytes(file.read(8), "little")
+            num_bytes = os.fstat(file.fileno()).st_size
+            if start > num_bytes:
+                raise ValueError("its header is damaged")
             entry = json.loads(file.read(start - 8))[f"{key}.{name}"]
             first, last = entry["data_offsets"]
+            if not 0 <= first <= last <= num_bytes - start:
+                raise ValueError("its header is damaged")
             file.seek(start + first)
             data = file.read(last - first)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return Tensor(key, name, None, True, f"{row['shard']}: {error}")
     if fingerprint.of_bytes(data) != row["checksum"]:
         return Tensor(key, name, None, True, f"{row['shard']}: it isn't what was written")

@@ -73,3 +73,15 @@ def test_large_tensors_are_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytes
     assert [one.key for one in sampled(store, "a", "b", "c")] == ["a", "b"]
     monkeypatch.setattr(sampling, "MAX_BYTES", 1)
     assert [one.key for one in sampled(store, "a", "b", "c")] == ["a"]
+
+
+@pytest.mark.parametrize("start", [b"\xff" * 8, b"million " * 2, (2**40).to_bytes(8, "little")])
+def test_a_header_of_an_absurd_length_is_damage_and_no_lack_of_memory(tmp_path: Path, start: bytes) -> None:
+    store = filled(tmp_path, a=torch.zeros(4, 3, 2))
+    (shard,) = tmp_path.glob("*.safetensors")
+    before = shard.stat()
+    shard.write_bytes(start + shard.read_bytes()[len(start) :])
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))  # nothing tells that it was touched
+    (one,) = sampled(store, "a")
+    assert one.values is None
+    assert one.wrong
