@@ -1,18 +1,11 @@
-"""Frames per second of a run's encoding of clips, against the bare encoder on the same clips.
+"""Frames per second of a run's encoding of clips, against the bare encoder on the same clips: see `encoding`.
 
-The bare encoder gets pixels that are decoded, resized and stacked already; a run reads Parquet, decodes, resizes,
-encodes and writes shards. Both take the same batches. The bare encoder is timed before and after the run, since other
-work on the machine changes its speed.
-
-    python -m benchmarks.video [--model FOLDER] [--clips 8] [--frames 49] [--resolution 128] [--device cpu]
+python -m benchmarks.video [--model FOLDER] [--clips 8] [--frames 49] [--resolution 128] [--device cpu]
 """
 
 import argparse
-import contextlib
 import io
-import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,20 +13,10 @@ from typing import Any
 import av
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
+import pyarrow.compute as pc
 
-from hf_assets.config import loading
-from hf_assets.config.recipe import Recipe
-from hf_assets.models import load_vae
-from hf_assets.models.source import resolve_pipeline
-from hf_assets.sources import rows
-from hf_assets.sources.parquet import WantedColumns
-from hf_assets.sources.source import source_of
-from hf_assets.workers import bucketing, latents
-from hf_assets.workers.batches import Waiting
+from benchmarks.encoding import recipe_of, timed
 from hf_assets.workers.compute import Compute
-from hf_assets.workers.medium import medium_of
 
 
 def main() -> None:
@@ -45,86 +28,20 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    with TemporaryDirectory() as folder:
-        recipe = _recipe(Path(folder), given)
-        _compare(recipe, Compute(device=given.device, batch_size=given.batch_size, decode_threads=2), given)
-
-
-def _compare(recipe: Recipe, compute: Compute, given: argparse.Namespace) -> None:
-    quiet: Callable[[str], None] = lambda line: None  # noqa: E731
-    source = source_of(recipe.source, recipe.folders.metadata / "sources")
-    wanted = WantedColumns(recipe.media_column, recipe.required_columns)
-    raw = rows.read(source, source.resolve(), wanted, recipe.folders.metadata / "columns", quiet).table
-    started = time.perf_counter()
-    buckets = bucketing.assign(recipe, raw.select(["row"]), raw, source, compute.decode_threads, quiet).table
-    probing_s = time.perf_counter() - started
-
-    medium = medium_of(recipe)
-    media = pq.read_table(Path(recipe.source.dataset_name) / "train.parquet")["video"].to_pylist()
-    decoded, started = [], time.perf_counter()
-    started = time.perf_counter()
-    chosen = buckets.select(["row", *medium.decoded]).to_pylist()
-    decoded = [medium.decode(media[one.pop("row")]["bytes"], one).contiguous() for one in chosen]
-    decoding_s = time.perf_counter() - started
-
-    before_s = _bare(recipe, compute, decoded)
-    started = time.perf_counter()
-    _, facts = latents.encode(recipe, buckets, raw, source, lambda say: contextlib.nullcontext(compute), quiet)
-    run_s = len(decoded) / facts["samples_per_second"]
-    after_s = _bare(recipe, compute, decoded)
-
-    num_frames = sum(one.shape[1] for one in decoded)
-    bare = 2 * num_frames / (before_s + after_s)
-    print(f"{len(decoded)} clips of {tuple(decoded[0].shape)}, from {given.frames} frames of 640 x 360, h264")
-    print(f"probing            {given.clips * given.frames / probing_s:10,.0f} frames per second")
-    print(f"decoding, 1 thread {num_frames / decoding_s:10,.0f} frames per second")
-    print(f"bare encoder       {bare:10,.0f} frames per second ({before_s:.1f} s before, {after_s:.1f} s after)")
-    run = num_frames / run_s
-    print(f"the run            {run:10,.0f} frames per second: {run / bare:.2f} of the bare encoder")
-
-
-def _bare(recipe: Recipe, compute: Compute, decoded: list[torch.Tensor]) -> float:
-    """Seconds that encoding takes when all pixels are there, in the batches of a run."""
-    with load_vae(
-        resolve_pipeline(recipe.model.pipeline), torch.device(compute.device), getattr(torch, recipe.model.dtype)
-    ) as vae:
-        vae.encode(decoded[0][None]).cpu()
-        started = time.perf_counter()
-        waiting = Waiting(compute.batch_size)
-        for one in decoded:
-            for batch in waiting.add("", one):
-                vae.encode(torch.stack([pixels for _, pixels in batch])).cpu()
-        for batch in waiting.rest():
-            vae.encode(torch.stack([pixels for _, pixels in batch])).cpu()
-        return time.perf_counter() - started
-
-
-def _recipe(folder: Path, given: argparse.Namespace) -> Recipe:
-    model = given.model
-    if model is None:
-        from hf_assets_tests import tiny_pipelines
-
-        model = tiny_pipelines.build("ltx", folder / "model")
-    data = folder / "data"
-    data.mkdir()
     clips = pa.array([{"bytes": one, "path": None} for one in _clips(given.clips, given.frames)])
-    captions = [f"clip {number}" for number in range(given.clips)]
-    pq.write_table(pa.table({"video": clips, "caption": captions}), data / "train.parquet")
-    entry: dict[str, Any] = {
-        "id": "clips",
-        "type": "huggingface",
+    table = pa.table({"video": clips, "caption": [f"clip {number}" for number in range(given.clips)]})
+    entry = {
         "dataset_type": "video",
-        "dataset_name": str(data),
         "video": {"num_frames": given.frames, "min_frames": 1},
         "resolution": given.resolution,
         "resolution_type": "pixel",
         "aspect_bucket_alignment": 32,
     }
-    file = folder / "datasets.json"
-    named = {"pretrained_model_name_or_path": str(model), "dtype": "float32"}
-    file.write_text(json.dumps({"model": named, "datasets": [entry]}))
-    (recipe,) = loading.load(file).recipes
-    return recipe
+    with TemporaryDirectory() as folder:
+        recipe = recipe_of(Path(folder), given.model, "ltx", table, entry)
+        found = timed(recipe, Compute(device=given.device, batch_size=given.batch_size, decode_threads=2))
+    print(f"{given.clips} clips of {found.shape}, from {given.frames} frames of 640 x 360, h264")
+    found.tell("frames", given.clips * given.frames, pc.sum(found.buckets["num_frames"]).as_py())
 
 
 def _clips(count: int, num_frames: int, width: int = 640, height: int = 360) -> Iterator[bytes]:
