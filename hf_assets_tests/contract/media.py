@@ -23,7 +23,7 @@ class Medium(NamedTuple):
     Attributes:
         family: of the tiny pipeline.
         extension: of the name under which trainers know a row.
-        edits: numbers of the edits that are tried; None: all. Most of them don't depend on the medium.
+        edits: numbers of the edits that are tried, but by `make soak`; None: all. Most don't depend on the medium.
         entry: keys of the config's entry, besides id and dataset.
         rows: ten rows: one medium twice, one caption twice, quality rising from 0.0 to 0.9.
         another: media that are in none of the rows, by number.
@@ -132,6 +132,8 @@ MEDIA = {
             "15a": 9,
             "15c": 2,  # the clips of 17 frames and more
             "15d": 0,  # of the two, one is dropped
+            "16a": 2,  # those whose longer edge is no multiple of 32
+            "16b": 4,  # squares keep their geometry
         },
         latent=oracle.latent_of_clip,
         embed=lambda row, pipeline: {"prompt_embeds": oracle.embed_for_videos(row.text, pipeline)},
