@@ -3,7 +3,7 @@
 A part's appearance is the commit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,10 +40,9 @@ INDEX = pa.schema(
 COMPACT = pa.schema(
     [
         pa.field("key", fingerprint.PACKED),
-        pa.field("shard", pa.dictionary(pa.int32(), pa.string())),
         *(
             INDEX.field(name)
-            for name in ("status", "message", "num_bytes", "shard_bytes", "shard_mtime_ns", "written_at")
+            for name in ("shard", "status", "message", "num_bytes", "shard_bytes", "shard_mtime_ns", "written_at")
         ),
     ]
 )
@@ -61,20 +60,28 @@ def commit(folder: Path, rows: pa.Table) -> Path:
     return path
 
 
-def read_parts(folder: Path, *, compact: bool = False) -> dict[str, pa.Table | None]:
+def read_parts(folder: Path) -> dict[str, pa.Table | None]:
     """Every part by its file name; None for a damaged one.
-
-    Args:
-        compact: as `COMPACT`, a quarter of the memory.
 
     Parts are listed until what was read is what is there: garbage collection commits new parts before it removes the
     old ones, so nothing is missed that way.
     """
     parts: dict[str, pa.Table | None] = {}
     while (names := part_names(folder)) != list(parts):
-        read = {name: parts[name] if name in parts else _read_part(folder / name, compact=compact) for name in names}
+        read = {name: parts[name] if name in parts else _read_part(folder / name) for name in names}
         parts = {name: part for name, part in read.items() if part is not _GONE}
     return parts
+
+
+def compact_parts(folder: Path) -> Iterator[pa.Table]:
+    """The parts that aren't damaged (`COMPACT`), one at a time; as with `read_parts` nothing is missed."""
+    seen: set[str] = set()
+    while names := [name for name in part_names(folder) if name not in seen]:
+        for name in names:
+            seen.add(name)
+            part = _read_part(folder / name, compact=True)
+            if part is not None and part is not _GONE:
+                yield part
 
 
 def part_names(folder: Path) -> list[str]:
@@ -82,11 +89,10 @@ def part_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.parquet") if not path.name.startswith("."))
 
 
-def joined(parts: Mapping[str, pa.Table | None], *, compact: bool = False) -> pa.Table:
-    """The rows of all parts that aren't damaged (`INDEX`, or `COMPACT`)."""
+def joined(parts: Mapping[str, pa.Table | None]) -> pa.Table:
+    """The rows of all parts that aren't damaged (`INDEX`)."""
     whole = [part for part in parts.values() if part is not None]
-    empty = (COMPACT if compact else INDEX).empty_table()
-    return pa.concat_tables(whole).unify_dictionaries() if whole else empty
+    return pa.concat_tables(whole) if whole else INDEX.empty_table()
 
 
 def stored(index: pa.Table) -> pa.Table:
@@ -162,7 +168,7 @@ def _codes(column: pa.ChunkedArray) -> np.ndarray:
 _GONE = pa.table({})
 
 
-def _read_part(path: Path, *, compact: bool) -> pa.Table | None:
+def _read_part(path: Path, *, compact: bool = False) -> pa.Table | None:
     try:
         data = path.read_bytes()
     except FileNotFoundError:

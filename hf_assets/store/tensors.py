@@ -21,11 +21,15 @@ from hf_assets import files, fingerprint
 from hf_assets.errors import StoreError
 from hf_assets.store import generations, index, shards
 from hf_assets.store.index import INDEX, OK, RETRY, now
+from hf_assets.store.spilling import Spilled
 
 if TYPE_CHECKING:
     import torch
 
 SUFFIX = ".safetensors"
+
+# What tells whether a shard is as it was written.
+SHARD_FACTS = pa.schema([index.INDEX.field(name) for name in ("shard", "shard_bytes", "shard_mtime_ns")])
 
 
 class Sample(NamedTuple):
@@ -49,13 +53,29 @@ class TensorStore:
     def shard_path(self, shard: str) -> Path:
         return self.folder / f"{shard}{SUFFIX}"
 
-    def index(self, *, compact: bool = False) -> pa.Table:
-        """All samples whose shard is whole, and all failures (`INDEX`, or `index.COMPACT`)."""
-        table = index.joined(index.read_parts(self.index_folder, compact=compact), compact=compact)
+    def compact_index(self, folder: Path) -> Iterator[pa.Table]:
+        """The rows of `index` as `index.COMPACT`, those of equal keys together: `spilling.PARTS` tables.
+
+        Args:
+            folder: where rows are kept meanwhile.
+        """
+        spilled = Spilled(folder, index.COMPACT, "key")
+        facts = [SHARD_FACTS.empty_table()]
+        for part in index.compact_parts(self.index_folder):
+            spilled.add(part)
+            distinct = part.select(SHARD_FACTS.names).cast(SHARD_FACTS).group_by(SHARD_FACTS.names).aggregate([])
+            facts.append(distinct.select(SHARD_FACTS.names))
+        damaged = pa.array(sorted(self.damaged(pa.concat_tables(facts))), pa.string())
+        for table in spilled.parts():
+            yield table.filter(pc.invert(pc.is_in(table["shard"], value_set=damaged))) if len(damaged) else table
+
+    def index(self) -> pa.Table:
+        """All samples whose shard is whole, and all failures (`INDEX`)."""
+        table = index.joined(index.read_parts(self.index_folder))
         damaged = self.damaged(table)
         if not damaged:
             return table
-        is_damaged = pc.is_in(table["shard"].cast(pa.string()), value_set=pa.array(sorted(damaged), pa.string()))
+        is_damaged = pc.is_in(table["shard"], value_set=pa.array(sorted(damaged), pa.string()))
         return table.filter(pc.invert(is_damaged))
 
     def write(self, samples: Iterable[Sample], header: Mapping[str, str]) -> str:

@@ -100,15 +100,16 @@ class Work(NamedTuple):
         return int(is_used.sum())
 
 
-def held_against(store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table) -> Work:
+def held_against(
+    store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table, compact: pa.Table | None = None
+) -> Work:
     """Look up the rows' keys in the store.
 
     Args:
-        keyed: with keys as text, or packed: then `index` and `held` are compact, and for counting only.
+        compact: the part of the index (`store.index.COMPACT`) in which packed keys lie: for counting only.
     """
-    is_packed = keyed.schema.field(key).type == fingerprint.PACKED
-    index = store.index(compact=is_packed)
-    held = stored(index.select(["status", "key", "num_bytes"] if is_packed else ["status", *HELD_COLUMNS]))
+    index = store.index() if compact is None else compact
+    held = stored(index.select(["status", "key", "num_bytes"] if compact is not None else ["status", *HELD_COLUMNS]))
     held_at = pc.index_in(keyed[key], value_set=held["key"].combine_chunks())
     return Work(encoder, store, key, keyed, index, held, held_at)
 

@@ -19,8 +19,8 @@ from hf_assets.workers.medium import Medium
 from hf_assets.workers.reading import FileRows
 
 REQUEST_THREADS = 8
-# So many stored samples tell what one takes.
-SAMPLED = 4096
+# So many stored samples of each part tell what one takes.
+SAMPLED = 64
 ITEM_BYTES = {"float8_e4m3fn": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 
 # Where neither the store nor a configuration tells: as Flux and Qwen-Image have it, more than most.
@@ -68,39 +68,41 @@ def model_bytes_to_fetch(components: Iterable[Component]) -> int:
     )
 
 
-def latent_bytes_per_volume(medium: Medium, todo: encoders.Work, vae: Component) -> float:
-    """Bytes of a latent per pixel, or what else the medium counts: as stored, else as the configuration tells."""
-    rows, tensors = _sample(todo)
-    if len(rows):
-        return float(pc.sum(tensors["num_bytes"]).as_py() / pc.sum(rows["volume"]).as_py())
+def latent_bytes_per_volume(medium: Medium, encoder: encoders.Encoder, vae: Component) -> float:
+    """Bytes of a latent per pixel, or what else the medium counts, as the configuration tells."""
     config = vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/"))
-    return ITEM_BYTES[todo.encoder.header["dtype"]] * medium.elements_per_volume(config)
+    return ITEM_BYTES[encoder.header["dtype"]] * medium.elements_per_volume(config)
 
 
-def embed_bytes(todo: encoders.Work, components: list[Component], max_tokens: int | None) -> float:
-    """Mean bytes of a caption's embeds: of those that this encoder has stored, else as its configurations tell.
+def embed_bytes(encoder: encoders.Encoder, components: list[Component], max_tokens: int | None) -> float:
+    """Bytes of a caption's embeds, as the configurations tell.
 
     Args:
         max_tokens: what `encode_prompt` is told, where it is.
     """
-    rows, tensors = _sample(todo)
-    if len(rows):
-        every = todo.held.filter(pc.is_in(todo.held["key"], value_set=tensors["key"].combine_chunks()))
-        return float(pc.sum(every["num_bytes"]).as_py() / pc.count_distinct(every["key"]).as_py())
     configs = [one.repository.read_json(f"{one.folder}/config.json") for one in components if one.is_model]
-    return ITEM_BYTES[todo.encoder.header["dtype"]] * sum(_text_elements(config, max_tokens) for config in configs)
+    return ITEM_BYTES[encoder.header["dtype"]] * sum(_text_elements(config, max_tokens) for config in configs)
+
+
+def sampled(todo: encoders.Work) -> tuple[int, int]:
+    """Of some of the stored samples, the bytes of all their tensors, and their amount (`amount`)."""
+    positions = np.flatnonzero(todo.held_at.is_valid().to_numpy())[:SAMPLED]
+    rows = todo.keyed.take(pa.array(positions))
+    keys = pc.unique(rows[todo.key])
+    every = todo.held.filter(pc.is_in(todo.held["key"], value_set=keys))
+    first = rows.take(pc.index_in(keys, value_set=rows[todo.key].combine_chunks()))
+    return pc.sum(every["num_bytes"]).as_py() or 0, amount(first)
+
+
+def amount(rows: pa.Table) -> int:
+    """How much these rows are: their volume, where they have one, else their number."""
+    return (pc.sum(rows["volume"]).as_py() or 0) if "volume" in rows.column_names else len(rows)
 
 
 def seconds(work: Iterable[tuple[int, float | None]]) -> float | None:
     """Time for (samples, samples per second); None where a rate is needed and not known."""
     needed = [(count, rate) for count, rate in work if count]
     return None if any(not rate for _, rate in needed) else sum(count / rate for count, rate in needed if rate)
-
-
-def _sample(todo: encoders.Work) -> tuple[pa.Table, pa.Table]:
-    """Some of the rows whose key is stored, and the row of the index that names the first tensor of each."""
-    positions = np.flatnonzero(todo.held_at.is_valid().to_numpy())[:SAMPLED]
-    return todo.keyed.take(positions), todo.held.take(todo.held_at.take(positions))
 
 
 def _text_elements(config: dict[str, Any], max_tokens: int | None) -> int:

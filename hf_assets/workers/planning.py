@@ -6,30 +6,32 @@ and keys, and looks these up in the stores. It differs from a run only in what i
 run has read.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hf_assets import fingerprint, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.models import prompt
-from hf_assets.models.components import text_components, vae_component
+from hf_assets.models.components import Component, text_components, vae_component
 from hf_assets.sources import rows
 from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering
-from hf_assets.store.index import RETRY
+from hf_assets.store.spilling import Spilled
 from hf_assets.store.tensors import TensorStore
 from hf_assets.workers import bucketing, embeds, encoders, estimates, latents, probing
-from hf_assets.workers.encoders import Record
 from hf_assets.workers.medium import medium_of
 from hf_assets.workers.reading import FileRows, by_file
+from hf_assets.workers.reasons import WhyEmbeds, WhyLatents, hashed
 
 # Rows whose bytes no run has read: the reason under which they are counted.
 UNKNOWN = "unknown_until_read"
@@ -83,7 +85,8 @@ class Plan(NamedTuple):
 def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     """Say what materializing a dataset would compute, fetch and store. Each dataset is planned as if it ran alone.
 
-    Rows pass through in tables of bounded size. Of each, only packed keys and hashes stay in memory.
+    Rows pass through in tables of bounded size. Keys wait on the disk, and are held against the stores' part by
+    part: what is up to date takes no memory that grows with the rows.
 
     Raises:
         DatasetError, ModelError: what would stop a run.
@@ -92,17 +95,19 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     snapshot = source.resolve()
     wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
     scan = rows.Scan(source, snapshot, wanted, recipe.folders.metadata / "columns", say)
-    found = _Found(recipe, snapshot)
-    for table in filtering.judged(scan.tables, recipe.filter):
-        found.add(table)
-    latents_side = _latents(recipe, found)
-    texts = _embeds(recipe, found)
+    with TemporaryDirectory(prefix="hf-assets-plan-") as folder:
+        found = _Found(recipe, snapshot, Path(folder))
+        for table in filtering.judged(scan.tables, recipe.filter):
+            found.add(table)
+        latents_side = _latents(recipe, found, Path(folder))
+        texts = _embeds(recipe, found, Path(folder))
+    missing = _located(scan, latents_side.rows, snapshot)
     return Plan(
         snapshot.commit,
         found.num_rows,
         latents_side.stage,
         texts.stage,
-        estimates.bytes_to_fetch(source, snapshot, recipe.media_column, latents_side.unknown, latents_side.missing),
+        estimates.bytes_to_fetch(source, snapshot, recipe.media_column, found.unknown, missing),
         latents_side.model_bytes + texts.model_bytes,
         round(latents_side.num_bytes + texts.num_bytes),
         estimates.seconds((side.stage.total, side.rate) for side in (latents_side, texts)),
@@ -110,26 +115,26 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
 
 
 class _Found:
-    """What the rows need, gathered table by table.
+    """What the rows need, gathered table by table on the disk.
 
     Attributes:
         num_rows: of the split.
         unknown: the rows whose media no run has read.
-        num_media, volume: of the media that are known, and their volumes' sum.
-        latents: row, place, volume, packed media hash and packed key of each latent that is needed.
+        num_media, volume: of the media that are known, and the sum of their volumes.
+        latents: row, volume, packed media hash and packed key of each latent that is needed.
         embeds: packed hash of the text and packed key of each caption; one may stand in it several times.
     """
 
-    def __init__(self, recipe: Recipe, snapshot: Snapshot) -> None:
+    def __init__(self, recipe: Recipe, snapshot: Snapshot, folder: Path) -> None:
         self.recipe, self.snapshot = recipe, snapshot
         self.medium = medium_of(recipe)
         self.known = probing.Known(recipe)
         self.vae = encoders.vae_of(recipe, latents.version(recipe))
         self.text = encoders.text_of(recipe, embeds.VERSION)
-        self.num_rows = 0
+        self.num_rows = self.num_media = self.volume = 0
         self.unknown: list[FileRows] = []
-        self._latents = [_LATENTS.empty_table()]
-        self._embeds = [_EMBEDS.empty_table()]
+        self.latents = Spilled(folder / "latents", _LATENTS, "latent_key")
+        self.embeds = Spilled(folder / "embeds", _EMBEDS, "embed_key")
 
     def add(self, judged: pa.Table) -> None:
         """Rows of the split, each with why it is dropped (`filtering.judge`)."""
@@ -142,33 +147,21 @@ class _Found:
         sizeless = filtering.sizeless(judged, self.recipe.filter)
         buckets, _ = bucketing.fit(self.recipe, recalled.media, sizeless, self.medium)
         keyed = latents.needed(self.recipe, buckets, self.vae)
-        place = located.take(pc.index_in(buckets["row"], value_set=located["row"].combine_chunks()))
-        columns = {
-            **{name: place[name] for name in ("row", *schema.LOCATION.names)},
-            "volume": pa.array(self.medium.volume(buckets)),
-            "media_hash": fingerprint.packed(buckets["media_hash"]),
-            "latent_key": fingerprint.packed(keyed),
-        }
-        self._latents.append(pa.table([columns[name] for name in _LATENTS.names], schema=_LATENTS))
+        volume = self.medium.volume(buckets)
+        self.num_media += len(buckets)
+        self.volume += int(volume.sum())
+        columns = [buckets["row"], volume, fingerprint.packed(buckets["media_hash"]), fingerprint.packed(keyed)]
+        self.latents.add(pa.table(columns, schema=_LATENTS))
 
     def _add_captions(self, captions: pa.Table) -> None:
         needed = embeds.needed(self.recipe, captions, self.text)
-        columns = [_hashed(needed), fingerprint.packed(needed["embed_key"])]
-        self._embeds.append(pa.table(columns, schema=_EMBEDS))
-
-    @property
-    def latents(self) -> pa.Table:
-        return pa.concat_tables(self._latents).unify_dictionaries()
-
-    @property
-    def embeds(self) -> pa.Table:
-        return pa.concat_tables(self._embeds)
+        columns = [hashed(needed), fingerprint.packed(needed["embed_key"])]
+        self.embeds.add(pa.table(columns, schema=_EMBEDS))
 
 
 _LATENTS = pa.schema(
     [
         schema.ROW,
-        *schema.LOCATION,
         pa.field("volume", pa.int64()),
         pa.field("media_hash", fingerprint.PACKED),
         pa.field("latent_key", fingerprint.PACKED),
@@ -177,160 +170,102 @@ _LATENTS = pa.schema(
 _EMBEDS = pa.schema([pa.field("text_hash", fingerprint.PACKED), pa.field("embed_key", fingerprint.PACKED)])
 
 
-def _hashed(texts: pa.Table) -> pa.ChunkedArray:
-    """Of each caption, with its lyrics where they have some."""
-    return fingerprint.packed(fingerprint.of_strings(captions_stage.identities(texts)))
-
-
 class _Side(NamedTuple):
-    """One stage's part of a plan."""
+    """One stage's part of a plan.
+
+    Attributes:
+        rows: of the samples that are missing.
+    """
 
     stage: StagePlan
     rate: float | None
     num_bytes: float
     model_bytes: int
-    unknown: Sequence[FileRows] = ()
-    missing: Sequence[FileRows] = ()
+    rows: np.ndarray
 
 
-def _latents(recipe: Recipe, found: _Found) -> _Side:
-    keyed = found.latents
-    todo = encoders.held_against(TensorStore(recipe.folders.latents), found.vae, "latent_key", keyed)
-    missing = todo.missing
-    last = encoders.recorded(recipe.folders.metadata / f"{latents.STAGE}.parquet")
-    num_unknown = sum(len(part.rows) for part in found.unknown)
-    stage = _stage(todo, missing, _why_latents(recipe, todo, missing, last), num_unknown)
-    if not stage.total:
-        return _Side(stage, None, 0, 0)
-    vae = vae_component(todo.encoder.pipeline)
-    volume = keyed["volume"].to_numpy()
-    unknown = num_unknown * (volume.mean() if len(volume) else found.medium.usual_volume)
-    per_volume = estimates.latent_bytes_per_volume(found.medium, todo, vae)
-    return _Side(
-        stage,
-        last and last.samples_per_second,
-        per_volume * (missing["volume"].to_numpy().sum() + unknown),
-        estimates.model_bytes_to_fetch([vae]),
-        found.unknown,
-        list(by_file(missing, found.snapshot)),
-    )
+class _Tally:
+    """A stage's parts, each held against the store, summed up.
 
-
-def _embeds(recipe: Recipe, found: _Found) -> _Side:
-    todo = encoders.held_against(TensorStore(recipe.folders.embeds), found.text, "embed_key", found.embeds)
-    missing = todo.missing
-    last = encoders.recorded(recipe.folders.metadata / f"{embeds.STAGE}.parquet")
-    stage = _stage(todo, missing, _why_embeds(recipe, todo, missing, last))
-    if not stage.total:
-        return _Side(stage, None, 0, 0)
-    pipeline = todo.encoder.pipeline
-    cache = encoders.usage_cache(recipe)
-    components = text_components(pipeline, usage_cache=cache)
-    arguments = prompt.remembered_usage(pipeline, cache).calls[0].arguments
-    per_caption = estimates.embed_bytes(todo, components, arguments.get("max_sequence_length"))
-    return _Side(
-        stage,
-        last and last.samples_per_second,
-        per_caption * len(missing),
-        estimates.model_bytes_to_fetch(components),
-    )
-
-
-def _stage(todo: encoders.Work, missing: pa.Table, why: dict[str, int], num_unknown: int = 0) -> StagePlan:
-    assert sum(why.values()) == len(missing), f"{len(missing)} are missing, but reasons are known for {why}"
-    quarantined = pc.count_distinct(todo.lacking[todo.key]).as_py() - len(missing)
-    return StagePlan(todo.num_stored, {**why, **({UNKNOWN: num_unknown} if num_unknown else {})}, quarantined)
-
-
-def _why_latents(recipe: Recipe, todo: encoders.Work, missing: pa.Table, last: Record | None) -> dict[str, int]:
-    """Why each of the missing latents isn't there, from the tables of the last run.
-
-    Media that the last training set lacks are `media` where they took the place of others that are gone, else `new`.
-    This tells a changed row from an added one where positions didn't shift; where they did, both are `new`.
+    Attributes:
+        sampled_bytes, sampled: of some stored samples, the bytes, and their number or volume.
+        missing: amount that is to be encoded, as a number or as volume.
     """
+
+    def __init__(self) -> None:
+        self.reuse = self.quarantined = self.sampled_bytes = self.sampled = self.missing = 0
+        self.why: Counter[str] = Counter()
+        self.rows = [np.empty(0, np.int64)]
+
+    def add(self, todo: encoders.Work, missing: pa.Table, why: dict[str, int]) -> None:
+        assert sum(why.values()) == len(missing), f"{len(missing)} are missing, but reasons are known for {why}"
+        self.reuse += todo.num_stored
+        self.quarantined += pc.count_distinct(todo.lacking[todo.key]).as_py() - len(missing)
+        self.why.update(why)
+        stored_bytes, stored = estimates.sampled(todo)
+        self.sampled_bytes += stored_bytes
+        self.sampled += stored
+        self.missing += estimates.amount(missing)
+        if "row" in missing.column_names:
+            self.rows.append(missing["row"].to_numpy())
+
+    def stage(self, num_unknown: int = 0) -> StagePlan:
+        unknown = {UNKNOWN: num_unknown} if num_unknown else {}
+        return StagePlan(self.reuse, {**self.why, **unknown}, self.quarantined)
+
+    def side(self, stage: StagePlan, table: Path, num_bytes: float, components: list[Component]) -> _Side:
+        last = encoders.recorded(table)
+        rate = last and last.samples_per_second
+        return _Side(stage, rate, num_bytes, estimates.model_bytes_to_fetch(components), np.concatenate(self.rows))
+
+
+_NOTHING = np.empty(0, np.int64)
+
+
+def _latents(recipe: Recipe, found: _Found, folder: Path) -> _Side:
+    store, table = TensorStore(recipe.folders.latents), recipe.folders.metadata / f"{latents.STAGE}.parquet"
+    why, tally = WhyLatents(recipe, found.latents), _Tally()
+    for keyed, index in zip(found.latents.parts(), store.compact_index(folder / "latents_index"), strict=True):
+        todo = encoders.held_against(store, found.vae, "latent_key", keyed, index)
+        missing = todo.missing
+        tally.add(todo, missing, why.of(todo, missing))
+    num_unknown = sum(len(part.rows) for part in found.unknown)
+    stage = tally.stage(num_unknown)
+    if not stage.total:
+        return _Side(stage, None, 0, 0, _NOTHING)
+    vae = vae_component(found.vae.pipeline)
+    mean = found.volume / found.num_media if found.num_media else found.medium.usual_volume
+    if tally.sampled:
+        per_volume = tally.sampled_bytes / tally.sampled
+    else:
+        per_volume = estimates.latent_bytes_per_volume(found.medium, found.vae, vae)
+    return tally.side(stage, table, per_volume * (tally.missing + num_unknown * mean), [vae])
+
+
+def _embeds(recipe: Recipe, found: _Found, folder: Path) -> _Side:
+    store, table = TensorStore(recipe.folders.embeds), recipe.folders.metadata / f"{embeds.STAGE}.parquet"
+    why, tally = WhyEmbeds(recipe), _Tally()
+    for keyed, index in zip(found.embeds.parts(), store.compact_index(folder / "embeds_index"), strict=True):
+        todo = encoders.held_against(store, found.text, "embed_key", keyed, index)
+        missing = todo.missing
+        tally.add(todo, missing, why.of(todo, missing))
+    stage = tally.stage()
+    if not stage.total:
+        return _Side(stage, None, 0, 0, _NOTHING)
+    cache = encoders.usage_cache(recipe)
+    components = text_components(found.text.pipeline, usage_cache=cache)
+    arguments = prompt.remembered_usage(found.text.pipeline, cache).calls[0].arguments
+    if tally.sampled:
+        per_caption = tally.sampled_bytes / tally.sampled
+    else:
+        per_caption = estimates.embed_bytes(found.text, components, arguments.get("max_sequence_length"))
+    return tally.side(stage, table, per_caption * tally.missing, components)
+
+
+def _located(scan: rows.Scan, missing: np.ndarray, snapshot: Snapshot) -> list[FileRows]:
+    """Where the media of these rows lie."""
     if not len(missing):
-        return {}
-    made = _last(recipe, latents.STAGE, {"latent_key": fingerprint.packed})["latent_key"]
-    trained = _last(recipe, "training_set", {"row": lambda rows: rows, "media_hash": fingerprint.packed})
-    before = trained["media_hash"].take(pc.index_in(missing["row"], value_set=trained["row"].combine_chunks()))
-    is_gone = pc.invert(pc.is_in(before, value_set=todo.keyed["media_hash"].combine_chunks()))
-    is_known = pc.is_in(missing["media_hash"], value_set=trained["media_hash"].combine_chunks())
-    return _first(
-        len(missing),
-        ("retry", _marked(todo, missing)),
-        ("damaged", pc.is_in(missing["latent_key"], value_set=made.combine_chunks())),
-        ("media", pc.and_(pc.invert(is_known), pc.and_(pc.is_valid(before), is_gone))),
-        ("new", pc.invert(is_known)),
-        (_changed(encoders.record_of(todo.encoder), last, "vae") or "geometry", None),
-    )
-
-
-def _why_embeds(recipe: Recipe, todo: encoders.Work, missing: pa.Table, last: Record | None) -> dict[str, int]:
-    """Why each of the missing embeds isn't there, from the table of the last run."""
-    if not len(missing):
-        return {}
-    table = _last(recipe, embeds.STAGE, {"embed_key": fingerprint.packed})
-    is_known = pc.is_in(missing["text_hash"], value_set=_last_texts(recipe))
-    return _first(
-        len(missing),
-        ("retry", _marked(todo, missing)),
-        ("damaged", pc.is_in(missing["embed_key"], value_set=table["embed_key"].combine_chunks())),
-        ("caption", pc.invert(is_known)),
-        (_changed(encoders.record_of(todo.encoder), last, "encoder") or "code", None),
-    )
-
-
-def _marked(todo: encoders.Work, missing: pa.Table) -> pa.ChunkedArray:
-    """Which of the missing failed before, and are to be tried again."""
-    markers = todo.index.filter(pc.equal(todo.index["status"], RETRY))
-    return pc.is_in(missing[todo.key], value_set=markers["key"].combine_chunks())
-
-
-def _changed(now: Record, last: Record | None, component: str) -> str | None:
-    """What of the encoder is not as it was in the last run; `code` where that run kept no record of it."""
-    if last is None:
-        return "code"
-    if now.component != last.component:
-        return component
-    if now.dtype != last.dtype:
-        return "dtype"
-    return "code" if now.code_version != last.code_version else None
-
-
-def _first(total: int, *reasons: tuple[str, pa.ChunkedArray | None]) -> dict[str, int]:
-    """How many samples fall to each reason, each to the first that applies; None applies to all that are left."""
-    left = np.ones(total, bool)
-    counts = {}
-    for reason, applies in reasons:
-        hit = left if applies is None else left & applies.to_numpy()
-        if count := int(hit.sum()):
-            counts[reason] = count
-        left = left & ~hit
-    return counts
-
-
-def _last_texts(recipe: Recipe) -> pa.Array:
-    """Packed hashes of the texts that the last run embedded; none where they can't be read."""
-    hashes = [pa.chunked_array([], fingerprint.PACKED)]
-    try:
-        with pq.ParquetFile(recipe.folders.metadata / f"{embeds.STAGE}.parquet") as file:
-            named = [name for name in ("caption", schema.LYRICS.name) if name in file.schema_arrow.names]
-            hashes += [_hashed(pa.Table.from_batches([batch])) for batch in file.iter_batches(columns=named)]
-    except (OSError, pa.ArrowException):
-        hashes = hashes[:1]
-    return pa.chunked_array([chunk for one in hashes for chunk in one.chunks], fingerprint.PACKED).combine_chunks()
-
-
-def _last(recipe: Recipe, name: str, columns: Mapping[str, Callable[[pa.Array], pa.ChunkedArray]]) -> pa.Table:
-    """Columns of a table of the last run, each in a form that takes little memory; no rows where none can be read."""
-    empty = {column: pa.array([], pa.int64() if column == "row" else fingerprint.PACKED) for column in columns}
-    tables = [pa.table(empty)]
-    try:
-        with pq.ParquetFile(recipe.folders.metadata / f"{name}.parquet") as file:
-            tables += [
-                pa.table({column: form(batch[column]) for column, form in columns.items()})
-                for batch in file.iter_batches(columns=list(columns))
-            ]
-    except (OSError, pa.ArrowException):
-        return tables[0]
-    return pa.concat_tables(tables)
+        return []
+    wanted = pa.array(missing)
+    places = (table.select(["row", *schema.LOCATION.names]) for table in scan.tables())
+    return [part for place in places for part in by_file(place.filter(pc.is_in(place["row"], wanted)), snapshot)]

@@ -11,7 +11,7 @@ from hf_assets.models import autoencoders
 from hf_assets.report.plan import duration, plan, size
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
-from hf_assets.workers import encoders, estimates, planning
+from hf_assets.workers import encoders, estimates, reasons
 from hf_assets.workers.encoders import Encoder, Record
 from hf_assets.workers.reading import FileRows
 
@@ -85,7 +85,7 @@ NOW = Record("weights", "float32", "1.1")
     ],
 )
 def test_of_several_changes_of_an_encoder_the_first_is_named(last: Record | None, reason: str | None) -> None:
-    assert planning._changed(NOW, last, "vae") == reason
+    assert reasons._changed(NOW, last, "vae") == reason
 
 
 def test_a_table_remembers_its_encoder_and_the_rate_that_was_last_measured(tmp_path: Path) -> None:

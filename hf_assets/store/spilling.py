@@ -1,0 +1,80 @@
+"""A table too large for memory, kept on the disk by the first bits of a packed key, so that equal keys lie together."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+# Keys are hashes, so parts are of one size: a 64th of the whole.
+PARTS = 64
+# So many rows are written at once: a part gets a thousandth of a whole of a million.
+WRITTEN_ROWS = 65_536
+
+
+class Spilled:
+    """Rows by the first bits of their key. Write all (`add`), then read part by part.
+
+    Two of them agree about which part a key lies in.
+    """
+
+    def __init__(self, folder: Path, arrow: pa.Schema, key: str) -> None:
+        """
+        Args:
+            folder: of this table alone; its maker removes it.
+            key: a column of `fingerprint.PACKED` without nulls.
+        """
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.schema = arrow
+        self.key = key
+        self._writers: dict[int, pa.RecordBatchStreamWriter | None] = {}
+        self._waiting: list[pa.Table] = []
+
+    def add(self, rows: pa.Table) -> None:
+        """Write some rows."""
+        self._waiting.append(rows.select(self.schema.names).cast(self.schema))
+        if sum(map(len, self._waiting)) >= WRITTEN_ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        rows = pa.concat_tables([self.schema.empty_table(), *self._waiting])
+        self._waiting.clear()
+        part_of_row = _parts(rows[self.key])
+        order = np.argsort(part_of_row, kind="stable")
+        ordered = rows.take(pa.array(order))
+        edges = np.searchsorted(part_of_row[order], np.arange(PARTS + 1))
+        for part in np.unique(part_of_row).tolist():
+            if part not in self._writers:
+                self._writers[part] = pa.ipc.new_stream(str(self._path(part)), self.schema)
+            writer = self._writers[part]
+            assert writer is not None, "nothing is added once parts were read"
+            start, stop = edges[part], edges[part + 1]
+            writer.write_table(ordered.slice(start, stop - start).combine_chunks())
+
+    def parts(self) -> Iterator[pa.Table]:
+        """All rows, in `PARTS` tables, each in the order of writing. Nothing is added after that."""
+        self._write()
+        for writer in self._writers.values():
+            if writer is not None:
+                writer.close()
+        self._writers = dict.fromkeys(self._writers)
+        for part in range(PARTS):
+            if part in self._writers:
+                with pa.OSFile(str(self._path(part))) as file, pa.ipc.open_stream(file) as stream:
+                    yield stream.read_all()
+            else:
+                yield self.schema.empty_table()
+
+    def _path(self, part: int) -> Path:
+        return self.folder / f"{part}.arrow"
+
+
+def _parts(keys: pa.ChunkedArray) -> np.ndarray:
+    """The part of each key: its first byte's upper six bits."""
+    found: list[np.ndarray] = [np.empty(0, np.uint8)]
+    for chunk in keys.chunks:
+        if len(chunk):
+            data = np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, 16)
+            found.append(data[chunk.offset : chunk.offset + len(chunk), 0] >> 2)
+    return np.concatenate(found)
