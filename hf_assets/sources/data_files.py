@@ -1,17 +1,18 @@
 """Which files make up a split, and how they are read: `datasets`' own resolution, never a guess from names."""
 
+import functools
 import os
 import tempfile
 from dataclasses import fields
 from typing import Any, NamedTuple
 
 from hf_assets.errors import DatasetError
-from hf_assets.sources import api, slices
-from hf_assets.sources.formats import CONVERTED, FOLDERS, Format
+from hf_assets.sources import api, formats, fragments, slices
+from hf_assets.sources.formats import CONVERTED, FOLDERS, LANCE, Format
 from hf_assets.sources.spec import Part, SourceSpec
 
 # Bump when a change to this module changes which files a split has, or how they are read.
-VERSION = 2
+VERSION = 3
 
 PARQUET_CONVERSION = 'use its Parquet conversion (revision "refs/convert/parquet")'
 
@@ -23,7 +24,7 @@ class Listed(NamedTuple):
     """The files of a split.
 
     Attributes:
-        paths: paths or URLs, in the order of the rows.
+        paths: paths or URLs of files, or of folders of Lance datasets with a slash behind, in the order of the rows.
         parts: how many of these belong to each slice; empty where all rows of all files are taken.
         siblings: the files of all splits, which tell a folder's labels.
         format: None for Parquet.
@@ -55,6 +56,9 @@ def data_files_of(spec: SourceSpec, commit: str | None) -> Listed:
             f"{shown} drops rows by `filters` in its README.md, which isn't supported: name another dataset_config"
         )
     files = {str(split): [str(file) for file in listed] for split, listed in (builder.config.data_files or {}).items()}
+    if kind == LANCE:
+        formats.require_lance()
+        files = {split: fragments.roots(listed) or listed for split, listed in files.items()}
     if kind in FOLDERS:
         files = {split: [path for path in listed if _is_of_folder(path, builder)] for split, listed in files.items()}
     terms = slices.parts_of(spec.split) if spec.split not in files else [(spec.split, "")]
@@ -102,6 +106,7 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
     name = spec.dataset_name if commit is None else f"hf://datasets/{spec.dataset_name}"
     shown = f'dataset "{spec.dataset_name}"'
     datasets.disable_progress_bars()
+    _count_no_deletions()
     with tempfile.TemporaryDirectory() as nowhere:  # where the builder would keep its Arrow copy; nothing is built
         try:
             return datasets.load_dataset_builder(
@@ -130,6 +135,25 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
             if isinstance(error, RuntimeError) and "scripts" in line:
                 raise DatasetError(f"{shown} is made by a script, which is never run: {PARQUET_CONVERSION}") from None
             raise DatasetError(f"the files of {shown} can't be listed: {line}") from error
+
+
+@functools.cache
+def _count_no_deletions() -> None:
+    """Let `datasets` not take a Lance dataset for one of Arrow files.
+
+    It goes by the most frequent ending, and counts the lists of deleted rows (5.2); of these there can be more than of
+    files with rows.
+    """
+    from datasets import load
+
+    infer = load.infer_module_for_data_files_list
+
+    def infer_without_deletions(paths: list[str], download_config: Any = None) -> Any:
+        if fragments.roots(paths):
+            paths = [path for path in paths if os.path.basename(os.path.dirname(path)) != "_deletions"]
+        return infer(paths, download_config)
+
+    load.infer_module_for_data_files_list = infer_without_deletions
 
 
 def _listed(names: Any) -> str:

@@ -343,7 +343,7 @@ def test_streaming_reads_row_groups_with_wanted_rows_and_keeps_no_copy(
     assert read(name, tmp_path)[0].table.equals(found.table)
 
 
-@pytest.mark.parametrize("kind", ["webdataset", "arrow", "zip"])
+@pytest.mark.parametrize("kind", ["webdataset", "arrow", "lance", "zip"])
 def test_media_in_archives_are_not_streamed(kind: str, hub: LocalHub, name: str, tmp_path: Path) -> None:
     hub.commit(name, dict(KINDS[kind].files([ROWS], "")))
     for _ in range(2):  # also where the listing is remembered
