@@ -106,7 +106,7 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
     name = spec.dataset_name if commit is None else f"hf://datasets/{spec.dataset_name}"
     shown = f'dataset "{spec.dataset_name}"'
     datasets.disable_progress_bars()
-    _count_no_deletions()
+    _know_lance()
     with tempfile.TemporaryDirectory() as nowhere:  # where the builder would keep its Arrow copy; nothing is built
         try:
             return datasets.load_dataset_builder(
@@ -138,22 +138,23 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
 
 
 @functools.cache
-def _count_no_deletions() -> None:
-    """Let `datasets` not take a Lance dataset for one of Arrow files.
+def _know_lance() -> None:
+    """Let `datasets` not take a Lance dataset for something else.
 
-    It goes by the most frequent ending, and counts the lists of deleted rows (5.2); of these there can be more than of
-    files with rows.
+    It goes by the most frequent ending (5.2), and counts lists of deleted rows (.arrow), of which there can be more
+    than files with rows.
     """
     from datasets import load
 
     infer = load.infer_module_for_data_files_list
 
-    def infer_without_deletions(paths: list[str], download_config: Any = None) -> Any:
-        if fragments.roots(paths):
-            paths = [path for path in paths if os.path.basename(os.path.dirname(path)) != "_deletions"]
-        return infer(paths, download_config)
+    def infer_by_rows(paths: list[str], download_config: Any = None) -> Any:
+        if not fragments.roots(paths):
+            return infer(paths, download_config)
+        found = infer([path for path in paths if not fragments.is_bookkeeping(path)], download_config)
+        return found if found[0] is not None else (LANCE, {})
 
-    load.infer_module_for_data_files_list = infer_without_deletions
+    load.infer_module_for_data_files_list = infer_by_rows
 
 
 def _listed(names: Any) -> str:

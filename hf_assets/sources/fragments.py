@@ -35,6 +35,10 @@ MANIFEST = re.compile(r"(?P<root>(?:.+/)?)_versions/(?P<number>\d+)\.manifest")
 COUNTING_DOWN_DIGITS, COUNTING_DOWN_FROM = 20, 2**64 - 1
 # Folders by which `datasets` knows a Lance dataset.
 INNER = frozenset({"_indices", "_transactions", "_versions"})
+# What a manifest says of a fragment that has no part in its rows, or is known by the contents of files.
+NO_IDENTITY = frozenset({"id", "path", "base_id", "file_size_bytes", "deletion_file", "row_id_meta"}) | {
+    f"{event}_at_version_meta" for event in ("created", "last_updated")
+}
 
 # Read at a time, and ahead.
 BATCH_ROWS = 16
@@ -53,6 +57,11 @@ def roots(paths: Iterable[str]) -> list[str]:
     inner = (path.rsplit("/", 2) for path in paths if PurePosixPath(path).parent.name in INNER)
     found = dict.fromkeys(f"{above[0]}/" if len(above) == 3 else "" for above in inner)
     return [root for root in found if not any(root.startswith(f"{other}tree/") for other in found)]
+
+
+def is_bookkeeping(path: str) -> bool:
+    """Whether a file lies in one of a Lance dataset's folders that hold no rows."""
+    return PurePosixPath(path).parent.name in {*INNER, "_deletions"}
 
 
 def is_fragment(file: DataFile) -> bool:
@@ -159,22 +168,20 @@ class Repository:
         found = []
         for one, paths in zip(metadata, needed, strict=True):
             files, entries = entries[: len(paths)], entries[len(paths) :]
-            content = fingerprint.of_value([VERSION, columns, _identity(one), [file.hash for file in files]])
+            content = fingerprint.of_value([VERSION, columns, _identity(one.to_json()), [file.hash for file in files]])
             file = DataFile(paths[0], MARK + content, sum(file.num_bytes for file in files))
             found.append(Fragment(file, root, one.id, manifest, tuple(files)))
         return found
 
     def _needed(self, root: str, metadata: Any) -> list[str]:
         """Paths of a fragment's files, the first one of which names it."""
-        elsewhere = [
-            file for file in (*_data_files(metadata), metadata.deletion_file) if file and file.base_id is not None
-        ]
-        if elsewhere:
+        described = metadata.to_json()
+        if any(base is not None for base in _values(described, "base_id")):
             raise DatasetError(
                 f'the Lance dataset "{root}" keeps rows in another place, as a shallow clone does, where they have no '
                 "hash: copy them into it"
             )
-        paths = [f"{root}data/{file.path}" for file in _data_files(metadata)]
+        paths = [f"{root}data/{path}" for path in _values(described, "path")]
         if metadata.deletion_file is not None:
             paths.append(root + metadata.deletion_file.path(metadata.id))
         for path in paths:
@@ -226,18 +233,18 @@ def _is_root(path: str) -> bool:
     return path == "" or path.endswith("/")
 
 
-def _data_files(metadata: Any) -> list[Any]:
-    """Of a fragment: with its columns, and with values that replace some of these."""
-    return [*metadata.files, *(overlay.data_file for overlay in metadata.overlays)]
+def _values(described: Any, name: str) -> list[Any]:
+    """All that a description names so, at any depth."""
+    inner = described.values() if isinstance(described, dict) else described if isinstance(described, list) else ()
+    own = [described[name]] if isinstance(described, dict) and name in described else []
+    return own + [value for one in inner for value in _values(one, name)]
 
 
-def _identity(metadata: Any) -> list[Any]:
+def _identity(described: Any) -> Any:
     """What a manifest says of a fragment's files that decides its rows, other than which files these are."""
-    described = metadata.to_json()
-    files = [*described["files"], *(overlay["data_file"] for overlay in described["overlays"])]
-    names = ("fields", "column_indices", "file_major_version", "file_minor_version")
-    offsets = [overlay["offsets"] for overlay in described["overlays"]]
-    return [[[file[name] for name in names] for file in files], offsets, described["deletion_file"] is not None]
+    if isinstance(described, dict):
+        return {name: _identity(value) for name, value in described.items() if name not in NO_IDENTITY}
+    return [_identity(value) for value in described] if isinstance(described, list) else described
 
 
 def _field_identity(field: Any) -> list[Any]:
@@ -288,7 +295,7 @@ def _plain(table: pa.Table, features: pa.Schema | None) -> pa.Table:
 def _require_own_blobs(fragment: Any, columns: list[str] | None) -> None:
     """Lance would read the files of this machine, or of another, that a blob names."""
     kinds = fragment.scanner(columns=columns).projected_schema
-    described = [field.name for field in kinds if any(_descriptors(pa.array([], field.type)))]
+    described = [field.name for field in kinds if list(_descriptors(pa.array([], field.type)))]
     if not described:
         return
     for batch in fragment.to_batches(columns=described, batch_readahead=1):

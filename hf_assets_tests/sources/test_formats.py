@@ -4,7 +4,6 @@ import json
 import os
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,20 +11,19 @@ import pytest
 
 from hf_assets import schema
 from hf_assets.errors import DatasetError
-from hf_assets.sources import api, formats, rows
+from hf_assets.sources import api, formats
 from hf_assets.sources.parquet import WantedColumns
-from hf_assets.sources.rows import Rows
-from hf_assets.sources.source import Source, source_of
-from hf_assets.sources.spec import Snapshot, SourceSpec
+from hf_assets.sources.source import source_of
+from hf_assets.sources.spec import SourceSpec
 from hf_assets.workers.reading import by_file, media_of
 from hf_assets_tests.contract.pictures import Row, picture
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.sources.kinds import KINDS, csv_beside, imagefolder, parquet_of_paths, webdataset
 from hf_assets_tests.sources.parquet_files import noise, parquet
+from hf_assets_tests.sources.reading import as_datasets_reads, read, samples
 
 NUMBERS = count()
 ROWS = [Row(picture(n, 16, 16), f"picture {n}") for n in range(4)]
-WANTED = WantedColumns("image", ("caption",))
 
 
 @pytest.fixture
@@ -36,33 +34,6 @@ def name() -> str:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "WAITS_S", (0.0, 0.0, 0.0, 0.0))
-
-
-def read(name: str, memory: Path, wanted: WantedColumns = WANTED, **spec: Any) -> tuple[Rows, Source, Snapshot]:
-    source = source_of(SourceSpec(dataset_name=name, **spec), memory)
-    snapshot = source.resolve()
-    return rows.read(source, snapshot, wanted, memory / "columns", lambda line: None), source, snapshot
-
-
-def samples(name: str, memory: Path, wanted: WantedColumns = WANTED, **spec: Any) -> list[tuple[Any, bytes | None]]:
-    """(caption, media) of every row."""
-    found, source, snapshot = read(name, memory, wanted, **spec)
-    captions = schema.column(found.table, wanted.required[0]).to_pylist()
-    media = list(media_of(by_file(found.table, snapshot), source, snapshot, wanted.media))
-    assert [one.row for one in media] == found.table["row"].to_pylist() == list(range(len(captions)))
-    return list(zip(captions, [one.data for one in media], strict=True))
-
-
-def as_datasets_reads(name: str, wanted: WantedColumns, **arguments: Any) -> list[tuple[Any, bytes | None]]:
-    import datasets
-
-    made = datasets.load_dataset(name, split="train", **arguments)
-    if not isinstance(made.features[wanted.media], datasets.Image):
-        made = made.cast_column(wanted.media, datasets.Image())
-    made = made.cast_column(wanted.media, datasets.Image(decode=False))
-    media = [row[wanted.media] for row in made]
-    data = [one["bytes"] or Path(one["path"]).read_bytes() for one in media]
-    return list(zip(made[wanted.required[0]], data, strict=True))
 
 
 EXPECTED = [(row.caption, row.image) for row in ROWS]
