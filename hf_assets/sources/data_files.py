@@ -146,7 +146,9 @@ def _know_lance() -> None:
     """
     from datasets import load
 
-    infer = load.infer_module_for_data_files_list
+    infer = getattr(load, "infer_module_for_data_files_list", None)
+    if infer is None:  # not public: where it is gone, other kinds than Lance needn't suffer
+        return
 
     def infer_by_rows(paths: list[str], download_config: Any = None) -> Any:
         if not fragments.roots(paths):
