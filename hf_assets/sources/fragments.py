@@ -7,7 +7,6 @@ out in a folder that holds nothing else.
 
 import contextlib
 import re
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -217,15 +216,12 @@ class Repository:
 
     @contextlib.contextmanager
     def _laid_out(self, root: str, manifest: DataFile, needed: Iterable[DataFile]) -> Iterator[str]:
-        """A folder with these files of a Lance dataset. Lance takes links for files, but not for manifests."""
+        """A folder with these files of a Lance dataset, and no others."""
         with tempfile.TemporaryDirectory() as folder:
             for file in (manifest, *needed):
                 place = Path(folder) / file.path.removeprefix(root)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                if file == manifest:
-                    shutil.copyfile(self.fetch(file), place)
-                else:
-                    place.symlink_to(self.fetch(file).resolve())
+                place.symlink_to(self.fetch(file).resolve())
             yield folder
 
 

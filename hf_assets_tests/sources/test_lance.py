@@ -66,6 +66,12 @@ def plain(folder: Path, root: str, **options: Any) -> Any:
     return lance.write_dataset(table, folder / root, **options)
 
 
+def opened(folder: Path, version: int | None = None) -> Any:
+    import lance
+
+    return lance.dataset(folder / ROOT, version=version)
+
+
 def blobs(folder: Path, root: str, values: Any = None, field: pa.Field | None = None, **options: Any) -> Any:
     import lance
 
@@ -90,14 +96,11 @@ def old_blobs(folder: Path, root: str) -> None:
     blobs(folder, root, pa.array([row.image for row in ROWS], pa.large_binary()), field, data_storage_version="2.0")
 
 
-def two_versions(folder: Path, root: str) -> None:
-    """Of which the newer one is longer, and has rows deleted before and behind."""
-    write_lance(folder, root, [Row(b"x", "gone"), *ROWS[:2]])
-    write_lance(folder, root, [*ROWS[2:], Row(b"x", "gone too")])
-    import lance
-
-    for caption in ("gone", "gone too"):
-        lance.dataset(folder / root).delete(f"caption = '{caption}'")
+def deleted(folder: Path, root: str) -> None:
+    """Rows, with more lists of deleted ones than files of rows."""
+    write_lance(folder, root, [Row(b"x", "gone"), *ROWS, Row(b"x", "gone too"), Row(b"x", "gone as well")])
+    for caption in ("gone", "gone too", "gone as well"):
+        opened(folder).delete(f"caption = '{caption}'")
 
 
 def single_file(folder: Path, root: str) -> None:
@@ -118,7 +121,7 @@ WAYS: dict[str, Callable[[Path], Any]] = {
     "blobs": lambda folder: blobs(folder, ROOT, data_storage_version="2.2"),
     "blobs in files": lambda folder: large_blobs(folder, ROOT),
     "blobs of old": lambda folder: old_blobs(folder, ROOT),
-    "several versions": lambda folder: two_versions(folder, ROOT),
+    "rows deleted": lambda folder: deleted(folder, ROOT),
     "in the root": lambda folder: plain(folder, "."),
     "two datasets": lambda folder: [
         write_lance(folder, f"train/{n}.lance", part) for n, part in enumerate([ROWS[:1], ROWS[1:]])
@@ -139,12 +142,6 @@ def test_rows_are_those_that_datasets_reads(way: str, data: Pushed, tmp_path: Pa
         assert as_datasets_reads(str(data.folder), WANTED) == ALL
 
 
-def open_lance(folder: Path) -> Any:
-    import lance
-
-    return lance.dataset(folder / ROOT)
-
-
 CAPTIONS = [row.caption for row in ROWS]
 Edit = Callable[[Path], Any]
 # What is done to two fragments of two rows; the captions then, the rows read anew, and the folders of fetched files.
@@ -157,44 +154,44 @@ EDITS: dict[str, tuple[Edit, list[Any], int, set[str]]] = {
         {"_versions", "data"},
     ),
     "a row deleted": (
-        lambda folder: open_lance(folder).delete("caption = 'picture 2'"),
+        lambda folder: opened(folder).delete("caption = 'picture 2'"),
         [CAPTIONS[0], CAPTIONS[1], CAPTIONS[3]],
         1,
         {"_versions", "_deletions"},
     ),
     "a fragment deleted": (
-        lambda folder: open_lance(folder).delete("caption < 'picture 2'"),
+        lambda folder: opened(folder).delete("caption < 'picture 2'"),
         CAPTIONS[2:],
         0,
         {"_versions"},
     ),
-    "all deleted": (lambda folder: open_lance(folder).delete("true"), [], 0, {"_versions"}),
+    "all deleted": (lambda folder: opened(folder).delete("true"), [], 0, {"_versions"}),
     "a caption changed": (
-        lambda folder: open_lance(folder).update({"caption": "'new'"}, "caption = 'picture 0'"),
+        lambda folder: opened(folder).update({"caption": "'new'"}, "caption = 'picture 0'"),
         [*CAPTIONS[1:], "new"],
         2,  # the row that is left in its fragment, and the one that is written anew
         {"_versions", "_deletions", "data"},
     ),
     "an index made": (
-        lambda folder: open_lance(folder).create_scalar_index("caption", "BTREE"),
+        lambda folder: opened(folder).create_scalar_index("caption", "BTREE"),
         CAPTIONS,
         0,
         {"_versions"},
     ),
     "old versions removed": (
-        lambda folder: open_lance(folder).cleanup_old_versions(retain_versions=1),
+        lambda folder: opened(folder).cleanup_old_versions(retain_versions=1),
         CAPTIONS,
         0,
         set(),
     ),
     "an older version restored": (
-        lambda folder: lance_version(folder, 1).restore(),
+        lambda folder: opened(folder, 1).restore(),
         CAPTIONS[:2],
         0,
         {"_versions"},
     ),
     "fragments joined": (
-        lambda folder: open_lance(folder).optimize.compact_files(),
+        lambda folder: opened(folder).optimize.compact_files(),
         CAPTIONS,
         4,
         {"_versions", "data"},
@@ -206,12 +203,6 @@ EDITS: dict[str, tuple[Edit, list[Any], int, set[str]]] = {
         set(),  # of the same content, the Hugging Face cache needs no second copy
     ),
 }
-
-
-def lance_version(folder: Path, version: int) -> Any:
-    import lance
-
-    return lance.dataset(folder / ROOT, version=version)
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -233,7 +224,7 @@ def test_an_edit_reads_fragments_that_changed(edit: str, data: Pushed, tmp_path:
 
 def test_columns_may_be_added_renamed_and_dropped(data: Pushed, tmp_path: Path) -> None:
     write_lance(data.folder, ROOT, ROWS)
-    dataset = open_lance(data.folder)
+    dataset = opened(data.folder)
     dataset.alter_columns({"path": "caption", "name": "text"})
     dataset.add_columns({"length": "character_length(text)"})
     data.push()
@@ -251,7 +242,7 @@ def test_a_run_stays_at_its_commit(data: Pushed, tmp_path: Path) -> None:
     source = source_of(SourceSpec(dataset_name=data.name), tmp_path)
     snapshot = source.resolve()
     write_lance(data.folder, ROOT, ROWS[2:])
-    open_lance(data.folder).cleanup_old_versions(retain_versions=1)
+    opened(data.folder).cleanup_old_versions(retain_versions=1)
     data.push()
     found = rows.read(source, snapshot, WANTED, tmp_path / "columns", lambda line: None)
     assert len(found.table) == 2
@@ -281,7 +272,7 @@ def test_splits_slices_and_patterns_choose_datasets(data: Pushed, tmp_path: Path
 
 def test_the_readme_says_what_columns_are(data: Pushed, tmp_path: Path) -> None:
     write_lance(data.folder, ROOT, ROWS)
-    open_lance(data.folder).add_columns({"stars": "3"})
+    opened(data.folder).add_columns({"stars": "3"})
     features = (
         "- name: stars\n    dtype: string\n  - name: image\n    dtype: image\n  - name: caption\n    dtype: string"
     )
@@ -307,7 +298,7 @@ def cloned(folder: Path) -> None:
     """A dataset whose rows lie in another."""
     other = folder.parent / "other"
     write_lance(other, ROOT, ROWS)
-    open_lance(other).shallow_clone(str(folder / ROOT), 1)
+    opened(other).shallow_clone(str(folder / ROOT), 1)
 
 
 def naming_a_file(folder: Path) -> None:
