@@ -81,11 +81,12 @@ NOW = Record("weights", "float32", "1.1")
         (NOW._replace(code_version="0.1"), "code"),
         (NOW._replace(code_version="0.1", dtype="bfloat16"), "dtype"),
         (NOW._replace(code_version="0.1", dtype="bfloat16", component="others"), "vae"),
+        (NOW._replace(settings="kind sample", component="others"), "settings"),
         (None, "code"),
     ],
 )
 def test_of_several_changes_of_an_encoder_the_first_is_named(last: Record | None, reason: str | None) -> None:
-    assert reasons._changed(NOW, last, "vae") == reason
+    assert reasons.changed(NOW, last, "vae") == reason
 
 
 def test_a_table_remembers_its_encoder_and_the_rate_that_was_last_measured(tmp_path: Path) -> None:
