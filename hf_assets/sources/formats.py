@@ -6,6 +6,7 @@ Media stay as they are encoded. Of folders of media files, only the tables are t
 import contextlib
 import itertools
 import json
+import re
 import tempfile
 import threading
 import zipfile
@@ -37,6 +38,9 @@ GROUP_BYTES = 32 << 20
 BATCH_ROWS = {True: 16, False: 10_000}
 # Where a builder's defaults would take more.
 SETTINGS: dict[str, dict[str, Any]] = {LANCE: {"batch_size": BATCH_ROWS[True]}}
+
+# Where in its source Lance raised an error.
+RUST_SOURCE = re.compile(r", /\S+\.rs:\d+(:\d+)?$")
 
 MEDIA = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -125,7 +129,8 @@ def unreadable(path: str, kind: str, folder: str) -> Iterator[None]:
         # what Lance, which is written in Rust, raises where it fails an assertion of its own
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(folder, "")[:200]
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(folder, "")
+        line = RUST_SOURCE.sub("", line)[:200]
         raise DatasetError(f'"{path}" can\'t be read as {kind} ({line}): mend the file, or fetch it again') from None
 
 
