@@ -15,6 +15,7 @@ from hf_assets.sources import api, formats
 from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import SourceSpec
+from hf_assets.stages import captions
 from hf_assets.workers.reading import by_file, media_of
 from hf_assets_tests.contract.pictures import Row, picture
 from hf_assets_tests.local_hub import LocalHub
@@ -122,6 +123,32 @@ def test_settings_of_the_readme_change_rows_and_so_their_identity(hub: LocalHub,
     after = source_of(SourceSpec(dataset_name=name), tmp_path).resolve()
     assert before.files[0].content == after.files[0].content
     assert before.fingerprint != after.fingerprint
+
+
+NUMBERED = {
+    "data/train.csv": (b"image,caption\na.png,007\n", "007"),
+    "data/train.jsonl": (b'{"image": "a.png", "caption": 7}', "7"),
+    "data/train.parquet": (parquet({"image": ["a.png"], "caption": [7]}), None),  # which says itself what it holds
+}
+
+
+@pytest.mark.parametrize("path", NUMBERED)
+def test_numbers_are_captions_where_the_readme_says_that_they_are_text(
+    path: str, hub: LocalHub, name: str, tmp_path: Path
+) -> None:
+    data, text = NUMBERED[path]
+    hub.commit(name, {path: data, "data/a.png": b"x"})
+    found, *_ = read(name, tmp_path)
+    with pytest.raises(DatasetError, match=r'"caption" holds int64, not text: .+dtype: string'):
+        captions.extract(found.table, captions.CaptionRules())
+    columns = "".join(f"  - name: {column}\n    dtype: string\n" for column in ("image", "caption"))
+    hub.commit(name, {"README.md": f"---\ndataset_info:\n  features:\n{columns}---\n".encode()})
+    found, *_ = read(name, tmp_path)
+    if text is None:
+        with pytest.raises(DatasetError, match='"caption" holds int64'):
+            captions.extract(found.table, captions.CaptionRules())
+    else:
+        assert captions.extract(found.table, captions.CaptionRules())[0]["captions"].to_pylist() == [[text]]
 
 
 def test_types_of_columns_may_change_within_a_file(hub: LocalHub, name: str, tmp_path: Path) -> None:
