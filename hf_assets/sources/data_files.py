@@ -117,16 +117,20 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
                 raise passing from None
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             if spec.data_files is not None and isinstance(error, FileNotFoundError):
-                raise DatasetError(f"{shown}: data_files match no file that is read: correct the pattern") from None
+                remedy = _remedy(str(spec.data_files))
+                raise DatasetError(
+                    f"{shown}: data_files match no file that is read: correct the pattern{remedy}"
+                ) from None
             if isinstance(error, DataFilesNotFoundError | EmptyDatasetError):
                 raise DatasetError(
                     f"{shown} holds no data files in the Hub's usual layout, or where the configs of its README.md "
                     "say: add files there that `datasets` reads, or name them in data_files"
                 ) from None
             if isinstance(error, FileNotFoundError):
-                pattern = line.rsplit("Unable to find ", 1)[-1].strip("'")
+                pattern = line.rsplit("Unable to find ", 1)[-1].split("' with any supported")[0].strip("'")
                 raise DatasetError(
-                    f"{shown}: a pattern in the configs of its README.md matches no file ({pattern}): mend it there"
+                    f"{shown}: a pattern in the configs of its README.md matches no file ({pattern}): "
+                    f"mend it there{_remedy(pattern)}"
                 ) from None
             if isinstance(error, ValueError) and line.startswith(("Config name is missing", "BuilderConfig ")):
                 wrong = f'has no dataset_config "{spec.dataset_config}"' if spec.dataset_config else "has several"
@@ -135,6 +139,11 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
             if isinstance(error, RuntimeError) and "scripts" in line:
                 raise DatasetError(f"{shown} is made by a script, which is never run: {PARQUET_CONVERSION}") from None
             raise DatasetError(f"the files of {shown} can't be listed: {line}") from error
+
+
+def _remedy(patterns: str) -> str:
+    """What else to say of patterns that match nothing: a Lance dataset is a folder, for all that it is called."""
+    return "; of a Lance dataset, all files are named, as x.lance/**" if ".lance" in patterns else ""
 
 
 @functools.cache

@@ -279,6 +279,24 @@ def test_splits_slices_and_patterns_choose_datasets(data: Pushed, tmp_path: Path
             assert samples(name, tmp_path / "memory", **spec) == expected  # type: ignore[arg-type]
 
 
+def test_a_dataset_is_named_by_its_files(data: Pushed, tmp_path: Path) -> None:
+    write_lance(data.folder, "a/one.lance", ROWS[:1])
+    write_lance(data.folder, "a/two.lance", ROWS[1:])
+    readme = data.folder / "README.md"
+    configs = "- config_name: one\n  data_files: a/one.lance/**\n- config_name: two\n  data_dir: a/two.lance\n"
+    readme.write_text(f"---\nconfigs:\n{configs}---\n")
+    data.push()
+    assert samples(data.name, tmp_path, dataset_config="one") == ALL[:1]
+    assert samples(data.name, tmp_path, dataset_config="two") == ALL[1:]
+    remedy = r"; of a Lance dataset, all files are named, as x\.lance/\*\*$"
+    with pytest.raises(DatasetError, match=f"data_files match no file .+{remedy}"):
+        read(data.name, tmp_path, data_files="a/one.lance")
+    readme.write_text("---\nconfigs:\n- config_name: default\n  data_files: a/one.lance\n---\n")
+    data.push()
+    with pytest.raises(DatasetError, match=rf"matches no file \(hf://.+/a/one.lance\): mend it there{remedy}"):
+        read(data.name, tmp_path)
+
+
 def test_the_readme_says_what_columns_are(data: Pushed, tmp_path: Path) -> None:
     write_lance(data.folder, ROOT, ROWS)
     opened(data.folder).add_columns({"stars": "3"})
