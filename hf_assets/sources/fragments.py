@@ -152,7 +152,7 @@ class Repository:
     def _read_manifest(self, root: str) -> list[Fragment]:
         lance = formats.require_lance()
         if root not in self._newest:
-            raise DatasetError(f'the Lance dataset "{root}" has no manifest in its folder _versions: add what it lacks')
+            raise DatasetError(f'"{root}_versions" holds no manifest, without which a Lance dataset is none: add it')
         [manifest] = self.entries([self._newest[root]])
         with self._laid_out(root, manifest, ()) as folder, formats.unreadable(manifest.path, LANCE, folder):
             dataset = lance.dataset(folder)
@@ -175,12 +175,13 @@ class Repository:
     def _needed(self, root: str, metadata: Any) -> list[str]:
         """Paths of a fragment's files, the first one of which names it."""
         described = metadata.to_json()
-        if any(base is not None for base in _values(described, "base_id")):
+        held = [described.get(name) for name in ("files", "overlays", "deletion_file")]
+        if any(base is not None for base in _values(held, "base_id")):
             raise DatasetError(
                 f'the Lance dataset "{root}" keeps rows in another place, as a shallow clone does, where they have no '
                 "hash: copy them into it"
             )
-        paths = [f"{root}data/{path}" for path in _values(described, "path")]
+        paths = [f"{root}data/{path}" for path in _values(held, "path")]
         if metadata.deletion_file is not None:
             paths.append(root + metadata.deletion_file.path(metadata.id))
         for path in paths:
