@@ -253,8 +253,11 @@ def _items_joined(values: pa.ChunkedArray) -> pa.ChunkedArray:
         return values
     lists = values.cast(pa.large_list(schema.CAPTION)).combine_chunks()
     readable = schema.with_values(lists, _readable_chunk(lists.values))
-    items = [None if texts is None else ", ".join(filter(None, texts)) for texts in readable.to_pylist()]
-    return pa.chunked_array([pa.array(items, schema.CAPTION)])
+    texts, parents = pc.list_flatten(readable), pc.list_parent_indices(readable)
+    is_text = pc.fill_null(pc.not_equal(texts, ""), False)
+    offsets = np.searchsorted(parents.filter(is_text).to_numpy(), np.arange(len(readable) + 1))
+    joined = pc.binary_join(pa.LargeListArray.from_arrays(pa.array(offsets), texts.filter(is_text)), ", ")
+    return pa.chunked_array([pc.if_else(pc.is_valid(readable), joined, None)])
 
 
 def _one_text(columns: list[tuple[str, pa.ChunkedArray]], key: str, num_rows: int) -> _Texts:
