@@ -256,7 +256,9 @@ def _items_joined(values: pa.ChunkedArray) -> pa.ChunkedArray:
     texts, parents = pc.list_flatten(readable), pc.list_parent_indices(readable)
     is_text = pc.fill_null(pc.not_equal(texts, ""), False)
     offsets = np.searchsorted(parents.filter(is_text).to_numpy(), np.arange(len(readable) + 1))
-    joined = pc.binary_join(pa.LargeListArray.from_arrays(pa.array(offsets), texts.filter(is_text)), ", ")
+    joined = pc.binary_join(
+        pa.LargeListArray.from_arrays(pa.array(offsets), texts.filter(is_text)), pa.scalar(", ", schema.CAPTION)
+    )
     return pa.chunked_array([pc.if_else(pc.is_valid(readable), joined, None)])
 
 
