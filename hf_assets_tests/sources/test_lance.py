@@ -343,7 +343,10 @@ REFUSED: dict[str, tuple[Edit, str]] = {
         lambda folder: files_removed(folder, "data/*"),
         r'names "data/train.lance/data/.+", which isn\'t there',
     ),
-    "no manifest": (lambda folder: files_removed(folder, "_versions/*"), '"data/train.lance/_versions" holds no manifest'),
+    "no manifest": (
+        lambda folder: files_removed(folder, "_versions/*"),
+        '"data/train.lance/_versions" holds no manifest',
+    ),
     "a damaged manifest": (
         lambda folder: damaged(folder, "_versions/*.manifest"),
         r"manifest\" can't be read as lance \(",
