@@ -4,15 +4,19 @@ Its address must be in the environment before huggingface_hub is imported, so it
 """
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+import hypothesis
+import numpy as np
 import pytest
 
 from hf_assets_tests.local_hub import LocalHub, hub_environment
 
+assert np.random, "imported before Hypothesis looks"
 _HOME = Path(tempfile.mkdtemp(prefix="hf-assets-tests-"))
 # Test processes run side by side: each takes turns on the device only with its own, and computes in one thread.
 os.environ["TMPDIR"] = tempfile.tempdir = str(_HOME)
@@ -28,6 +32,19 @@ atexit.register(_HUB.down)
 def hub() -> LocalHub:
     """A Hub that speaks HTTP on 127.0.0.1; tests use repositories of their own."""
     return _HUB
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _garbage_is_collected_fast() -> None:
+    """Encoders collect garbage when they leave; what is imported by now is not looked through again and again."""
+    hypothesis.given(hypothesis.strategies.none())(lambda _: None)()  # looks for who refers to numpy's random numbers
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """What is still there is told to extension modules as ever."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from hf_assets.training import TrainingSet
 from hf_assets_tests.contract import oracle
 from hf_assets_tests.contract.media import MEDIA, Medium
 from hf_assets_tests.contract.pictures import Row, files_of
+from hf_assets_tests.instances import lasting
 from hf_assets_tests.local_hub import LocalHub
 
 TOLERANCE = 1e-5
@@ -106,9 +107,7 @@ class World:
     def materialize(self, *, selection: str | None = None, run_config: Mapping[str, Any] | None = None) -> Counts:
         """Materialize the graph in this process, on an instance that remembers earlier runs."""
         defs = self.definitions()
-        home = self.folder / "dagster_home"
-        home.mkdir(exist_ok=True)
-        with dg.DagsterInstance.local_temp(str(home)) as instance:
+        with lasting(self.folder / "dagster_home") as instance:
             done = dg.materialize(
                 list(defs.assets or ()),
                 instance=instance,
