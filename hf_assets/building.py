@@ -1,6 +1,7 @@
 """From a config to Dagster's definitions: a graph of assets per dataset. Asks no Hub, imports no encoder."""
 
 import functools
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -52,7 +53,7 @@ def build_definitions(
     Raises:
         ConfigError: the config is wrong; one line per mistake.
     """
-    prefix = _parts(key_prefix)
+    prefix = parts_of(key_prefix)
     parsed = _parsed(config)
     recipes = [recipe.model_copy(update={"prefix": prefix}) for recipe in parsed.recipes]
     assets = [_assets(recipe) for recipe in recipes]
@@ -71,6 +72,21 @@ def build_definitions(
     )
 
 
+def parts_of(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The parts of a key that a prefix stands for.
+
+    Raises:
+        ConfigError: it can't be one.
+    """
+    parts = [key_prefix] if isinstance(key_prefix, str) else [] if key_prefix is None else key_prefix
+    if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
+        raise ConfigError(f"key_prefix: is {json.dumps(parts, default=str)}; write text, or a list of texts")
+    for part in parts:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part):
+            raise ConfigError(f'key_prefix: "{part}" is no part of a key; use letters, digits, _, - and . only')
+    return tuple(parts)
+
+
 def _assets(recipe: Recipe) -> list[Asset]:
     return [*hub_revision.build(recipe), *(module.build(recipe) for module in MODULES)]
 
@@ -81,14 +97,6 @@ def _parsed(config: str | Path | Mapping[str, Any] | Config) -> Config:
     if isinstance(config, Mapping):
         return loading.parse(config, Path("config"))
     return loading.load(Path(config))
-
-
-def _parts(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:
-    parts = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix or ())
-    for part in parts:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part):
-            raise ConfigError(f'key_prefix: "{part}" is no part of a key; use letters, digits, _, - and . only')
-    return parts
 
 
 def _environment() -> tuple[tuple[str, str], ...]:
