@@ -34,6 +34,8 @@ CAPTION = pa.large_string()
 CAPTIONS = pa.schema([ROW, pa.field("captions", pa.list_(CAPTION))])
 # Of sound, the table of captions has this too.
 LYRICS = pa.field("lyrics", CAPTION)
+# How much of a clip is encoded. Rows of captions, and texts, have it where the text encoders are told.
+DURATION = pa.field("duration_s", pa.float64())
 
 MEDIA = pa.schema([ROW, pa.field("media_hash", pa.string()), pa.field("original_size", SIZE)])
 

@@ -18,7 +18,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
         key_prefix=recipe.key_prefix,
         group_name=recipe.group,
-        ins={"captions": dg.AssetIn(recipe.key("captions"))},
+        ins={name: dg.AssetIn(recipe.key(name)) for name in embeds.inputs(recipe)},
         deps=[recipe.key(name) for name in revisions.moving(recipe) if name == revisions.TEXT],
         code_version=code_version(embeds.VERSION, recipe.model.without_vae),
         metadata={FOLDER: str(recipe.folders.metadata)},
@@ -30,14 +30,15 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     @plainly
     @in_step
     def text_embeds(
-        context: dg.AssetExecutionContext, captions: pa.Table, gpu: GpuResource
+        context: dg.AssetExecutionContext, gpu: GpuResource, **tables: pa.Table
     ) -> dg.MaterializeResult[pa.Table]:
         """Each distinct caption's embed: its key, and the shard that holds it.
 
         Only embeds that the store lacks are computed.
         """
         models = pinned(recipe, context.run.run_id)
-        outcome, facts = embeds.encode(models, captions, gpu.turn, context.log.info)
+        captions = tables["captions"]
+        outcome, facts = embeds.encode(models, captions, tables.get("buckets"), gpu.turn, context.log.info)
         view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
         tags = used_model(context, recipe, revisions.TEXT)
         return result(context, recipe, outcome, {**facts, **shown(view)}, tags=tags)

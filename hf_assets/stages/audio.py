@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -102,6 +103,11 @@ def assign(media: pa.Table, rules: AudioRules, reads: Encoded) -> pa.Table:
     for name, values in columns.items():
         media = media.append_column(name, pa.array(values))
     return media
+
+
+def durations_s(buckets: pa.Table) -> pa.ChunkedArray:
+    """How much of each clip is encoded: as the encoder reads it, in whole steps."""
+    return pc.divide(buckets["num_samples"].cast(pa.float64()), buckets["sample_rate_hz"].cast(pa.float64()))
 
 
 def _exactly(seconds: float) -> Fraction:

@@ -26,6 +26,9 @@ VERSION = 4
 # What a description that is a struct is made of, where it has these fields.
 DESCRIPTION_FIELDS = ("main_subject", "description", "text")
 
+# What of a row, beside its caption, text encoders may read.
+COMPANIONS = (schema.LYRICS.name, schema.DURATION.name)
+
 # Where the columns of a prompt are named.
 FIELDS_KEY = "audio_caption_fields"
 # Of sound that has no lyrics, this column may be missing.
@@ -133,37 +136,47 @@ def distinct(captions: pa.Table) -> pa.ChunkedArray:
     return pc.unique(pc.list_flatten(captions["captions"]).cast(schema.CAPTION))
 
 
-def lines(captions: pa.Table, with_lyrics: bool = False) -> pa.Table:
-    """One line for each caption of a row: `row`, `caption`, and with lyrics the row's `lyrics`."""
+def companions(table: pa.Table) -> list[str]:
+    """The `COMPANIONS` that a table of captions or texts has."""
+    return [name for name in COMPANIONS if name in table.column_names]
+
+
+def lines(captions: pa.Table) -> pa.Table:
+    """One line for each caption of a row: `row`, `caption`, and the row's `COMPANIONS`."""
     parents = pc.list_parent_indices(captions["captions"])
     columns = {"row": captions["row"].take(parents), "caption": pc.list_flatten(captions["captions"])}
-    if with_lyrics:
-        columns["lyrics"] = captions["lyrics"].take(parents)
+    for name in companions(captions):
+        columns[name] = captions[name].take(parents)
     return pa.table(columns)
 
 
-def distinct_texts(captions: pa.Table, with_lyrics: bool = False) -> pa.Table:
-    """Every caption once, or with lyrics every pair of the two, in order of first appearance: `lines` without rows."""
-    texts = lines(captions, with_lyrics).drop_columns("row")
+def distinct_texts(captions: pa.Table) -> pa.Table:
+    """What is to be encoded for these rows, each once, in order of first appearance: `lines` without rows."""
+    texts = lines(captions).drop_columns("row")
+    if schema.DURATION.name in texts.column_names:
+        texts = texts.filter(pc.is_valid(texts[schema.DURATION.name]))
     codes = identities(texts).combine_chunks().dictionary_encode().indices.to_numpy()
     return texts.take(pa.array(np.unique(codes, return_index=True)[1]))
 
 
-def identities(texts: pa.Table) -> pa.ChunkedArray:
-    """A text for each line that is equal for equal captions, and where there are `lyrics`, for equal pairs.
+def identities(texts: pa.Table | pa.RecordBatch) -> pa.ChunkedArray:
+    """A text for each line that is equal for equal captions with equal `COMPANIONS`; null for one without a duration.
 
     Args:
-        texts: has `caption`, and may have `lyrics`, in which null is no lyrics.
+        texts: has `caption`, and may have `lyrics`, in which null is no lyrics, and `duration_s`.
     """
-    captions = texts["caption"].cast(schema.CAPTION)
-    if "lyrics" not in texts.column_names:
-        return captions
-    # The caption's length stands in front, so that no two pairs read alike.
-    length = pc.utf8_length(captions).cast(pa.string()).cast(schema.CAPTION)
+    texts = pa.table(texts)
+    made = texts["caption"].cast(schema.CAPTION)
     bar, nothing = (pa.scalar(text, schema.CAPTION) for text in ("|", ""))
-    pair = pc.binary_join_element_wise(length, bar, captions, texts["lyrics"].cast(schema.CAPTION), nothing)
-    alone = pc.binary_join_element_wise(pa.scalar("-|", schema.CAPTION), captions, nothing)
-    return pc.coalesce(pair, alone)
+    if schema.LYRICS.name in texts.column_names:
+        # The caption's length stands in front, so that no two pairs read alike.
+        length = pc.utf8_length(made).cast(pa.string()).cast(schema.CAPTION)
+        pair = pc.binary_join_element_wise(length, bar, made, texts["lyrics"].cast(schema.CAPTION), nothing)
+        made = pc.coalesce(pair, pc.binary_join_element_wise(pa.scalar("-|", schema.CAPTION), made, nothing))
+    if schema.DURATION.name in texts.column_names:
+        seconds = texts[schema.DURATION.name].cast(pa.string()).cast(schema.CAPTION)
+        made = pc.binary_join_element_wise(seconds, made, bar)
+    return made
 
 
 def _found(filtered: pa.Table, rules: CaptionRules) -> _Texts:

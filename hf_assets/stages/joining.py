@@ -1,11 +1,14 @@
 """Join what was made of each row into what a trainer needs."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import schema
-from hf_assets.stages.captions import identities, lines
+from hf_assets.stages import audio
+from hf_assets.stages.captions import companions, identities, lines
 
 # Bump when a change to this module changes the training set.
 VERSION = 1
@@ -33,7 +36,7 @@ def join(
         rows left out.
     """
     latent_at = pc.index_in(captions["row"], value_set=vae_latents["row"].combine_chunks())
-    texts, embed_keys = _embedded(captions, text_embeds)
+    texts, embed_keys = _embedded(told(captions, buckets, companions(text_embeds)), text_embeds)
     complete = pc.and_(pc.is_valid(latent_at), pc.greater(pc.list_value_length(embed_keys), 0))
     latents = vae_latents.take(latent_at.filter(complete))
     rows = latents["row"]
@@ -58,11 +61,25 @@ def join(
     return table, len(captions) - len(table)
 
 
+def told(captions: pa.Table, buckets: pa.Table | None, names: Collection[str]) -> pa.Table:
+    """Rows of captions with just those of `captions.COMPANIONS` that are named: what text encoders are told of each.
+
+    Args:
+        buckets: of the rows' media, where the duration is named; a row that isn't among them has none.
+    """
+    rows = captions.drop_columns([name for name in companions(captions) if name not in names])
+    if schema.DURATION.name not in names:
+        return rows
+    assert buckets is not None, "durations are those of clips as they are encoded"
+    bucket_at = pc.index_in(rows["row"], value_set=buckets["row"].combine_chunks())
+    return rows.append_column(schema.DURATION, audio.durations_s(buckets).take(bucket_at))
+
+
 def _embedded(captions: pa.Table, text_embeds: pa.Table) -> tuple[pa.ListArray, pa.ListArray]:
     """Each row's captions that have an embed, and these embeds' keys."""
     lists = captions["captions"].cast(schema.CAPTIONS.field("captions").type).combine_chunks()
     flat = lists.flatten()
-    texts = lines(captions, schema.LYRICS.name in text_embeds.column_names)
+    texts = lines(captions)
     embed_at = pc.index_in(identities(texts).combine_chunks(), value_set=identities(text_embeds).combine_chunks())
     has_embed = pc.is_valid(embed_at)
     parents = lists.value_parent_indices().filter(has_embed).to_numpy()

@@ -16,6 +16,9 @@ class Spilled:
     """Rows by the first bits of their key. Write all (`add`), then read part by part.
 
     Two of them agree about which part a key lies in.
+
+    Attributes:
+        num_rows: that were added.
     """
 
     def __init__(self, folder: Path, arrow: pa.Schema, key: str) -> None:
@@ -28,17 +31,19 @@ class Spilled:
         self.folder = folder
         self.schema = arrow
         self.key = key
+        self.num_rows = 0
         self._writers: dict[int, pa.RecordBatchStreamWriter | None] = {}
         self._waiting: list[pa.Table] = []
 
     def add(self, rows: pa.Table) -> None:
         """Write some rows."""
+        self.num_rows += len(rows)
         self._waiting.append(rows.select(self.schema.names).cast(self.schema))
         if sum(map(len, self._waiting)) >= WRITTEN_ROWS:
             self._write()
 
     def _write(self) -> None:
-        rows = pa.concat_tables([self.schema.empty_table(), *self._waiting])
+        rows = pa.concat_tables(self._waiting)
         self._waiting.clear()
         part_of_row = _parts(rows[self.key])
         order = np.argsort(part_of_row, kind="stable")
@@ -52,19 +57,25 @@ class Spilled:
             start, stop = edges[part], edges[part + 1]
             writer.write_table(ordered.slice(start, stop - start).combine_chunks())
 
+    def part(self, number: int) -> pa.Table:
+        """One of `PARTS`, its rows in the order of writing. Nothing is added after that."""
+        self._close()
+        if number not in self._writers:
+            return self.schema.empty_table()
+        with pa.OSFile(str(self._path(number))) as file, pa.ipc.open_stream(file) as stream:
+            return stream.read_all()
+
     def parts(self) -> Iterator[pa.Table]:
-        """All rows, in `PARTS` tables, each in the order of writing. Nothing is added after that."""
-        self._write()
-        for writer in self._writers.values():
+        """All rows, part by part. Nothing is added after that."""
+        return map(self.part, range(PARTS))
+
+    def _close(self) -> None:
+        if self._waiting:
+            self._write()
+        for number, writer in self._writers.items():
             if writer is not None:
                 writer.close()
-        self._writers = dict.fromkeys(self._writers)
-        for part in range(PARTS):
-            if part in self._writers:
-                with pa.OSFile(str(self._path(part))) as file, pa.ipc.open_stream(file) as stream:
-                    yield stream.read_all()
-            else:
-                yield self.schema.empty_table()
+                self._writers[number] = None
 
     def _path(self, part: int) -> Path:
         return self.folder / f"{part}.arrow"

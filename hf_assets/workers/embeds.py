@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +13,7 @@ from hf_assets.errors import ModelError
 from hf_assets.models import families, prompt
 from hf_assets.models import text as text_side
 from hf_assets.stages import captions as captions_stage
-from hf_assets.stages import keys
+from hf_assets.stages import joining, keys
 from hf_assets.store import generations, packing
 from hf_assets.store.index import failures
 from hf_assets.store.tensors import Sample, TensorStore
@@ -34,42 +34,55 @@ STAGE = "text_embeds"
 VERSION = f"2.{text_side.VERSION}"
 
 
-def work(recipe: Recipe, captions: pa.Table) -> encoders.Work:
+def inputs(recipe: Recipe) -> tuple[str, ...]:
+    """The tables that `encode` reads: of sound also what says how much of each clip is encoded."""
+    return ("captions", "buckets") if recipe.kind == "audio" else ("captions",)
+
+
+def work(recipe: Recipe, captions: pa.Table, buckets: pa.Table | None = None) -> encoders.Work:
     """Which embeds these rows (`schema.CAPTIONS`) need, and what the store holds.
+
+    Args:
+        buckets: of sound, the rows' parts.
 
     Raises:
         ModelError: the pipeline can't be found, or has no text encoder.
     """
     encoder = encoders.text_of(recipe, VERSION)
-    return encoders.held_against(
-        TensorStore(recipe.folders.embeds), encoder, "embed_key", needed(recipe, captions, encoder)
-    )
+    rows = joining.told(captions, buckets, companions(recipe, encoder))
+    return encoders.held_against(TensorStore(recipe.folders.embeds), encoder, "embed_key", needed(rows, encoder))
 
 
-def needed(recipe: Recipe, captions: pa.Table, encoder: encoders.Encoder) -> pa.Table:
-    """`caption`, where they are encoded with it `lyrics`, and `embed_key` of everything to encode for these rows, each
-    once.
+def needed(rows: pa.Table, encoder: encoders.Encoder) -> pa.Table:
+    """`caption`, what is encoded with it (`captions.COMPANIONS`), and `embed_key` of everything to encode for these
+    rows, each once.
     """
-    texts = captions_stage.distinct_texts(captions, _reads_lyrics(recipe, captions, encoder))
-    lyrics = texts["lyrics"] if "lyrics" in texts.column_names else None
-    keyed = keys.embed_keys(texts["caption"], encoder.fingerprint, lyrics=lyrics)
+    texts = captions_stage.distinct_texts(rows)
+    lyrics, durations_s = (texts[name] if name in texts.column_names else None for name in captions_stage.COMPANIONS)
+    keyed = keys.embed_keys(texts["caption"], encoder.fingerprint, lyrics=lyrics, durations_s=durations_s)
     return texts.append_column("embed_key", keyed)
 
 
-def _reads_lyrics(recipe: Recipe, captions: pa.Table, encoder: encoders.Encoder) -> bool:
-    """Whether embeds depend on lyrics: of sound, where the pipeline reads them."""
-    if schema.LYRICS.name not in captions.column_names:
-        return False
-    return prompt.remembered_usage(encoder.pipeline, encoders.usage_cache(recipe)).takes(prompt.LYRICS)
+def companions(recipe: Recipe, encoder: encoders.Encoder) -> list[str]:
+    """What of a row, beside its captions, these text encoders read: of sound only."""
+    if recipe.kind != "audio":
+        return []
+    usage = prompt.remembered_usage(encoder.pipeline, encoders.usage_cache(recipe))
+    arguments = zip(captions_stage.COMPANIONS, (prompt.LYRICS, prompt.DURATION), strict=True)
+    return [name for name, argument in arguments if usage.takes(argument)]
 
 
 def encode(
     recipe: Recipe,
     captions: pa.Table,
+    buckets: pa.Table | None,
     turn: Turn,
     say: Callable[[str], None],
 ) -> tuple[Outcome, dict[str, Any]]:
     """Give every distinct caption its embed: those that the store holds are reused, each other one is computed once.
+
+    Args:
+        buckets: of sound, the rows' parts.
 
     Returns:
         the outcome, and what is worth knowing about the encoder and its speed.
@@ -80,7 +93,7 @@ def encode(
     computed = 0
     speed: dict[str, Any] = {}
     with TensorStore(recipe.folders.embeds).in_use(recipe.folders.metadata):
-        todo = work(recipe, captions)
+        todo = work(recipe, captions, buckets)
         encoder = todo.encoder
         if num_missing := len(todo.missing):
             say(f"{num_missing:,} captions to encode with the text encoders of {encoder.pipeline.name}")
@@ -96,9 +109,8 @@ def encode(
             todo = todo.looked_at_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["embed_key"])
-    made = schema.TEXT_EMBEDS
-    if "lyrics" in stored.column_names:
-        made = made.append(schema.LYRICS)
+    own = {field.name: field for field in (schema.LYRICS, schema.DURATION)}
+    made = pa.schema([*schema.TEXT_EMBEDS, *(own[name] for name in captions_stage.companions(stored))])
     table = pa.table([stored[name] for name in made.names], schema=made)
     previous = recipe.folders.metadata / f"{STAGE}.parquet"
     outcome = Outcome(
@@ -106,7 +118,7 @@ def encode(
         identity=("caption", "embed_key"),
         computed=computed,
         reused=len(table) - computed,
-        quarantined=quarantined(_rows_of(todo.keyed, captions), "embed_key", failures(todo.index), STAGE),
+        quarantined=quarantined(_rows_of(todo.keyed, captions, buckets), "embed_key", failures(todo.index), STAGE),
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,
@@ -150,7 +162,7 @@ def _encode(
     ):
         encoders.confirm(encoder, recipe)
         for batch in missing.to_batches(max_chunksize=compute.text_batch_size):
-            embeds = _in_halves(text, _texts_of(batch))
+            embeds = _in_halves(text, batch)
             for key, tensors in zip(batch.column("embed_key").to_pylist(), embeds, strict=True):
                 if not _are_finite(tensors):
                     shards.fail(key, "non_finite", "the text encoders give infinite or undefined values")
@@ -194,44 +206,32 @@ class _Packing:
         return {"relative_error": math.sqrt(self.error / self.norm)} if self.dtype and self.norm else {}
 
 
-class _Texts(NamedTuple):
-    """Captions, and their lyrics where they are encoded with them."""
-
-    captions: list[str]
-    lyrics: list[str] | None
-
-    def part(self, start: int, stop: int) -> "_Texts":
-        return _Texts(self.captions[start:stop], self.lyrics and self.lyrics[start:stop])
-
-
-def _texts_of(batch: pa.RecordBatch) -> _Texts:
-    captions = batch.column("caption").to_pylist()
-    if "lyrics" not in batch.schema.names:
-        return _Texts(captions, None)
-    return _Texts(captions, [lyrics or "" for lyrics in batch.column("lyrics").to_pylist()])
-
-
-def _in_halves(text: "TextEncoder", texts: _Texts) -> "list[dict[str, torch.Tensor]]":
+def _in_halves(text: "TextEncoder", texts: pa.RecordBatch) -> "list[dict[str, torch.Tensor]]":
     """Encode captions together, and where memory doesn't suffice, in halves."""
     import torch
 
+    columns = {name: texts.column(name).to_pylist() for name in texts.schema.names}
+    lyrics = columns.get(schema.LYRICS.name)
     try:
-        return text.encode(texts.captions, lyrics=texts.lyrics)
+        return text.encode(
+            columns["caption"],
+            lyrics=lyrics and [one or "" for one in lyrics],
+            durations_s=columns.get(schema.DURATION.name),
+        )
     except torch.OutOfMemoryError as error:
-        if len(texts.captions) == 1:
+        if len(texts) == 1:
             raise ModelError(
                 "the text encoders don't fit into the device's memory: set text_offload of the gpu resource "
                 "(HF_ASSETS_TEXT_OFFLOAD=1), or model.text_quantization"
             ) from error
     torch.cuda.empty_cache()
-    count = len(texts.captions)
-    halves = (texts.part(0, count // 2), texts.part(count // 2, count))
+    halves = (texts.slice(0, len(texts) // 2), texts.slice(len(texts) // 2))
     return [embeds for half in halves for embeds in _in_halves(text, half)]
 
 
-def _rows_of(keyed: pa.Table, captions: pa.Table) -> pa.Table:
+def _rows_of(keyed: pa.Table, captions: pa.Table, buckets: pa.Table | None) -> pa.Table:
     """Each row's embed keys: one line per caption of a row."""
-    lines = captions_stage.lines(captions, "lyrics" in keyed.column_names)
+    lines = captions_stage.lines(joining.told(captions, buckets, captions_stage.companions(keyed)))
     known = captions_stage.identities(keyed).combine_chunks()
     found_at = pc.index_in(captions_stage.identities(lines), value_set=known)
     return pa.table({"row": lines["row"], "embed_key": keyed["embed_key"].take(found_at)})

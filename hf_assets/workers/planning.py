@@ -6,7 +6,6 @@ and keys, and looks these up in the stores. It differs from a run only in what i
 run has read.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,13 +24,12 @@ from hf_assets.sources.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions as captions_stage
-from hf_assets.stages import filtering
+from hf_assets.stages import filtering, joining
 from hf_assets.store.spilling import Spilled
 from hf_assets.store.tensors import TensorStore
-from hf_assets.workers import bucketing, embeds, encoders, estimates, latents, probing
+from hf_assets.workers import bucketing, embeds, encoders, estimates, latents, probing, reasons
 from hf_assets.workers.medium import medium_of
 from hf_assets.workers.reading import FileRows, by_file
-from hf_assets.workers.reasons import WhyEmbeds, WhyLatents, hashed
 
 # Rows whose bytes no run has read: the reason under which they are counted.
 UNKNOWN = "unknown_until_read"
@@ -121,6 +119,7 @@ class _Found:
         num_rows: of the split.
         unknown: the rows whose media no run has read.
         num_media, volume: of the media that are known, and the sum of their volumes.
+        num_unknown_texts: the captions of which it isn't known how long the clips are that they are encoded with.
         latents: row, volume, packed media hash and packed key of each latent that is needed.
         embeds: packed hash of the text and packed key of each caption; one may stand in it several times.
     """
@@ -131,7 +130,8 @@ class _Found:
         self.known = probing.Known(recipe)
         self.vae = encoders.vae_of(recipe, latents.version(recipe))
         self.text = encoders.text_of(recipe, embeds.VERSION)
-        self.num_rows = self.num_media = self.volume = 0
+        self.companions = embeds.companions(recipe, self.text)
+        self.num_rows = self.num_media = self.volume = self.num_unknown_texts = 0
         self.unknown: list[FileRows] = []
         self.latents = Spilled(folder / "latents", _LATENTS, "latent_key")
         self.embeds = Spilled(folder / "embeds", _EMBEDS, "embed_key")
@@ -140,12 +140,12 @@ class _Found:
         """Rows of the split, each with why it is dropped (`filtering.judge`)."""
         self.num_rows += len(judged)
         captions, _ = captions_stage.extract(filtering.kept(judged), self.recipe.captions)
-        self._add_captions(captions)
         located = bucketing.located(captions, judged)
         recalled = probing.recall(self.recipe, located, self.snapshot, self.known)
         self.unknown += recalled.unknown
         sizeless = filtering.sizeless(judged, self.recipe.filter)
         buckets, _ = bucketing.fit(self.recipe, recalled.media, sizeless, self.medium)
+        self._add_captions(captions, buckets, recalled.unknown)
         keyed = latents.needed(self.recipe, buckets, self.vae)
         volume = self.medium.volume(buckets)
         self.num_media += len(buckets)
@@ -153,9 +153,13 @@ class _Found:
         columns = [buckets["row"], volume, fingerprint.packed(buckets["media_hash"]), fingerprint.packed(keyed)]
         self.latents.add(pa.table(columns, schema=_LATENTS))
 
-    def _add_captions(self, captions: pa.Table) -> None:
-        needed = embeds.needed(self.recipe, captions, self.text)
-        columns = [hashed(needed), fingerprint.packed(needed["embed_key"])]
+    def _add_captions(self, captions: pa.Table, buckets: pa.Table, unknown: list[FileRows]) -> None:
+        rows = joining.told(captions, buckets, self.companions)
+        if schema.DURATION.name in self.companions and unknown:
+            is_unknown = pc.is_in(rows["row"], value_set=pa.array(np.concatenate([part.rows for part in unknown])))
+            self.num_unknown_texts += len(pc.list_flatten(rows["captions"].filter(is_unknown)))
+        needed = embeds.needed(rows, self.text)
+        columns = [reasons.hashed(needed), fingerprint.packed(needed["embed_key"])]
         self.embeds.add(pa.table(columns, schema=_EMBEDS))
 
 
@@ -168,6 +172,9 @@ _LATENTS = pa.schema(
     ]
 )
 _EMBEDS = pa.schema([pa.field("text_hash", fingerprint.PACKED), pa.field("embed_key", fingerprint.PACKED)])
+
+
+_NOTHING = np.empty(0, np.int64)
 
 
 class _Side(NamedTuple):
@@ -189,19 +196,20 @@ class _Tally:
 
     Attributes:
         sampled_bytes, sampled: of some stored samples, the bytes, and their number or volume.
-        missing: amount that is to be encoded, as a number or as volume.
+        num_missing, missing: what is to be encoded, and its number or volume.
     """
 
-    def __init__(self) -> None:
-        self.reuse = self.quarantined = self.sampled_bytes = self.sampled = self.missing = 0
-        self.why: Counter[str] = Counter()
-        self.rows = [np.empty(0, np.int64)]
+    def __init__(self, why: reasons.Why) -> None:
+        self.why = why
+        self.reuse = self.quarantined = self.sampled_bytes = self.sampled = self.num_missing = self.missing = 0
+        self.rows = [_NOTHING]
 
-    def add(self, todo: encoders.Work, missing: pa.Table, why: dict[str, int]) -> None:
-        assert sum(why.values()) == len(missing), f"{len(missing)} are missing, but reasons are known for {why}"
+    def add(self, number: int, todo: encoders.Work) -> None:
+        missing = todo.missing
+        self.why.add(number, todo, missing)
         self.reuse += todo.num_stored
         self.quarantined += pc.count_distinct(todo.lacking[todo.key]).as_py() - len(missing)
-        self.why.update(why)
+        self.num_missing += len(missing)
         stored_bytes, stored = estimates.sampled(todo)
         self.sampled_bytes += stored_bytes
         self.sampled += stored
@@ -209,9 +217,11 @@ class _Tally:
         if "row" in missing.column_names:
             self.rows.append(missing["row"].to_numpy())
 
-    def stage(self, num_unknown: int = 0) -> StagePlan:
-        unknown = {UNKNOWN: num_unknown} if num_unknown else {}
-        return StagePlan(self.reuse, {**self.why, **unknown}, self.quarantined)
+    def stage(self, num_unknown: int) -> StagePlan:
+        self.why.settle()
+        counts = dict(self.why.counts)
+        assert sum(counts.values()) == self.num_missing, f"{self.num_missing} are missing, of which {counts} are told"
+        return StagePlan(self.reuse, counts | ({UNKNOWN: num_unknown} if num_unknown else {}), self.quarantined)
 
     def side(self, stage: StagePlan, table: Path, num_bytes: float, components: list[Component]) -> _Side:
         last = encoders.recorded(table)
@@ -219,16 +229,12 @@ class _Tally:
         return _Side(stage, rate, num_bytes, estimates.model_bytes_to_fetch(components), np.concatenate(self.rows))
 
 
-_NOTHING = np.empty(0, np.int64)
-
-
 def _latents(recipe: Recipe, found: _Found, folder: Path) -> _Side:
     store, table = TensorStore(recipe.folders.latents), recipe.folders.metadata / f"{latents.STAGE}.parquet"
-    why, tally = WhyLatents(recipe, found.latents), _Tally()
-    for keyed, index in zip(found.latents.parts(), store.compact_index(folder / "latents_index"), strict=True):
-        todo = encoders.held_against(store, found.vae, "latent_key", keyed, index)
-        missing = todo.missing
-        tally.add(todo, missing, why.of(todo, missing))
+    tally = _Tally(reasons.of_latents(recipe, found.latents, folder / "why_latents"))
+    index = store.compact_index(folder / "latents_index")
+    for number, (keyed, held) in enumerate(zip(found.latents.parts(), index, strict=True)):
+        tally.add(number, encoders.held_against(store, found.vae, "latent_key", keyed, held))
     num_unknown = sum(len(part.rows) for part in found.unknown)
     stage = tally.stage(num_unknown)
     if not stage.total:
@@ -244,12 +250,11 @@ def _latents(recipe: Recipe, found: _Found, folder: Path) -> _Side:
 
 def _embeds(recipe: Recipe, found: _Found, folder: Path) -> _Side:
     store, table = TensorStore(recipe.folders.embeds), recipe.folders.metadata / f"{embeds.STAGE}.parquet"
-    why, tally = WhyEmbeds(recipe), _Tally()
-    for keyed, index in zip(found.embeds.parts(), store.compact_index(folder / "embeds_index"), strict=True):
-        todo = encoders.held_against(store, found.text, "embed_key", keyed, index)
-        missing = todo.missing
-        tally.add(todo, missing, why.of(todo, missing))
-    stage = tally.stage()
+    tally = _Tally(reasons.of_embeds(recipe, found.companions, folder / "why_embeds"))
+    index = store.compact_index(folder / "embeds_index")
+    for number, (keyed, held) in enumerate(zip(found.embeds.parts(), index, strict=True)):
+        tally.add(number, encoders.held_against(store, found.text, "embed_key", keyed, held))
+    stage = tally.stage(found.num_unknown_texts)
     if not stage.total:
         return _Side(stage, None, 0, 0, _NOTHING)
     cache = encoders.usage_cache(recipe)
@@ -259,7 +264,7 @@ def _embeds(recipe: Recipe, found: _Found, folder: Path) -> _Side:
         per_caption = tally.sampled_bytes / tally.sampled
     else:
         per_caption = estimates.embed_bytes(found.text, components, arguments.get("max_sequence_length"))
-    return tally.side(stage, table, per_caption * tally.missing, components)
+    return tally.side(stage, table, per_caption * (tally.missing + found.num_unknown_texts), components)
 
 
 def _located(scan: rows.Scan, missing: np.ndarray, snapshot: Snapshot) -> list[FileRows]:

@@ -1,10 +1,13 @@
 """Why samples aren't in the store, told from the tables of the last run.
 
-These are read when the first sample is missing, packed: some 16 bytes a row.
+These are read when the first sample is missing, and kept on the disk by their hashes, as what is needed is: so each
+part is held against a 64th of them.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cached_property
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Collection
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,89 +22,145 @@ from hf_assets.store.spilling import Spilled
 from hf_assets.workers import embeds, encoders, latents
 from hf_assets.workers.encoders import Record
 
+_MEDIA = pa.schema([schema.ROW, pa.field("media_hash", fingerprint.PACKED)])
+_TEXT = pa.schema([pa.field("text_hash", fingerprint.PACKED)])
 
-class WhyLatents:
-    """Why latents aren't there, from the tables of the last run; these are read when the first is missing.
+
+class Why:
+    """Why one stage's samples aren't in its store: `add` all parts, then `settle`.
+
+    Attributes:
+        counts: by reason.
+        left: samples whose key doesn't tell the reason.
+        changed: what of the encoder is not as it was in the last run, once a sample is missing.
+    """
+
+    def __init__(
+        self, recipe: Recipe, stage: str, component: str, left: pa.Schema, tell: "Callable[[Why], None]", folder: Path
+    ) -> None:
+        """
+        Args:
+            component: the reason where the encoder itself changed.
+            left: what of a sample tells its reason, by a hash.
+            tell: counts all that is `left`.
+            folder: where tables of the last run are kept meanwhile.
+        """
+        self.recipe, self.stage, self.component, self.folder = recipe, stage, component, folder
+        self.counts: Counter[str] = Counter()
+        self.changed: str | None = None
+        self.left = Spilled(folder / "left", left, left.names[-1])
+        self._tell = tell
+        self._keys: Spilled | None = None
+
+    def add(self, number: int, todo: encoders.Work, missing: pa.Table) -> None:
+        """What is missing (`Work.missing`) of a part of the needed samples."""
+        if not len(missing):
+            return
+        keys = missing[todo.key]
+        markers = todo.index.filter(pc.equal(todo.index["status"], RETRY))
+        left = self.count(
+            missing,
+            ("retry", pc.is_in(keys, value_set=_column(markers, "key"))),
+            ("damaged", pc.is_in(keys, value_set=_column(self._made(todo.key).part(number), todo.key))),
+        )
+        last = encoders.recorded(self.recipe.folders.metadata / f"{self.stage}.parquet")
+        self.changed = changed(encoders.record_of(todo.encoder), last, self.component)
+        self.left.add(left)
+
+    def settle(self) -> None:
+        """Count what is left, too."""
+        if self.left.num_rows:
+            self._tell(self)
+
+    def count(self, samples: pa.Table, *reasons: tuple[str, pa.ChunkedArray | None]) -> pa.Table:
+        """Count each sample under the first reason that applies (None: to all); those to which none does."""
+        left = np.ones(len(samples), bool)
+        for reason, applies in reasons:
+            hit = left if applies is None else left & applies.to_numpy()
+            if count := int(hit.sum()):
+                self.counts[reason] += count
+            left = left & ~hit
+        return samples.filter(pa.array(left))
+
+    def last(self, table: str, columns: list[str], form: Callable[[pa.Table], pa.Table], kept: pa.Schema) -> Spilled:
+        """A table of the last run in a form that takes little room; no rows, or not all, where they can't be read."""
+        spilled = Spilled(self.folder / kept.names[-1], kept, kept.names[-1])
+        path = self.recipe.folders.metadata / f"{table}.parquet"
+        with contextlib.suppress(OSError, pa.ArrowException), pq.ParquetFile(path) as file:
+            there = [name for name in columns if name in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=there):
+                spilled.add(form(pa.table(batch)))
+        return spilled
+
+    def _made(self, key: str) -> Spilled:
+        """The keys of the last run."""
+        if self._keys is None:
+            kept = pa.schema([pa.field(key, fingerprint.PACKED)])
+            self._keys = self.last(
+                self.stage, [key], lambda rows: pa.table([fingerprint.packed(rows[key])], schema=kept), kept
+            )
+        return self._keys
+
+
+def of_latents(recipe: Recipe, needed: Spilled, folder: Path) -> Why:
+    """Why latents aren't there.
 
     Media that the last training set lacks are `media` where they took the place of others that are gone, else `new`.
     This tells a changed row from an added one where positions didn't shift; where they did, both are `new`.
+
+    Args:
+        needed: with `row` and `media_hash` of all rows.
     """
 
-    def __init__(self, recipe: Recipe, needed: Spilled) -> None:
-        """
-        Args:
-            needed: with `row`, `media_hash` and `latent_key` of all rows.
-        """
-        self.recipe, self.needed = recipe, needed
-        self.last = encoders.recorded(recipe.folders.metadata / f"{latents.STAGE}.parquet")
-
-    @cached_property
-    def made(self) -> pa.Array:
-        return _last(self.recipe, latents.STAGE, {"latent_key": fingerprint.packed})["latent_key"].combine_chunks()
-
-    @cached_property
-    def trained(self) -> pa.Table:
-        return _last(self.recipe, "training_set", {"row": lambda rows: rows, "media_hash": fingerprint.packed})
-
-    @cached_property
-    def media(self) -> pa.Array:
-        """Of all rows, also those of other parts."""
-        hashes = [part["media_hash"].combine_chunks() for part in self.needed.parts()]
-        return pa.concat_arrays(hashes)
-
-    def of(self, todo: encoders.Work, missing: pa.Table) -> dict[str, int]:
-        """How many of the missing fall to each reason."""
-        if not len(missing):
-            return {}
-        trained = self.trained
-        before = trained["media_hash"].take(pc.index_in(missing["row"], value_set=trained["row"].combine_chunks()))
-        is_gone = pc.invert(pc.is_in(before, value_set=self.media))
-        is_known = pc.is_in(missing["media_hash"], value_set=trained["media_hash"].combine_chunks())
-        return _first(
-            len(missing),
-            ("retry", _marked(todo, missing)),
-            ("damaged", pc.is_in(missing["latent_key"], value_set=self.made)),
-            ("media", pc.and_(pc.invert(is_known), pc.and_(pc.is_valid(before), is_gone))),
-            ("new", pc.invert(is_known)),
-            (_changed(encoders.record_of(todo.encoder), self.last, "vae") or "geometry", None),
+    def tell(why: Why) -> None:
+        trained = why.last(
+            "training_set",
+            _MEDIA.names,
+            lambda rows: pa.table([rows["row"], fingerprint.packed(rows["media_hash"])], schema=_MEDIA),
+            _MEDIA,
         )
-
-
-class WhyEmbeds:
-    """Why embeds aren't there, from the table of the last run; it is read when the first is missing."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.last = encoders.recorded(recipe.folders.metadata / f"{embeds.STAGE}.parquet")
-
-    @cached_property
-    def made(self) -> pa.Array:
-        return _last(self.recipe, embeds.STAGE, {"embed_key": fingerprint.packed})["embed_key"].combine_chunks()
-
-    @cached_property
-    def texts(self) -> pa.Array:
-        return _last_texts(self.recipe)
-
-    def of(self, todo: encoders.Work, missing: pa.Table) -> dict[str, int]:
-        """How many of the missing fall to each reason."""
-        if not len(missing):
-            return {}
-        return _first(
-            len(missing),
-            ("retry", _marked(todo, missing)),
-            ("damaged", pc.is_in(missing["embed_key"], value_set=self.made)),
-            ("caption", pc.invert(pc.is_in(missing["text_hash"], value_set=self.texts))),
-            (_changed(encoders.record_of(todo.encoder), self.last, "encoder") or "code", None),
+        current = Spilled(folder / "current", _MEDIA, "media_hash")
+        for part in needed.parts():
+            current.add(part)
+        rows_of_gone = pa.concat_arrays(
+            _column(was.filter(pc.invert(pc.is_in(was["media_hash"], value_set=_column(now, "media_hash")))), "row")
+            for was, now in zip(trained.parts(), current.parts(), strict=True)
         )
+        for left, last in zip(why.left.parts(), trained.parts(), strict=True):
+            is_new = pc.invert(pc.is_in(left["media_hash"], value_set=_column(last, "media_hash")))
+            took_a_place = pc.is_in(left["row"], value_set=rows_of_gone)
+            unexplained = (why.changed or "geometry", None)
+            why.count(left, ("media", pc.and_(is_new, took_a_place)), ("new", is_new), unexplained)
+
+    return Why(recipe, latents.STAGE, "vae", _MEDIA, tell, folder)
 
 
-def _marked(todo: encoders.Work, missing: pa.Table) -> pa.ChunkedArray:
-    """Which of the missing failed before, and are to be tried again."""
-    markers = todo.index.filter(pc.equal(todo.index["status"], RETRY))
-    return pc.is_in(missing[todo.key], value_set=markers["key"].combine_chunks())
+def of_embeds(recipe: Recipe, companions: Collection[str], folder: Path) -> Why:
+    """Why embeds aren't there.
+
+    Args:
+        companions: what is encoded with each caption.
+    """
+    with_duration = schema.DURATION.name in companions
+
+    def tell(why: Why) -> None:
+        columns = ["caption", schema.LYRICS.name]
+        texts = why.last(embeds.STAGE, columns, lambda rows: pa.table([hashed(rows)], schema=_TEXT), _TEXT)
+        for left, last in zip(why.left.parts(), texts.parts(), strict=True):
+            is_new = pc.invert(pc.is_in(left["text_hash"], value_set=_column(last, "text_hash")))
+            unexplained = (why.changed or ("duration" if with_duration else "code"), None)
+            why.count(left, ("caption", is_new), unexplained)
+
+    return Why(recipe, embeds.STAGE, "encoder", _TEXT, tell, folder)
 
 
-def _changed(now: Record, last: Record | None, component: str) -> str | None:
+def hashed(texts: pa.Table) -> pa.ChunkedArray:
+    """Of each caption, with its lyrics where they have some."""
+    named = [name for name in texts.column_names if name in ("caption", schema.LYRICS.name)]
+    return fingerprint.packed(fingerprint.of_strings(captions_stage.identities(texts.select(named))))
+
+
+def changed(now: Record, last: Record | None, component: str) -> str | None:
     """What of the encoder is not as it was in the last run; `code` where that run kept no record of it."""
     if last is None:
         return "code"
@@ -112,45 +171,5 @@ def _changed(now: Record, last: Record | None, component: str) -> str | None:
     return "code" if now.code_version != last.code_version else None
 
 
-def _first(total: int, *reasons: tuple[str, pa.ChunkedArray | None]) -> dict[str, int]:
-    """How many samples fall to each reason, each to the first that applies; None applies to all that are left."""
-    left = np.ones(total, bool)
-    counts = {}
-    for reason, applies in reasons:
-        hit = left if applies is None else left & applies.to_numpy()
-        if count := int(hit.sum()):
-            counts[reason] = count
-        left = left & ~hit
-    return counts
-
-
-def _last_texts(recipe: Recipe) -> pa.Array:
-    """Packed hashes of the texts that the last run embedded; none where they can't be read."""
-    hashes = [pa.chunked_array([], fingerprint.PACKED)]
-    try:
-        with pq.ParquetFile(recipe.folders.metadata / f"{embeds.STAGE}.parquet") as file:
-            named = [name for name in ("caption", schema.LYRICS.name) if name in file.schema_arrow.names]
-            hashes += [hashed(pa.Table.from_batches([batch])) for batch in file.iter_batches(columns=named)]
-    except (OSError, pa.ArrowException):
-        hashes = hashes[:1]
-    return pa.chunked_array([chunk for one in hashes for chunk in one.chunks], fingerprint.PACKED).combine_chunks()
-
-
-def _last(recipe: Recipe, name: str, columns: Mapping[str, Callable[[pa.Array], pa.ChunkedArray]]) -> pa.Table:
-    """Columns of a table of the last run, each in a form that takes little memory; no rows where none can be read."""
-    empty = {column: pa.array([], pa.int64() if column == "row" else fingerprint.PACKED) for column in columns}
-    tables = [pa.table(empty)]
-    try:
-        with pq.ParquetFile(recipe.folders.metadata / f"{name}.parquet") as file:
-            tables += [
-                pa.table({column: form(batch[column]) for column, form in columns.items()})
-                for batch in file.iter_batches(columns=list(columns))
-            ]
-    except (OSError, pa.ArrowException):
-        return tables[0]
-    return pa.concat_tables(tables)
-
-
-def hashed(texts: pa.Table) -> pa.ChunkedArray:
-    """Of each caption, with its lyrics where they have some."""
-    return fingerprint.packed(fingerprint.of_strings(captions_stage.identities(texts)))
+def _column(table: pa.Table, name: str) -> pa.Array:
+    return table[name].combine_chunks()

@@ -29,7 +29,7 @@ class Medium(NamedTuple):
         another: media that are in none of the rows, by number.
         latents: of the edits of geometry, how many of the nine distinct latents change; worked out from the sizes.
         latent: a sample's latent, computed without hf_assets: (media, row of `buckets`, VAE).
-        embed: what the text side makes of a row, by name, likewise: (row, pipeline).
+        embed: what the text side makes of a row, by name, likewise: (row, row of `buckets`, pipeline).
     """
 
     family: str
@@ -40,7 +40,7 @@ class Medium(NamedTuple):
     another: Callable[[int], bytes]
     latents: dict[str, int]
     latent: Callable[[bytes, dict[str, Any], Any], torch.Tensor]
-    embed: Callable[[Row, Any], dict[str, torch.Tensor]]
+    embed: Callable[[Row, dict[str, Any], Any], dict[str, torch.Tensor]]
 
 
 # (frames, width, height): of 17 frames and of 9, with some frames over, with pixels over on one axis or none.
@@ -66,8 +66,8 @@ def clips() -> list[Row]:
     return _told_apart([clip(number, *size) for number, size in enumerate(CLIPS)])
 
 
-# Seconds of each clip; odd ones are mono.
-SECONDS = [0.4, 0.5, 0.8, 0.9, 0.4, 0.3, 0.4, 0.85, 1.0, 0.6]
+# Seconds of each clip; odd ones are mono. Equal captions come with equally much of a clip, so that they have one embed.
+SECONDS = [0.4, 0.5, 0.4, 0.45, 0.4, 0.3, 0.4, 0.45, 1.0, 0.6]
 
 
 def songs() -> list[Row]:
@@ -111,7 +111,7 @@ MEDIA = {
             "16b": 6,  # squares keep their geometry
         },
         latent=oracle.latent,
-        embed=lambda row, pipeline: {"prompt_embeds": oracle.embed(row.text, pipeline)},
+        embed=lambda row, bucket, pipeline: {"prompt_embeds": oracle.embed(row.text, pipeline)},
     ),
     "video": Medium(
         family="ltx",
@@ -136,7 +136,7 @@ MEDIA = {
             "16b": 4,  # squares keep their geometry
         },
         latent=oracle.latent_of_clip,
-        embed=lambda row, pipeline: {"prompt_embeds": oracle.embed_for_videos(row.text, pipeline)},
+        embed=lambda row, bucket, pipeline: {"prompt_embeds": oracle.embed_for_videos(row.text, pipeline)},
     ),
     "audio": Medium(
         family="acestep",
@@ -156,6 +156,6 @@ MEDIA = {
             "15g": 0,  # some are dropped
         },
         latent=oracle.latent_of_sound,
-        embed=lambda row, pipeline: oracle.embed_of_song(row.text, row.columns.get("lyrics"), pipeline),
+        embed=lambda row, bucket, pipeline: oracle.embed_of_song(row.text, row.columns.get("lyrics"), bucket, pipeline),
     ),
 }

@@ -76,10 +76,13 @@ def latent_of_sound(data: bytes, sample: dict[str, Any], vae: diffusers.Autoenco
         return vae.encode(taken.expand(vae.config.audio_channels, -1)[None]).latent_dist.mode()[0]
 
 
-def embed_of_song(caption: str, lyrics: str | None, pipeline: diffusers.AceStepPipeline) -> dict[str, torch.Tensor]:
-    """Caption and lyrics, encoded alone by the pipeline itself. (L, D) each"""
+def embed_of_song(
+    caption: str, lyrics: str | None, bucket: dict[str, Any], pipeline: diffusers.AceStepPipeline
+) -> dict[str, torch.Tensor]:
+    """Caption, lyrics and the length of what is taken, encoded alone by the pipeline itself. (L, D) each"""
+    seconds = bucket["num_samples"] / bucket["sample_rate_hz"]
     with torch.inference_mode():
-        text, _, words, _ = pipeline.encode_prompt(caption, lyrics or "", torch.device("cpu"))
+        text, _, words, _ = pipeline.encode_prompt(caption, lyrics or "", torch.device("cpu"), audio_duration=seconds)
         return {"text_hidden_states": text[0], "lyric_hidden_states": words[0]}
 
 

@@ -168,7 +168,7 @@ class World:
             assert item["file"] == f"{sample['row']}.{self.medium.extension}"
             fresh = self.medium.latent(row.image, buckets[sample["row"]], vae)
             assert torch.allclose(item["latents"].float(), fresh, atol=self.tolerance, rtol=0)
-            for name, text in self.medium.embed(row, pipeline).items():
+            for name, text in self.medium.embed(row, buckets[sample["row"]], pipeline).items():
                 assert torch.allclose(item[name].float(), text.float(), atol=self.tolerance * 10, rtol=0)
 
     @property

@@ -43,7 +43,7 @@ class Work:
         self.recipe = loading.parse(content, self.folder / "datasets.json").recipes[0]
         captions = pa.table([range(len(CAPTIONS)), [[one] for one in CAPTIONS]], schema=schema.CAPTIONS)
         self.said = []
-        outcome, facts = embeds.encode(self.recipe, captions, turn, self.said.append)
+        outcome, facts = embeds.encode(self.recipe, captions, None, turn, self.said.append)
         self.table = outcome.table
         self.recipe.folders.metadata.mkdir(parents=True, exist_ok=True)
         pq.write_table(outcome.table, self.recipe.folders.metadata / "text_embeds.parquet")
@@ -118,18 +118,23 @@ class Small:
         self.room = room
         self.calls: list[int] = []
 
-    def encode(self, captions: list[str], *, lyrics: list[str] | None) -> list[dict[str, torch.Tensor]]:
+    def encode(
+        self, captions: list[str], *, lyrics: list[str] | None, durations_s: list[float] | None
+    ) -> list[dict[str, torch.Tensor]]:
         self.calls.append(len(captions))
         assert lyrics is None or [text.upper() for text in captions] == lyrics  # each caption keeps its own
+        assert durations_s is None or [len(text) for text in captions] == durations_s
         if len(captions) > self.room:
             raise torch.OutOfMemoryError
         return [{"prompt_embeds": torch.tensor(float(len(caption)))} for caption in captions]
 
 
-@pytest.mark.parametrize("lyrics", [None, ["A", "BB", "CCC", "DDDD", "EEEEE"]])
-def test_captions_that_need_too_much_memory_together_are_halved(lyrics: list[str] | None) -> None:
+@pytest.mark.parametrize(
+    "told", [{}, {"lyrics": ["A", "BB", "CCC", "DDDD", "EEEEE"]}, {"duration_s": [1.0, 2.0, 3.0, 4.0, 5.0]}]
+)
+def test_captions_that_need_too_much_memory_together_are_halved(told: dict[str, list[Any]]) -> None:
     encoder = Small(room=2)
-    texts = embeds._Texts(["a", "bb", "ccc", "dddd", "eeeee"], lyrics)
+    texts = pa.record_batch({"caption": ["a", "bb", "ccc", "dddd", "eeeee"], **told})
     found = embeds._in_halves(encoder, texts)  # type: ignore[arg-type]
     assert [float(one["prompt_embeds"]) for one in found] == [1, 2, 3, 4, 5]
     assert encoder.calls == [5, 2, 3, 1, 2]
@@ -137,4 +142,4 @@ def test_captions_that_need_too_much_memory_together_are_halved(lyrics: list[str
 
 def test_one_caption_that_needs_too_much_memory_says_what_to_set() -> None:
     with pytest.raises(ModelError, match=r"set text_offload of the gpu resource .*text_quantization"):
-        embeds._in_halves(Small(room=0), embeds._Texts(["a", "b"], None))  # type: ignore[arg-type]
+        embeds._in_halves(Small(room=0), pa.record_batch({"caption": ["a", "b"]}))  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ NOW = Record("weights", "float32", "1.1")
     ],
 )
 def test_of_several_changes_of_an_encoder_the_first_is_named(last: Record | None, reason: str | None) -> None:
-    assert reasons._changed(NOW, last, "vae") == reason
+    assert reasons.changed(NOW, last, "vae") == reason
 
 
 def test_a_table_remembers_its_encoder_and_the_rate_that_was_last_measured(tmp_path: Path) -> None:
