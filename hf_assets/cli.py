@@ -83,13 +83,14 @@ def plan(
     - damaged: the store has lost it
     - media: its row held another image in the last training set
     - new: the last training set lacks this image
+    - settings: other settings of latents (mean, draw, tiles, first frames)
     - vae, dtype, code: another VAE, dtype or version of hf_assets
     - geometry: resized or cropped differently
     - unknown_until_read: the row lies in a file that no run has read. At most
     one latent per row, and none where the image turns out to be known.
 
     Why a caption is encoded: retry, damaged, caption (it is new), encoder, dtype,
-    code.
+    code, duration (of its clip, where text encoders are told), unknown_until_read.
 
     Fetch counts data files and model weights that the Hugging Face cache
     lacks; a file is fetched whole where one of its rows is needed. Store

@@ -27,7 +27,8 @@ CAPTIONS = """## How captions are encoded
 - Outputs keep the names that `encode_prompt` gives them; those for negative prompts are dropped. The batch axis is
   found by giving the same caption twice; where the pipeline takes no two captions, it is the first axis of one
   element.
-- Lyrics reach pipelines whose `encode_prompt` takes `lyrics`; a duration that it takes stays generation's default."""
+- Lyrics reach pipelines whose `encode_prompt` takes `lyrics`, and the length of what is encoded of the clip those that
+  take `audio_duration`."""
 
 PADDING = """## What a caption takes
 

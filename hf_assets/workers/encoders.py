@@ -121,6 +121,7 @@ class Record(NamedTuple):
         component: fingerprint of the model's files and settings.
         samples_per_second: as it was last measured, maybe by an earlier run; None before the first.
         relative_error: of what is stored against what was computed, where types differ, as it was last measured.
+        settings: what of the posterior or the clip is stored, where that isn't the usual.
     """
 
     component: str
@@ -128,6 +129,7 @@ class Record(NamedTuple):
     code_version: str
     samples_per_second: float | None = None
     relative_error: float | None = None
+    settings: str = ""
 
 
 RECORD = b"hf_assets.encoder"
@@ -137,7 +139,9 @@ def record_of(encoder: Encoder) -> Record:
     """What a table made with this encoder records; what is measured is still to be filled in."""
     header = encoder.header
     dtype = ", ".join(dict.fromkeys((header["computed_in"], header["dtype"])))
-    return Record(header["encoder"], dtype, f"{header['code_version']}.{keys.VERSION}")
+    return Record(
+        header["encoder"], dtype, f"{header['code_version']}.{keys.VERSION}", settings=header.get("settings", "")
+    )
 
 
 def recorded(table: Path) -> Record | None:
@@ -180,7 +184,11 @@ def vae_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the VAE. Nothing is loaded, and nothing downloaded but a few small files."""
     pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=hash_cache(recipe))
     component = vae_fingerprint(pipeline, recipe.model.latents)
-    return _encoder("vae_latents", pipeline, component, code_version, {"dtype": recipe.model.dtype})
+    encoder = _encoder("vae_latents", pipeline, component, code_version, {"dtype": recipe.model.dtype})
+    unusual = [f"{name} {value}" for name, value in recipe.model.latents.changed.items()]
+    if recipe.video and recipe.video.is_i2v:
+        unusual.append("is_i2v")
+    return encoder._replace(header={**encoder.header, "settings": ", ".join(unusual)})
 
 
 def text_of(recipe: Recipe, code_version: str) -> Encoder:

@@ -164,6 +164,8 @@ def changed(now: Record, last: Record | None, component: str) -> str | None:
     """What of the encoder is not as it was in the last run; `code` where that run kept no record of it."""
     if last is None:
         return "code"
+    if now.settings != last.settings:
+        return "settings"
     if now.component != last.component:
         return component
     if now.dtype != last.dtype:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hf_assets_tests.contract import oracle
+from hf_assets_tests.contract.test_plan import Reasons, planned, reasons
 from hf_assets_tests.contract.world import World
 
 pytestmark = pytest.mark.parametrize("first", ["image"], indirect=True)
@@ -45,6 +46,7 @@ def test_moments_and_draws_are_other_latents_and_cost_no_embeds(world: World, tm
 
 def test_tiles_are_other_latents(world: World) -> None:
     world.model["vae_tiling"] = True
+    assert reasons(planned(world)) == Reasons({"settings": 9})
     assert world.materialize().encoded == (9, 0)
     del world.model["vae_tiling"]
     assert world.materialize().encoded == (0, 0)

@@ -81,6 +81,7 @@ NOW = Record("weights", "float32", "1.1")
         (NOW._replace(code_version="0.1"), "code"),
         (NOW._replace(code_version="0.1", dtype="bfloat16"), "dtype"),
         (NOW._replace(code_version="0.1", dtype="bfloat16", component="others"), "vae"),
+        (NOW._replace(settings="kind sample", component="others"), "settings"),
         (None, "code"),
     ],
 )
