@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, Self
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, WithJsonSchema
 
-from hf_assets.building import build_definitions, parts_of
+from hf_assets.building import build_definitions, checked_resource_prefix, parts_of
 from hf_assets.config import loading, mistakes, places, schema
 from hf_assets.config.loading import Config
 from hf_assets.config.mistakes import Mistake
@@ -42,6 +42,11 @@ class Attributes(BaseModel):
     key_prefix: Annotated[Any, WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}})] = Field(
         None, description="What all asset keys and groups begin with."
     )
+    resource_prefix: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
+        None,
+        description="What the names of the resources `hub`, `gpu` and `tables` begin with; for a project that has some "
+        "of these names.",
+    )
 
 
 class Unchecked(BaseModel):
@@ -67,16 +72,19 @@ class HuggingFaceDatasets(dg.Component):
         config: str | Path | Mapping[str, Any] | Config,
         key_prefix: str | Sequence[str] | None = None,
         base: Path = Path(FILES[0]),
+        resource_prefix: str = "",
     ) -> None:
         """Name a config file, or give its content.
 
         Args:
             key_prefix: of all asset keys and groups.
             base: the file that paths in the content are relative to.
+            resource_prefix: of the names of the resources.
         """
         self.config = config
         self.key_prefix = key_prefix
         self.base = base
+        self.resource_prefix = resource_prefix
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -107,13 +115,13 @@ class HuggingFaceDatasets(dg.Component):
             lines.append(error.located)
         if config is None or lines:
             raise ConfigError("\n".join(lines))
-        return cls(config, said.get("key_prefix"), written.file)
+        return cls(config, said.get("key_prefix"), written.file, said.get("resource_prefix", ""))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The graphs, with a sensor and a schedule named after the key prefix, else after the folder."""
         config = loading.parse(self.config, self.base) if isinstance(self.config, Mapping) else self.config
         name = None if self.key_prefix else context.path.stem
-        return build_definitions(config, key_prefix=self.key_prefix, name=name)
+        return build_definitions(config, key_prefix=self.key_prefix, name=name, resource_prefix=self.resource_prefix)
 
 
 class _Written(NamedTuple):
@@ -151,10 +159,12 @@ def _mistakes(said: Mapping[str, Any], written: _Written) -> Iterator[Mistake]:
         Attributes.model_validate(said)
     except ValidationError as error:
         yield from mistakes.of_block(error, "", Attributes)
-    try:
-        parts_of(said.get("key_prefix"))
-    except ConfigError as error:
-        yield Mistake("key_prefix", str(error).removeprefix("key_prefix: "))
+    checks = {"key_prefix": parts_of, "resource_prefix": checked_resource_prefix}
+    for key in [key for key in checks if key in said]:
+        try:
+            checks[key](said[key])
+        except ConfigError as error:
+            yield Mistake(key, str(error).removeprefix(f"{key}: "))
     inline = [key for key in INLINE if key in said]
     config = said.get("config")
     if config is None and not inline:

@@ -18,7 +18,7 @@ from hf_assets.component import HuggingFaceDatasets
 from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Model, TextEmbeds
 from hf_assets.errors import ConfigError
 from hf_assets.resources.gpu import GpuResource
-from hf_assets_tests.assets.user import STAGES, User, entry, sensor_of
+from hf_assets_tests.assets.user import STAGES, User, computed_of, encoded, entry, sensor_of
 from hf_assets_tests.contract.pictures import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
 
@@ -92,6 +92,26 @@ def test_dg_tells_every_mistake_with_its_file_line_and_column(project: Path) -> 
     assert f'{named}:5:6: datasets[0].resoluton: is not a known key; did you mean "resolution"?' in said, said
 
 
+def test_a_project_with_resources_of_these_names_gives_ours_other_ones(project: Path) -> None:
+    defs = project / "src/my_project/defs"
+    files = [defs / "art/defs.yaml", defs / "photos/defs.yaml"]
+    right = [file.read_text() for file in files]
+    own = defs / "own.py"
+    own.write_text("import dagster as dg\n\ndefs = dg.Definitions(resources={'hub': 1, 'gpu': 2, 'tables': 3})\n")
+    try:
+        refused = dg_command(project, "check", "defs")
+        for file, text in zip(files, right, strict=True):
+            file.write_text(f"{text}  resource_prefix: latents_\n")
+        taken = dg_command(project, "check", "defs")
+    finally:
+        own.unlink()
+        for file, text in zip(files, right, strict=True):
+            file.write_text(text)
+    assert refused.returncode == 1
+    assert "different resources with same key 'hub'" in refused.stdout + refused.stderr
+    assert taken.returncode == 0, taken.stdout + taken.stderr
+
+
 def mistakes(text: str) -> list[str]:
     """What loading a `defs.yaml` says, without the folder's name."""
     with create_defs_folder_sandbox() as sandbox:
@@ -107,6 +127,17 @@ def mistakes(text: str) -> list[str]:
 
 
 HEAD = "type: hf_assets.HuggingFaceDatasets\n"
+INLINE = """\
+attributes:
+  key_prefix: [a, b c]
+  resource_prefix: a-
+  model: {<<: &m {pretrained_model_name_or_path: a/b}, dtype: x}
+  datasets:
+  - {id: a, type: huggingface, dataset_name: a/b, crop: true, crop: 3}
+  - {dataset_name: e/f}
+  refresh: {}
+  plugin: [b]
+"""
 NO_CONFIG = "names no config; give config, or model and datasets"
 
 
@@ -131,17 +162,17 @@ NO_CONFIG = "names no config; give config, or model and datasets"
             ],
         ),
         (
-            "attributes:\n  key_prefix: [a, b c]\n  model: {<<: &m {pretrained_model_name_or_path: a/b}, dtype: x}\n"
-            "  datasets:\n  - {id: a, type: huggingface, dataset_name: a/b, crop: true, crop: 3}\n  - {id: e}\n"
-            "  refresh: {}\n  plugin: [b]",
+            INLINE,
             [
-                "defs.yaml:6:63: datasets[0].crop: stands twice in one object; keep one",
-                'defs.yaml:9:3: plugin: is not a known key; did you mean "plugins"?',
+                "defs.yaml:7:63: datasets[0].crop: stands twice in one object; keep one",
+                'defs.yaml:10:3: plugin: is not a known key; did you mean "plugins"?',
                 'defs.yaml:3:3: key_prefix: "b c" is no part of a key; use letters, digits, _, - and . only',
-                'defs.yaml:4:56: model.dtype: is "x"; use "float32", "bfloat16" or "float16"',
-                'defs.yaml:8:3: refresh: says nothing; give cron, such as "0 3 * * *", or poll_seconds, such as 300',
-                "defs.yaml:6:63: datasets[0].crop: is 3; write true or false",
-                "defs.yaml:7:5: datasets[1].type: is missing; add it",
+                'defs.yaml:4:3: resource_prefix: is "a-"; use letters, digits and _ only',
+                'defs.yaml:5:56: model.dtype: is "x"; use "float32", "bfloat16" or "float16"',
+                'defs.yaml:9:3: refresh: says nothing; give cron, such as "0 3 * * *", or poll_seconds, such as 300',
+                "defs.yaml:7:63: datasets[0].crop: is 3; write true or false",
+                "defs.yaml:8:5: datasets[1].id: is missing; add it",
+                "defs.yaml:8:5: datasets[1].type: is missing; add it",
             ],
         ),
         (
@@ -164,7 +195,7 @@ def test_the_schema_knows_every_key_and_refuses_nothing(attributes: dict[str, An
     keys = {key for model in models for key in model.model_fields} | {*TRAINER_ONLY, "huggingface", "config"}
     assert keys - {"trainer"} == {*known} == {*known["huggingface"]["properties"], "huggingface", "config"}
     assert {*schema["properties"]["model"]["properties"]} == {*Model.model_fields}
-    assert {*schema["properties"]} == {*File.model_fields, "config", "key_prefix"}
+    assert {*schema["properties"]} == {*File.model_fields, "config", "key_prefix", "resource_prefix"}
     assert known["crop_style"]["description"] == Dataset.model_fields["crop_style"].description
     assert known["crop_style"]["anyOf"][0]["enum"] == ["random", "center", "centre", "corner", "face"]
 
@@ -218,12 +249,37 @@ def test_a_config_may_be_a_file(tmp_path: Path) -> None:
 
 def test_a_prefixed_graph_is_refreshed_like_any_other(hub: LocalHub, model: str, tmp_path: Path) -> None:
     hub.commit("component/photos", files_of([Row(picture(1), "one"), Row(picture(2), "two")]))
-    user = User(tmp_path, model, entry("photos", "component/photos"), key_prefix="vision")
+    user = User(tmp_path, model, entry("photos", "component/photos"), key_prefix="vision", resource_prefix="our_")
+    user.others = dg.Definitions(resources={"hub": "theirs", "gpu": "theirs", "tables": "theirs"})
     assert sensor_of(user.definitions).name == "vision_hub_revisions"
     assert user.refresh()["photos"]["vae_latents"] == 2
     assert user.tick() == []
     with user.instance() as instance:
         assert instance.get_latest_materialization_event(dg.AssetKey(["vision", "photos", "training_set"]))
+    observed = dg.define_asset_job("observe", selection=[dg.AssetKey(["vision", "photos", "hub_revision"])])
+    job = dg.Definitions.merge(user.definitions, dg.Definitions(jobs=[observed])).resolve_job_def("observe")
+    assert job.execute_in_process().success
+    again = user.materialize(run_config={"resources": {"our_gpu": {"config": {"batch_size": 1}}}})
+    assert encoded(computed_of(again)["photos"]) == (0, 0)
+
+
+def test_names_of_resources_change_no_version() -> None:
+    usual, named = (hf_assets.build_definitions(CONFIG, resource_prefix=prefix) for prefix in ("", "our_"))
+    assert {*(named.resources or {})} == {"our_hub", "our_gpu", "our_tables"}
+    versions = [
+        {key: graph.get(key).code_version for key in graph.get_all_asset_keys()}
+        for graph in (usual.resolve_asset_graph(), named.resolve_asset_graph())
+    ]
+    assert versions[0] == versions[1]
+    own = GpuResource(batch_size=7)
+    given = hf_assets.build_definitions(CONFIG, {"gpu": own, "mine": own}, resource_prefix="our_").resources or {}
+    assert (given["our_gpu"], given["mine"], {*given}) == (own, own, {"our_hub", "our_gpu", "our_tables", "mine"})
+
+
+@pytest.mark.parametrize("prefix", ["a-", "a b", None, 3])
+def test_a_resource_prefix_is_part_of_a_name(prefix: Any) -> None:
+    with pytest.raises(ConfigError, match=r"resource_prefix: is .*; use letters, digits and _ only"):
+        hf_assets.build_definitions(CONFIG, resource_prefix=prefix)
 
 
 def test_importing_the_package_is_light_and_its_names_are_listed() -> None:
