@@ -21,6 +21,8 @@ PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 WEIGHT_INDEX = re.compile(r".*\.index(\.[^.]+)?\.json")
 NOT_CONTENT = re.compile(r"(readme|license)(\..*)?", re.IGNORECASE)
 DENOISERS = ("transformer", "unet")
+# What pipelines call their autoencoder; Kandinsky's is quantized in its decoder only.
+VAES = ("vae", "movq")
 NOT_TEXT_INDEX_KEYS = frozenset({"_diffusers_version", "_name_or_path"})
 
 
@@ -60,15 +62,21 @@ def vae_component(pipeline: Pipeline) -> Component:
     """
     if reason := families.of(pipeline.class_name).latents.unsupported:
         raise ModelError(f"latents of {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
+    own = own_vae(pipeline)
     if pipeline.vae_repository is not None:
         component = _replacing_vae(pipeline, pipeline.vae_repository)
-    elif "vae" not in pipeline.components:
+    elif own is None:
         raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no VAE: name one with the key vae")
     else:
-        component = _component(pipeline, "vae")
+        component = _component(pipeline, own)
     if reason := families.autoencoder(component.class_name).unsupported:
         raise ModelError(f"latents of {component.class_name} are not supported: {reason}. Choose another pipeline")
     return component
+
+
+def own_vae(pipeline: Pipeline) -> str | None:
+    """The name of the pipeline's own autoencoder, whether or not another stands in its place."""
+    return next((name for name in VAES if name in pipeline.components), None)
 
 
 def text_components(pipeline: Pipeline, *, usage_cache: Path | None = None) -> list[Component]:
@@ -145,7 +153,7 @@ def text_fingerprint(pipeline: Pipeline, *, usage_cache: Path | None = None) -> 
             "calls": prompt.remembered_usage(pipeline, usage_cache).calls,
             "files": {component.name: component.hashes() for component in components},
             # No text depends on the VAE, of which a constructor may read the number of channels.
-            "shells": {name: pipeline.repository.hash(f"{name}/config.json") for name in shells if name != "vae"},
+            "shells": {name: pipeline.repository.hash(f"{name}/config.json") for name in shells if name not in VAES},
         }
     )
 
@@ -173,8 +181,9 @@ def _replacing_vae(pipeline: Pipeline, repository: Repository) -> Component:
     if config not in repository.paths:
         raise ModelError(f"{repository.name} has no {config}: name the VAE's folder there with subfolder")
     class_name = repository.read_json(config).get("_class_name")
-    if class_name is None and "vae" in pipeline.components:
-        class_name = pipeline.components["vae"][1]
+    own = own_vae(pipeline)
+    if class_name is None and own is not None:
+        class_name = pipeline.components[own][1]
     if class_name is None:
         raise ModelError(
             f"{repository.name}: {config} has no _class_name, so it is no VAE of diffusers: choose another"
@@ -185,7 +194,7 @@ def _replacing_vae(pipeline: Pipeline, repository: Repository) -> Component:
             f"{repository.name} has no safetensors weights of the variant {source.variant!r}: "
             "remove variant, or name one that is there"
         )
-    return Component("vae", "diffusers", class_name, repository, folder, variant, files)
+    return Component(own or "vae", "diffusers", class_name, repository, folder, variant, files)
 
 
 def _files(

@@ -228,6 +228,13 @@ FAMILIES: dict[str, Family] = {
         ),
     ),
     "Ideogram4Pipeline": Family("Ideogram 4", "ideogram-ai/ideogram-v4", latents=Latents(patch_first=True)),
+    # Sides are rounded up to 64 px; latents are decoded without a factor.
+    "Kandinsky3Pipeline": Family(
+        "Kandinsky 3",
+        "kandinsky-community/kandinsky-3",
+        text=Text({"prompt_embeds": zeros(128, 4096)}),
+        latents=Latents(ignores_factor=True, spatial_multiple=64),
+    ),
     "Kandinsky5I2IPipeline": Family(
         "Kandinsky 5 image to image",
         "kandinskylab/Kandinsky-5.0-I2I-Lite-sft-Diffusers",

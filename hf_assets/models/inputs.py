@@ -78,7 +78,7 @@ def input_of(pipeline: Pipeline) -> VaeInput:
         makes="video" if _makes_videos(pipeline, reads_frames) else "image",
         num_channels=num_channels,
         reads_frames=reads_frames,
-        spatial_multiple=_spatial_multiple(pipeline, vae, made.mean),
+        spatial_multiple=_spatial_multiple(pipeline, component.name, vae, made.mean),
         temporal_stride=_temporal_stride(vae, num_channels) if reads_frames else 1,
         has_distribution=made.deviation is not None,
     )
@@ -187,11 +187,11 @@ def _first_line(reason: object) -> str:
     return str(reason).partition("\n")[0]
 
 
-def _spatial_multiple(pipeline: Pipeline, vae: Any, z: "torch.Tensor") -> int:
+def _spatial_multiple(pipeline: Pipeline, name: str, vae: Any, z: "torch.Tensor") -> int:
     if (told := families.of(pipeline.class_name).latents.spatial_multiple) is not None:
         return told
     cell_px = PROBE_SIDE_PX // latents.normalise(vae, z, latents.rule_of(pipeline)).shape[-1]
-    return math.lcm(cell_px * _denoiser_patch(pipeline), _asked_px(pipeline, vae))
+    return math.lcm(cell_px * _denoiser_patch(pipeline), _asked_px(pipeline, name, vae))
 
 
 def _temporal_stride(vae: Any, num_channels: int) -> int:
@@ -240,7 +240,7 @@ def _makes_videos(pipeline: Pipeline, reads_frames: bool) -> bool:
     return "self.video_processor" in source or (reads_frames and "self.image_processor" not in source)
 
 
-def _asked_px(pipeline: Pipeline, vae: Any) -> int:
+def _asked_px(pipeline: Pipeline, name: str, vae: Any) -> int:
     """What the pipeline's own processor asks width and height to be multiples of: 1 if it has none.
 
     The pipeline object is built around nothing but a VAE. Some constructors stop at another component that isn't
@@ -252,7 +252,7 @@ def _asked_px(pipeline: Pipeline, vae: Any) -> int:
     bare = kind.__new__(kind)
     stopped = (AttributeError, ImportError, NameError, TypeError, ValueError)
     with loading.quiet(), contextlib.suppress(*stopped):
-        bare.__init__(**{**empty, "vae": vae})
+        bare.__init__(**{**empty, name: vae})
     made = vars(bare)
     processor = made.get("image_processor") or made.get("video_processor")
     return 1 if processor is None else int(processor.config.vae_scale_factor)

@@ -4,7 +4,7 @@ import ast
 import inspect
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from hf_assets.models import loading
 from hf_assets.models.source import Pipeline
 
 # Bump when `usage` changes what it says of the same class.
-VERSION = 2
+VERSION = 3
 
 # What belongs to one caption, under the name that `encode_prompt` gives it.
 LYRICS, DURATION = "lyrics", "audio_duration"
@@ -147,15 +147,18 @@ def _calls(kind: Any, common: dict[str, Any]) -> tuple[Call, ...]:
     """As `__call__` does it: most classes call once; HunyuanDiT once for each text encoder, with other constants."""
     parameters = [name for name in inspect.signature(kind.encode_prompt).parameters if name != "self"]
     found: list[dict[str, Any]] = []
-    for node in ast.walk(_source(kind.__call__)):
+    tree = _source(kind.__call__)
+    settled = _settled(tree, inspect.signature(kind.__call__).parameters)
+    for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "self.encode_prompt"):
             continue
         passed = dict(zip(parameters, node.args, strict=False))
         passed |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
         if "prompt" in passed and ast.unparse(passed["prompt"]) == "prompt":
+            values = {name: settled.get(ast.unparse(value), value) for name, value in passed.items()}
             constants = {
                 name: value.value
-                for name, value in passed.items()
+                for name, value in values.items()
                 if name not in GIVEN and isinstance(value, ast.Constant) and name != "do_classifier_free_guidance"
             }
             if constants not in found:
@@ -168,6 +171,21 @@ def _calls(kind: Any, common: dict[str, Any]) -> tuple[Call, ...]:
         Call({**common, **constants}, f"_{number}" if number > 1 else "")
         for number, constants in enumerate(found or [{}], start=1)
     )
+
+
+def _settled(tree: ast.AST, parameters: Collection[str]) -> dict[str, ast.Constant]:
+    """The variables of a function that are given one constant, and nothing else (Kandinsky 3's `cut_context`)."""
+    given: dict[str, list[ast.AST]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            given.setdefault(node.id, []).append(node)
+    return {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and len(node.targets) == 1
+        for target in node.targets
+        if isinstance(target, ast.Name) and len(given[target.id]) == 1 and target.id not in parameters
+    }
 
 
 def _reads(kind: Any, method: str) -> set[str]:

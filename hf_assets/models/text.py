@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
 from hf_assets.models import families, loading, prompt
-from hf_assets.models.components import shells_of, text_components
+from hf_assets.models.components import VAES, shells_of, text_components
 from hf_assets.models.source import INDEX, Pipeline, names_component
 
 # Bump when a change to this side of the package changes an embedding.
@@ -106,7 +106,7 @@ def _first_that_works(opened: Callable[[Iterable[str]], "TextEncoder"], pipeline
         try:
             return opened(())
         except AttributeError:  # of a component that is None
-            shells = [*shells, *(name for name in ("vae",) if name in pipeline.components and name not in shells)]
+            shells = [*shells, *(name for name in VAES if name in pipeline.components and name not in shells)]
     try:
         return opened(shells)
     except FAILURES as error:

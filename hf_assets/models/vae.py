@@ -268,7 +268,9 @@ def _noise(like: "torch.Tensor", seeds: Sequence[int]) -> "torch.Tensor":
 
 
 def _decoder_options(vae: Any, z: "torch.Tensor") -> dict[str, Any]:
-    """What two decoders want to know besides: that each frame is decoded alone, and that no noise is left."""
+    """What three decoders want to know besides: that each frame is decoded alone, that no noise is left, and, as
+    Kandinsky's pipelines tell it, that latents are taken as they are.
+    """
     import torch
 
     options: dict[str, Any] = {}
@@ -276,4 +278,6 @@ def _decoder_options(vae: Any, z: "torch.Tensor") -> dict[str, Any]:
         options["num_frames"] = 1
     if getattr(vae.config, "timestep_conditioning", False):
         options["temb"] = torch.zeros(len(z), device=z.device, dtype=z.dtype)
+    if "force_not_quantize" in inspect.signature(vae.decode).parameters:
+        options["force_not_quantize"] = True
     return options

@@ -59,6 +59,7 @@ FAMILIES = {
     "hunyuanimage": Own("prompt_embeds prompt_embeds_mask prompt_embeds_2 prompt_embeds_mask_2", {}),
     "hunyuanvideo": Own("prompt_embeds pooled_prompt_embeds prompt_attention_mask", {"max_sequence_length": 256}),
     "hunyuanvideo15": Own("prompt_embeds prompt_embeds_mask prompt_embeds_2 prompt_embeds_mask_2", {}),
+    "kandinsky3": Own("prompt_embeds - attention_mask -", {**ALONE, "_cut_context": True}),
     "kolors": Own("prompt_embeds - pooled_prompt_embeds -", {**ALONE, "max_sequence_length": 256}),
     "krea2": Own("prompt_embeds prompt_embeds_mask", {"max_sequence_length": 512}),
     "ltx": Own("prompt_embeds prompt_attention_mask - -", {**ALONE, "max_sequence_length": 128}),
@@ -81,7 +82,7 @@ FAMILIES = {
 def of_the_pipeline(folder, own, caption):
     """What the pipeline, loaded by diffusers, makes of one caption."""
     index = diffusers.DiffusionPipeline.load_config(folder)
-    absent = {name: None for name in ("transformer", "unet", "vae") if name in index}
+    absent = {name: None for name in ("transformer", "unet", "vae", "movq") if name in index}
     if index["_class_name"] in ("StableAudioPipeline", "HunyuanVideo15Pipeline"):
         del absent["transformer" if index["_class_name"] == "StableAudioPipeline" else "vae"]
     with loading.quiet(), torch.inference_mode():

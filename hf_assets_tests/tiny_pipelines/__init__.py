@@ -34,6 +34,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "hunyuanimage": images.hunyuanimage,
     "hunyuanvideo": videos.hunyuanvideo,
     "hunyuanvideo15": videos.hunyuanvideo15,
+    "kandinsky3": images.kandinsky3,
     "kolors": images.kolors,
     "krea2": images.krea2,
     "ltx": videos.ltx,

@@ -29,6 +29,13 @@ def kl_flux2() -> Any:
     return vae
 
 
+def movq() -> Any:
+    """Kandinsky's: its decoder reads latents, quantized or not, at each norm."""
+    blocks = {name: value for name, value in _blocks(4, quant_conv=True).items() if not name.startswith("use_")}
+    blocks |= {"block_out_channels": (32,) * 4, "norm_num_groups": 32}  # as its spatial norms have it
+    return diffusers.VQModel(**blocks, num_vq_embeddings=16, vq_embed_dim=4, norm_type="spatial").eval()
+
+
 def _blocks(channels: int, quant_conv: bool) -> dict[str, Any]:
     return {
         "down_block_types": ("DownEncoderBlock2D",) * 4,

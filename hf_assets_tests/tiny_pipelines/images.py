@@ -90,6 +90,17 @@ def flux() -> Any:
     )
 
 
+def kandinsky3() -> Any:
+    tokenizer = tokenizers.t5()
+    return diffusers.Kandinsky3Pipeline(
+        movq=autoencoders.movq(),
+        text_encoder=text_encoders.t5(tokenizer),
+        tokenizer=tokenizer,
+        unet=None,
+        scheduler=diffusers.DDPMScheduler(),
+    )
+
+
 def flow() -> Any:
     return diffusers.FlowMatchEulerDiscreteScheduler()
 
