@@ -178,6 +178,15 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
+def list_parents(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """The list that each of `pc.list_flatten(values)` is of.
+
+    Arrow's own `list_parent_indices` also counts values that a null list hides, which `list_flatten` leaves out.
+    """
+    lengths = pc.if_else(pc.is_valid(values), pc.list_value_length(values), 0)
+    return np.repeat(np.arange(len(values)), pc.cast(lengths, pa.int64()).to_numpy(zero_copy_only=False))
+
+
 def field_type(kind: pa.DataType, name: str) -> pa.DataType | None:
     """The type of a field of a struct, or of a list's structs; None where there is no such field."""
     if is_list(kind):

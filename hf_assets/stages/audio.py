@@ -24,6 +24,8 @@ VERSION = 1
 
 # Floats of one clip as it is encoded: 1 GiB, 46 minutes of stereo at 48 kHz.
 MAX_VALUES = 2**28
+# So many rows are Python objects at a time.
+BATCH_ROWS = 65_536
 
 
 class AudioRules(BaseModel):
@@ -86,9 +88,8 @@ def assign(media: pa.Table, rules: AudioRules, reads: Encoded) -> pa.Table:
         "too_large": taken * reads.num_channels > MAX_VALUES,
     }
     is_dropped = np.logical_or.reduce(list(reasons.values()))
-    names = list(reasons)
     first = np.argmax(np.stack(list(reasons.values())), axis=0)
-    dropped_for = [names[index] if dropped else None for index, dropped in zip(first, is_dropped, strict=True)]
+    dropped_for = pa.array(list(reasons), pa.string()).take(pa.array(first, mask=~is_dropped))
     taken[is_dropped] = 0
     mixed_to = np.minimum(media["original_num_channels"].to_numpy(), rules.channels or reads.num_channels)
     columns = {
@@ -98,10 +99,10 @@ def assign(media: pa.Table, rules: AudioRules, reads: Encoded) -> pa.Table:
         "first_sample": _starts(available - taken, media["media_hash"], rules),
         "num_samples": taken,
         "bucket": _buckets(intervals, interval, taken, reads.sample_rate_hz),
-        "dropped_for": pa.array(dropped_for, pa.string()),
+        "dropped_for": dropped_for,
     }
     for name, values in columns.items():
-        media = media.append_column(name, pa.array(values))
+        media = media.append_column(name, values if isinstance(values, pa.Array) else pa.array(values))
     return media
 
 
@@ -138,17 +139,18 @@ def _starts(slack: npt.NDArray[np.int64], media_hash: pa.ChunkedArray, rules: Au
     if rules.truncation_mode == "end":
         return slack
     digest = xxhash.xxh3_64_intdigest
-    draws = (digest(f"{media}:{rules.seed}".encode()) >> 11 for media in media_hash.to_pylist())
+    draws = (
+        digest(f"{media}:{rules.seed}".encode()) >> 11
+        for start in range(0, len(media_hash), BATCH_ROWS)
+        for media in media_hash.slice(start, BATCH_ROWS).to_pylist()
+    )
     shares = np.fromiter(draws, np.float64, len(slack)) / 2**53  # of 0 to 1, 1 excluded
     return (shares * (slack + 1)).astype(np.int64)
 
 
-def _buckets(
-    intervals: npt.NDArray[np.int64], interval: Fraction, taken: npt.NDArray[np.int64], rate: int
-) -> list[str]:
+def _buckets(intervals: npt.NDArray[np.int64], interval: Fraction, taken: npt.NDArray[np.int64], rate: int) -> pa.Array:
     """Each part's length in seconds, such as "9s": as many intervals, else as it is."""
-    lengths = [
-        float(count * interval) if count else samples / rate
-        for count, samples in zip(intervals.tolist(), taken.tolist(), strict=True)
-    ]
-    return [f"{length:.3f}".rstrip("0").rstrip(".") + "s" for length in lengths]
+    distinct, which = np.unique(np.stack([intervals, taken]), axis=1, return_inverse=True)
+    lengths = (float(count * interval) if count else samples / rate for count, samples in distinct.T.tolist())
+    names = [f"{length:.3f}".rstrip("0").rstrip(".") + "s" for length in lengths]
+    return pa.array(names, pa.string()).take(pa.array(which.reshape(-1)))

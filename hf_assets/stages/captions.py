@@ -143,7 +143,7 @@ def companions(table: pa.Table) -> list[str]:
 
 def lines(captions: pa.Table) -> pa.Table:
     """One line for each caption of a row: `row`, `caption`, and the row's `COMPANIONS`."""
-    parents = pc.list_parent_indices(captions["captions"])
+    parents = pa.array(schema.list_parents(captions["captions"]))
     columns = {"row": captions["row"].take(parents), "caption": pc.list_flatten(captions["captions"])}
     for name in companions(captions):
         columns[name] = captions[name].take(parents)
@@ -253,8 +253,12 @@ def _items_joined(values: pa.ChunkedArray) -> pa.ChunkedArray:
         return values
     lists = values.cast(pa.large_list(schema.CAPTION)).combine_chunks()
     readable = schema.with_values(lists, _readable_chunk(lists.values))
-    items = [None if texts is None else ", ".join(filter(None, texts)) for texts in readable.to_pylist()]
-    return pa.chunked_array([pa.array(items, schema.CAPTION)])
+    # by offsets: a list that is null may hide values, of which Arrow's list functions don't agree
+    is_text = pc.fill_null(pc.not_equal(readable.values, ""), False)
+    texts = readable.values.filter(is_text)
+    offsets = np.concatenate([[0], np.cumsum(is_text.to_numpy(zero_copy_only=False))])[readable.offsets.to_numpy()]
+    joined = pc.binary_join(pa.LargeListArray.from_arrays(pa.array(offsets), texts), pa.scalar(", ", schema.CAPTION))
+    return pa.chunked_array([pc.if_else(pc.is_valid(readable), joined, None)])
 
 
 def _one_text(columns: list[tuple[str, pa.ChunkedArray]], key: str, num_rows: int) -> _Texts:
@@ -291,7 +295,7 @@ def _lyrics(filtered: pa.Table, columns: tuple[str, ...]) -> pa.ChunkedArray:
 def _flattened(values: pa.ChunkedArray, key: str, column: str) -> _Texts:
     at = np.arange(len(values))
     while schema.is_list(values.type):
-        at = at[pc.list_parent_indices(values).to_numpy()]
+        at = at[schema.list_parents(values)]
         values = pc.list_flatten(values)
     if pa.types.is_null(values.type):
         values = values.cast(schema.CAPTION)

@@ -203,7 +203,7 @@ def _is_of(raw_dataset: pa.Table, collection: tuple[str, ...]) -> tuple[pa.Chunk
         return pc.is_in(_named(values), value_set=accepted), missing
     passes = np.zeros(len(values), bool)
     is_accepted = pc.is_in(_named(pc.list_flatten(values)), value_set=accepted)
-    passes[pc.list_parent_indices(values).filter(is_accepted).to_numpy()] = True
+    passes[schema.list_parents(values)[is_accepted.to_numpy()]] = True
     return pa.chunked_array([pa.array(passes)]), missing
 
 

@@ -114,7 +114,8 @@ class Sounds:
 
         reads = input_of(pipeline)
         assert reads.hop_samples is not None, "`assign` refuses a VAE that reads no sound"
-        made_for = {(one["sample_rate_hz"], one["num_channels"]) for one in buckets.select(self.keyed[:2]).to_pylist()}
+        distinct = buckets.group_by(list(self.keyed[:2])).aggregate([]).to_pylist()
+        made_for = {(one["sample_rate_hz"], one["num_channels"]) for one in distinct}
         steps = np.unique(buckets["num_samples"].to_numpy() % reads.hop_samples)
         if made_for != {(reads.sample_rate_hz, reads.num_channels)} or steps.any():
             raise ModelError(

@@ -25,6 +25,17 @@ def prompts(rules: CaptionRules = USUAL, **columns: list[Any]) -> dict[int, list
     return dict(zip(table["row"].to_pylist(), table["captions"].to_pylist(), strict=True))
 
 
+def test_what_a_null_list_hides_is_nobodys_caption() -> None:
+    """Arrow files may hold such lists: values that are in none of them."""
+    hiding = pa.ListArray.from_arrays(pa.array([0, 2, 3], pa.int32()), ["x", "y", "a"], mask=pa.array([True, False]))
+    columns = pa.StructArray.from_arrays([hiding, pa.array(["rock", "pop"])], names=["tags", "prompt"])
+    table = pa.table({"row": pa.array([0, 1], pa.int64()), "columns": columns})
+    listed, _ = extract(table, CaptionRules(columns_of_captions=("tags",)))
+    assert listed.to_pylist() == [{"row": 1, "captions": ["a"]}]
+    joined, _ = extract(table, CaptionRules(columns_of_captions=(), joined_columns=("prompt", "tags")))
+    assert joined["captions"].to_pylist() == [["rock"], ["pop a"]]
+
+
 def lyrics(*names: str, **columns: list[Any]) -> list[str | None]:
     rules = USUAL.model_copy(update={"lyrics_columns": (*names, "norm_lyrics")})
     table, _ = extract(filtered(prompt=["a"] * len(next(iter(columns.values()))), **columns), rules)
