@@ -15,7 +15,7 @@ from hf_assets.definitions import build_definitions
 from hf_assets_tests.contract.pictures import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
 
-HEAVY = ("torch", "diffusers", "transformers", "datasets", "ray", "av", "soundfile", "huggingface_hub")
+HEAVY = ("torch", "diffusers", "transformers", "datasets", "lance", "ray", "av", "soundfile", "huggingface_hub")
 
 
 def config_file(folder: Path, *ids: str) -> Path:

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from hf_assets.errors import MediaError
+from hf_assets.media import signatures
 
 # Bump when a change to this module changes any clip's facts or samples.
 VERSION = 1
@@ -163,24 +164,27 @@ def _opened(data: bytes) -> "Iterator[_SoundFile | _Container]":
 def _container(data: bytes) -> Iterator[Any]:
     import av
 
-    with _errors(f"not audio of a known format: {len(data):,d} bytes that start with {data[:12]!r}"):
+    other = signatures.other_kind(data, "audio")
+    with _errors(f"not audio of a known format: {len(data):,d} bytes that start with {data[:12]!r}", other):
         container = av.open(BytesIO(data), options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
     with container, _errors(f"{container.format.name} audio"):
         if not container.streams.audio:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
-            raise MediaError("no_audio", f"the {container.format.name} file has no audio stream, only {kinds} streams")
+            raise MediaError(
+                "no_audio", f"the {container.format.name} file has no audio stream, only {kinds} streams{other}"
+            )
         yield container
 
 
 @contextmanager
-def _errors(name: str) -> Iterator[None]:
+def _errors(name: str, remedy: str = "") -> Iterator[None]:
     """Turn whatever is raised at broken bytes into a MediaError."""
     try:
         yield
     except (MediaError, MemoryError, AssertionError):
         raise
     except Exception as error:
-        raise MediaError("undecodable", f"{name}: {error or type(error).__name__}") from error
+        raise MediaError("undecodable", f"{name}: {error or type(error).__name__}{remedy}") from error
 
 
 class _Seekable(BytesIO):

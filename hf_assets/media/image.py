@@ -37,6 +37,7 @@ from PIL import (
 )
 
 from hf_assets.errors import MediaError
+from hf_assets.media import signatures
 
 if TYPE_CHECKING:
     import torch
@@ -201,7 +202,9 @@ def _open(data: bytes) -> tuple[ImageFile.ImageFile, int]:
     plugin = next((cls for at, signature, cls in SIGNATURES if data.startswith(signature, at)), None)
     if plugin is None:
         raise MediaError(
-            "undecodable", f"not an image of a known format: {len(data):,d} bytes that start with {data[:12]!r}"
+            "undecodable",
+            f"not an image of a known format: {len(data):,d} bytes that start with {data[:12]!r}"
+            f"{signatures.other_kind(data, 'image')}",
         )
     with _pillow_errors(plugin.format or "image"):
         image = plugin(BytesIO(data))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_assets.errors import MediaError
-from hf_assets.media import image
+from hf_assets.media import image, signatures
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +95,7 @@ def probe(data: bytes) -> VideoFacts:
         width, height = _shown_size(shown, clip)
         duration_s = None if fps is None else len(times) / fps
         if _is_cut(data):
-            raise _broken(data, "truncated", "")
+            raise _broken(data, "undecodable", "not a video")
         return VideoFacts(width, height, len(times), fps, duration_s, int(shown.rotation) % 360, clip.codec)
 
 
@@ -282,9 +282,10 @@ def _opened(data: bytes) -> Iterator[_Clip]:
 
 def _broken(data: bytes, reason: str, message: str) -> MediaError:
     """The error to raise of bytes that can't be used: where the file's end is missing, that is the reason."""
-    if _is_cut(data):
+    other = signatures.other_kind(data, "video")
+    if not other and _is_cut(data):
         return MediaError("truncated", f"the file ends before its container does, after {len(data):,d} bytes")
-    return MediaError(reason, message)
+    return MediaError(reason, message + other)
 
 
 def _is_cover(stream: Any) -> bool:

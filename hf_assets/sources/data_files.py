@@ -1,17 +1,18 @@
 """Which files make up a split, and how they are read: `datasets`' own resolution, never a guess from names."""
 
+import functools
 import os
 import tempfile
 from dataclasses import fields
 from typing import Any, NamedTuple
 
 from hf_assets.errors import DatasetError
-from hf_assets.sources import api, slices
-from hf_assets.sources.formats import CONVERTED, FOLDERS, Format
+from hf_assets.sources import api, formats, fragments, slices
+from hf_assets.sources.formats import CONVERTED, FOLDERS, LANCE, Format
 from hf_assets.sources.spec import Part, SourceSpec
 
 # Bump when a change to this module changes which files a split has, or how they are read.
-VERSION = 2
+VERSION = 3
 
 PARQUET_CONVERSION = 'use its Parquet conversion (revision "refs/convert/parquet")'
 
@@ -23,7 +24,7 @@ class Listed(NamedTuple):
     """The files of a split.
 
     Attributes:
-        paths: paths or URLs, in the order of the rows.
+        paths: paths or URLs of files, or of folders of Lance datasets with a slash behind, in the order of the rows.
         parts: how many of these belong to each slice; empty where all rows of all files are taken.
         siblings: the files of all splits, which tell a folder's labels.
         format: None for Parquet.
@@ -55,6 +56,9 @@ def data_files_of(spec: SourceSpec, commit: str | None) -> Listed:
             f"{shown} drops rows by `filters` in its README.md, which isn't supported: name another dataset_config"
         )
     files = {str(split): [str(file) for file in listed] for split, listed in (builder.config.data_files or {}).items()}
+    if kind == LANCE:
+        formats.require_lance()
+        files = {split: fragments.roots(listed) or listed for split, listed in files.items()}
     if kind in FOLDERS:
         files = {split: [path for path in listed if _is_of_folder(path, builder)] for split, listed in files.items()}
     terms = slices.parts_of(spec.split) if spec.split not in files else [(spec.split, "")]
@@ -102,6 +106,7 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
     name = spec.dataset_name if commit is None else f"hf://datasets/{spec.dataset_name}"
     shown = f'dataset "{spec.dataset_name}"'
     datasets.disable_progress_bars()
+    _know_lance()
     with tempfile.TemporaryDirectory() as nowhere:  # where the builder would keep its Arrow copy; nothing is built
         try:
             return datasets.load_dataset_builder(
@@ -112,16 +117,20 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
                 raise passing from None
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             if spec.data_files is not None and isinstance(error, FileNotFoundError):
-                raise DatasetError(f"{shown}: data_files match no file that is read: correct the pattern") from None
+                remedy = _remedy(str(spec.data_files))
+                raise DatasetError(
+                    f"{shown}: data_files match no file that is read: correct the pattern{remedy}"
+                ) from None
             if isinstance(error, DataFilesNotFoundError | EmptyDatasetError):
                 raise DatasetError(
                     f"{shown} holds no data files in the Hub's usual layout, or where the configs of its README.md "
                     "say: add files there that `datasets` reads, or name them in data_files"
                 ) from None
             if isinstance(error, FileNotFoundError):
-                pattern = line.rsplit("Unable to find ", 1)[-1].strip("'")
+                pattern = line.rsplit("Unable to find ", 1)[-1].split("' with any supported")[0].strip("'")
                 raise DatasetError(
-                    f"{shown}: a pattern in the configs of its README.md matches no file ({pattern}): mend it there"
+                    f"{shown}: a pattern in the configs of its README.md matches no file ({pattern}): "
+                    f"mend it there{_remedy(pattern)}"
                 ) from None
             if isinstance(error, ValueError) and line.startswith(("Config name is missing", "BuilderConfig ")):
                 wrong = f'has no dataset_config "{spec.dataset_config}"' if spec.dataset_config else "has several"
@@ -130,6 +139,33 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
             if isinstance(error, RuntimeError) and "scripts" in line:
                 raise DatasetError(f"{shown} is made by a script, which is never run: {PARQUET_CONVERSION}") from None
             raise DatasetError(f"the files of {shown} can't be listed: {line}") from error
+
+
+def _remedy(patterns: str) -> str:
+    """What else to say of patterns that match nothing: a Lance dataset is a folder, for all that it is called."""
+    return "; of a Lance dataset, all files are named, as x.lance/**" if ".lance" in patterns else ""
+
+
+@functools.cache
+def _know_lance() -> None:
+    """Let `datasets` not take a Lance dataset for something else.
+
+    It goes by the most frequent ending (5.2), and counts lists of deleted rows (.arrow), of which there can be more
+    than files with rows.
+    """
+    from datasets import load
+
+    infer = getattr(load, "infer_module_for_data_files_list", None)
+    if infer is None:  # not public: where it is gone, other kinds than Lance needn't suffer
+        return
+
+    def infer_by_rows(paths: list[str], download_config: Any = None) -> Any:
+        if not fragments.roots(paths):
+            return infer(paths, download_config)
+        found = infer([path for path in paths if not fragments.is_bookkeeping(path)], download_config)
+        return found if found[0] is not None else (LANCE, {})
+
+    load.infer_module_for_data_files_list = infer_by_rows
 
 
 def _listed(names: Any) -> str:

@@ -6,10 +6,11 @@ Media stay as they are encoded. Of folders of media files, only the tables are t
 import contextlib
 import itertools
 import json
+import re
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -23,9 +24,10 @@ from hf_assets.errors import DatasetError, HfAssetsError
 VERSION = 1
 
 # Builders of `datasets` of which each file is turned by itself. Pickled data frames are not among them.
-CONVERTED = ("arrow", "csv", "json", "text", "webdataset", "xml")
+CONVERTED = ("arrow", "csv", "json", "lance", "text", "webdataset", "xml")
 # Those in whose files the media themselves lie.
-EMBEDDING = ("arrow", "webdataset")
+EMBEDDING = ("arrow", "lance", "webdataset")
+LANCE = "lance"
 # Builders of one row per media file, and the column of the media.
 FOLDERS = {"imagefolder": "image", "audiofolder": "audio", "videofolder": "video"}
 
@@ -34,6 +36,11 @@ GROUP_ROWS = 16_384
 GROUP_BYTES = 32 << 20
 # So many are read at a time: few where media are among them.
 BATCH_ROWS = {True: 16, False: 10_000}
+# Where a builder's defaults would take more.
+SETTINGS: dict[str, dict[str, Any]] = {LANCE: {"batch_size": BATCH_ROWS[True]}}
+
+# Where in its source Lance raised an error.
+RUST_SOURCE = re.compile(r", /\S+\.rs:\d+(:\d+)?$")
 
 MEDIA = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -79,26 +86,66 @@ def convert(local: Path, path: str, format: Format, target: Path) -> None:
     Raises:
         DatasetError: the file isn't what its name says.
     """
+    if format.kind == LANCE:
+        require_lance()
     with tempfile.TemporaryDirectory() as folder:
         # Under a plain name, since `datasets` takes the others for patterns, and shows where a file lies in some rows.
         name = PurePosixPath(path).name
         plain = Path(folder) / (name if format.kind in FOLDERS else f"file{''.join(PurePosixPath(path).suffixes)}")
         plain.symlink_to(local.resolve())
+        with unreadable(path, format.kind, folder):
+            write(lambda: _batches(plain, path, format), target)
+
+
+def write(batches: Callable[[], Iterator[pa.Table]], target: Path) -> None:
+    """Write tables to one Parquet file.
+
+    Args:
+        batches: begins anew with each call.
+    """
+    with files.written_atomically(target) as temporary:
         try:
-            with files.written_atomically(target) as temporary:
-                try:
-                    _write(_batches(plain, path, format), temporary)
-                except pa.ArrowInvalid:  # batches disagree about a type: one for all is found in a first pass
-                    schemas = [batch.schema for batch in _batches(plain, path, format)]
-                    schema = pa.unify_schemas(schemas, promote_options="permissive")
-                    _write(_batches(plain, path, format), temporary, schema)
-        except HfAssetsError:
+            _write(batches(), temporary)
+        except pa.ArrowInvalid:  # batches disagree about a type: one for all is found in a first pass
+            schema = pa.unify_schemas([batch.schema for batch in batches()], promote_options="permissive")
+            _write(batches(), temporary, schema)
+
+
+@contextlib.contextmanager
+def unreadable(path: str, kind: str, folder: str) -> Iterator[None]:
+    """Say in one line that a file can't be read, whatever says so.
+
+    Args:
+        folder: where it was put to be read, which isn't told.
+
+    Raises:
+        DatasetError: something went wrong within the block.
+    """
+    try:
+        yield
+    except HfAssetsError:
+        raise
+    except BaseException as error:
+        # what Lance, which is written in Rust, raises where it fails an assertion of its own
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        except Exception as error:
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(folder, "")[:200]
-            raise DatasetError(
-                f'"{path}" can\'t be read as {format.kind} ({line}): mend the file, or fetch it again'
-            ) from None
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(folder, "")
+        line = RUST_SOURCE.sub("", line)[:200]
+        raise DatasetError(f'"{path}" can\'t be read as {kind} ({line}): mend the file, or fetch it again') from None
+
+
+def require_lance() -> Any:
+    """The package that reads Lance.
+
+    Raises:
+        DatasetError: it isn't installed.
+    """
+    try:
+        import lance
+        import lance.file
+    except ImportError:
+        raise DatasetError("Lance files are read by pylance: pip install 'hf_assets[lance]'") from None
+    return lance
 
 
 def list_folder(paths: list[str], labels: list[int] | None, column: str, target: Path) -> None:
@@ -131,9 +178,10 @@ def _batches(plain: Path, path: str, format: Format) -> Iterator[pa.Table]:
 
     datasets.disable_progress_bars()
     features = None if format.features is None else datasets.Features.from_dict(format.features)
+    settings = {**SETTINGS.get(format.kind, {}), **format.settings}
     with tempfile.TemporaryDirectory() as nowhere, _BUILDING:
         builder = datasets.load_dataset_builder(
-            format.kind, data_files={"train": [str(plain)]}, features=features, cache_dir=nowhere, **format.settings
+            format.kind, data_files={"train": [str(plain)]}, features=features, cache_dir=nowhere, **settings
         )
         rows = builder.as_streaming_dataset(split="train")
     is_archive = plain.suffix.lower() == ".zip"

@@ -13,6 +13,7 @@ from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
 from hf_assets.sources import api, data_files, hashes, listing, streaming
 from hf_assets.sources.formats import FOLDERS, Format
+from hf_assets.sources.fragments import Repository, is_fragment
 from hf_assets.sources.hashes import FileHashes
 from hf_assets.sources.spec import DataFile, Part, Snapshot, SourceSpec
 
@@ -28,6 +29,7 @@ class HubSource:
         self.tables = listing.Tables(memory)
         self.hashes = FileHashes(memory / "fetched_hashes.json", written_once=True)
         self.listings: dict[str, pa.Table] = {}
+        self.repositories: dict[str, Repository] = {}
 
     def resolve(self) -> Snapshot:
         """Resolve the revision to a commit, and list the split's files there with their hashes.
@@ -106,8 +108,22 @@ class HubSource:
         return cast(BinaryIO, _Ranges(handle, lambda read: self._call(read, snapshot.commit)))
 
     def _converted(self, snapshot: Snapshot, file: DataFile) -> Path:
-        is_there = file.content == listing.LISTED or self.tables.is_kept(file)
-        return self.tables.of(file, snapshot.format, None if is_there else self.fetch(snapshot, file))
+        return self.tables.of(file, snapshot.format, self._repository(snapshot))
+
+    def _repository(self, snapshot: Snapshot) -> Repository:
+        def entries(paths: list[str]) -> list[DataFile]:
+            listed = self._listing(snapshot)
+            names = pa.array(paths, pa.string())
+            hashes, sizes = (listing.found(names, listed, column).to_pylist() for column in ("hash", "num_bytes"))
+            return [DataFile(*file) for file in zip(paths, hashes, sizes, strict=True)]
+
+        if snapshot.commit not in self.repositories:
+            self.repositories[snapshot.commit] = Repository(
+                lambda: self._listing(snapshot)["path"].to_pylist(),
+                entries,
+                lambda file: self.fetch(snapshot, file),
+            )
+        return self.repositories[snapshot.commit]
 
     def _listing(self, snapshot: Snapshot) -> pa.Table:
         """All files of the repository at a commit."""
@@ -180,12 +196,17 @@ class HubSource:
         listed = self._call(lambda: data_files.data_files_of(spec, info.sha), spec.revision)
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
         root = f"hf://datasets/{spec.dataset_name}@{info.sha}/"
-        entries = [self._data_file(siblings.get(path), path) for path in _within(root, listed.paths)]
+        repository = Repository(
+            lambda: siblings,
+            lambda paths: [self._data_file(siblings.get(path), path) for path in paths],
+            lambda file: self.fetch(Snapshot(spec.dataset_name, str(info.sha), False, ()), file),
+        )
+        entries, parts = repository.split(_within(root, listed.paths), listed.parts)
         beside = _within(root, listed.siblings)
-        tables, parts = self.tables.split(entries, beside, listed.format, listed.parts)
+        tables, parts = self.tables.split(entries, beside, listed.format, parts)
         streaming.check(spec, tables, listed.format)
         media = self._media(entries, beside, siblings, listed.format)
-        if media:
+        if media or any(map(is_fragment, tables)):
             self._remember_listing(info)
         format = "" if listed.format is None else listed.format.dumps()
         return listing.Split(tables, listing.media_fingerprint(media), format, parts)

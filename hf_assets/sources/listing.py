@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 
 from hf_assets import fingerprint
 from hf_assets.errors import DatasetError
-from hf_assets.sources import formats
+from hf_assets.sources import formats, fragments
 from hf_assets.sources.formats import FOLDERS, Format
+from hf_assets.sources.fragments import Repository
 from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, DataFile, Part
 
 # Of a table made from a listing, in place of the hash of a file's content.
@@ -124,11 +125,8 @@ class Tables:
             formats.list_folder(paths, labels, column, self.path(file))
         return file
 
-    def of(self, file: DataFile, format: str, local: Path | None) -> Path:
-        """The Parquet file of another one, made now if it isn't there.
-
-        Args:
-            local: where that lies; None for a table made from a listing.
+    def of(self, file: DataFile, format: str, repository: Repository) -> Path:
+        """The Parquet file of another one, or of a fragment of a Lance dataset, made now if it isn't there.
 
         Raises:
             DatasetError: it can't be read.
@@ -136,9 +134,12 @@ class Tables:
         path = self.path(file)
         if path.exists():
             return path
-        if local is None:
+        if file.content == LISTED:
             raise DatasetError(f'"{path}" is gone: materialize raw_dataset again')
-        formats.convert(local, file.path, Format.loads(format), path)
+        if fragments.is_fragment(file):
+            repository.convert(file, Format.loads(format), path)
+        else:
+            formats.convert(repository.fetch(file), file.path, Format.loads(format), path)
         return path
 
 

@@ -12,6 +12,7 @@ from hf_assets.errors import DatasetError
 from hf_assets.sources import listing
 from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats import FOLDERS
+from hf_assets.sources.fragments import Repository
 from hf_assets.sources.hashes import FileHashes
 from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
 
@@ -26,12 +27,14 @@ class LocalFiles:
         self.spec = spec
         self.hashes = FileHashes(memory / "file_hashes.json")
         self.tables = listing.Tables(memory)
+        self.repositories: dict[str, Repository] = {}
 
     def open_ranges(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
         if not file.content:
             return self.fetch(snapshot, file).open("rb")
-        is_there = file.content == listing.LISTED or self.tables.is_kept(file)
-        return self.tables.of(file, snapshot.format, None if is_there else self.fetch(snapshot, file)).open("rb")
+        if snapshot.commit not in self.repositories:
+            self.repositories[snapshot.commit] = self._repository(snapshot)
+        return self.tables.of(file, snapshot.format, self.repositories[snapshot.commit]).open("rb")
 
     def open_media(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
         return self.open_ranges(snapshot, file)
@@ -54,6 +57,14 @@ class LocalFiles:
 
     def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
         return self.fetch(snapshot, file).read_bytes()
+
+    def _repository(self, snapshot: Snapshot) -> Repository:
+        root = Path(snapshot.repository)
+        return Repository(
+            lambda: [_below(os.path.join(folder, name), root) for folder, _, names in os.walk(root) for name in names],
+            lambda paths: self._entries(root, [root / path for path in paths]),
+            lambda file: self.fetch(snapshot, file),
+        )
 
     def _changed(self, path: Path) -> DatasetError:
         return DatasetError(f'"{path}" has changed since raw_dataset was made: materialize raw_dataset again')
@@ -83,9 +94,10 @@ class LocalSource(LocalFiles):
             )
         root = folder.resolve()  # as `datasets` does, so that its paths lie below
         listed = data_files_of(self.spec, None)
-        entries = self._entries(root, [Path(name) for name in listed.paths])
-        siblings = [os.path.relpath(name, root) for name in listed.siblings]
-        tables, parts = self.tables.split(entries, siblings, listed.format, listed.parts)
+        repository = self._repository(Snapshot(str(root), "", True, ()))
+        entries, parts = repository.split([_below(name, root) for name in listed.paths], listed.parts)
+        siblings = [_below(name, root) for name in listed.siblings]
+        tables, parts = self.tables.split(entries, siblings, listed.format, parts)
         is_folder = listed.format is not None and listed.format.kind in FOLDERS
         own = [entry for entry in entries if is_folder and listing.is_of_folder(entry.path, listed.format)]
         held = set(siblings)
@@ -104,6 +116,12 @@ def media_below(root: Path) -> list[Path]:
         found += [Path(folder) / name for name in names if not name.startswith(".") and listing.is_media(name)]
     found = [path for path in found if path.is_file()]  # not a link to nothing
     return sorted(found, key=lambda path: path.relative_to(root).parts)
+
+
+def _below(name: str, root: Path) -> str:
+    """A path within a folder; a slash behind it stays."""
+    below = os.path.relpath(name, root)
+    return f"{below}/".removeprefix("./") if name.endswith("/") else below
 
 
 def _is_file_within(root: Path, name: str) -> bool:

@@ -312,7 +312,10 @@ def _cleaned(at: npt.NDArray[np.int64], values: pa.ChunkedArray) -> _Texts:
 
 def _must_be_text(kind: pa.DataType, key: str, column: str) -> None:
     if not _is_text(kind):
-        raise DatasetError(f'{key} "{column}" holds {kind}, not text: name a text column')
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        # A class has a name, and 007 in a CSV file was read as 7: there is no text that is surely meant.
+        remedy = ", or write it as text (of CSV and JSON, README.md can say dtype: string)" if is_number else ""
+        raise DatasetError(f'{key} "{column}" holds {kind}, not text: name a text column{remedy}')
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -96,6 +98,30 @@ def arrow(parts: list[list[Row]], begin: str) -> Files:
     return files
 
 
+def lance(parts: list[list[Row]], begin: str) -> Files:
+    """A Lance dataset with a fragment for each part."""
+    with tempfile.TemporaryDirectory() as folder:
+        for part in parts:
+            write_lance(Path(folder), f"data/train{begin}.lance", part)
+        return files_below(Path(folder))
+
+
+def write_lance(folder: Path, root: str, rows: list[Row], **options: Any) -> Any:
+    """Append rows to a Lance dataset; and this."""
+    import lance
+
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    media = pa.array([{"bytes": row.image, "path": None} for row in rows], kind)
+    table = pa.table({"image": media, "caption": pa.array([row.caption for row in rows], pa.string())})
+    place = folder / root
+    place.mkdir(parents=True, exist_ok=True)
+    return lance.write_dataset(table, place, mode="append" if any(place.iterdir()) else "create", **options)
+
+
+def files_below(folder: Path) -> Files:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def parquet_of_paths(parts: list[list[Row]], begin: str) -> Files:
     """Structs without bytes, as `datasets` writes them where media aren't embedded."""
     files = pictures(parts, "clips")
@@ -158,6 +184,7 @@ KINDS = {
     "jsonl": Kind(HUB, json_lines, by_path=True, through_the_graph=False),
     "csv": Kind(HUB, csv_beside, by_path=True),
     "arrow": Kind(HUB, arrow),
+    "lance": Kind(HUB, lance),
     "parquet of paths": Kind(HUB, parquet_of_paths, by_path=True),
     "zip": Kind(HUB, zipped, through_the_graph=False),
     "streamed": Kind({**HUB, "streaming": True}, plain_parquet),

@@ -4,7 +4,6 @@ import json
 import os
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,20 +11,20 @@ import pytest
 
 from hf_assets import schema
 from hf_assets.errors import DatasetError
-from hf_assets.sources import api, formats, rows
+from hf_assets.sources import api, formats
 from hf_assets.sources.parquet import WantedColumns
-from hf_assets.sources.rows import Rows
-from hf_assets.sources.source import Source, source_of
-from hf_assets.sources.spec import Snapshot, SourceSpec
+from hf_assets.sources.source import source_of
+from hf_assets.sources.spec import SourceSpec
+from hf_assets.stages import captions
 from hf_assets.workers.reading import by_file, media_of
 from hf_assets_tests.contract.pictures import Row, picture
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.sources.kinds import KINDS, csv_beside, imagefolder, parquet_of_paths, webdataset
 from hf_assets_tests.sources.parquet_files import noise, parquet
+from hf_assets_tests.sources.reading import as_datasets_reads, read, samples
 
 NUMBERS = count()
 ROWS = [Row(picture(n, 16, 16), f"picture {n}") for n in range(4)]
-WANTED = WantedColumns("image", ("caption",))
 
 
 @pytest.fixture
@@ -36,33 +35,6 @@ def name() -> str:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "WAITS_S", (0.0, 0.0, 0.0, 0.0))
-
-
-def read(name: str, memory: Path, wanted: WantedColumns = WANTED, **spec: Any) -> tuple[Rows, Source, Snapshot]:
-    source = source_of(SourceSpec(dataset_name=name, **spec), memory)
-    snapshot = source.resolve()
-    return rows.read(source, snapshot, wanted, memory / "columns", lambda line: None), source, snapshot
-
-
-def samples(name: str, memory: Path, wanted: WantedColumns = WANTED, **spec: Any) -> list[tuple[Any, bytes | None]]:
-    """(caption, media) of every row."""
-    found, source, snapshot = read(name, memory, wanted, **spec)
-    captions = schema.column(found.table, wanted.required[0]).to_pylist()
-    media = list(media_of(by_file(found.table, snapshot), source, snapshot, wanted.media))
-    assert [one.row for one in media] == found.table["row"].to_pylist() == list(range(len(captions)))
-    return list(zip(captions, [one.data for one in media], strict=True))
-
-
-def as_datasets_reads(name: str, wanted: WantedColumns, **arguments: Any) -> list[tuple[Any, bytes | None]]:
-    import datasets
-
-    made = datasets.load_dataset(name, split="train", **arguments)
-    if not isinstance(made.features[wanted.media], datasets.Image):
-        made = made.cast_column(wanted.media, datasets.Image())
-    made = made.cast_column(wanted.media, datasets.Image(decode=False))
-    media = [row[wanted.media] for row in made]
-    data = [one["bytes"] or Path(one["path"]).read_bytes() for one in media]
-    return list(zip(made[wanted.required[0]], data, strict=True))
 
 
 EXPECTED = [(row.caption, row.image) for row in ROWS]
@@ -151,6 +123,32 @@ def test_settings_of_the_readme_change_rows_and_so_their_identity(hub: LocalHub,
     after = source_of(SourceSpec(dataset_name=name), tmp_path).resolve()
     assert before.files[0].content == after.files[0].content
     assert before.fingerprint != after.fingerprint
+
+
+NUMBERED = {
+    "data/train.csv": (b"image,caption\na.png,007\n", "007"),
+    "data/train.jsonl": (b'{"image": "a.png", "caption": 7}', "7"),
+    "data/train.parquet": (parquet({"image": ["a.png"], "caption": [7]}), None),  # which says itself what it holds
+}
+
+
+@pytest.mark.parametrize("path", NUMBERED)
+def test_numbers_are_captions_where_the_readme_says_that_they_are_text(
+    path: str, hub: LocalHub, name: str, tmp_path: Path
+) -> None:
+    data, text = NUMBERED[path]
+    hub.commit(name, {path: data, "data/a.png": b"x"})
+    found, *_ = read(name, tmp_path)
+    with pytest.raises(DatasetError, match=r'"caption" holds int64, not text: .+dtype: string'):
+        captions.extract(found.table, captions.CaptionRules())
+    columns = "".join(f"  - name: {column}\n    dtype: string\n" for column in ("image", "caption"))
+    hub.commit(name, {"README.md": f"---\ndataset_info:\n  features:\n{columns}---\n".encode()})
+    found, *_ = read(name, tmp_path)
+    if text is None:
+        with pytest.raises(DatasetError, match='"caption" holds int64'):
+            captions.extract(found.table, captions.CaptionRules())
+    else:
+        assert captions.extract(found.table, captions.CaptionRules())[0]["captions"].to_pylist() == [[text]]
 
 
 def test_types_of_columns_may_change_within_a_file(hub: LocalHub, name: str, tmp_path: Path) -> None:
@@ -343,7 +341,7 @@ def test_streaming_reads_row_groups_with_wanted_rows_and_keeps_no_copy(
     assert read(name, tmp_path)[0].table.equals(found.table)
 
 
-@pytest.mark.parametrize("kind", ["webdataset", "arrow", "zip"])
+@pytest.mark.parametrize("kind", ["webdataset", "arrow", "lance", "zip"])
 def test_media_in_archives_are_not_streamed(kind: str, hub: LocalHub, name: str, tmp_path: Path) -> None:
     hub.commit(name, dict(KINDS[kind].files([ROWS], "")))
     for _ in range(2):  # also where the listing is remembered

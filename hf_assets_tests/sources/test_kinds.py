@@ -14,7 +14,7 @@ from hf_assets_tests.contract.conftest import Models
 from hf_assets_tests.contract.pictures import Row, picture
 from hf_assets_tests.contract.world import Counts, World
 from hf_assets_tests.local_hub import LocalHub
-from hf_assets_tests.sources.kinds import KINDS, Kind, hash_of
+from hf_assets_tests.sources.kinds import KINDS, Kind, files_below, hash_of, write_lance
 
 NUMBERS = count()
 ROWS = [Row(picture(n, 64 + 8 * (n % 2)), f"picture {n}") for n in range(5)]
@@ -111,6 +111,33 @@ def test_an_edit_costs_exactly_what_changed(name: str, tmp_path: Path, hub: Loca
     world.check()
     if name in FROM_SCRATCH:
         assert world.contents() == world.from_scratch(tmp_path / "scratch").contents()
+
+
+def test_rows_of_a_lance_dataset_come_and_go(tmp_path: Path, hub: LocalHub, models: Models) -> None:
+    folder = tmp_path / "lance"
+    kept = Kept(Kind({"type": "huggingface"}, lambda parts, begin: files_below(folder)), tmp_path, hub, models)
+    write_lance(folder, "photos.lance", ROWS[:3])
+    kept.push(ROWS[:3])
+    assert kept.world.materialize().encoded == (3, 3)
+
+    dataset = write_lance(folder, "photos.lance", ROWS[3:])
+    kept.push(ROWS)
+    hub.reset_counters()
+    appended = kept.world.materialize()
+    assert (appended.encoded, len(kept.world.training_set())) == ((2, 2), 5)
+    assert media_bytes(appended) == 2 * num_bytes(ROWS[3:])
+    assert len([path for path in hub.files_sent(kept.world.dataset) if "/data/" in path]) == 1
+
+    dataset.delete("caption = 'picture 1'")
+    kept.push([ROWS[0], *ROWS[2:]])
+    deleted = kept.world.materialize()
+    assert (deleted.encoded, len(kept.world.training_set())) == ((0, 0), 4)
+
+    dataset.checkout_version(2).restore()
+    kept.push(ROWS)
+    restored = kept.world.materialize()
+    assert (restored.encoded, restored.bytes_read, len(kept.world.training_set())) == ((0, 0), 0, 5)
+    kept.world.check()
 
 
 def test_media_files_that_fail_are_named_and_can_be_tried_again(tmp_path: Path, hub: LocalHub, models: Models) -> None:

@@ -63,8 +63,9 @@ def test_a_column_of_nothing_but_nulls_gives_no_captions() -> None:
 
 
 def test_a_column_that_is_no_text_is_an_error_that_names_it() -> None:
-    with pytest.raises(DatasetError, match='caption_column "caption" holds int64'):
-        extract(rows(1, 2), CaptionRules())
+    for values, holds in (((1, 2), "int64"), ((0.5, None), "double"), ((True, False), "bool")):
+        with pytest.raises(DatasetError, match=f'caption_column "caption" holds {holds}, not text: name a text column'):
+            extract(rows(*values), CaptionRules())
 
 
 def test_distinct_captions_come_in_order_of_first_appearance() -> None:
