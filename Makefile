@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SELECT ?= *
 APT_OPTIONS := -o Acquire::Retries=1 -o Acquire::http::Timeout=30
 
-.PHONY: demo page train materialize test browser soak check fix bench clean
+.PHONY: demo page train materialize test quantized browser soak check fix bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -28,6 +28,15 @@ materialize: $(STAMP)  ## the datasets of datasets.json (or $HF_ASSETS_CONFIG), 
 
 test: $(STAMP) browser  ## all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	@$(MAKE) --no-print-directory quantized
+
+# Beside the environment and not in it: diffusers imports bitsandbytes wherever it finds it, which takes seconds.
+quantized: $(STAMP)  ## the tests of text encoders in 8 and 4 bits
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --constraint constraints.txt \
+	  --target .venv/quantize bitsandbytes \
+	  && PYTHONPATH=.venv/quantize:$$PYTHONPATH $(BIN)/python -m pytest hf_assets_tests/workers/test_quantized.py \
+	  || { test -d .venv/quantize/bitsandbytes && exit 1; \
+	    echo "bitsandbytes can't be installed here: the tests of 8 and 4 bits are skipped"; }
 
 browser:  ## Chromium, for the test of the page: installed where that is possible, else that test is skipped
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \

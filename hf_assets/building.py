@@ -1,6 +1,7 @@
 """From a config to Dagster's definitions: a graph of assets per dataset. Asks no Hub, imports no encoder."""
 
 import functools
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,7 @@ def build_definitions(
     key_prefix: str | Sequence[str] | None = None,
     *,
     name: str | None = None,
+    resource_prefix: str = "",
 ) -> dg.Definitions:
     """The assets, checks, resources, sensor and schedule that a config asks for, to merge with a project's own.
 
@@ -48,27 +50,60 @@ def build_definitions(
             at each call, so that definitions of several calls can be merged.
         key_prefix: of all asset keys and groups.
         name: prefix of the names of sensor and schedule; by default `key_prefix`.
+        resource_prefix: of the names `hub`, `gpu` and `tables`, where the project has resources of these names; in
+            `resources` they stand without it.
 
     Raises:
         ConfigError: the config is wrong; one line per mistake.
     """
-    prefix = _parts(key_prefix)
+    prefix = parts_of(key_prefix)
     parsed = _parsed(config)
-    recipes = [recipe.model_copy(update={"prefix": prefix}) for recipe in parsed.recipes]
+    update = {"prefix": prefix, "resource_prefix": checked_resource_prefix(resource_prefix)}
+    recipes = [recipe.model_copy(update=update) for recipe in parsed.recipes]
     assets = [_assets(recipe) for recipe in recipes]
     checked = [checks.build(recipe) for recipe in recipes]
     datasets = [automation.dataset_of(*parts) for parts in zip(recipes, assets, checked, strict=True)]
     named = "".join(re.sub(r"[^A-Za-z0-9_]", "_", part) + "_" for part in ([name] if name else prefix))
+    usual = _resources(_environment())
     schedules = []
     if parsed.refresh is not None and parsed.refresh.cron is not None:
         schedules.append(automation.schedule(datasets, parsed.refresh.cron, f"{named}refresh"))
     return dg.Definitions(
         assets=[asset for graph in assets for asset in graph],
         asset_checks=[check for graph in checked for check in graph],
-        resources={**_resources(_environment()), **(resources or {})},
-        sensors=[automation.sensor(datasets, parsed.refresh, f"{named}hub_revisions")],
+        resources={
+            f"{resource_prefix}{key}" if key in usual else key: value
+            for key, value in {**usual, **(resources or {})}.items()
+        },
+        sensors=[automation.sensor(datasets, parsed.refresh, f"{named}hub_revisions", resource_prefix)],
         schedules=schedules,
     )
+
+
+def parts_of(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The parts of a key that a prefix stands for.
+
+    Raises:
+        ConfigError: it can't be one.
+    """
+    parts = [key_prefix] if isinstance(key_prefix, str) else [] if key_prefix is None else key_prefix
+    if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
+        raise ConfigError(f"key_prefix: is {json.dumps(parts, default=str)}; write text, or a list of texts")
+    for part in parts:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part):
+            raise ConfigError(f'key_prefix: "{part}" is no part of a key; use letters, digits, _, - and . only')
+    return tuple(parts)
+
+
+def checked_resource_prefix(prefix: Any) -> str:
+    """The prefix, if names of resources can begin with it.
+
+    Raises:
+        ConfigError: they can't.
+    """
+    if not isinstance(prefix, str) or not re.fullmatch(r"[A-Za-z0-9_]*", prefix):
+        raise ConfigError(f"resource_prefix: is {json.dumps(prefix, default=str)}; use letters, digits and _ only")
+    return prefix
 
 
 def _assets(recipe: Recipe) -> list[Asset]:
@@ -81,14 +116,6 @@ def _parsed(config: str | Path | Mapping[str, Any] | Config) -> Config:
     if isinstance(config, Mapping):
         return loading.parse(config, Path("config"))
     return loading.load(Path(config))
-
-
-def _parts(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:
-    parts = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix or ())
-    for part in parts:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", part):
-            raise ConfigError(f'key_prefix: "{part}" is no part of a key; use letters, digits, _, - and . only')
-    return parts
 
 
 def _environment() -> tuple[tuple[str, str], ...]:

@@ -1,131 +1,175 @@
 """A Dagster component: the graphs of a config, in a project of somebody else's, from a `defs.yaml`."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import dagster as dg
-from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, WithJsonSchema, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, WithJsonSchema
 
-from hf_assets.building import build_definitions
-from hf_assets.config import loading, schema
+from hf_assets.building import build_definitions, checked_resource_prefix, parts_of
+from hf_assets.config import loading, mistakes, places, schema
+from hf_assets.config.loading import Config
+from hf_assets.config.mistakes import Mistake
 from hf_assets.errors import ConfigError
 
 # What `defs.yaml` may hold in place of the name of a config file.
-INLINE = ("model", "datasets", "refresh")
-TEMPLATE = re.compile(r"\{\{.*\}\}")
-HERE = Path("defs.yaml")
-
-# Where in some content, step by step.
-Where = list[str | int]
+INLINE = ("model", "datasets", "refresh", "plugins")
+# What Dagster calls the file, the first that is there.
+FILES = ("defs.yaml", "defs.yml", "component.yaml")
 
 
 class Attributes(BaseModel):
     """What `defs.yaml` says under `attributes`: the name of a config file, or the keys of one."""
 
-    model_config = {"extra": "forbid", "title": "HuggingFaceDatasets"}
+    model_config = ConfigDict(extra="forbid", title="HuggingFaceDatasets")
 
     config: str | None = Field(None, description="A config file, relative to defs.yaml.")
-    model: Annotated[dict[str, Any] | None, WithJsonSchema(schema.of("model"))] = Field(
+    # these are checked as the keys of a config file are
+    model: Annotated[Any, WithJsonSchema(schema.of("model"))] = Field(
         None, description="In place of `config`: as in a config file."
     )
-    datasets: Annotated[list[dict[str, Any]] | None, WithJsonSchema(schema.of("datasets"))] = Field(
+    datasets: Annotated[Any, WithJsonSchema(schema.of("datasets"))] = Field(
         None, description="In place of `config`: as in a config file. Paths are relative to defs.yaml."
     )
-    refresh: Annotated[dict[str, Any] | None, WithJsonSchema(schema.of("refresh"))] = Field(
+    refresh: Annotated[Any, WithJsonSchema(schema.of("refresh"))] = Field(
         None, description="In place of `config`: as in a config file."
     )
-    key_prefix: str | list[str] | None = Field(None, description="What all asset keys and groups begin with.")
+    plugins: Annotated[Any, WithJsonSchema(schema.of("plugins"))] = Field(
+        None, description="In place of `config`: as in a config file. Modules beside defs.yaml, or installed."
+    )
+    key_prefix: Annotated[Any, WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}})] = Field(
+        None, description="What all asset keys and groups begin with."
+    )
+    resource_prefix: Annotated[Any, WithJsonSchema({"type": "string"})] = Field(
+        None,
+        description="What the names of the resources `hub`, `gpu` and `tables` begin with; for a project that has some "
+        "of these names.",
+    )
 
-    @property
-    def inline(self) -> dict[str, Any]:
-        """The keys of a config file that stand here."""
-        return {key: value for key in INLINE if (value := getattr(self, key)) is not None}
 
-    @model_validator(mode="wrap")
+class Unchecked(BaseModel):
+    """Any attributes: Dagster tells no column of what pydantic finds, so `load` checks them, which knows the file."""
+
+    model_config = ConfigDict(extra="allow")
+
     @classmethod
-    def _is_right(cls, content: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """All mistakes at once, each where it stands: Dagster adds file and line."""
-        made = handler(content)
-        if made.config is not None and made.inline:
-            raise _at([([next(iter(made.inline))], "config names a file already; keep one")], content)
-        if made.config is None and not made.inline:
-            raise ValueError("names no config; give config, or model and datasets")
-        if made.inline and not TEMPLATE.search(str(made.inline)):  # else it is known later what stands there
-            try:
-                loading.parse(made.inline, HERE)
-            except ConfigError as error:
-                raise _at(_mistakes(str(error)), content) from None
-        return made
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """For editors: what there is to say. Nothing is wrong by it, as `dg check defs` would then ask no further."""
+        return schema.without_refusals(Attributes.model_json_schema())
 
 
 class HuggingFaceDatasets(dg.Component):
     """Hugging Face datasets as latents and text embeddings for training diffusion models, exactly incremental.
 
-    One graph of assets per dataset. `config` names a file, or `model`, `datasets` and `refresh` stand here as in one.
+    One graph of assets per dataset. `config` names a file, or what it would hold stands here: `model`, `datasets`,
+    `refresh`, `plugins`.
     """
 
     def __init__(
         self,
-        config: str | Path | Mapping[str, Any],
+        config: str | Path | Mapping[str, Any] | Config,
         key_prefix: str | Sequence[str] | None = None,
-        base: Path = HERE,
+        base: Path = Path(FILES[0]),
+        resource_prefix: str = "",
     ) -> None:
         """Name a config file, or give its content.
 
         Args:
             key_prefix: of all asset keys and groups.
             base: the file that paths in the content are relative to.
+            resource_prefix: of the names of the resources.
         """
         self.config = config
         self.key_prefix = key_prefix
         self.base = base
+        self.resource_prefix = resource_prefix
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """What `defs.yaml` may say."""
-        return Attributes
+        return Unchecked
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """The component that a `defs.yaml` describes."""
-        checked = attributes if isinstance(attributes, Attributes) else Attributes.model_validate({})
-        said = context.resolution_context.resolve_value(checked.model_dump(exclude_none=True))
-        folder = context.path if context.path.is_dir() else context.path.parent
-        config = folder / said["config"] if "config" in said else {key: said[key] for key in INLINE if key in said}
-        return cls(config, said.get("key_prefix"), folder / HERE.name)
+        """The component that a `defs.yaml` describes.
+
+        Raises:
+            ConfigError: a line for each mistake, as `file:line:column: json.path: …`.
+        """
+        given = attributes.model_dump() if attributes else {}
+        said = {key: value for key, value in given.items() if value is not None}
+        said = dict(context.resolution_context.resolve_value(said))
+        written = _Written.of(context)
+        found = list(_mistakes(said, written))
+        lines = [mistakes.error(written.file, found, written.attributes).located] if found else []
+        config = None
+        try:
+            if isinstance(said.get("config"), str):
+                if (file := written.named(said["config"])).exists():
+                    config = loading.load(file)
+            elif inline := {key: said[key] for key in INLINE if key in said}:
+                config = loading.parse(inline, written.file, lambda: written.attributes)
+        except ConfigError as error:
+            lines.append(error.located)
+        if config is None or lines:
+            raise ConfigError("\n".join(lines))
+        return cls(config, said.get("key_prefix"), written.file, said.get("resource_prefix", ""))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The graphs, with a sensor and a schedule named after the key prefix, else after the folder."""
         config = loading.parse(self.config, self.base) if isinstance(self.config, Mapping) else self.config
         name = None if self.key_prefix else context.path.stem
-        return build_definitions(config, key_prefix=self.key_prefix, name=name)
+        return build_definitions(config, key_prefix=self.key_prefix, name=name, resource_prefix=self.resource_prefix)
 
 
-def _mistakes(error: str) -> Iterator[tuple[Where, str]]:
-    """The mistakes that an error lists as `defs.yaml: json.path: message`: where, and what."""
-    for line in error.splitlines():
-        path, _, message = line.removeprefix(f"{HERE}: ").partition(": ")
-        steps = re.findall(r"[^.\[\]]+|\[\d+\]", path)
-        yield [int(step[1:-1]) if step[0] == "[" else step for step in steps], f"{path}: {message}"
+class _Written(NamedTuple):
+    """Where a component is described.
+
+    Attributes:
+        file: the `defs.yaml`.
+        attributes: the places of its attributes; None where the file isn't there.
+    """
+
+    file: Path
+    attributes: places.Node | None
+
+    @classmethod
+    def of(cls, context: dg.ComponentLoadContext) -> Self:
+        folder = context.path if context.path.is_dir() else context.path.parent
+        file = next((file for name in FILES if (file := folder / name).exists()), None)
+        if file is None:
+            return cls(folder / FILES[0], None)
+        key = context.component_path.instance_key  # the number of the document in the file
+        document = places.of_yaml(file.read_text(encoding="utf-8"), key if isinstance(key, int) else 0)
+        return cls(file, document.children["attributes"][1] if "attributes" in document.children else document)
+
+    def named(self, config: str) -> Path:
+        """The file that `config` names."""
+        return Path(os.path.normpath(self.file.parent / Path(config).expanduser()))
 
 
-def _at(mistakes: Iterable[tuple[Where, str]], content: Any) -> ValidationError:
-    """Mistakes as pydantic reports them, each at the part of the content that holds it."""
-    details = [
-        InitErrorDetails(type="value_error", loc=tuple(_there(where, content)), input=None, ctx={"error": message})
-        for where, message in mistakes
-    ]
-    return ValidationError.from_exception_data("HuggingFaceDatasets", details)
-
-
-def _there(where: Where, content: Any) -> Iterator[str | int]:
-    """As much of a path as exists."""
-    for step in where:
+def _mistakes(said: Mapping[str, Any], written: _Written) -> Iterator[Mistake]:
+    """What is wrong with the attributes, apart from what is in a config."""
+    if written.attributes is not None:
+        for path in places.repeated(written.attributes):  # of which YAML takes the last without a word
+            yield Mistake(path, "stands twice in one object; keep one")
+    try:
+        Attributes.model_validate(said)
+    except ValidationError as error:
+        yield from mistakes.of_block(error, "", Attributes)
+    checks = {"key_prefix": parts_of, "resource_prefix": checked_resource_prefix}
+    for key in [key for key in checks if key in said]:
         try:
-            content = content[step]
-        except (KeyError, IndexError, TypeError):
-            return
-        yield step
+            checks[key](said[key])
+        except ConfigError as error:
+            yield Mistake(key, str(error).removeprefix(f"{key}: "))
+    inline = [key for key in INLINE if key in said]
+    config = said.get("config")
+    if config is None and not inline:
+        yield Mistake("", "names no config; give config, or model and datasets")
+    elif config is not None and inline:
+        yield Mistake(inline[0], "has no place beside config, which names a file; keep one of them")
+    elif isinstance(config, str) and not (file := written.named(config)).exists():
+        yield Mistake("config", f"is {mistakes.shown(config)}, but there is no file {file}; create it, or name another")

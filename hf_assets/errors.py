@@ -14,7 +14,15 @@ class HfAssetsError(Exception):
 
 
 class ConfigError(HfAssetsError):
-    """The config file is wrong. The message reads `file: json.path: what, and what to do`."""
+    """The config file is wrong. The message reads `file: json.path: what, and what to do`, a line for each mistake.
+
+    Attributes:
+        located: the message as compilers write it, `file:line:column: json.path: …`, where the places are known.
+    """
+
+    def __init__(self, message: str, located: str | None = None) -> None:
+        super().__init__(message)
+        self.located = located or message
 
 
 class DatasetError(HfAssetsError):

@@ -197,7 +197,9 @@ def test_a_wrong_config_stops_before_any_work(hub: LocalHub, tmp_path: Path) -> 
     hub.reset_counters()
     checked = project.run("hf-assets", "check")
     assert checked.returncode == 2
-    assert checked.stderr == 'datasets.json: datasets[0].resoluton: is not a known key; did you mean "resolution"?\n'
+    column = (project.folder / "datasets.json").read_text().index('"resoluton"') + 1
+    what = 'datasets.json: datasets[0].resoluton: is not a known key; did you mean "resolution"?'
+    assert checked.stderr == f"{what} (line 1, column {column})\n"
     assert project.materialize().returncode == 1
     assert hub.requests == []
 

@@ -5,6 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +15,8 @@ import pytest
 import yaml
 
 from hf_assets.config import loading
+from hf_assets_tests.assets.user import User, entry
+from hf_assets_tests.page_server import served
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/deployment.md").read_text()
@@ -61,3 +66,37 @@ def test_the_commands_exist_with_their_options(service: str) -> None:
     for option in (option for option in options if option.startswith("-")):
         assert re.search(rf"(?<![\w-]){option}\b", said), option
     assert "-h 127.0.0.1 -p 3000 --read-only" in PAGE
+
+
+KEY = 'assetKey: {path: ["photos", "raw_dataset"]}'
+JOB = 'repositoryLocationName: "latents.py", repositoryName: "__repository__", jobName: "__ASSET_JOB"'
+MUTATIONS = [
+    f'launchPipelineExecution(executionParams: {{selector: {{{JOB}}}, runConfigData: {{}}, mode: "default"}})',
+    f"reportRunlessAssetEvents(eventParams: {{eventType: ASSET_MATERIALIZATION, {KEY}}})",
+    f"wipeAssets(assetPartitionRanges: [{{{KEY}}}])",
+    "reloadWorkspace",
+]
+
+
+def test_a_page_that_only_shows_refuses_what_would_change_something(tmp_path: Path) -> None:
+    user, folder = User(tmp_path / "user", "user/model", entry("photos", "user/photos")), tmp_path / "page"
+    assert user.definitions  # writes the config
+    (user.folder / "dagster_home").mkdir()
+    folder.mkdir()
+    with served(folder, user.folder, "--read-only") as page:
+        assert len(page.ask("{ assetNodes { id } }")["assetNodes"]) == 10
+        for mutation in MUTATIONS:
+            (answer,) = page.ask(f"mutation {{ {mutation} {{ __typename }} }}").values()
+            assert answer == {"__typename": "UnauthorizedError"}, mutation
+        query = urllib.parse.quote("mutation { reloadWorkspace { __typename } }")
+        with urllib.request.urlopen(f"{page.address}/graphql?query={query}") as by_get:
+            assert json.load(by_get)["data"] == {"reloadWorkspace": {"__typename": "UnauthorizedError"}}
+        report = urllib.request.Request(
+            f"{page.address}/report_asset_materialization/photos/raw_dataset",
+            b"{}",
+            {"Content-Type": "application/json"},
+        )
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(report)
+    with user.instance() as instance:
+        assert instance.get_latest_materialization_event(dg.AssetKey(["photos", "raw_dataset"])) is None

@@ -14,6 +14,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.resources import history, polling
 from hf_assets.resources.history import DATASET_TAG, STATE_TAG, Asset, Graph
 from hf_assets.resources.hub import HubResource
+from hf_assets.resources.naming import resources_named
 from hf_assets.resources.observing import DATA_VERSION, observation
 from hf_assets.workers import revisions
 from hf_assets.workers.revisions import Revision
@@ -66,7 +67,9 @@ def dataset_of(recipe: Recipe, assets: list[Asset], checks: list[dg.AssetChecksD
     return Dataset(recipe, history.graph_of(assets, checks))
 
 
-def sensor(datasets: Sequence[Dataset], refresh: Refresh | None, name: str) -> dg.SensorDefinition:
+def sensor(
+    datasets: Sequence[Dataset], refresh: Refresh | None, name: str, resource_prefix: str = ""
+) -> dg.SensorDefinition:
     """Looks at what lies outside at each interval, and requests a run of each dataset that is not up to date."""
     interval = (refresh and refresh.poll_seconds) or POLL_S
     is_wanted = refresh is not None and refresh.poll_seconds is not None
@@ -81,6 +84,7 @@ def sensor(datasets: Sequence[Dataset], refresh: Refresh | None, name: str) -> d
             "One that fails is tried again after 1, 2, 4 … minutes, at once when its config or revision changes."
         ),
     )
+    @resources_named(resource_prefix)
     def hub_revisions(context: dg.SensorEvaluationContext, hub: HubResource) -> dg.SensorResult:
         tick = Tick(context, Pauses.read(context.cursor, interval))
         for dataset, found in tick.look(datasets, hub):

@@ -8,6 +8,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.lineage import in_step
+from hf_assets.resources.naming import resources_named
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.showing import show_filtered, shown
 from hf_assets.resources.tables import FOLDER
@@ -24,10 +25,11 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         ins={"captions": dg.AssetIn(recipe.key("captions")), "raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
         code_version=bucketing.version(recipe),
         metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key="tables",
+        io_manager_key=recipe.resource("tables"),
         kinds={"arrow"},
         owners=list(recipe.owners),
     )
+    @resources_named(recipe.resource_prefix)
     @plainly
     @in_step
     def buckets(

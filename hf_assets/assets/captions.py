@@ -20,7 +20,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         ins={"filtered": dg.AssetIn(recipe.key("filtered"))},
         code_version=code_version(stage.VERSION, recipe.captions),
         metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key="tables",
+        io_manager_key=recipe.resource("tables"),
         kinds={"arrow"},
         owners=list(recipe.owners),
     )

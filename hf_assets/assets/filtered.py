@@ -21,7 +21,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         ins={"raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
         code_version=code_version(filtering.VERSION, recipe.filter),
         metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key="tables",
+        io_manager_key=recipe.resource("tables"),
         kinds={"arrow"},
         owners=list(recipe.owners),
     )

@@ -7,6 +7,7 @@ import dagster as dg
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.resources.hub import HubResource
+from hf_assets.resources.naming import resources_named
 from hf_assets.resources.observing import facts
 from hf_assets.resources.results import plainly
 from hf_assets.workers import revisions
@@ -56,4 +57,4 @@ def _source(recipe: Recipe, name: str, description: str, look: Callable[..., dg.
             group_name=recipe.group,
             description=description,
             tags={"dagster/kind/huggingface": ""},
-        )(plainly(look))
+        )(resources_named(recipe.resource_prefix)(plainly(look)))

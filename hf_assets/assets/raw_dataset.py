@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.hub import HubResource
+from hf_assets.resources.naming import resources_named
 from hf_assets.resources.observing import used
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
@@ -23,10 +24,11 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         deps=[dg.AssetKey(recipe.key("hub_revision"))],
         code_version=code_version(rows.VERSION, recipe.source, *map(str, wanted)),
         metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key="tables",
+        io_manager_key=recipe.resource("tables"),
         kinds={"huggingface", "arrow"},
         owners=list(recipe.owners),
     )
+    @resources_named(recipe.resource_prefix)
     @plainly
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:
         """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""

@@ -23,7 +23,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         ins={name: dg.AssetIn(recipe.key(name)) for name in ("captions", "buckets", "vae_latents", "text_embeds")},
         code_version=code_version(joining.VERSION),
         metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key="tables",
+        io_manager_key=recipe.resource("tables"),
         kinds={"dataset", "arrow"},
         owners=list(recipe.owners),
     )

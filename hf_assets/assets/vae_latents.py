@@ -7,6 +7,7 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.lineage import in_step
+from hf_assets.resources.naming import resources_named
 from hf_assets.resources.observing import used_model
 from hf_assets.resources.results import plainly, result
 from hf_assets.resources.showing import shown
@@ -23,11 +24,12 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         deps=[recipe.key(name) for name in revisions.moving(recipe) if name == revisions.VAE],
         code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model.without_text),
         metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key="tables",
+        io_manager_key=recipe.resource("tables"),
         pool=POOL,
         kinds={"pytorch", "arrow"},
         owners=list(recipe.owners),
     )
+    @resources_named(recipe.resource_prefix)
     @plainly
     @in_step
     def vae_latents(

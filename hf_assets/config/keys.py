@@ -430,7 +430,7 @@ class Model(Block):
     )
     text_quantization: Literal["8bit", "4bit"] | None = Field(
         None,
-        description="Keep the text encoders' linear layers in so many bits, by bitsandbytes (extra `quantize`, a GPU).",
+        description="Keep the text encoders' linear layers in so many bits, by bitsandbytes (extra `quantize`).",
     )
     latents: Literal["mode", "moments", "sample"] = Field(
         "mode",

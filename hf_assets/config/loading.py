@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hf_assets.config import mistakes, part, rules, simpletuner
+from hf_assets.config import mistakes, part, places, rules, simpletuner
 from hf_assets.config.keys import (
     ELSEWHERE,
     EVALUATION,
@@ -22,7 +22,8 @@ from hf_assets.config.keys import (
     TextEmbeds,
     without_effect,
 )
-from hf_assets.config.mistakes import joined, nearest, shown
+from hf_assets.config.mistakes import Mistake, nearest, shown
+from hf_assets.config.places import joined
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.config.rules import RuleError
 from hf_assets.config.values import boolean
@@ -68,7 +69,8 @@ def load(file: Path) -> Config:
         ConfigError: the file is missing, no JSON, or wrong; one line per mistake.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=mistakes.Object.of)
+        text = file.read_text(encoding="utf-8-sig")
+        content = json.loads(text, object_pairs_hook=mistakes.Object.of)
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: there is no such file; create it, or name another in {ENVIRONMENT_VARIABLE}"
@@ -78,24 +80,31 @@ def load(file: Path) -> Config:
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: is not UTF-8 text; save it as UTF-8") from None
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{file}: line {error.lineno}, column {error.colno}: is not JSON: {error.msg}") from None
+        raise mistakes.not_json(file, error) from None
     except RecursionError:
         raise ConfigError(f'{file}: is nested too deeply; write an object with "model" and "datasets"') from None
-    return parse(content, file)
+    return parse(content, file, lambda: places.of_json(text))
 
 
-def parse(content: Any, file: Path) -> Config:
-    """Validate the content of a config file; relative paths in it are relative to `file`."""
-    reader = _Reader(file)
-    for mistake in mistakes.of_json(content):
-        reader.error(*mistake)
+def parse(content: Any, file: Path, where: Callable[[], places.Node | None] | None = None) -> Config:
+    """Validate the content of a config file; relative paths in it are relative to `file`.
+
+    Args:
+        where: the places of what the file holds; asked for only when something is wrong.
+
+    Raises:
+        ConfigError: one line per mistake.
+    """
+    reader = _Reader(file, where)
+    reader.mistakes.extend(mistakes.of_json(content))
     whole = simpletuner.beside(file) if isinstance(content, list) else None
     if whole is not None:
         reader.defaults, reader.cache_dir = whole.defaults, whole.cache_dir or reader.cache_dir
         reader.prefix = ""
         content = {"model": whole.model, "datasets": content}
     if not isinstance(content, dict):
-        raise ConfigError(f'{file}: holds {shown(content)}; write an object with "model" and "datasets"')
+        reader.error("", f'holds {shown(content)}; write an object with "model" and "datasets"')
+        raise reader.found()
     for key in [key for key in content if key not in File.model_fields]:
         reader.error(key, mistakes.unknown(key, File.model_fields))
     model = reader.block(Model, content.get("model"), "model")
@@ -121,23 +130,27 @@ def parse(content: Any, file: Path) -> Config:
 class _Reader:
     """Collects all mistakes of one file before it gives up."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, where: Callable[[], places.Node | None] | None) -> None:
         self.file = file
+        self.where = where
         self.base = file.absolute().parent
         self.cache_dir = "cache"
         self.defaults: dict[str, Any] = {}
         self.prefix = "datasets"  # a bare list has none
-        self.mistakes: list[str] = []
+        self.mistakes: list[Mistake] = []
         self.notes: list[str] = []
         self.entries: dict[str, Entry] = {}
         self.origins: dict[str, dict[str, str]] = {}  # entry -> key -> the block it stands in, where not the entry
 
     def error(self, path: str, message: str) -> None:
-        self.mistakes.append(f"{self.file}: {path}: {message}")
+        self.mistakes.append(Mistake(path, message))
+
+    def found(self) -> ConfigError:
+        return mistakes.error(self.file, self.mistakes, self.where() if self.where else None)
 
     def stop_on_errors(self) -> None:
         if self.mistakes:
-            raise ConfigError("\n".join(self.mistakes))
+            raise self.found()
 
     def block(self, model: type[T], content: Any, path: str, origins: Mapping[str, str] | None = None) -> T | None:
         """Validate one block; `origins` says under which path each key was written, where that isn't `path` itself."""

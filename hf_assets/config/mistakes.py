@@ -5,11 +5,15 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from hf_assets.config import places
 from hf_assets.config.keys import NOT_YET, TRAINER_ONLY, Dataset, ImageEmbeds, TextEmbeds
+from hf_assets.config.places import joined
+from hf_assets.errors import ConfigError
 
 # What to write, by pydantic's name of the mistake.
 REMEDIES = {
@@ -30,10 +34,13 @@ REMEDIES = {
 
 
 class Mistake(NamedTuple):
-    """One mistake, at a JSON path such as `datasets[0].crop`."""
+    """One mistake, at a JSON path such as `datasets[0].crop`, or of the whole file."""
 
     path: str
     message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
 
 
 class Object(dict[str, Any]):
@@ -50,6 +57,25 @@ class Object(dict[str, Any]):
         return made
 
 
+def error(file: Path, found: Iterable[Mistake], text: places.Node | None = None) -> ConfigError:
+    """The mistakes in a file as one error; with their places, where those of its text are known."""
+    lines, located = [], []
+    for one in found:
+        line, column = places.find(text, one.path) if text else (0, 0)
+        lines.append(f"{file}: {one}" + (f" (line {line}, column {column})" if text and one.path else ""))
+        located.append(f"{file}:{line}:{column}: {one}" if text else lines[-1])
+    return ConfigError("\n".join(lines), located="\n".join(located))
+
+
+def not_json(file: Path, error: json.JSONDecodeError) -> ConfigError:
+    """That a file is no JSON, and where."""
+    said = f"is not JSON: {error.msg}"
+    return ConfigError(
+        f"{file}: {said} (line {error.lineno}, column {error.colno})",
+        located=f"{file}:{error.lineno}:{error.colno}: {said}",
+    )
+
+
 def of_json(content: Any, path: str = "") -> Iterator[Mistake]:
     """What JSON's parser lets pass: keys that stand twice in one object, NaN and infinite numbers."""
     if isinstance(content, dict):
@@ -59,7 +85,7 @@ def of_json(content: Any, path: str = "") -> Iterator[Mistake]:
             yield from of_json(value, joined(path, key))
     elif isinstance(content, list):
         for index, value in enumerate(content):
-            yield from of_json(value, f"{path}[{index}]")
+            yield from of_json(value, joined(path, index))
     elif isinstance(content, float) and not math.isfinite(content):
         yield Mistake(path, f"is {content}; write a finite number")
 
@@ -77,7 +103,7 @@ def of_block(
             location, message = [named[1]], named[2]  # of a check over several keys, which names the first
         at = (origins or {}).get(str(location[0]), path) if location else path
         for part in location:
-            at = f"{at}[{part}]" if isinstance(part, int) else joined(at, str(part))
+            at = joined(at, part)
         yield Mistake(at, message)
 
 
@@ -92,10 +118,6 @@ def nearest(name: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
     known = list(known)
     near = difflib.get_close_matches(name, [*known, *also], n=1)
     return f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(sorted(known))}" if known else ""
-
-
-def joined(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
 
 
 def shown(value: Any) -> str:

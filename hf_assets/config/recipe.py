@@ -1,7 +1,7 @@
 """What is done with one dataset, frozen: the config with all names resolved and all defaults filled in.
 
 Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`,
-`error_budget`, `checks`, `owners`, `trainer` and `prefix`.
+`error_budget`, `checks`, `owners`, `trainer`, `prefix` and `resource_prefix`.
 """
 
 import re
@@ -79,6 +79,7 @@ class Recipe(BaseModel):
     owners: tuple[str, ...] = ()
     trainer: dict[str, Any] = {}
     prefix: tuple[str, ...] = ()  # of the asset keys, where another project takes these graphs in
+    resource_prefix: str = ""  # of the names of Dagster's resources, there too
 
     @property
     def group(self) -> str:
@@ -93,6 +94,10 @@ class Recipe(BaseModel):
     def key(self, name: str) -> list[str]:
         """The key of one of this dataset's assets."""
         return [*self.key_prefix, name]
+
+    def resource(self, name: str) -> str:
+        """The name of one of the resources, as Dagster knows it."""
+        return self.resource_prefix + name
 
     @property
     def required_columns(self) -> tuple[str, ...]:

@@ -1,18 +1,37 @@
-"""The config's keys as a JSON schema, for editors and for `dg check yaml`."""
+"""The config's keys as a JSON schema, for editors."""
 
 from typing import Any
 
 from pydantic import BaseModel
 
-from hf_assets.config.keys import TRAINER_ONLY, Dataset, Model, Refresh, TextEmbeds
+from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds
+
+# What a schema says without refusing anything.
+SAYING = ("title", "description", "default", "examples")
 
 
 def of(key: str) -> dict[str, Any]:
-    """The schema of the value of one of the file's keys. What a schema can't say, `loading` checks."""
+    """The schema of the value of one of the file's keys. What is right and what is wrong, `loading` says."""
     if key == "datasets":
-        entry = _merged(_plain(Dataset), _plain(TextEmbeds))
+        entry = _merged(_plain(Dataset), _plain(TextEmbeds), _plain(ImageEmbeds))
         return {"type": "array", "minItems": 1, "items": _entry(entry)}
-    return _plain(Model if key == "model" else Refresh)
+    blocks: dict[str, type[BaseModel]] = {"model": Model, "refresh": Refresh}
+    if key in blocks:
+        return _plain(blocks[key])
+    own: dict[str, Any] = _plain(File)["properties"][key]
+    return own
+
+
+def without_refusals(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same keys, values and descriptions, for an editor to offer; whatever is written is right by it."""
+    made = {name: schema[name] for name in SAYING if name in schema}
+    if "properties" in schema:
+        made["properties"] = {name: without_refusals(one) for name, one in schema["properties"].items()}
+    elif "items" in schema:
+        made["items"] = without_refusals(schema["items"])
+    else:
+        made["anyOf"] = [{name: one for name, one in schema.items() if name not in SAYING}, {}]
+    return made
 
 
 def _entry(keys: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +39,7 @@ def _entry(keys: dict[str, Any]) -> dict[str, Any]:
     known = {name: schema for name, schema in keys.items() if name != "trainer"}
     known |= {key: {"description": "For the trainer only."} for key in sorted(TRAINER_ONLY)}
     block = {"type": "object", "properties": known, "additionalProperties": False}
-    return {**block, "properties": {**known, "huggingface": block}}
+    return {**block, "properties": {**known, "huggingface": block, "config": block}}
 
 
 def _merged(*schemas: dict[str, Any]) -> dict[str, Any]:

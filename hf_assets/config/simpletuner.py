@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hf_assets.config.mistakes import shown
+from hf_assets.config import mistakes, places
+from hf_assets.config.mistakes import Mistake, shown
+from hf_assets.config.rules import RuleError
 from hf_assets.errors import ConfigError
 
 CONFIG_FILE = "config.json"
@@ -65,34 +67,41 @@ def beside(file: Path) -> Whole:
     """
     config = file.absolute().parent / CONFIG_FILE
     try:
-        content = json.loads(config.read_text(encoding="utf-8-sig"))
+        text = config.read_text(encoding="utf-8-sig")
+        content = json.loads(text)
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: is a bare list of datasets, and there is no {CONFIG_FILE} beside it that names the model; write "
             '{"model": {"pretrained_model_name_or_path": "user/model"}, "datasets": [ … ]}, or add that file'
         ) from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except json.JSONDecodeError as error:
+        raise mistakes.not_json(config, error) from None
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{config}: can't be read as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{config}: holds {shown(content)}; write an object with pretrained_model_name_or_path")
-    return of(content, config)
+    try:
+        return _of(content)
+    except RuleError as error:
+        raise mistakes.error(config, [Mistake(error.key, error.message)], places.of_json(text)) from None
 
 
-def of(content: dict[str, Any], config: Path) -> Whole:
+def _of(content: Any) -> Whole:
     """Take from SimpleTuner's settings, with or without leading dashes, what concerns us. The rest is the trainer's."""
+    if not isinstance(content, dict):
+        raise RuleError("", f"holds {shown(content)}; write an object with pretrained_model_name_or_path")
     given = {key.lstrip("-"): value for key, value in content.items() if value is not None}
     if "pretrained_model_name_or_path" not in given:
         family = f" (model_family {shown(given['model_family'])} alone doesn't)" if "model_family" in given else ""
-        raise ConfigError(
-            f"{config}: pretrained_model_name_or_path: is missing, which says what pipeline is used{family}; add it"
+        raise RuleError(
+            "pretrained_model_name_or_path", f"is missing, which says what pipeline is used{family}; add it"
         )
     model = {ours: given[key] for key, ours in MODEL_KEYS.items() if key in given}
     vae = next((given[key] for key in VAE_KEYS if given.get(key)), None)
     if vae is not None:
         model["vae"] = {"pretrained_model_name_or_path": vae}
     dtype = given.get("vae_dtype", "default")
-    if dtype not in DTYPES:
-        raise ConfigError(f"{config}: vae_dtype: is {shown(dtype)}; use {', '.join(sorted(DTYPES))}")
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        key = next(key for key in content if key.lstrip("-") == "vae_dtype")
+        raise RuleError(key, f"is {shown(dtype)}; use {', '.join(sorted(DTYPES))}")
     model["dtype"] = DTYPES[dtype]
     defaults = {key: _number(given[key]) for key in DEFAULTS if key in given}
     return Whole(model, defaults, given.get("cache_dir"))

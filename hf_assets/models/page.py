@@ -55,7 +55,9 @@ SETTINGS = """## Settings
 In the config's `model` ([config.md](config.md)), part of every key: `embeds_dtype`, in which embeds are stored
 (`float8_e4m3fn` keeps a scale for each tensor and is read back as `dtype`; what is lost is in the asset's metadata
 as `relative_error`, the root of the sum of squares of what is lost over that of the values); `text_quantization`,
-for text encoders with linear layers in 8 or 4 bits (`pip install "hf_assets[quantize]"`, a GPU).
+for text encoders with linear layers in 8 or 4 bits (`pip install "hf_assets[quantize]"`; a CPU does it too, slowly,
+and 4 bits only where the layers' sizes are multiples of 64). In 8 bits captions are encoded one at a time, since
+bitsandbytes would let those of a batch change each other by about 1 %.
 
 Of the `gpu` resource, part of no key: `text_batch_size`, halved by itself where memory doesn't suffice;
 `text_offload` or `HF_ASSETS_TEXT_OFFLOAD=1` keeps the text encoders in main memory and brings each layer to the GPU

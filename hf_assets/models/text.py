@@ -72,7 +72,8 @@ def load_text(
         with loading.quiet():
             model = kind.from_pretrained(folder, use_safetensors=True, **given)
             _must_know_words(model, pipeline)
-        return TextEncoder(model, usage, device, dtype)
+        # bitsandbytes tells columns that need 16 bits from those that don't by all rows that it gets at once
+        return TextEncoder(model, usage, device, dtype, one_at_a_time=quantization == "8bit")
 
     return _first_that_works(opened, pipeline)
 
@@ -131,11 +132,13 @@ class TextEncoder:
         takes_lyrics, takes_duration: what belongs to a caption beside its text.
     """
 
-    def __init__(self, pipeline: Any, usage: prompt.Usage, device: "Device", dtype: "torch.dtype") -> None:
+    def __init__(
+        self, pipeline: Any, usage: prompt.Usage, device: "Device", dtype: "torch.dtype", *, one_at_a_time: bool = False
+    ) -> None:
         self.device = device
         self.dtype = dtype
         family = families.of(type(pipeline).__name__)
-        self.batches = family.text.batches
+        self.batches = family.text.batches and not one_at_a_time
         self.ignored = family.text.ignored
         self.takes_lyrics = usage.takes(prompt.LYRICS)
         self.takes_duration = usage.takes(prompt.DURATION)

@@ -1,5 +1,6 @@
 """The graphs in somebody else's project: the component, its errors, and `build_definitions`."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,15 +10,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster.components.testing import create_defs_folder_sandbox
 from jsonschema import Draft202012Validator
-from pydantic import ValidationError
 
 import hf_assets
-from hf_assets.component import Attributes, HuggingFaceDatasets
-from hf_assets.config.keys import TRAINER_ONLY, Dataset, Model, TextEmbeds
+from hf_assets.component import HuggingFaceDatasets
+from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Model, TextEmbeds
 from hf_assets.errors import ConfigError
 from hf_assets.resources.gpu import GpuResource
-from hf_assets_tests.assets.user import STAGES, User, entry, sensor_of
+from hf_assets_tests.assets.user import STAGES, User, computed_of, encoded, entry, sensor_of
 from hf_assets_tests.contract.pictures import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
 
@@ -62,78 +63,147 @@ def test_the_example_project_loads_with_both_graphs(project: Path) -> None:
         assert f'"{name}"' in listed, listed
 
 
-def test_mistakes_are_found_with_their_file_and_line(project: Path) -> None:
-    file = project / ART
-    right = file.read_text()
-    wrong = right.replace("resolution: 512", "resoluton: 512").replace("dtype: bfloat16", "dtype: bfloat61")
-    line = 1 + wrong.splitlines().index("      resoluton: 512")
-    file.write_text(wrong)
+def test_dg_tells_every_mistake_with_its_file_line_and_column(project: Path) -> None:
+    """Of a config in defs.yaml; then of a file that one names, beside attributes that are wrong themselves."""
+    file, named = project / ART, project / "datasets.json"
+    right, content = file.read_text(), named.read_text()
+    file.write_text(right.replace("resolution: 512", "resoluton: 512").replace("dtype: bfloat16", "dtype: bfloat61"))
     try:
-        loaded = dg_command(project, "check", "defs")
-        checked = dg_command(project, "check", "yaml", ART.rsplit("/", 1)[0])
+        inline = dg_command(project, "check", "defs")
+        (file.parent.parent / "photos/defs.yaml").unlink()  # alone, it is the one whose schema `dg` looks at
+        alone = dg_command(project, "check", "defs")
+        file.write_text(
+            "type: hf_assets.HuggingFaceDatasets\nattributes: {config: ../../../../datasets.json, prefix: a}"
+        )
+        named.write_text(content.replace(', "resolution"', ',\n     "resoluton"'))
+        other = dg_command(project, "check", "defs")
     finally:
         file.write_text(right)
-    assert (loaded.returncode, checked.returncode) == (1, 1)
-    said = loaded.stdout + loaded.stderr
-    assert f"attributes.datasets.0.resoluton at {file}:{line}" in said
-    assert 'datasets[0].resoluton: is not a known key; did you mean "resolution"?' in said
-    assert 'model.dtype: is "bfloat61"; use "float32", "bfloat16" or "float16"' in said
-    assert f"{file}:{line}" in checked.stdout
-    assert f"  {line} |       resoluton: 512\n     |       ^" in checked.stdout  # the column
+        named.write_text(content)
+        shutil.copy(EXAMPLE / "src/my_project/defs/photos/defs.yaml", file.parent.parent / "photos/defs.yaml")
+    for done in (inline, alone):
+        said = done.stdout + done.stderr
+        assert done.returncode == 1
+        assert f'{file}:6:5: model.dtype: is "bfloat61"; use "float32", "bfloat16" or "float16"' in said, said
+        assert f'{file}:12:7: datasets[0].resoluton: is not a known key; did you mean "resolution"?' in said, said
+    said = other.stdout + other.stderr
+    assert other.returncode == 1
+    assert f'{file}:2:49: prefix: is not a known key; did you mean "key_prefix"?' in said, said
+    assert f'{named}:5:6: datasets[0].resoluton: is not a known key; did you mean "resolution"?' in said, said
+
+
+def test_a_project_with_resources_of_these_names_gives_ours_other_ones(project: Path) -> None:
+    defs = project / "src/my_project/defs"
+    files = [defs / "art/defs.yaml", defs / "photos/defs.yaml"]
+    right = [file.read_text() for file in files]
+    own = defs / "own.py"
+    own.write_text("import dagster as dg\n\ndefs = dg.Definitions(resources={'hub': 1, 'gpu': 2, 'tables': 3})\n")
+    try:
+        refused = dg_command(project, "check", "defs")
+        for file, text in zip(files, right, strict=True):
+            file.write_text(f"{text}  resource_prefix: latents_\n")
+        taken = dg_command(project, "check", "defs")
+    finally:
+        own.unlink()
+        for file, text in zip(files, right, strict=True):
+            file.write_text(text)
+    assert refused.returncode == 1
+    assert "different resources with same key 'hub'" in refused.stdout + refused.stderr
+    assert taken.returncode == 0, taken.stdout + taken.stderr
+
+
+def mistakes(text: str) -> list[str]:
+    """What loading a `defs.yaml` says, without the folder's name."""
+    with create_defs_folder_sandbox() as sandbox:
+        folder = sandbox.defs_folder_path / "art"
+        folder.mkdir()
+        (folder / "defs.yaml").write_text(text)
+        (folder / "there.json").write_text('{\n\t"model": {},\n\t"datasets": [{}]\n}')
+        with pytest.raises(Exception, match="art") as caught, sandbox.load_component_and_build_defs(folder):
+            pass
+        error = caught.value.__cause__
+        assert isinstance(error, ConfigError)
+        return str(error).replace(f"{folder}{os.sep}", "").splitlines()
+
+
+HEAD = "type: hf_assets.HuggingFaceDatasets\n"
+INLINE = """\
+attributes:
+  key_prefix: [a, b c]
+  resource_prefix: a-
+  model: {<<: &m {pretrained_model_name_or_path: a/b}, dtype: x}
+  datasets:
+  - {id: a, type: huggingface, dataset_name: a/b, crop: true, crop: 3}
+  - {dataset_name: e/f}
+  refresh: {}
+  plugin: [b]
+"""
+NO_CONFIG = "names no config; give config, or model and datasets"
 
 
 @pytest.mark.parametrize(
-    ("attributes", "where", "message"),
+    ("text", "lines"),
     [
-        ({}, (), "names no config"),
-        ({"config": "a.json", **CONFIG}, ("model",), "config names a file already"),
-        ({"config": "a.json", "prefix": "a"}, ("prefix",), "Extra inputs are not permitted"),
-        ({**CONFIG, "datasets": []}, ("datasets",), "datasets: is []; list at least one dataset"),
-        ({"datasets": CONFIG["datasets"]}, (), "model: is missing"),
-        ({**CONFIG, "refresh": {"cron": "soon"}}, ("refresh", "cron"), "five fields"),
-        ({**CONFIG, "refresh": {}}, ("refresh",), "says nothing; give cron"),
+        ("", [f"defs.yaml:1:1: {NO_CONFIG}"]),
+        ("attributes: {}", [f"defs.yaml:2:13: {NO_CONFIG}"]),
+        ("attributes: {config: null}", [f"defs.yaml:2:13: {NO_CONFIG}"]),
+        ("attributes: {config: 3}", ["defs.yaml:2:14: config: is 3; write text"]),
         (
-            {**CONFIG, "datasets": [{**CONFIG["datasets"][0], "huggingface": {"crop": 3}}]},
-            ("datasets", 0, "huggingface", "crop"),
-            "is 3; write true or false",
+            "attributes:\n  config: a.json",
+            ['defs.yaml:3:3: config: is "a.json", but there is no file a.json; create it, or name another'],
+        ),
+        (
+            "attributes: {config: there.json, model: {}}",
+            [
+                "defs.yaml:2:34: model: has no place beside config, which names a file; keep one of them",
+                "there.json:2:11: model.pretrained_model_name_or_path: is missing; add it",
+                "there.json:3:15: datasets[0].id: is missing; add it",
+                "there.json:3:15: datasets[0].type: is missing; add it",
+            ],
+        ),
+        (
+            INLINE,
+            [
+                "defs.yaml:7:63: datasets[0].crop: stands twice in one object; keep one",
+                'defs.yaml:10:3: plugin: is not a known key; did you mean "plugins"?',
+                'defs.yaml:3:3: key_prefix: "b c" is no part of a key; use letters, digits, _, - and . only',
+                'defs.yaml:4:3: resource_prefix: is "a-"; use letters, digits and _ only',
+                'defs.yaml:5:56: model.dtype: is "x"; use "float32", "bfloat16" or "float16"',
+                'defs.yaml:9:3: refresh: says nothing; give cron, such as "0 3 * * *", or poll_seconds, such as 300',
+                "defs.yaml:7:63: datasets[0].crop: is 3; write true or false",
+                "defs.yaml:8:5: datasets[1].id: is missing; add it",
+                "defs.yaml:8:5: datasets[1].type: is missing; add it",
+            ],
+        ),
+        (
+            f"attributes: {json.dumps(CONFIG)}\n---\n{HEAD}attributes:\n  key_prefix: []\n  config: there.jso",
+            ['defs.yaml:7:3: config: is "there.jso", but there is no file there.jso; create it, or name another'],
         ),
     ],
 )
-def test_a_mistake_is_reported_where_it_stands(
-    attributes: dict[str, Any], where: tuple[str | int, ...], message: str
-) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Attributes.model_validate(attributes)
-    (error,) = caught.value.errors()
-    assert error["loc"] == where
-    assert message in error["msg"]
+def test_a_mistake_is_told_where_it_stands(text: str, lines: list[str]) -> None:
+    assert mistakes(HEAD + text) == lines
 
 
-def test_all_mistakes_are_reported_at_once() -> None:
-    dataset = {"id": "a/b", "type": "huggingface", "dataset_name": "user/photos", "resolution": -1}
-    with pytest.raises(ValidationError) as caught:
-        Attributes.model_validate({"model": {}, "datasets": [dataset]})
-    places = {error["loc"] for error in caught.value.errors()}
-    assert places == {("model",), ("datasets", 0, "id"), ("datasets", 0, "resolution")}
-
-
-def test_the_schema_knows_every_key_and_takes_what_the_loader_takes() -> None:
-    schema = Attributes.model_json_schema()
+@pytest.mark.parametrize("attributes", [{}, CONFIG, {"config": 3, "prefix": []}, {**CONFIG, "datasets": [{"crop": 3}]}])
+def test_the_schema_knows_every_key_and_refuses_nothing(attributes: dict[str, Any]) -> None:
+    """Where `dg` finds that something isn't as the schema says, it doesn't ask the loader, which knows all of it."""
+    schema = HuggingFaceDatasets.get_model_cls().model_json_schema()
+    assert list(Draft202012Validator(schema).iter_errors(attributes)) == []
     known = schema["properties"]["datasets"]["items"]["properties"]
-    assert {*Dataset.model_fields, *TextEmbeds.model_fields, *TRAINER_ONLY, "huggingface"} - {"trainer"} == {*known}
+    models = (Dataset, TextEmbeds, ImageEmbeds)
+    keys = {key for model in models for key in model.model_fields} | {*TRAINER_ONLY, "huggingface", "config"}
+    assert keys - {"trainer"} == {*known} == {*known["huggingface"]["properties"], "huggingface", "config"}
     assert {*schema["properties"]["model"]["properties"]} == {*Model.model_fields}
-    entry = {"id": "a", "huggingface": {"type": "huggingface", "dataset_name": "a/b", "crop": "True"}, "repeats": 3}
-    cache = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "t", "default": True}
-    content = {**CONFIG, "datasets": [entry, cache], "refresh": {"poll_seconds": 60}}
-    assert Attributes.model_validate(content).inline == content
-    assert [error.message for error in Draft202012Validator(schema).iter_errors(content)] == []
-    assert list(Draft202012Validator(schema).iter_errors({**content, "refresh": {"poll_seconds": 1}}))
+    assert {*schema["properties"]} == {*File.model_fields, "config", "key_prefix", "resource_prefix"}
+    assert known["crop_style"]["description"] == Dataset.model_fields["crop_style"].description
+    assert known["crop_style"]["anyOf"][0]["enum"] == ["random", "center", "centre", "corner", "face"]
 
 
 def test_templates_are_filled_in_before_the_config_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHICH", "paintings")
     dataset = {"id": "{{ env.WHICH }}", "type": "huggingface", "dataset_name": "user/{{ env.WHICH }}"}
-    attributes = Attributes.model_validate({"model": CONFIG["model"], "datasets": [dataset]})
+    attributes = HuggingFaceDatasets.get_model_cls().model_validate({"model": CONFIG["model"], "datasets": [dataset]})
     context = dg.ComponentTree.for_test().load_context
     made = HuggingFaceDatasets.load(attributes, context).build_defs(context)
     assert "paintings/raw_dataset" in keys_of(made)
@@ -165,8 +235,8 @@ def test_own_resources_take_the_place_of_the_usual_ones() -> None:
     assert {*(made.resources or {})} == {"hub", "gpu", "tables"}
 
 
-@pytest.mark.parametrize("prefix", ["a/b", "", ["a", "b c"], ["."]])
-def test_a_prefix_is_part_of_keys(prefix: str | list[str]) -> None:
+@pytest.mark.parametrize("prefix", ["a/b", "", ["a", "b c"], ["."], 3, [3], {"a": 1}])
+def test_a_prefix_is_part_of_keys(prefix: Any) -> None:
     with pytest.raises(ConfigError, match="key_prefix"):
         hf_assets.build_definitions(CONFIG, key_prefix=prefix)
 
@@ -179,12 +249,37 @@ def test_a_config_may_be_a_file(tmp_path: Path) -> None:
 
 def test_a_prefixed_graph_is_refreshed_like_any_other(hub: LocalHub, model: str, tmp_path: Path) -> None:
     hub.commit("component/photos", files_of([Row(picture(1), "one"), Row(picture(2), "two")]))
-    user = User(tmp_path, model, entry("photos", "component/photos"), key_prefix="vision")
+    user = User(tmp_path, model, entry("photos", "component/photos"), key_prefix="vision", resource_prefix="our_")
+    user.others = dg.Definitions(resources={"hub": "theirs", "gpu": "theirs", "tables": "theirs"})
     assert sensor_of(user.definitions).name == "vision_hub_revisions"
     assert user.refresh()["photos"]["vae_latents"] == 2
     assert user.tick() == []
     with user.instance() as instance:
         assert instance.get_latest_materialization_event(dg.AssetKey(["vision", "photos", "training_set"]))
+    observed = dg.define_asset_job("observe", selection=[dg.AssetKey(["vision", "photos", "hub_revision"])])
+    job = dg.Definitions.merge(user.definitions, dg.Definitions(jobs=[observed])).resolve_job_def("observe")
+    assert job.execute_in_process().success
+    again = user.materialize(run_config={"resources": {"our_gpu": {"config": {"batch_size": 1}}}})
+    assert encoded(computed_of(again)["photos"]) == (0, 0)
+
+
+def test_names_of_resources_change_no_version() -> None:
+    usual, named = (hf_assets.build_definitions(CONFIG, resource_prefix=prefix) for prefix in ("", "our_"))
+    assert {*(named.resources or {})} == {"our_hub", "our_gpu", "our_tables"}
+    versions = [
+        {key: graph.get(key).code_version for key in graph.get_all_asset_keys()}
+        for graph in (usual.resolve_asset_graph(), named.resolve_asset_graph())
+    ]
+    assert versions[0] == versions[1]
+    own = GpuResource(batch_size=7)
+    given = hf_assets.build_definitions(CONFIG, {"gpu": own, "mine": own}, resource_prefix="our_").resources or {}
+    assert (given["our_gpu"], given["mine"], {*given}) == (own, own, {"our_hub", "our_gpu", "our_tables", "mine"})
+
+
+@pytest.mark.parametrize("prefix", ["a-", "a b", None, 3])
+def test_a_resource_prefix_is_part_of_a_name(prefix: Any) -> None:
+    with pytest.raises(ConfigError, match=r"resource_prefix: is .*; use letters, digits and _ only"):
+        hf_assets.build_definitions(CONFIG, resource_prefix=prefix)
 
 
 def test_importing_the_package_is_light_and_its_names_are_listed() -> None:

@@ -47,15 +47,23 @@ class User:
     """One user's folder. The config is written at each use, so that tests edit `config` in place."""
 
     def __init__(
-        self, folder: Path, model: str, *entries: dict[str, Any], key_prefix: str | None = None, **keys: Any
+        self,
+        folder: Path,
+        model: str,
+        *entries: dict[str, Any],
+        key_prefix: str | None = None,
+        resource_prefix: str = "",
+        **keys: Any,
     ) -> None:
         self.folder = folder
         self.key_prefix = key_prefix
+        self.resource_prefix = resource_prefix
         self.config: dict[str, Any] = {
             "model": {"pretrained_model_name_or_path": model, "dtype": "float32"},
             "datasets": list(entries),
             **keys,
         }
+        self.others: dg.Definitions | None = None  # of the same project
         self.cursor: str | None = None
         self.events: list[dg.AssetObservation] = []
         self.said = ""
@@ -72,7 +80,8 @@ class User:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "datasets.json"
         file.write_text(json.dumps(self.config))
-        return build_definitions(loading.load(file), key_prefix=self.key_prefix)
+        made = build_definitions(loading.load(file), key_prefix=self.key_prefix, resource_prefix=self.resource_prefix)
+        return dg.Definitions.merge(made, self.others) if self.others else made
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
@@ -95,7 +104,9 @@ class User:
         self.said = done.skip_message or ""
         return list(done.run_requests or ())
 
-    def materialize(self, request: dg.RunRequest | None = None, checked: bool = False) -> dg.ExecuteInProcessResult:
+    def materialize(
+        self, request: dg.RunRequest | None = None, checked: bool = False, run_config: dict[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
         """Run what was requested, or everything; with its checks, or to save time without."""
         defs = self.definitions
         checks = list(defs.asset_checks or ()) if checked else []
@@ -106,6 +117,7 @@ class User:
                 resources=defs.resources,
                 selection=dg.AssetSelection.assets(*(request.asset_selection or ())) if request else None,
                 tags=request.tags if request else None,
+                run_config=run_config,
                 raise_on_error=False,
             )
 

@@ -1,6 +1,7 @@
 """Each mistake in a config file, and the one line that says where it is and what to do."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,19 @@ from hf_assets.errors import ConfigError
 
 MODEL = {"pretrained_model_name_or_path": "user/model"}
 ENTRY = {"id": "a", "type": "huggingface", "dataset_name": "user/a"}
+PLACE = re.compile(r" \(line \d+, column \d+\)$")
 TEXTS = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "texts"}
 
 
 def said(content: Any, folder: Path) -> list[str]:
-    """The lines of the error, without the file's name, which each begins with."""
+    """The lines of the error, without the file's name, which each begins with, and the place, which most end with."""
     file = folder / "datasets.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         loading.load(file)
     lines = str(caught.value).splitlines()
     assert all(line.startswith(f"{file}: ") for line in lines)
-    return [line.removeprefix(f"{file}: ") for line in lines]
+    return [PLACE.sub("", line.removeprefix(f"{file}: ")) for line in lines]
 
 
 def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def test_what_is_wrong_with_a_video_is_named_likewise(edit: dict[str, Any], line
 @pytest.mark.parametrize(
     ("content", "lines"),
     [
-        ("{", ["line 1, column 2: is not JSON: Expecting property name enclosed in double quotes"]),
+        ("{", ["is not JSON: Expecting property name enclosed in double quotes"]),
         ("[" * 100_000, ['is nested too deeply; write an object with "model" and "datasets"']),
         ("3", ['holds 3; write an object with "model" and "datasets"']),
         ("{}", ["model: is missing; add it", "datasets: is missing; list at least one dataset"]),
@@ -242,9 +244,13 @@ def test_mistakes_of_a_bare_list_are_named_by_their_place_in_it(tmp_path: Path) 
     ("content", "message"),
     [
         ("[]", "holds []; write an object with pretrained_model_name_or_path"),
-        ("{", "can't be read as JSON"),
+        ("{", "is not JSON: Expecting property name enclosed in double quotes (line 1, column 2)"),
         ('{"model_family": "sdxl"}', "pretrained_model_name_or_path: is missing, which says what pipeline is used"),
         ('{"pretrained_model_name_or_path": "a/b", "vae_dtype": "int4"}', 'vae_dtype: is "int4"; use bf16'),
+        (
+            '{"--pretrained_model_name_or_path": "a/b",\n "--vae_dtype": []}',
+            "--vae_dtype: is []; use bf16, bfloat16, default, float16, float32, fp16, fp32 (line 2, column 2)",
+        ),
     ],
 )
 def test_a_wrong_config_json_is_explained(content: str, message: str, tmp_path: Path) -> None:
@@ -314,3 +320,59 @@ def test_a_missing_file_names_the_variable(tmp_path: Path) -> None:
     (tmp_path / "latin.json").write_bytes('{"é": 1}'.encode("latin-1"))
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         loading.load(tmp_path / "latin.json")
+
+
+PLACED = """{
+\t"model": {"pretrained_model_name_or_path": "user/model"},
+\t"datasets": [
+\t\t{
+\t\t\t"id": "a", "type": "huggingface",
+\t\t\t"huggingface": {"crop": 3},
+\t\t\t"filter_func": {"quality_thresholds": {"a.b[0]": "x", "a": "ü", "c\\u0064": "y"}, "collection": ["b", 5]}
+\t\t},
+\t\t{"id": "b", "type": "huggingface", "dataset_name": "user/b", "id": "c", "split": "", "resolution": NaN},
+\t\t7
+\t],
+\t"refresh": {}
+}
+"""
+
+
+def test_each_mistake_is_told_with_its_line_and_column(tmp_path: Path) -> None:
+    """That of its key or its item of a list; of what is missing, that of the object which lacks it."""
+    file = tmp_path / "datasets.json"
+    file.write_bytes(PLACED.replace("\n", "\r\n").encode("utf-8-sig"))
+    with pytest.raises(ConfigError) as caught:
+        loading.load(file)
+    lines = [re.fullmatch(r"(.+) \(line (\d+), column (\d+)\)", line) for line in str(caught.value).splitlines()]
+    found = [(line[1].removeprefix(f"{file}: "), int(line[2]), int(line[3])) for line in lines if line]
+    texts = [PLACED.splitlines()[line - 1][column - 1 :] for _, line, column in found]
+    assert {(said.split(": ")[0], text.split(",")[0]) for (said, *_), text in zip(found, texts, strict=True)} == {
+        ("datasets[1].id", '"id": "c"'),  # the second
+        ("datasets[1].resolution", '"resolution": NaN}'),
+        ("refresh", '"refresh": {}'),
+        ("datasets[0].dataset_name", "{"),
+        ("datasets[0].huggingface.crop", '"crop": 3}'),
+        ("datasets[0].filter_func.quality_thresholds.a.b[0]", '"a.b[0]": "x"'),
+        ("datasets[0].filter_func.quality_thresholds.a", '"a": "ü"'),
+        ("datasets[0].filter_func.quality_thresholds.cd", '"c\\u0064": "y"}'),
+        ("datasets[0].filter_func.collection[1]", "5]}"),
+        ("datasets[1].split", '"split": ""'),
+        ("datasets[2]", "7"),
+    }
+    assert caught.value.located.splitlines() == [f"{file}:{line}:{column}: {said}" for said, line, column in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("{\n  3", "2:3: is not JSON: Expecting property name enclosed in double quotes"),
+        ("\n 3", '2:2: holds 3; write an object with "model" and "datasets"'),
+    ],
+)
+def test_a_mistake_of_the_whole_file_has_a_place_too(text: str, line: str, tmp_path: Path) -> None:
+    file = tmp_path / "datasets.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        loading.load(file)
+    assert caught.value.located == f"{file}:{line}"

@@ -11,12 +11,14 @@ WIDTH_2 = 40
 HEADS: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
 
 
-def clip(tokenizer: Any, *, width: int = WIDTH, projection: int | None = None, positions: int = 77) -> Any:
+def clip(
+    tokenizer: Any, *, width: int = WIDTH, inner: int = 37, projection: int | None = None, positions: int = 77
+) -> Any:
     """CLIP's text model, with a projection head where its size is given."""
     config = transformers.CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
-        intermediate_size=37,
+        intermediate_size=inner,
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=positions,
@@ -29,15 +31,15 @@ def clip(tokenizer: Any, *, width: int = WIDTH, projection: int | None = None, p
     return kind(config).eval()
 
 
-def t5(tokenizer: Any, *, width: int = WIDTH, multilingual: bool = False) -> Any:
+def t5(tokenizer: Any, *, width: int = WIDTH, inner: int = 37, multilingual: bool = False) -> Any:
     """T5's encoder, or UMT5's."""
     names = ("UMT5EncoderModel", "UMT5Config") if multilingual else ("T5EncoderModel", "T5Config")
     kind, config = (getattr(transformers, name) for name in names)
     settings = config(
         vocab_size=max(len(tokenizer), 384),  # ByT5's ids go beyond the length that its tokenizer tells
         d_model=width,
-        d_kv=8,
-        d_ff=37,
+        d_kv=width // 4,
+        d_ff=inner,
         num_layers=2,
         num_heads=4,
         feed_forward_proj="gated-gelu",
