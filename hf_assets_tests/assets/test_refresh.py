@@ -314,8 +314,10 @@ def test_the_schedule_runs_everything_but_what_runs_already(user: User, hub: Loc
     user.config["refresh"] = {"cron": "0 3 * * *"}
     user.config["datasets"].append(entry("other", name))
     defs = user.definitions
-    with user.instance() as instance:
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
+    with (
+        user.instance() as instance,
+        dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC)) as context,
+    ):
         requests = schedule_of(defs).evaluate_tick(context).run_requests or []
         assert [names(request) for request in requests] == [{*STAGES}, {*STAGES}]
         assert len({request.run_key for request in requests}) == 2

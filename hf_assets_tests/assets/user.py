@@ -93,10 +93,13 @@ class User:
     def tick(self) -> list[dg.RunRequest]:
         """Evaluate the sensor, and keep its events and cursor as the daemon does; returns what it requests."""
         defs = self.definitions
-        with self.instance() as instance:
-            context = dg.build_sensor_context(
+        # the context is left before the instance: else Dagster goes on to ask one that is gone
+        with (
+            self.instance() as instance,
+            dg.build_sensor_context(
                 instance=instance, cursor=self.cursor, resources=defs.resources, definitions=defs
-            )
+            ) as context,
+        ):
             done = sensor_of(defs).evaluate_tick(context)
             for event in done.asset_events:
                 instance.report_runless_asset_event(event)
