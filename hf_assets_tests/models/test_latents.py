@@ -165,7 +165,7 @@ def test_sigma_data_is_that_of_the_scheduler(copied, config, sigma):
 
 
 def test_a_scheduler_without_sigma_data_is_said_in_one_line(copied):
-    with pytest.raises(ModelError, match="its FlowMatchEulerDiscreteScheduler has no sigma_data.*: give it"):
+    with pytest.raises(ModelError, match=r"its FlowMatchEulerDiscreteScheduler has no sigma_data.*: give it"):
         latents.rule_of(as_class(copied("sana"), "SanaSprintPipeline"))
 
 
