@@ -128,10 +128,20 @@ class HuggingFaceDatasets(dg.Component):
         return cls(config, said.get("key_prefix"), written.file, said.get("resource_prefix", ""))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The graphs, with a sensor and a schedule named after the key prefix, else after the folder."""
+        """The graphs, with a sensor and a schedule named after the key prefix, else after the place."""
         config = loading.parse(self.config, self.base) if isinstance(self.config, Mapping) else self.config
-        name = None if self.key_prefix else context.path.stem
+        name = None if self.key_prefix else _place_of(context)
         return build_definitions(config, key_prefix=self.key_prefix, name=name, resource_prefix=self.resource_prefix)
+
+
+def _place_of(context: dg.ComponentLoadContext) -> str:
+    """The folders below `defs`, and what tells apart the components of one file: no two have the same."""
+    path, root = context.path, context.defs_module_path
+    path = path.with_suffix("") if path.is_file() else path
+    below = path.relative_to(root).parts if path.is_relative_to(root) else ()
+    key = context.component_path.instance_key
+    number = str(key + 1) if isinstance(key, int) and key else key or ""
+    return "_".join([*(below or [path.name]), *([number] if number else [])])
 
 
 class _Written(NamedTuple):

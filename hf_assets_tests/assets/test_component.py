@@ -234,6 +234,24 @@ def test_templates_are_filled_in_before_the_config_is_read(monkeypatch: pytest.M
     assert (recipe.source.revision, recipe.captions.instance_prompt) == ("2024", "1, 2")
 
 
+def test_components_of_one_project_have_names_of_their_own() -> None:
+    """In folders of the same name, and in one file."""
+
+    def written(id: str) -> str:
+        dataset = {"id": id, "type": "huggingface", "dataset_name": "user/photos"}
+        return f"{HEAD}attributes: {json.dumps({**CONFIG, 'datasets': [dataset], 'refresh': {'cron': '0 3 * * *'}})}\n"
+
+    files = {"photos": [written("a"), written("b")], "art/photos": [written("c")]}
+    with create_defs_folder_sandbox() as sandbox:
+        for folder, documents in files.items():
+            (sandbox.defs_folder_path / folder).mkdir(parents=True)
+            (sandbox.defs_folder_path / folder / "defs.yaml").write_text("---\n".join(documents))
+        with sandbox.build_all_defs() as made:
+            names = {"photos", "photos_2", "art_photos"}
+            assert {sensor.name for sensor in made.sensors or ()} == {f"{name}_hub_revisions" for name in names}
+            assert {schedule.name for schedule in made.schedules or ()} == {f"{name}_refresh" for name in names}
+
+
 def test_graphs_of_several_configs_live_in_one_project(tmp_path: Path) -> None:
     """The same config under two prefixes and under none, beside a resource of the project's own."""
     config = {**CONFIG, "refresh": {"cron": "0 3 * * *"}}
