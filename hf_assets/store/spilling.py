@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from hf_assets import files
+
 # Keys are hashes, so parts are of one size: a 64th of the whole.
 PARTS = 64
 # So many rows are written at once: a part gets a thousandth of a whole of a million.
@@ -36,13 +38,21 @@ class Spilled:
         self._waiting: list[pa.Table] = []
 
     def add(self, rows: pa.Table) -> None:
-        """Write some rows."""
+        """Write some rows.
+
+        Raises:
+            StoreError: there is no room for them.
+        """
         self.num_rows += len(rows)
         self._waiting.append(rows.select(self.schema.names).cast(self.schema))
         if sum(map(len, self._waiting)) >= WRITTEN_ROWS:
             self._write()
 
     def _write(self) -> None:
+        with files.refusals_explained(self.folder):
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
         rows = pa.concat_tables(self._waiting)
         self._waiting.clear()
         part_of_row = _parts(rows[self.key])
