@@ -96,6 +96,8 @@ def text_components(pipeline: Pipeline, *, usage_cache: Path | None = None) -> l
     Raises:
         ModelError: there are none, or their weights are not safetensors; see also `prompt.usage`.
     """
+    if reason := families.of(pipeline.class_name).text.unsupported:
+        raise ModelError(f"captions of {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
     reads = prompt.remembered_usage(pipeline, usage_cache).reads
     names = [name for name, (library, _) in pipeline.components.items() if name in reads and library != "diffusers"]
     if not names:

@@ -58,11 +58,13 @@ class Text(NamedTuple):
         batches: whether one forward over several captions gives each caption what it gets alone, to 1e-5 (tested). All
             others are encoded one caption at a time: some pad to the longest caption of the batch.
         shell: the component to stand in for without its weights.
+        unsupported: why captions can't be encoded as generation does, if so.
     """
 
     outputs: Mapping[str, Output] = MappingProxyType({})
     batches: bool = False
     shell: Shell | None = None
+    unsupported: str | None = None
 
     @property
     def ignored(self) -> dict[str, str]:
@@ -127,6 +129,7 @@ class Family(NamedTuple):
 
 
 _BY_SIGMA = Latents(times_sigma_data=True)
+_WITH_PICTURE = Text(unsupported="with each its text encoder reads the picture to edit, which a dataset row has not")
 
 # pipeline class -> its row
 FAMILIES: dict[str, Family] = {
@@ -270,6 +273,7 @@ FAMILIES: dict[str, Family] = {
         "krea/Krea-2",
         text=Text({"prompt_embeds": masked(512, 12, 2560, by="prompt_embeds_mask")}, batches=True),
     ),
+    "LongCatImageEditPipeline": Family("LongCat image edit", "meituan-longcat/LongCat-Image-Edit", text=_WITH_PICTURE),
     "LTX2Pipeline": Family(
         "LTX-2",
         "Lightricks/LTX-2",
@@ -301,6 +305,9 @@ FAMILIES: dict[str, Family] = {
         "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
         text=Text({"prompt_embeds": masked(300, 4096, by="prompt_attention_mask")}, batches=True),
     ),
+    "QwenImageEditInpaintPipeline": Family("Qwen-Image edit, inpaint", "Qwen/Qwen-Image-Edit", text=_WITH_PICTURE),
+    "QwenImageEditPipeline": Family("Qwen-Image edit", "Qwen/Qwen-Image-Edit", text=_WITH_PICTURE),
+    "QwenImageEditPlusPipeline": Family("Qwen-Image edit plus", "Qwen/Qwen-Image-Edit-2509", text=_WITH_PICTURE),
     "QwenImagePipeline": Family("Qwen-Image", "Qwen/Qwen-Image", text=Text({"prompt_embeds": Output((512, 3584))})),
     "SanaPipeline": Family(
         "Sana",

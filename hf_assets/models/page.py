@@ -102,7 +102,7 @@ def page() -> str:
     overview = ["| family | pipeline | makes | example | exceptions of its latents | tested |", "|--|--|--|--|--|--|"]
     overview += [
         f"| {row.title} | `{name}` | {row.makes} | {f'`{row.repository}`' if row.repository else ''} "
-        f"| {_exceptions(row)} | {'captions, latents' if is_tested(row) else ''} |"
+        f"| {_exceptions(row)} | {'captions, latents' if is_tested(row) else _refused(row)} |"
         for name, row in families
     ]
     tokens = " | ".join(f"{count} tokens" for count in CAPTION_TOKENS)
@@ -162,6 +162,10 @@ def _stored(output: Output, num_tokens: int) -> int:
         return math.prod(output.shape)
     length = max(output.shape[:-1])  # of tokens; where there are layers, they are fewer
     return math.prod(output.shape) // length * min(num_tokens, length)
+
+
+def _refused(family: Family) -> str:
+    return "captions are refused" if family.text.unsupported else ""
 
 
 def _exceptions(family: Family) -> str:

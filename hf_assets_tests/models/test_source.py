@@ -90,6 +90,10 @@ def test_a_class_that_needs_an_absent_library_says_which(copied):
     ("edit", "message"),
     [
         ({"_class_name": "DDPMPipeline"}, "DDPMPipeline has no encode_prompt, so it reads no captions"),
+        (
+            {"_class_name": "QwenImageEditPipeline"},
+            "QwenImageEditPipeline are not supported: with each .* picture to edit",
+        ),
         ({"text_encoder": [None, None], "tokenizer": [None, None]}, "has no text encoder"),
         ({"text_encoder": ["transformers", "BertModel"]}, "text_encoder lacks .* weights of BertModel"),
         ({"text_encoder": ["transformers", "NoSuchModel"]}, "needs the class NoSuchModel of transformers"),
