@@ -32,7 +32,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     Raises:
         StoreError: the disk is full, or may not be written.
     """
-    with _refusals_explained(path):
+    with refusals_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
         try:
@@ -56,7 +56,7 @@ def written_atomically(path: Path) -> Iterator[Path]:
     Raises:
         StoreError: the disk is full, or may not be written.
     """
-    with _refusals_explained(path):
+    with refusals_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
         os.close(descriptor)
@@ -138,7 +138,12 @@ def _umask() -> int:
 
 
 @contextlib.contextmanager
-def _refusals_explained(path: Path) -> Iterator[None]:
+def refusals_explained(path: Path) -> Iterator[None]:
+    """Say why a file can't be written.
+
+    Raises:
+        StoreError: the disk is full, or may not be written.
+    """
     try:
         yield
     except OSError as error:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from hf_assets import files
+
 # Keys are hashes, so parts are of one size: a 64th of the whole.
 PARTS = 64
 # So many rows are written at once: a part gets a thousandth of a whole of a million.
@@ -36,7 +38,11 @@ class Spilled:
         self._waiting: list[pa.Table] = []
 
     def add(self, rows: pa.Table) -> None:
-        """Write some rows."""
+        """Write some rows.
+
+        Raises:
+            StoreError: the disk is full; here, or by `part`.
+        """
         self.num_rows += len(rows)
         self._waiting.append(rows.select(self.schema.names).cast(self.schema))
         if sum(map(len, self._waiting)) >= WRITTEN_ROWS:
@@ -50,12 +56,13 @@ class Spilled:
         ordered = rows.take(pa.array(order))
         edges = np.searchsorted(part_of_row[order], np.arange(PARTS + 1))
         for part in np.unique(part_of_row).tolist():
-            if part not in self._writers:
-                self._writers[part] = pa.ipc.new_stream(str(self._path(part)), self.schema)
-            writer = self._writers[part]
-            assert writer is not None, "nothing is added once parts were read"
-            start, stop = edges[part], edges[part + 1]
-            writer.write_table(ordered.slice(start, stop - start).combine_chunks())
+            with files.refusals_explained(self.folder):
+                if part not in self._writers:
+                    self._writers[part] = pa.ipc.new_stream(str(self._path(part)), self.schema)
+                writer = self._writers[part]
+                assert writer is not None, "nothing is added once parts were read"
+                start, stop = edges[part], edges[part + 1]
+                writer.write_table(ordered.slice(start, stop - start).combine_chunks())
 
     def part(self, number: int) -> pa.Table:
         """One of `PARTS`, its rows in the order of writing. Nothing is added after that."""
@@ -74,7 +81,8 @@ class Spilled:
             self._write()
         for number, writer in self._writers.items():
             if writer is not None:
-                writer.close()
+                with files.refusals_explained(self.folder):
+                    writer.close()
                 self._writers[number] = None
 
     def _path(self, part: int) -> Path:

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf_assets import files
+from hf_assets import files, fingerprint
 from hf_assets.errors import StoreError
+from hf_assets.store.spilling import Spilled
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets_tests.store.samples import HEADER, filled, keys_of, read
 
@@ -82,6 +83,15 @@ def test_a_full_disk_is_told_and_the_store_stays_whole(small_disk: Path) -> None
     assert not list(small_disk.glob(f"{files.TEMPORARY_PREFIX}*"))
     store.write([Sample("d", {"latents": torch.zeros(16)})], HEADER)  # there is room again
     assert keys_of(store) == "abcd"
+
+
+def test_a_full_disk_for_what_a_plan_keeps_meanwhile_is_told(small_disk: Path) -> None:
+    arrow = pa.schema([("key", fingerprint.PACKED), ("text", pa.string())])
+    keys = fingerprint.packed(pa.chunked_array([[fingerprint.of_bytes(bytes([number])) for number in range(200)]]))
+    spilled = Spilled(small_disk / "rows", arrow, "key")
+    spilled.add(pa.table([keys, pa.repeat("x" * 10_000, 200)], schema=arrow))
+    with pytest.raises(StoreError, match=r"disk of .* is full: free space, then run again"):
+        spilled.part(0)
 
 
 def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_store(small_disk: Path) -> None:
