@@ -101,8 +101,10 @@ def checked_resource_prefix(prefix: Any) -> str:
     Raises:
         ConfigError: they can't.
     """
-    if not isinstance(prefix, str) or not re.fullmatch(r"[A-Za-z0-9_]*", prefix):
-        raise ConfigError(f"resource_prefix: is {json.dumps(prefix, default=str)}; use letters, digits and _ only")
+    if not isinstance(prefix, str) or not re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)?", prefix):
+        raise ConfigError(
+            f"resource_prefix: is {json.dumps(prefix, default=str)}; use letters, digits and _ only, no digit first"
+        )
     return prefix
 
 

@@ -1,6 +1,7 @@
 """A Dagster component: the graphs of a config, in a project of somebody else's, from a `defs.yaml`."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
@@ -12,12 +13,15 @@ from hf_assets.building import build_definitions, checked_resource_prefix, parts
 from hf_assets.config import loading, mistakes, places, schema
 from hf_assets.config.loading import Config
 from hf_assets.config.mistakes import Mistake
+from hf_assets.config.places import joined
 from hf_assets.errors import ConfigError
 
 # What `defs.yaml` may hold in place of the name of a config file.
 INLINE = ("model", "datasets", "refresh", "plugins")
 # What Dagster calls the file, the first that is there.
 FILES = ("defs.yaml", "defs.yml", "component.yaml")
+# What Dagster fills in.
+TEMPLATE = re.compile(r"\{\{|\{%")
 
 
 class Attributes(BaseModel):
@@ -99,9 +103,15 @@ class HuggingFaceDatasets(dg.Component):
             ConfigError: a line for each mistake, as `file:line:column: json.path: …`.
         """
         given = attributes.model_dump() if attributes else {}
-        said = {key: value for key, value in given.items() if value is not None}
-        said = dict(context.resolution_context.resolve_value(said))
+        found: list[Mistake] = []
+        said = {
+            key: _filled_in(value, key, context.resolution_context, found)
+            for key, value in given.items()
+            if value is not None
+        }
         written = _Written.of(context)
+        if found:
+            raise ConfigError(mistakes.error(written.file, found, written.attributes).located)
         found = list(_mistakes(said, written))
         lines = [mistakes.error(written.file, found, written.attributes).located] if found else []
         config = None
@@ -118,10 +128,20 @@ class HuggingFaceDatasets(dg.Component):
         return cls(config, said.get("key_prefix"), written.file, said.get("resource_prefix", ""))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The graphs, with a sensor and a schedule named after the key prefix, else after the folder."""
+        """The graphs, with a sensor and a schedule named after the key prefix, else after the place."""
         config = loading.parse(self.config, self.base) if isinstance(self.config, Mapping) else self.config
-        name = None if self.key_prefix else context.path.stem
+        name = None if self.key_prefix else _place_of(context)
         return build_definitions(config, key_prefix=self.key_prefix, name=name, resource_prefix=self.resource_prefix)
+
+
+def _place_of(context: dg.ComponentLoadContext) -> str:
+    """The folders below `defs`, and what tells apart the components of one file: no two have the same."""
+    path, root = context.path, context.defs_module_path
+    path = path.with_suffix("") if path.is_file() else path
+    below = path.relative_to(root).parts if path.is_relative_to(root) else ()
+    key = context.component_path.instance_key
+    number = str(key + 1) if isinstance(key, int) and key else key or ""
+    return "_".join([*(below or [path.name]), *([number] if number else [])])
 
 
 class _Written(NamedTuple):
@@ -143,11 +163,38 @@ class _Written(NamedTuple):
             return cls(folder / FILES[0], None)
         key = context.component_path.instance_key  # the number of the document in the file
         document = places.of_yaml(file.read_text(encoding="utf-8"), key if isinstance(key, int) else 0)
+        if document.repeated:
+            found = [Mistake(key, "stands twice in one object; keep one") for key in document.repeated]
+            raise ConfigError(mistakes.error(file, found, document).located)
         return cls(file, document.children["attributes"][1] if "attributes" in document.children else document)
 
     def named(self, config: str) -> Path:
         """The file that `config` names."""
         return Path(os.path.normpath(self.file.parent / Path(config).expanduser()))
+
+
+def _filled_in(value: Any, path: str, context: dg.ResolutionContext, found: list[Mistake]) -> Any:
+    """A value with its templates filled in; what can't be is added to `found`.
+
+    Text without templates is left as YAML has it: Dagster would make numbers, lists and nothing of "2024", "1, 2" and
+    "None", as it does of what templates give.
+    """
+    if isinstance(value, dict):
+        return {key: _filled_in(one, joined(path, str(key)), context, found) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_filled_in(one, joined(path, index), context, found) for index, one in enumerate(value)]
+    if not isinstance(value, str) or not TEMPLATE.search(value):
+        return value
+    try:
+        filled = context.resolve_value(value)
+    except Exception as error:  # of whatever is called in the template
+        why = str(error.__context__ or error).strip().rstrip(".")
+        found.append(Mistake(path, f"is {mistakes.shown(value)}, which can't be filled in: {why}"))
+        return value
+    if filled is None:
+        remedy = """set the variable, or give a default as in {{ env('NAME', 'default') }}"""
+        found.append(Mistake(path, f"is {mistakes.shown(value)}, which gives nothing; {remedy}"))
+    return filled
 
 
 def _mistakes(said: Mapping[str, Any], written: _Written) -> Iterator[Mistake]:

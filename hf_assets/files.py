@@ -139,7 +139,7 @@ def _umask() -> int:
 
 @contextlib.contextmanager
 def refusals_explained(path: Path) -> Iterator[None]:
-    """Say why a file can't be written.
+    """Say in a line why a file can't be written.
 
     Raises:
         StoreError: the disk is full, or may not be written.

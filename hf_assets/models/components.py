@@ -18,11 +18,17 @@ WEIGHT_LAYOUTS = (
     ("model", ("single", "sharded")),
 )
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
+# model.fp16.safetensors, model.fp16-00001-of-00002.safetensors, model-00001-of-00002.fp16.safetensors
+VARIANT = re.compile(
+    rf"(?:{'|'.join(stem for stem, _ in WEIGHT_LAYOUTS)})(?:-\d+-of-\d+)?\.([^.]+?)(?:-\d+-of-\d+)?\.safetensors"
+)
 WEIGHT_INDEX = re.compile(r".*\.index(\.[^.]+)?\.json")
 NOT_CONTENT = re.compile(r"(readme|license)(\..*)?", re.IGNORECASE)
 DENOISERS = ("transformer", "unet")
 # What pipelines call their autoencoder; Kandinsky's is quantized in its decoder only.
 VAES = ("vae", "movq")
+# How the names of what reads captions begin.
+TEXT_PARTS = ("text_encoder", "tokenizer")
 NOT_TEXT_INDEX_KEYS = frozenset({"_diffusers_version", "_name_or_path"})
 
 
@@ -161,7 +167,7 @@ def text_fingerprint(pipeline: Pipeline, *, usage_cache: Path | None = None) -> 
 def _is_text_setting(key: str, value: Any, loaded: set[str]) -> bool:
     if names_component(value) and key not in loaded:
         # An empty text encoder is a setting, an empty denoiser is not.
-        return value[0] is None and key.startswith(("text_encoder", "tokenizer"))
+        return value[0] is None and key.startswith(TEXT_PARTS)
     return key not in NOT_TEXT_INDEX_KEYS
 
 
@@ -212,6 +218,11 @@ def _files(
     for wanted in dict.fromkeys((variant, None)):
         if weights := _weights(names, wanted):
             return tuple(prefix + name for name in sorted({*filter(_is_setting, names), *weights})), wanted
+    if others := sorted({found[1] for name in names if (found := VARIANT.fullmatch(name))} - {variant}):
+        raise ModelError(
+            f"{repository.name}: {folder or 'its root'} has weights of the variant {' and '.join(others)} only: "
+            f'set variant to "{others[0]}"'
+        )
     if not may_lack_weights or any(name.endswith(PICKLED) for name in names):
         raise ModelError(
             f"{repository.name}: {folder or 'its root'} has no safetensors weights, and pickled ones (.bin, .ckpt) "

@@ -235,6 +235,11 @@ FAMILIES: dict[str, Family] = {
         text=Text({"prompt_embeds": zeros(128, 4096)}),
         latents=Latents(ignores_factor=True, spatial_multiple=64),
     ),
+    "Kandinsky3Img2ImgPipeline": Family(
+        "Kandinsky 3 image to image",
+        "kandinsky-community/kandinsky-3",
+        latents=Latents(ignores_factor=True, spatial_multiple=64),
+    ),
     "Kandinsky5I2IPipeline": Family(
         "Kandinsky 5 image to image",
         "kandinskylab/Kandinsky-5.0-I2I-Lite-sft-Diffusers",

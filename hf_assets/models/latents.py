@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from hf_assets.errors import ModelError
 from hf_assets.models import families, loading
 from hf_assets.models.source import Pipeline
 
@@ -63,7 +64,7 @@ def rule_of(pipeline: Pipeline) -> Rule:
     """How the pipeline departs from its VAE's configuration.
 
     Raises:
-        ModelError: it scales by a number of its scheduler, of which diffusers has no such class.
+        ModelError: it scales by a number of its scheduler, which has none, or of which diffusers has no such class.
     """
     family = families.of(pipeline.class_name).latents
     return Rule(family, _sigma_data(pipeline) if family.times_sigma_data else 1.0)
@@ -185,4 +186,10 @@ def _sigma_data(pipeline: Pipeline) -> float:
     if "sigma_data" in config:
         return float(config["sigma_data"])
     kind = loading.class_of(repository, *pipeline.components["scheduler"])
-    return float(inspect.signature(kind.__init__).parameters["sigma_data"].default)
+    told = inspect.signature(kind.__init__).parameters.get("sigma_data")
+    if told is None:
+        raise ModelError(
+            f"{pipeline.name}: its {kind.__name__} has no sigma_data, by which latents of {pipeline.class_name} are "
+            "scaled: give it the scheduler of the original model"
+        )
+    return float(told.default)

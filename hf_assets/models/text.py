@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
 from hf_assets.models import families, loading, prompt
-from hf_assets.models.components import VAES, shells_of, text_components
+from hf_assets.models.components import TEXT_PARTS, VAES, shells_of, text_components
 from hf_assets.models.source import INDEX, Pipeline, names_component
 
 # Bump when a change to this side of the package changes an embedding.
@@ -106,15 +106,23 @@ def _first_that_works(opened: Callable[[Iterable[str]], "TextEncoder"], pipeline
     if not families.of(pipeline.class_name).text.outputs:
         try:
             return opened(())
-        except AttributeError:  # of a component that is None
+        except FAILURES:  # mostly of a component that is None
             shells = [*shells, *(name for name in VAES if name in pipeline.components and name not in shells)]
     try:
         return opened(shells)
     except FAILURES as error:
         why = " ".join(str(error).split()).rstrip(".")
+        empty = [
+            name for name, entry in pipeline.index.items() if name.startswith(TEXT_PARTS) and entry == [None, None]
+        ]
         raise ModelError(
             f"the text side of {pipeline.name} can't be used as {pipeline.class_name}: {why}. "
-            "Install what it asks for, or choose another pipeline"
+            + (
+                f"In its model_index.json, {' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty. "
+                if empty
+                else ""
+            )
+            + "Install what it asks for, or choose another pipeline"
         ) from error
 
 

@@ -41,7 +41,7 @@ class Spilled:
         """Write some rows.
 
         Raises:
-            StoreError: the disk is full; here, or by `part`.
+            StoreError: there is no room for them.
         """
         self.num_rows += len(rows)
         self._waiting.append(rows.select(self.schema.names).cast(self.schema))
@@ -49,6 +49,10 @@ class Spilled:
             self._write()
 
     def _write(self) -> None:
+        with files.refusals_explained(self.folder):
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
         rows = pa.concat_tables(self._waiting)
         self._waiting.clear()
         part_of_row = _parts(rows[self.key])
@@ -56,13 +60,12 @@ class Spilled:
         ordered = rows.take(pa.array(order))
         edges = np.searchsorted(part_of_row[order], np.arange(PARTS + 1))
         for part in np.unique(part_of_row).tolist():
-            with files.refusals_explained(self.folder):
-                if part not in self._writers:
-                    self._writers[part] = pa.ipc.new_stream(str(self._path(part)), self.schema)
-                writer = self._writers[part]
-                assert writer is not None, "nothing is added once parts were read"
-                start, stop = edges[part], edges[part + 1]
-                writer.write_table(ordered.slice(start, stop - start).combine_chunks())
+            if part not in self._writers:
+                self._writers[part] = pa.ipc.new_stream(str(self._path(part)), self.schema)
+            writer = self._writers[part]
+            assert writer is not None, "nothing is added once parts were read"
+            start, stop = edges[part], edges[part + 1]
+            writer.write_table(ordered.slice(start, stop - start).combine_chunks())
 
     def part(self, number: int) -> pa.Table:
         """One of `PARTS`, its rows in the order of writing. Nothing is added after that."""
@@ -81,8 +84,7 @@ class Spilled:
             self._write()
         for number, writer in self._writers.items():
             if writer is not None:
-                with files.refusals_explained(self.folder):
-                    writer.close()
+                writer.close()
                 self._writers[number] = None
 
     def _path(self, part: int) -> Path:

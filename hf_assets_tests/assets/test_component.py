@@ -138,6 +138,13 @@ attributes:
   refresh: {}
   plugin: [b]
 """
+TEMPLATED = """\
+attributes:
+  key_prefix: "{{ nope.x }}"
+  model: {pretrained_model_name_or_path: "{{ env.NOT_SET }}"}
+  datasets:
+  - {id: "{{ env('NOT_SET') }}", revision: "2024"}
+"""
 NO_CONFIG = "names no config; give config, or model and datasets"
 
 
@@ -167,13 +174,28 @@ NO_CONFIG = "names no config; give config, or model and datasets"
                 "defs.yaml:7:63: datasets[0].crop: stands twice in one object; keep one",
                 'defs.yaml:10:3: plugin: is not a known key; did you mean "plugins"?',
                 'defs.yaml:3:3: key_prefix: "b c" is no part of a key; use letters, digits, _, - and . only',
-                'defs.yaml:4:3: resource_prefix: is "a-"; use letters, digits and _ only',
+                'defs.yaml:4:3: resource_prefix: is "a-"; use letters, digits and _ only, no digit first',
                 'defs.yaml:5:56: model.dtype: is "x"; use "float32", "bfloat16" or "float16"',
                 'defs.yaml:9:3: refresh: says nothing; give cron, such as "0 3 * * *", or poll_seconds, such as 300',
                 "defs.yaml:7:63: datasets[0].crop: is 3; write true or false",
                 "defs.yaml:8:5: datasets[1].id: is missing; add it",
                 "defs.yaml:8:5: datasets[1].type: is missing; add it",
             ],
+        ),
+        (
+            TEMPLATED,
+            [
+                "defs.yaml:3:3: key_prefix: is \"{{ nope.x }}\", which can't be filled in: 'nope' is undefined",
+                'defs.yaml:4:11: model.pretrained_model_name_or_path: is "{{ env.NOT_SET }}", which gives nothing; '
+                "set the variable, or give a default as in {{ env('NAME', 'default') }}",
+                "defs.yaml:6:6: datasets[0].id: is \"{{ env('NOT_SET') }}\", which can't be filled in: Environment "
+                "variable NOT_SET is not set and no default value was provided. To provide a default value, use e.g. "
+                "`env('NOT_SET', 'default_value')`",
+            ],
+        ),
+        (
+            "attributes: {config: there.json}\nattributes: {config: there.json}",
+            ["defs.yaml:3:1: attributes: stands twice in one object; keep one"],
         ),
         (
             f"attributes: {json.dumps(CONFIG)}\n---\n{HEAD}attributes:\n  key_prefix: []\n  config: there.jso",
@@ -203,10 +225,31 @@ def test_the_schema_knows_every_key_and_refuses_nothing(attributes: dict[str, An
 def test_templates_are_filled_in_before_the_config_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHICH", "paintings")
     dataset = {"id": "{{ env.WHICH }}", "type": "huggingface", "dataset_name": "user/{{ env.WHICH }}"}
+    dataset |= {"instance_prompt": "1, 2", "caption_strategy": "instanceprompt", "revision": "2024"}  # as they are
     attributes = HuggingFaceDatasets.get_model_cls().model_validate({"model": CONFIG["model"], "datasets": [dataset]})
     context = dg.ComponentTree.for_test().load_context
-    made = HuggingFaceDatasets.load(attributes, context).build_defs(context)
-    assert "paintings/raw_dataset" in keys_of(made)
+    component = HuggingFaceDatasets.load(attributes, context)
+    assert "paintings/raw_dataset" in keys_of(component.build_defs(context))
+    (recipe,) = component.config.recipes
+    assert (recipe.source.revision, recipe.captions.instance_prompt) == ("2024", "1, 2")
+
+
+def test_components_of_one_project_have_names_of_their_own() -> None:
+    """In folders of the same name, and in one file."""
+
+    def written(id: str) -> str:
+        dataset = {"id": id, "type": "huggingface", "dataset_name": "user/photos"}
+        return f"{HEAD}attributes: {json.dumps({**CONFIG, 'datasets': [dataset], 'refresh': {'cron': '0 3 * * *'}})}\n"
+
+    files = {"photos": [written("a"), written("b")], "art/photos": [written("c")]}
+    with create_defs_folder_sandbox() as sandbox:
+        for folder, documents in files.items():
+            (sandbox.defs_folder_path / folder).mkdir(parents=True)
+            (sandbox.defs_folder_path / folder / "defs.yaml").write_text("---\n".join(documents))
+        with sandbox.build_all_defs() as made:
+            names = {"photos", "photos_2", "art_photos"}
+            assert {sensor.name for sensor in made.sensors or ()} == {f"{name}_hub_revisions" for name in names}
+            assert {schedule.name for schedule in made.schedules or ()} == {f"{name}_refresh" for name in names}
 
 
 def test_graphs_of_several_configs_live_in_one_project(tmp_path: Path) -> None:
@@ -276,7 +319,7 @@ def test_names_of_resources_change_no_version() -> None:
     assert (given["our_gpu"], given["mine"], {*given}) == (own, own, {"our_hub", "our_gpu", "our_tables", "mine"})
 
 
-@pytest.mark.parametrize("prefix", ["a-", "a b", None, 3])
+@pytest.mark.parametrize("prefix", ["a-", "a b", "3a", None, 3])
 def test_a_resource_prefix_is_part_of_a_name(prefix: Any) -> None:
     with pytest.raises(ConfigError, match=r"resource_prefix: is .*; use letters, digits and _ only"):
         hf_assets.build_definitions(CONFIG, resource_prefix=prefix)

@@ -65,3 +65,29 @@ def test_captions_need_no_vae_where_another_stands_in_for_a_missing_one(model: P
     for one, other in zip(found, encode(whole), strict=True):
         assert torch.equal(one["prompt_embeds"], other["prompt_embeds"])
     assert not torch.equal(found[0]["prompt_embeds"], found[1]["prompt_embeds"])
+
+
+def test_weights_that_are_there_as_a_variant_only_are_named(model: Path) -> None:
+    for file in (*model.glob("text_encoder/*.safetensors"), *model.glob("vae/*.safetensors")):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    with pytest.raises(ModelError, match='text_encoder has weights of the variant fp16 only: set variant to "fp16"'):
+        encode(model)
+    with pytest.raises(ModelError, match='vae has weights of the variant fp16 only: set variant to "fp16"'):
+        load_vae(resolve_pipeline(PipelineSource(repository=str(model))), torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize("kind", ["StableDiffusionPipeline", "AltDiffusionPipeline"])  # with a row, and without
+def test_a_text_encoder_that_is_empty_is_named(model: Path, kind: str) -> None:
+    index = json.loads((model / "model_index.json").read_text())
+    index |= {"_class_name": kind, "text_encoder": [None, None]}
+    (model / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match=r"In its model_index\.json, text_encoder is empty\. Install"):
+        encode(model)
+
+
+def test_what_a_pipeline_without_a_row_says_is_said_in_one_line(model: Path) -> None:
+    index = json.loads((model / "model_index.json").read_text())
+    (model / "model_index.json").write_text(json.dumps({**index, "_class_name": "AudioLDM2Pipeline"}))
+    with pytest.raises(ModelError, match=r"can't be used as AudioLDM2Pipeline: .*choose another pipeline") as error:
+        encode(model)
+    assert "\n" not in str(error.value)

@@ -6,9 +6,11 @@ import diffusers
 import pytest
 import torch
 
+from hf_assets.errors import ModelError
 from hf_assets.models import families, latents
 from hf_assets.models.components import vae_fingerprint
 from hf_assets.models.families import Latents
+from hf_assets.models.inputs import spatial_multiple
 from hf_assets.models.latents import LatentSettings, Rule
 from hf_assets_tests.models.conftest import resolved
 
@@ -160,6 +162,21 @@ def test_sigma_data_is_that_of_the_scheduler(copied, config, sigma):
     pipeline = as_class(folder, "SanaSprintPipeline", scheduler=config)
     assert latents.rule_of(pipeline).multiplier == sigma
     assert vae_fingerprint(pipeline) != vae_fingerprint(as_class(folder, "SanaPipeline"))
+
+
+def test_a_scheduler_without_sigma_data_is_said_in_one_line(copied):
+    with pytest.raises(ModelError, match=r"its FlowMatchEulerDiscreteScheduler has no sigma_data.*: give it"):
+        latents.rule_of(as_class(copied("sana"), "SanaSprintPipeline"))
+
+
+def test_kandinsky_3_reads_pictures_as_it_makes_them(copied):
+    """`pipeline_kandinsky3_img2img.py` takes the encoder's latents as they are, by the same denoiser."""
+    folder = copied("kandinsky3")
+    made = resolved(folder)
+    rule, multiple = latents.rule_of(made), spatial_multiple(made)
+    read = as_class(folder, "Kandinsky3Img2ImgPipeline")
+    assert (latents.rule_of(read), spatial_multiple(read)) == (rule, multiple)
+    assert rule.family.ignores_factor
 
 
 def test_every_exception_is_one_of_a_pipeline_that_diffusers_has():

@@ -85,15 +85,6 @@ def test_a_full_disk_is_told_and_the_store_stays_whole(small_disk: Path) -> None
     assert keys_of(store) == "abcd"
 
 
-def test_a_full_disk_for_what_a_plan_keeps_meanwhile_is_told(small_disk: Path) -> None:
-    arrow = pa.schema([("key", fingerprint.PACKED), ("text", pa.string())])
-    keys = fingerprint.packed(pa.chunked_array([[fingerprint.of_bytes(bytes([number])) for number in range(200)]]))
-    spilled = Spilled(small_disk / "rows", arrow, "key")
-    spilled.add(pa.table([keys, pa.repeat("x" * 10_000, 200)], schema=arrow))
-    with pytest.raises(StoreError, match=r"disk of .* is full: free space, then run again"):
-        spilled.part(0)
-
-
 def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_store(small_disk: Path) -> None:
     store = filled(small_disk, "a")
     number = 0
@@ -105,6 +96,13 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_store(small_disk: Pat
     index = TensorStore(small_disk).index()
     assert index["key"].to_pylist().count("a") == 1
     assert len(index) == number + 1
+
+
+def test_a_full_disk_for_temporary_files_is_told(small_disk: Path) -> None:
+    spilled = Spilled(small_disk / "rows", pa.schema([pa.field("key", fingerprint.PACKED)]), "key")
+    keys = fingerprint.packed(pa.array([fingerprint.of_bytes(str(number).encode()) for number in range(100_000)]))
+    with pytest.raises(StoreError, match=r"disk of .* is full: free space, then run again"):
+        spilled.add(pa.table({"key": keys}))
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])

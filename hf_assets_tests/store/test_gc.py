@@ -242,6 +242,20 @@ def test_an_index_read_during_garbage_collection_is_whole(tmp_path: Path) -> Non
     assert sorted(index.stored_keys(index.joined(parts)).to_pylist()) == list("abcd")
 
 
+def test_an_index_read_part_by_part_during_garbage_collection_is_whole(tmp_path: Path) -> None:
+    """As a plan reads it, which is meanwhile at the first part."""
+    keys = [fingerprint.of_bytes(name.encode()) for name in "abcd"]
+    store = TensorStore(tmp_path)
+    for key in keys:
+        store.write([Sample(key, {"latents": torch.ones(1)})], HEADER)
+    parts = index.compact_parts(store.index_folder)
+    read = [next(parts)]
+    gc.sweep(store, gc.survey(store, column(keys), NOW), NOW)
+    read += parts
+    found = {key.hex() for part in read for key in part["key"].to_pylist()}
+    assert found == set(keys)
+
+
 def test_killed_at_any_moment_the_store_stays_valid(tmp_path: Path) -> None:
     """Before each change that garbage collection makes: nothing live is lost, and the next one finishes the work."""
     made = filled(tmp_path / "made", "abcd", "efgh", "ij", *"kl", "abm", "nopq")
