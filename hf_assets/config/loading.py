@@ -81,6 +81,8 @@ def load(file: Path) -> Config:
         raise ConfigError(f"{file}: is not UTF-8 text; save it as UTF-8") from None
     except json.JSONDecodeError as error:
         raise mistakes.not_json(file, error) from None
+    except ValueError:
+        raise mistakes.too_long(file) from None
     except RecursionError:
         raise ConfigError(f'{file}: is nested too deeply; write an object with "model" and "datasets"') from None
     return parse(content, file, lambda: places.of_json(text))

@@ -4,6 +4,7 @@ import difflib
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
@@ -40,7 +41,9 @@ class Mistake(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        """One line, in which what can't be printed, such as a line's end in a key, is written as JSON escapes it."""
+        said = f"{self.path}: {self.message}" if self.path else self.message
+        return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in said)
 
 
 class Object(dict[str, Any]):
@@ -76,8 +79,17 @@ def not_json(file: Path, error: json.JSONDecodeError) -> ConfigError:
     )
 
 
+def too_long(file: Path) -> ConfigError:
+    """What else stops JSON's parser."""
+    return ConfigError(
+        f"{file}: holds a number of more than {sys.get_int_max_str_digits()} digits; write a shorter one"
+    )
+
+
 def of_json(content: Any, path: str = "") -> Iterator[Mistake]:
-    """What JSON's parser lets pass: keys that stand twice in one object, NaN and infinite numbers."""
+    """What JSON's parser lets pass: keys that stand twice in one object, NaN and infinite numbers, and null characters,
+    which end a path.
+    """
     if isinstance(content, dict):
         for key in getattr(content, "repeated", ()):
             yield Mistake(joined(path, key), "stands twice in one object; keep one")
@@ -88,6 +100,8 @@ def of_json(content: Any, path: str = "") -> Iterator[Mistake]:
             yield from of_json(value, joined(path, index))
     elif isinstance(content, float) and not math.isfinite(content):
         yield Mistake(path, f"is {content}; write a finite number")
+    elif isinstance(content, str) and "\0" in content:
+        yield Mistake(path, f"is {shown(content)}; leave the null character out")
 
 
 def of_block(

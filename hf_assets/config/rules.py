@@ -318,7 +318,7 @@ def _read_list(file: Path) -> list[str]:
         return text.splitlines()
     try:
         listed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         listed = None
     if not isinstance(listed, list) or not all(isinstance(line, str) for line in listed):
         raise RuleError("caption_filter_list", f"{file} holds no JSON list of texts")

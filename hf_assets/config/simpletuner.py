@@ -1,10 +1,16 @@
 """SimpleTuner's own files: a bare list of datasets, and the `config.json` beside it with the model and defaults."""
 
+import contextlib
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from hf_assets.config import mistakes, places
+from hf_assets.config.keys import Dataset
 from hf_assets.config.mistakes import Mistake, shown
 from hf_assets.config.rules import RuleError
 from hf_assets.errors import ConfigError
@@ -68,7 +74,7 @@ def beside(file: Path) -> Whole:
     config = file.absolute().parent / CONFIG_FILE
     try:
         text = config.read_text(encoding="utf-8-sig")
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=mistakes.Object.of)
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: is a bare list of datasets, and there is no {CONFIG_FILE} beside it that names the model; write "
@@ -78,10 +84,16 @@ def beside(file: Path) -> Whole:
         raise mistakes.not_json(config, error) from None
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{config}: can't be read as JSON: {error}") from None
+    except ValueError:
+        raise mistakes.too_long(config) from None
     try:
-        return _of(content)
+        whole = _of(content)
+        found = list(_wrong(content, whole))
     except RuleError as error:
-        raise mistakes.error(config, [Mistake(error.key, error.message)], places.of_json(text)) from None
+        found = [Mistake(error.key, error.message)]
+    if found:
+        raise mistakes.error(config, found, places.of_json(text))
+    return whole
 
 
 def _of(content: Any) -> Whole:
@@ -107,12 +119,36 @@ def _of(content: Any) -> Whole:
     return Whole(model, defaults, given.get("cache_dir"))
 
 
+def _wrong(content: dict[str, Any], whole: Whole) -> Iterator[Mistake]:
+    """What is wrong with the keys that concern us, as they are written there."""
+    concern = {*MODEL_KEYS, *VAE_KEYS, *DEFAULTS, "vae_dtype", "cache_dir"}
+    written = {key: value for key, value in content.items() if key.lstrip("-") in concern}
+    for key in written:
+        others = [one for one in written if one.lstrip("-") == key.lstrip("-") and one != key]
+        if any(written[one] != written[key] for one in others) or key in getattr(content, "repeated", ()):
+            yield Mistake(key, "stands twice; keep one")
+    yield from mistakes.of_json(written)
+    as_written = {key.lstrip("-"): key for key in written}
+    for key in (*MODEL_KEYS, *VAE_KEYS, "cache_dir"):
+        value = written.get(as_written.get(key, ""))
+        if value is not None and not isinstance(value, str):
+            yield Mistake(as_written[key], f"is {shown(value)}; write text")
+    entry = {"id": "a", "type": "huggingface", "dataset_name": "a/a"}
+    try:
+        Dataset.model_validate(
+            {**entry, **{key: whole.defaults[key] for key in whole.defaults if key in Dataset.model_fields}}
+        )
+    except ValidationError as error:
+        if any(found["loc"] for found in error.errors()):  # else it is one that a dataset's own keys may mend
+            for path, message in mistakes.of_block(error, "", Dataset):
+                yield Mistake(as_written.get(path, path), message)
+
+
 def _number(value: Any) -> Any:
     """SimpleTuner's files hold numbers as text too."""
     if isinstance(value, str):
         for kind in (int, float):
-            try:
-                return kind(value)
-            except ValueError:
-                continue
+            with contextlib.suppress(ValueError):
+                if math.isfinite(number := kind(value)):
+                    return number
     return value

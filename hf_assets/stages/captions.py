@@ -21,7 +21,7 @@ from hf_assets.stages import rewriting
 from hf_assets.stages.rewriting import Replacement, ShuffleRules
 
 # Bump when a change to this module changes a caption.
-VERSION = 4
+VERSION = 5
 
 # What a description that is a struct is made of, where it has these fields.
 DESCRIPTION_FIELDS = ("main_subject", "description", "text")
@@ -252,7 +252,7 @@ def _items_joined(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if not schema.is_list(values.type) or not _is_text(values.type.value_type):
         return values
     lists = values.cast(pa.large_list(schema.CAPTION)).combine_chunks()
-    readable = schema.with_values(lists, _readable_chunk(lists.values))
+    readable = schema.with_values(lists, pc.utf8_trim_whitespace(_readable_chunk(lists.values)))
     # by offsets: a list that is null may hide values, of which Arrow's list functions don't agree
     is_text = pc.fill_null(pc.not_equal(readable.values, ""), False)
     texts = readable.values.filter(is_text)

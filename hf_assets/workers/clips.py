@@ -19,7 +19,7 @@ from hf_assets.models.inputs import input_of
 from hf_assets.models.source import Pipeline, resolve_pipeline
 from hf_assets.stages import frames, geometry
 from hf_assets.stages.frames import FrameRules
-from hf_assets.workers.pictures import EXAMPLE_SIZES, check_sizes
+from hf_assets.workers.pictures import check_sizes, example_sizes
 
 if TYPE_CHECKING:
     import torch
@@ -123,13 +123,13 @@ class Clips:
             )
 
     def examples(self, pipeline: Pipeline) -> str:
-        sizes = [geometry.geometry_of(*size, self.recipe.geometry).bucket for size in EXAMPLE_SIZES]
+        shown, sizes = example_sizes(self.recipe.geometry)
         reads = _reads(pipeline)
         check_sizes(sizes, reads.spatial_multiple)
         given = np.array(sorted({self.rules.fewest, self.rules.most}))
         taken = frames.lengths(given, self.rules, reads.temporal_stride)
         cut = ", ".join(f"{few:,} of clips with {many:,}" for few, many in zip(taken, given, strict=True))
-        return f"target sizes of 16:9, 9:16 and 1:1: {', '.join(sizes)}; frames: {cut}"
+        return f"target sizes of {shown}: {', '.join(sizes)}; frames: {cut}"
 
     def volume(self, buckets: pa.Table) -> np.ndarray:
         width, height = schema.halves(buckets["target_size"])

@@ -16,6 +16,7 @@ from hf_assets.models import autoencoders
 from hf_assets.models.inputs import spatial_multiple
 from hf_assets.models.source import Pipeline
 from hf_assets.stages import composites, geometry
+from hf_assets.stages.geometry_rules import GeometryRules
 
 if TYPE_CHECKING:
     import torch
@@ -107,9 +108,9 @@ class Pictures:
         check_sizes(pc.unique(buckets["bucket"]).to_pylist(), spatial_multiple(pipeline))
 
     def examples(self, pipeline: Pipeline) -> str:
-        sizes = [geometry.geometry_of(*size, self.recipe.geometry).bucket for size in EXAMPLE_SIZES]
+        shown, sizes = example_sizes(self.recipe.geometry)
         check_sizes(sizes, spatial_multiple(pipeline))
-        return f"target sizes of 16:9, 9:16 and 1:1: {', '.join(sizes)}"
+        return f"target sizes of {shown}: {', '.join(sizes)}"
 
     def volume(self, buckets: pa.Table) -> np.ndarray:
         width, height = schema.halves(buckets["target_size"])
@@ -121,6 +122,15 @@ class Pictures:
 
     def elements_per_volume(self, config: dict[str, Any]) -> float:
         return autoencoders.channels(config) / autoencoders.cell_px(config) ** 2
+
+
+def example_sizes(rules: GeometryRules) -> tuple[str, list[str]]:
+    """Target sizes that can be told before any media are known, and of what they are."""
+    if not rules.draws_aspect:
+        return "16:9, 9:16 and 1:1", [geometry.geometry_of(*size, rules).bucket for size in EXAMPLE_SIZES]
+    aspects = [bucket.aspect for bucket in rules.crop_aspect_buckets or ()]
+    sizes = [geometry.geometry_of(*EXAMPLE_SIZES[-1], rules, aspect).bucket for aspect in aspects]
+    return f"1:1 in the aspects {', '.join(f'{aspect:g}' for aspect in aspects)}, of which one is drawn", sizes
 
 
 def check_sizes(buckets: Iterable[str], multiple: int) -> None:

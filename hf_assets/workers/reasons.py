@@ -142,10 +142,17 @@ def of_embeds(recipe: Recipe, companions: Collection[str], folder: Path) -> Why:
         companions: what is encoded with each caption.
     """
     with_duration = schema.DURATION.name in companions
+    lyrics = [name for name in companions if name == schema.LYRICS.name]
+
+    def told_as_now(rows: pa.Table) -> pa.Table:
+        """An encoder that reads no lyrics has none in its table."""
+        for name in lyrics:
+            if name not in rows.column_names:
+                rows = rows.append_column(schema.LYRICS, pa.nulls(len(rows), schema.LYRICS.type))
+        return pa.table([hashed(rows)], schema=_TEXT)
 
     def tell(why: Why) -> None:
-        columns = ["caption", schema.LYRICS.name]
-        texts = why.last(embeds.STAGE, columns, lambda rows: pa.table([hashed(rows)], schema=_TEXT), _TEXT)
+        texts = why.last(embeds.STAGE, ["caption", *lyrics], told_as_now, _TEXT)
         for left, last in zip(why.left.parts(), texts.parts(), strict=True):
             is_new = pc.invert(pc.is_in(left["text_hash"], value_set=_column(last, "text_hash")))
             unexplained = (why.changed or ("duration" if with_duration else "code"), None)

@@ -174,6 +174,15 @@ def test_what_is_wrong_with_a_video_is_named_likewise(edit: dict[str, Any], line
     [
         ("{", ["is not JSON: Expecting property name enclosed in double quotes"]),
         ("[" * 100_000, ['is nested too deeply; write an object with "model" and "datasets"']),
+        (f"[{'9' * 5000}]", ["holds a number of more than 4300 digits; write a shorter one"]),
+        (
+            config({**ENTRY, "cache_dir": "a\0b"}),
+            ['datasets[0].cache_dir: is "a\\u0000b"; leave the null character out'],
+        ),
+        (
+            config(ENTRY, **{"plug\nins\u2028\ud800": 1}),
+            ['plug\\nins\\u2028\\ud800: is not a known key; did you mean "plugins"?'],
+        ),
         ("3", ['holds 3; write an object with "model" and "datasets"']),
         ("{}", ["model: is missing; add it", "datasets: is missing; list at least one dataset"]),
         (config(), ["datasets: is []; list at least one dataset"]),
@@ -251,6 +260,23 @@ def test_mistakes_of_a_bare_list_are_named_by_their_place_in_it(tmp_path: Path) 
             '{"--pretrained_model_name_or_path": "a/b",\n "--vae_dtype": []}',
             "--vae_dtype: is []; use bf16, bfloat16, default, float16, float32, fp16, fp32 (line 2, column 2)",
         ),
+        (
+            '{"--pretrained_model_name_or_path": "a/b",\n "--resolution": "big"}',
+            '--resolution: is "big"; write a number (line 2, column 2)',
+        ),
+        ('{"pretrained_model_name_or_path": "a/b", "resolution": "nan"}', 'resolution: is "nan"; write a number'),
+        ('{"pretrained_model_name_or_path": "a/b", "resolution": NaN}', "resolution: is nan; write a finite number"),
+        (
+            '{"pretrained_model_name_or_path": "a/b", "resolution": 1,\n "--resolution": 2}',
+            "--resolution: stands twice; keep one (line 2, column 2)",
+        ),
+        (
+            '{"pretrained_model_name_or_path": "a/b", "resolution": 1,\n "resolution": 2}',
+            "resolution: stands twice; keep one (line 2, column 2)",
+        ),
+        ('{"--pretrained_model_name_or_path": 3}', "--pretrained_model_name_or_path: is 3; write text"),
+        ('{"pretrained_model_name_or_path": "a/b", "cache_dir": []}', "cache_dir: is []; write text"),
+        (f'{{"x": {"9" * 5000}}}', "holds a number of more than 4300 digits"),
     ],
 )
 def test_a_wrong_config_json_is_explained(content: str, message: str, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_assets_tests.contract.conftest import Models
+from hf_assets_tests.contract.conftest import ALL_EMBEDS, Models
 from hf_assets_tests.contract.pictures import Row
 from hf_assets_tests.contract.test_plan import UNKNOWN, Reasons, planned, reasons
 from hf_assets_tests.contract.world import World
@@ -55,6 +55,7 @@ def test_a_pipeline_that_is_told_no_duration_encodes_a_caption_once(
     world.model["pretrained_model_name_or_path"] = f"{stable.owner}/one"
     added = [song(3_000, 1.3, "a tone"), song(3_100, 2.1, "a tone"), Row(b"no sound", "of nothing", OTHERS)]
     world.push(world.rows[:5], world.rows[5:], added)
+    assert reasons(planned(world)).captions == {"encoder": ALL_EMBEDS, "caption": 2}  # also those of rows with lyrics
     world.materialize()
     texts = world.table("text_embeds")
     assert texts["caption"].to_pylist().count("a tone") == 1

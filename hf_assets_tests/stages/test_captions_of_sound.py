@@ -56,6 +56,7 @@ def test_the_columns_are_joined_in_the_order_of_the_config() -> None:
 
 def test_the_items_of_a_list_of_tags_have_a_comma_between() -> None:
     assert prompts(prompt=["a song", None], tags=[["rock", None, "", "loud"], []]) == {0: ["a song rock, loud"]}
+    assert prompts(prompt=["a song"], tags=[[" rock", " \n", "loud "]]) == {0: ["a song rock, loud"]}
 
 
 @pytest.mark.parametrize("there", ["prompt", "tags"])

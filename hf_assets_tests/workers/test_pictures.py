@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.stages import keys
+from hf_assets.stages.geometry_rules import GeometryRules
 from hf_assets.store.ledger import Ledger
-from hf_assets.workers.pictures import Pictures
+from hf_assets.workers.pictures import Pictures, example_sizes
 
 SAMPLE = {
     "row": 0,
@@ -43,3 +45,17 @@ def test_what_is_known_of_pictures_is_found_where_the_first_release_put_it(tmp_p
     medium = Pictures(Recipe.model_construct(composite=None))
     assert medium.version == "1"
     assert Ledger(tmp_path, "image", medium.probed_by, medium.facts).way == "1d53dcd3ebc4ed780b11893bf396ef8b"
+
+
+@pytest.mark.parametrize(
+    ("crop_aspect", "sizes"), [("closest", ["96x64", "64x64", "64x64"]), ("random", ["64x64", "96x64"])]
+)
+def test_sizes_are_told_before_any_picture_is_known(crop_aspect: str, sizes: list[str]) -> None:
+    rules = {
+        "resolution": 64,
+        "resolution_type": "pixel",
+        "alignment": 32,
+        "crop": True,
+        "crop_aspect_buckets": [1, 1.5],
+    }
+    assert example_sizes(GeometryRules(**rules, crop_aspect=crop_aspect))[1] == sizes
