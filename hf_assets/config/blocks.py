@@ -62,7 +62,7 @@ class CompositeImage(Block):
     """Pictures that show several images, of which one is taken."""
 
     enabled: Flag = Field(False, description="True: take one cell of each picture.")
-    image_count: PositiveInt = Field(1, description="Images in one picture.")
+    image_count: Annotated[int, Field(gt=0, le=10_000)] = Field(1, description="Images in one picture.")
     select_index: Annotated[int, Field(ge=0)] = Field(
         0, description="Which one is taken: from 0, by rows from the top left."
     )
@@ -91,7 +91,7 @@ class CaptionShuffle(Block):
     """More captions of the same parts in another order."""
 
     enable: Flag = Field(False, description="True: shuffle.")
-    count: PositiveInt = Field(1, description="Shuffled forms of each caption.")
+    count: Annotated[int, Field(gt=0, le=1_000)] = Field(1, description="Shuffled forms of each caption.")
     seed: int = Field(0, description="Another seed, another order.")
     split_on: Literal["comma", "space", "period"] = Field("comma", description="What lies between two parts.")
     position_start: Annotated[int, Field(ge=0)] = Field(0, description="So many parts stay in front.")

@@ -22,7 +22,8 @@ def boolean(value: Any) -> Any:
 Flag = Annotated[bool, BeforeValidator(boolean)]
 
 
-Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Far above any picture or clip, and far below what overflows when it is squared.
+Number = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from hf_assets import files
 
-# Keys are hashes, so parts are of one size: a 64th of the whole.
-PARTS = 64
+# Keys are hashes, so parts are of one size. As many files are open while a table is filled.
+PARTS = 32
 # So many rows are written at once: a part gets a thousandth of a whole of a million.
 WRITTEN_ROWS = 65_536
 
@@ -69,7 +69,7 @@ class Spilled:
 
     def part(self, number: int) -> pa.Table:
         """One of `PARTS`, its rows in the order of writing. Nothing is added after that."""
-        self._close()
+        self.close()
         if number not in self._writers:
             return self.schema.empty_table()
         with pa.OSFile(str(self._path(number))) as file, pa.ipc.open_stream(file) as stream:
@@ -79,7 +79,8 @@ class Spilled:
         """All rows, part by part. Nothing is added after that."""
         return map(self.part, range(PARTS))
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Nothing is added any more."""
         if self._waiting:
             self._write()
         for number, writer in self._writers.items():
@@ -92,10 +93,10 @@ class Spilled:
 
 
 def _parts(keys: pa.ChunkedArray) -> np.ndarray:
-    """The part of each key: its first byte's upper six bits."""
+    """The part of each key: its first byte's upper five bits."""
     found: list[np.ndarray] = [np.empty(0, np.uint8)]
     for chunk in keys.chunks:
         if len(chunk):
             data = np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, 16)
-            found.append(data[chunk.offset : chunk.offset + len(chunk), 0] >> 2)
+            found.append(data[chunk.offset : chunk.offset + len(chunk), 0] >> 3)
     return np.concatenate(found)

@@ -1,12 +1,12 @@
 """Why samples aren't in the store, told from the tables of the last run.
 
 These are read when the first sample is missing, and kept on the disk by their hashes, as what is needed is: so each
-part is held against a 64th of them.
+part is held against its part of them.
 """
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -85,11 +85,9 @@ class Why:
     def last(self, table: str, columns: list[str], form: Callable[[pa.Table], pa.Table], kept: pa.Schema) -> Spilled:
         """A table of the last run in a form that takes little room; no rows, or not all, where they can't be read."""
         spilled = Spilled(self.folder / kept.names[-1], kept, kept.names[-1])
-        path = self.recipe.folders.metadata / f"{table}.parquet"
-        with contextlib.suppress(OSError, pa.ArrowException), pq.ParquetFile(path) as file:
-            there = [name for name in columns if name in file.schema_arrow.names]
-            for batch in file.iter_batches(columns=there):
-                spilled.add(form(pa.table(batch)))
+        for batch in _batches(self.recipe.folders.metadata / f"{table}.parquet", columns):
+            spilled.add(form(pa.table(batch)))
+        spilled.close()
         return spilled
 
     def _made(self, key: str) -> Spilled:
@@ -122,6 +120,7 @@ def of_latents(recipe: Recipe, needed: Spilled, folder: Path) -> Why:
         current = Spilled(folder / "current", _MEDIA, "media_hash")
         for part in needed.parts():
             current.add(part)
+        current.close()
         rows_of_gone = pa.concat_arrays(
             _column(was.filter(pc.invert(pc.is_in(was["media_hash"], value_set=_column(now, "media_hash")))), "row")
             for was, now in zip(trained.parts(), current.parts(), strict=True)
@@ -178,6 +177,12 @@ def changed(now: Record, last: Record | None, component: str) -> str | None:
     if now.dtype != last.dtype:
         return "dtype"
     return "code" if now.code_version != last.code_version else None
+
+
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """What can be read of those columns that are there."""
+    with contextlib.suppress(OSError, pa.ArrowException), pq.ParquetFile(path) as file:
+        yield from file.iter_batches(columns=[name for name in columns if name in file.schema_arrow.names])
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

@@ -58,6 +58,8 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("cache_dir", False, "is false; write text"),
         ("resolution", "1024", 'is "1024"; write a number'),
         ("resolution", True, "is true; write a number"),
+        ("resolution", 1e300, "is 1e+300; write 1000000000.0 or less"),
+        ("composite_image_config", {"image_count": 10**100}, "image_count: is 1"),
         ("resolution", 0, "is 0; write a number above 0"),
         ("resolution", -5, "is -5; write a number above 0"),
         ("resolution", 1, "is 1 pixels, since resolution_type is 'pixel_area'; if megapixels are meant, use"),

@@ -30,7 +30,7 @@ def test_rows_lie_by_their_keys_and_keep_their_order(
     parts = list(spilled.parts())
     assert len(parts) == PARTS
     for number, part in enumerate(parts):
-        assert all(key[0] >> 2 == number for key in part["key"].to_pylist())
+        assert all(key[0] >> 3 == number for key in part["key"].to_pylist())
         assert part["row"].to_pylist() == sorted(part["row"].to_pylist())
     assert pa.concat_tables(parts).sort_by("row").equals(whole.sort_by("row"))
     assert [len(part) for part in spilled.parts()] == [len(part) for part in parts]  # they can be read again
