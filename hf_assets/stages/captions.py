@@ -159,13 +159,12 @@ def distinct_texts(captions: pa.Table) -> pa.Table:
     return texts.take(pa.array(np.unique(codes, return_index=True)[1]))
 
 
-def identities(texts: pa.Table | pa.RecordBatch) -> pa.ChunkedArray:
+def identities(texts: pa.Table) -> pa.ChunkedArray:
     """A text for each line that is equal for equal captions with equal `COMPANIONS`; null for one without a duration.
 
     Args:
         texts: has `caption`, and may have `lyrics`, in which null is no lyrics, and `duration_s`.
     """
-    texts = pa.table(texts)
     made = texts["caption"].cast(schema.CAPTION)
     bar, nothing = (pa.scalar(text, schema.CAPTION) for text in ("|", ""))
     if schema.LYRICS.name in texts.column_names:

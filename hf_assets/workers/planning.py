@@ -229,12 +229,18 @@ class _Tally:
         return _Side(stage, rate, num_bytes, estimates.model_bytes_to_fetch(components), np.concatenate(self.rows))
 
 
+def _tallied(needed: Spilled, store: TensorStore, why: reasons.Why, folder: Path) -> _Tally:
+    """Hold what is needed against the store, part by part."""
+    tally = _Tally(why)
+    for number, (keyed, index) in enumerate(zip(needed.parts(), store.compact_index(folder), strict=True)):
+        tally.add(number, encoders.held_against(store, why.encoder, needed.key, keyed, index))
+    return tally
+
+
 def _latents(recipe: Recipe, found: _Found, folder: Path) -> _Side:
     store, table = TensorStore(recipe.folders.latents), recipe.folders.metadata / f"{latents.STAGE}.parquet"
-    tally = _Tally(reasons.of_latents(recipe, found.latents, folder / "why_latents"))
-    index = store.compact_index(folder / "latents_index")
-    for number, (keyed, held) in enumerate(zip(found.latents.parts(), index, strict=True)):
-        tally.add(number, encoders.held_against(store, found.vae, "latent_key", keyed, held))
+    why = reasons.of_latents(recipe, found.vae, found.latents, folder / "why_latents")
+    tally = _tallied(found.latents, store, why, folder / "latents_index")
     num_unknown = sum(len(part.rows) for part in found.unknown)
     stage = tally.stage(num_unknown)
     if not stage.total:
@@ -250,10 +256,8 @@ def _latents(recipe: Recipe, found: _Found, folder: Path) -> _Side:
 
 def _embeds(recipe: Recipe, found: _Found, folder: Path) -> _Side:
     store, table = TensorStore(recipe.folders.embeds), recipe.folders.metadata / f"{embeds.STAGE}.parquet"
-    tally = _Tally(reasons.of_embeds(recipe, found.companions, folder / "why_embeds"))
-    index = store.compact_index(folder / "embeds_index")
-    for number, (keyed, held) in enumerate(zip(found.embeds.parts(), index, strict=True)):
-        tally.add(number, encoders.held_against(store, found.text, "embed_key", keyed, held))
+    why = reasons.of_embeds(recipe, found.text, found.companions, folder / "why_embeds")
+    tally = _tallied(found.embeds, store, why, folder / "embeds_index")
     stage = tally.stage(found.num_unknown_texts)
     if not stage.total:
         return _Side(stage, None, 0, 0, _NOTHING)

@@ -19,8 +19,8 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.stages import captions as captions_stage
 from hf_assets.store.index import RETRY
 from hf_assets.store.spilling import Spilled
-from hf_assets.workers import embeds, encoders, latents
-from hf_assets.workers.encoders import Record
+from hf_assets.workers import embeds, encoders
+from hf_assets.workers.encoders import Encoder, Record
 
 _MEDIA = pa.schema([schema.ROW, pa.field("media_hash", fingerprint.PACKED)])
 _TEXT = pa.schema([pa.field("text_hash", fingerprint.PACKED)])
@@ -32,11 +32,16 @@ class Why:
     Attributes:
         counts: by reason.
         left: samples whose key doesn't tell the reason.
-        changed: what of the encoder is not as it was in the last run, once a sample is missing.
     """
 
     def __init__(
-        self, recipe: Recipe, stage: str, component: str, left: pa.Schema, tell: "Callable[[Why], None]", folder: Path
+        self,
+        recipe: Recipe,
+        encoder: Encoder,
+        component: str,
+        left: pa.Schema,
+        tell: "Callable[[Why], None]",
+        folder: Path,
     ) -> None:
         """
         Args:
@@ -45,9 +50,8 @@ class Why:
             tell: counts all that is `left`.
             folder: where tables of the last run are kept meanwhile.
         """
-        self.recipe, self.stage, self.component, self.folder = recipe, stage, component, folder
+        self.recipe, self.encoder, self.component, self.folder = recipe, encoder, component, folder
         self.counts: Counter[str] = Counter()
-        self.changed: str | None = None
         self.left = Spilled(folder / "left", left, left.names[-1])
         self._tell = tell
         self._keys: Spilled | None = None
@@ -63,9 +67,13 @@ class Why:
             ("retry", pc.is_in(keys, value_set=_column(markers, "key"))),
             ("damaged", pc.is_in(keys, value_set=_column(self._made(todo.key).part(number), todo.key))),
         )
-        last = encoders.recorded(self.recipe.folders.metadata / f"{self.stage}.parquet")
-        self.changed = changed(encoders.record_of(todo.encoder), last, self.component)
         self.left.add(left)
+
+    @property
+    def changed(self) -> str | None:
+        """What of the encoder is not as it was in the last run."""
+        last = encoders.recorded(self.recipe.folders.metadata / f"{self.encoder.header['stage']}.parquet")
+        return changed(encoders.record_of(self.encoder), last, self.component)
 
     def settle(self) -> None:
         """Count what is left, too."""
@@ -95,12 +103,15 @@ class Why:
         if self._keys is None:
             kept = pa.schema([pa.field(key, fingerprint.PACKED)])
             self._keys = self.last(
-                self.stage, [key], lambda rows: pa.table([fingerprint.packed(rows[key])], schema=kept), kept
+                self.encoder.header["stage"],
+                [key],
+                lambda rows: pa.table([fingerprint.packed(rows[key])], schema=kept),
+                kept,
             )
         return self._keys
 
 
-def of_latents(recipe: Recipe, needed: Spilled, folder: Path) -> Why:
+def of_latents(recipe: Recipe, encoder: Encoder, needed: Spilled, folder: Path) -> Why:
     """Why latents aren't there.
 
     Media that the last training set lacks are `media` where they took the place of others that are gone, else `new`.
@@ -125,16 +136,16 @@ def of_latents(recipe: Recipe, needed: Spilled, folder: Path) -> Why:
             _column(was.filter(pc.invert(pc.is_in(was["media_hash"], value_set=_column(now, "media_hash")))), "row")
             for was, now in zip(trained.parts(), current.parts(), strict=True)
         )
+        unexplained = (why.changed or "geometry", None)
         for left, last in zip(why.left.parts(), trained.parts(), strict=True):
             is_new = pc.invert(pc.is_in(left["media_hash"], value_set=_column(last, "media_hash")))
             took_a_place = pc.is_in(left["row"], value_set=rows_of_gone)
-            unexplained = (why.changed or "geometry", None)
             why.count(left, ("media", pc.and_(is_new, took_a_place)), ("new", is_new), unexplained)
 
-    return Why(recipe, latents.STAGE, "vae", _MEDIA, tell, folder)
+    return Why(recipe, encoder, "vae", _MEDIA, tell, folder)
 
 
-def of_embeds(recipe: Recipe, companions: Collection[str], folder: Path) -> Why:
+def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], folder: Path) -> Why:
     """Why embeds aren't there.
 
     Args:
@@ -152,12 +163,12 @@ def of_embeds(recipe: Recipe, companions: Collection[str], folder: Path) -> Why:
 
     def tell(why: Why) -> None:
         texts = why.last(embeds.STAGE, ["caption", *lyrics], told_as_now, _TEXT)
+        unexplained = (why.changed or ("duration" if with_duration else "code"), None)
         for left, last in zip(why.left.parts(), texts.parts(), strict=True):
             is_new = pc.invert(pc.is_in(left["text_hash"], value_set=_column(last, "text_hash")))
-            unexplained = (why.changed or ("duration" if with_duration else "code"), None)
             why.count(left, ("caption", is_new), unexplained)
 
-    return Why(recipe, embeds.STAGE, "encoder", _TEXT, tell, folder)
+    return Why(recipe, encoder, "encoder", _TEXT, tell, folder)
 
 
 def hashed(texts: pa.Table) -> pa.ChunkedArray:
