@@ -34,7 +34,7 @@ test: $(STAMP) browser  ## all tests
 quantized: $(STAMP)  ## the tests of text encoders in 8 and 4 bits
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --constraint constraints.txt \
 	  --target .venv/quantize bitsandbytes \
-	  && PYTHONPATH=.venv/quantize:$$PYTHONPATH $(BIN)/python -m pytest hf_assets_tests/workers/test_quantized.py \
+	  && PYTHONPATH=.venv/quantize:$$PYTHONPATH $(BIN)/python -m pytest hf_assets_tests/encode/test_quantized.py \
 	  || { test -d .venv/quantize/bitsandbytes && exit 1; \
 	    echo "bitsandbytes can't be installed here: the tests of 8 and 4 bits are skipped"; }
 

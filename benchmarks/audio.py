@@ -14,8 +14,8 @@ import pyarrow as pa
 import soundfile
 
 from benchmarks.encoding import recipe_of, timed
-from hf_assets.workers.compute import Compute
-from hf_assets.workers.medium import medium_of
+from hf_assets.encode.compute import Compute
+from hf_assets.kinds.medium import medium_of
 
 # As music datasets have it; the encoder of Stable Audio reads 44,100 Hz.
 RATE_HZ = 48_000

@@ -18,15 +18,15 @@ import torch
 
 from hf_assets.config import loading
 from hf_assets.config.recipe import Recipe
+from hf_assets.encode import bucketing, latents
+from hf_assets.encode.batches import Waiting
+from hf_assets.encode.compute import Compute
+from hf_assets.kinds.medium import medium_of
 from hf_assets.models import load_vae
-from hf_assets.models.source import resolve_pipeline
+from hf_assets.models.pipeline import resolve_pipeline
 from hf_assets.sources import rows
-from hf_assets.sources.parquet import WantedColumns
+from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.source import source_of
-from hf_assets.workers import bucketing, latents
-from hf_assets.workers.batches import Waiting
-from hf_assets.workers.compute import Compute
-from hf_assets.workers.medium import medium_of
 
 
 class Timed(NamedTuple):

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from torch.utils.data import BatchSampler, RandomSampler
 
-from hf_assets.config.part import Part
-from hf_assets.training.batches import MixedBatches, Source
+from hf_assets.config.training_part import Part
+from hf_assets.training.mixed_batches import MixedBatches, Source
 
 BATCH_SIZE = 4
 NUM_BUCKETS = 20

@@ -26,16 +26,16 @@ import pyarrow.parquet as pq
 from hf_assets import files, fingerprint, schema
 from hf_assets.config import loading
 from hf_assets.config.recipe import Recipe
+from hf_assets.encode import bucketing, embeds, encoders, latents, probe
 from hf_assets.sources import rows
-from hf_assets.sources.parquet import WantedColumns
+from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering
 from hf_assets.store import index
-from hf_assets.workers import bucketing, embeds, encoders, latents, probing
 
 ROWS_PER_FILE = 10_000
-ROWS_PER_LEDGER_PART = probing.UNIT_ROWS
+ROWS_PER_LEDGER_PART = probe.UNIT_ROWS
 SAMPLES_PER_SHARD = 256
 # There are no tensors in the shards.
 NOT_CHECKED = ("finite", "coverage", "value_range", "decode_back")
@@ -150,12 +150,12 @@ def _run(recipe: Recipe) -> None:
     wanted = WantedColumns(recipe.media_column, recipe.required_columns)
     raw = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", print).table
     captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)
-    book = probing.ledger_of(recipe)
-    for part in probing.recall(recipe, bucketing.located(captions, raw), snapshot).unknown:
+    book = probe.ledger_of(recipe)
+    for part in probe.recall(recipe, bucketing.located(captions, raw), snapshot).unknown:
         for start in range(0, len(part.rows), ROWS_PER_LEDGER_PART):
             chunk = slice(start, start + ROWS_PER_LEDGER_PART)
             book.add(part.file.hash, _looks(book.looks, part.rows[chunk], part.file_rows[chunk]))
-    recalled = probing.recall(recipe, bucketing.located(captions, raw), snapshot)
+    recalled = probe.recall(recipe, bucketing.located(captions, raw), snapshot)
     buckets, _ = bucketing.fit(recipe, recalled.media, filtering.sizeless(raw, recipe.filter))
     _store(latents.work(recipe, buckets), {"latents": [4, 64, 64]})
     _store(embeds.work(recipe, captions), {"prompt_embeds": [77, 32]})

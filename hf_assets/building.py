@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 
 from hf_assets.assets import (
-    automation,
     buckets,
     captions,
     checks,
@@ -26,8 +25,9 @@ from hf_assets.config import loading
 from hf_assets.config.loading import Config
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import ConfigError
+from hf_assets.orchestrate import automation
+from hf_assets.orchestrate.history import Asset
 from hf_assets.resources.gpu import GpuResource
-from hf_assets.resources.history import Asset
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.tables import TablesIOManager
 

@@ -53,7 +53,7 @@ def check(config: ConfigOption = None, id: IdOption = None) -> None:
     captions found, what becomes of the first few media and their buckets, and the
     encoders.
     """
-    from hf_assets.workers.checking import check as check_recipe
+    from hf_assets.plan.checking import check as check_recipe
 
     with _errors():
         loaded = _load(config)
@@ -105,8 +105,8 @@ def plan(
 
     Exit codes: 0 planned, 1 a dataset or model can't be read, 2 wrong config.
     """
-    from hf_assets.report.plan import plan as as_text
-    from hf_assets.workers.planning import plan as plan_recipe
+    from hf_assets.draw.plan_text import plan as as_text
+    from hf_assets.plan.planning import plan as plan_recipe
 
     with _errors():
         plans = {}
@@ -124,7 +124,7 @@ def families() -> None:
 
     Others work where the general rules suffice: see docs/models.md.
     """
-    from hf_assets.models.page import listing
+    from hf_assets.models.families_page import listing
 
     for line in listing():
         typer.echo(line)
@@ -139,12 +139,12 @@ def verify(config: ConfigOption = None, id: IdOption = None) -> None:
 
     Exit codes: 0 all is whole, 1 something was damaged, 2 wrong config.
     """
-    from hf_assets.report.upkeep import verified
-    from hf_assets.workers import upkeep
+    from hf_assets.draw.upkeep_text import verified
+    from hf_assets.upkeep import maintenance
 
     with _errors():
         num_damaged = 0
-        for found in upkeep.verify(_recipes(_load(config), id), _progress):
+        for found in maintenance.verify(_recipes(_load(config), id), _progress):
             typer.echo(verified(found._asdict()))
             num_damaged += len(found.damaged)
         if num_damaged:
@@ -176,13 +176,13 @@ def gc(
 
     Exit codes: 0 done, 1 a folder was left as it is, 2 wrong config.
     """
-    from hf_assets.report.upkeep import tidied
-    from hf_assets.workers import upkeep
+    from hf_assets.draw.upkeep_text import tidied
+    from hf_assets.upkeep import maintenance
 
     with _errors():
         recipes = _recipes(_load(config), id)
         found = []
-        for one in upkeep.tidy(recipes, keep, timedelta(hours=grace), delete=delete):
+        for one in maintenance.tidy(recipes, keep, timedelta(hours=grace), delete=delete):
             found.append(one)
             if one.error:
                 print(one.error, file=sys.stderr)
@@ -213,8 +213,8 @@ def quarantine(
 
     Exit codes: 0 done, 1 a table is damaged, 2 wrong config.
     """
-    from hf_assets.report.upkeep import quarantined
-    from hf_assets.workers import quarantine as worker
+    from hf_assets.draw.upkeep_text import quarantined
+    from hf_assets.encode import quarantine as worker
 
     with _errors():
         rows = {}

@@ -10,10 +10,10 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, WithJsonSchema
 
 from hf_assets.building import build_definitions, checked_resource_prefix, parts_of
-from hf_assets.config import loading, mistakes, places, schema
+from hf_assets.config import json_schema, loading, mistakes, positions
 from hf_assets.config.loading import Config
 from hf_assets.config.mistakes import Mistake
-from hf_assets.config.places import joined
+from hf_assets.config.positions import joined
 from hf_assets.errors import ConfigError
 
 # What `defs.yaml` may hold in place of the name of a config file.
@@ -31,16 +31,16 @@ class Attributes(BaseModel):
 
     config: str | None = Field(None, description="A config file, relative to defs.yaml.")
     # these are checked as the keys of a config file are
-    model: Annotated[Any, WithJsonSchema(schema.of("model"))] = Field(
+    model: Annotated[Any, WithJsonSchema(json_schema.of("model"))] = Field(
         None, description="In place of `config`: as in a config file."
     )
-    datasets: Annotated[Any, WithJsonSchema(schema.of("datasets"))] = Field(
+    datasets: Annotated[Any, WithJsonSchema(json_schema.of("datasets"))] = Field(
         None, description="In place of `config`: as in a config file. Paths are relative to defs.yaml."
     )
-    refresh: Annotated[Any, WithJsonSchema(schema.of("refresh"))] = Field(
+    refresh: Annotated[Any, WithJsonSchema(json_schema.of("refresh"))] = Field(
         None, description="In place of `config`: as in a config file."
     )
-    plugins: Annotated[Any, WithJsonSchema(schema.of("plugins"))] = Field(
+    plugins: Annotated[Any, WithJsonSchema(json_schema.of("plugins"))] = Field(
         None, description="In place of `config`: as in a config file. Modules beside defs.yaml, or installed."
     )
     key_prefix: Annotated[Any, WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}})] = Field(
@@ -61,7 +61,7 @@ class Unchecked(BaseModel):
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """For editors: what there is to say. Nothing is wrong by it, as `dg check defs` would then ask no further."""
-        return schema.without_refusals(Attributes.model_json_schema())
+        return json_schema.without_refusals(Attributes.model_json_schema())
 
 
 class HuggingFaceDatasets(dg.Component):
@@ -153,7 +153,7 @@ class _Written(NamedTuple):
     """
 
     file: Path
-    attributes: places.Node | None
+    attributes: positions.Node | None
 
     @classmethod
     def of(cls, context: dg.ComponentLoadContext) -> Self:
@@ -162,7 +162,7 @@ class _Written(NamedTuple):
         if file is None:
             return cls(folder / FILES[0], None)
         key = context.component_path.instance_key  # the number of the document in the file
-        document = places.of_yaml(file.read_text(encoding="utf-8"), key if isinstance(key, int) else 0)
+        document = positions.of_yaml(file.read_text(encoding="utf-8"), key if isinstance(key, int) else 0)
         if document.repeated:
             found = [Mistake(key, "stands twice in one object; keep one") for key in document.repeated]
             raise ConfigError(mistakes.error(file, found, document).located)
@@ -200,7 +200,7 @@ def _filled_in(value: Any, path: str, context: dg.ResolutionContext, found: list
 def _mistakes(said: Mapping[str, Any], written: _Written) -> Iterator[Mistake]:
     """What is wrong with the attributes, apart from what is in a config."""
     if written.attributes is not None:
-        for path in places.repeated(written.attributes):  # of which YAML takes the last without a word
+        for path in positions.repeated(written.attributes):  # of which YAML takes the last without a word
             yield Mistake(path, "stands twice in one object; keep one")
     try:
         Attributes.model_validate(said)

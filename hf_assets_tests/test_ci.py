@@ -14,7 +14,7 @@ import dagster as dg
 import yaml
 
 from hf_assets_tests import tiny_pipelines
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
 
 ROOT = Path(__file__).parents[1]

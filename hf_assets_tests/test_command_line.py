@@ -15,7 +15,7 @@ import pytest
 from safetensors import safe_open
 
 from hf_assets_tests import tiny_pipelines
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
 
 ROOT = Path(__file__).parents[1]

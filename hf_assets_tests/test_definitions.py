@@ -12,7 +12,7 @@ import pytest
 from hf_assets.assets import buckets, captions, filtered, raw_dataset, text_embeds, training_set, vae_latents
 from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
 
 HEAVY = ("torch", "diffusers", "transformers", "datasets", "lance", "ray", "av", "soundfile", "huggingface_hub")

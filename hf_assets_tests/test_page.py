@@ -16,7 +16,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.test_command_line import ROOT, Project
 

@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from hf_assets.config.check_keys import Checks
-from hf_assets.engines.turns import turn
+from hf_assets.engines.device_lock import turn
 from hf_assets_tests import tiny_pipelines
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.assets.user import User, entry
-from hf_assets_tests.contract.pictures import Row, files_of, parquet, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, parquet, picture
 from hf_assets_tests.local_hub import LocalHub
 
 ROOT = Path(__file__).parents[1]

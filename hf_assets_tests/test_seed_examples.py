@@ -19,9 +19,9 @@ from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
 from hf_assets.training import Mixture, TrainingSet
 from hf_assets_tests import tiny_pipelines
-from hf_assets_tests.clips import clip
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
+from hf_assets_tests.video_files import clip
 
 BASIC = """
 {

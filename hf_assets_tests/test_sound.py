@@ -17,9 +17,9 @@ from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
 from hf_assets.training import TrainingSet
 from hf_assets_tests import tiny_pipelines
+from hf_assets_tests.audio_files import encoded, tone
 from hf_assets_tests.config.test_audio import EXAMPLE
 from hf_assets_tests.contract import oracle
-from hf_assets_tests.sounds import encoded, tone
 
 RATE = 44_100  # of Stable Audio
 CLIPS = [tone(300 + 100 * number, 3.1, rate=RATE, channels=1)[:, 0] for number in range(3)]

@@ -3,19 +3,20 @@
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import report
+from hf_assets import draw
 from hf_assets.config.recipe import Recipe
+from hf_assets.encode import bucketing
+from hf_assets.encode.pins import pinned
+from hf_assets.kinds.medium import medium_of
+from hf_assets.orchestrate.lineage import in_step
+from hf_assets.orchestrate.metadata import show_filtered, shown
+from hf_assets.orchestrate.prefixes import resources_named
+from hf_assets.orchestrate.results import plainly, result
+from hf_assets.previews.thumbnails import Thumbnails
 from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
-from hf_assets.resources.lineage import in_step
-from hf_assets.resources.naming import resources_named
-from hf_assets.resources.results import plainly, result
-from hf_assets.resources.showing import show_filtered, shown
 from hf_assets.resources.tables import FOLDER
-from hf_assets.workers import bucketing, views
-from hf_assets.workers.medium import medium_of
-from hf_assets.workers.pins import pinned
-from hf_assets.workers.thumbnails import Thumbnails
+from hf_assets.show import views
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
@@ -43,7 +44,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         bound = pinned(recipe, context.run.run_id) if medium_of(recipe).reads_model else recipe
         outcome = bucketing.assign(bound, captions, raw_dataset, hub.source(recipe), gpu.threads, context.log.info)
         show_filtered(context, recipe, raw_dataset)
-        funnel = report.funnel(len(captions), outcome.dropped, outcome.quarantined)
+        funnel = draw.funnel(len(captions), outcome.dropped, outcome.quarantined)
         view = views.buckets(recipe, Thumbnails(recipe), raw_dataset, outcome.table, funnel)
         return result(context, recipe, outcome, {**outcome.facts, **shown(view)})
 

@@ -4,13 +4,13 @@ import dagster as dg
 import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
-from hf_assets.resources.lineage import in_step
-from hf_assets.resources.results import plainly, result
-from hf_assets.resources.showing import shown
+from hf_assets.encode.outcome import Outcome
+from hf_assets.orchestrate.lineage import in_step
+from hf_assets.orchestrate.metadata import shown
+from hf_assets.orchestrate.results import plainly, result
 from hf_assets.resources.tables import FOLDER
+from hf_assets.show import views
 from hf_assets.stages import captions as stage
-from hf_assets.workers import views
-from hf_assets.workers.outcome import Outcome
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 import dagster as dg
 
 from hf_assets.config.recipe import Recipe
-from hf_assets.report import columns
-from hf_assets.resources.results import plainly
-from hf_assets.resources.telling import last_rows, pipeline_of
-from hf_assets.workers import verdicts
-from hf_assets.workers.verdicts import Verdict
+from hf_assets.draw import columns
+from hf_assets.orchestrate.records import last_rows, pipeline_of
+from hf_assets.orchestrate.results import plainly
+from hf_assets.upkeep import check_results
+from hf_assets.upkeep.check_results import Verdict
 
 # Looks at an asset that was just made; the key is that of the asset.
 Look = Callable[[dg.AssetCheckExecutionContext, dg.AssetKey], list[Verdict]]
@@ -36,17 +36,21 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
             yield _check(recipe, f"{recipe.group.replace('/', '__')}__{asset}_checks", key, specs, look)
 
     return [
-        *of("raw_dataset", ("shrink",), lambda context, key: verdicts.raw_dataset(recipe, *last_rows(context, recipe))),
+        *of(
+            "raw_dataset",
+            ("shrink",),
+            lambda context, key: check_results.raw_dataset(recipe, *last_rows(context, recipe)),
+        ),
         *of(
             "vae_latents",
             ("finite", "value_range", "decode_back"),
-            lambda context, key: verdicts.vae_latents(recipe, pipeline_of(context, key)),
+            lambda context, key: check_results.vae_latents(recipe, pipeline_of(context, key)),
         ),
-        *of("text_embeds", ("finite",), lambda context, key: verdicts.text_embeds(recipe)),
+        *of("text_embeds", ("finite",), lambda context, key: check_results.text_embeds(recipe)),
         *of(
             "training_set",
             ("coverage", "duplicates", "error_budget"),
-            lambda context, key: verdicts.training_set(recipe),
+            lambda context, key: check_results.training_set(recipe),
         ),
     ]
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import dagster as dg
 
 from hf_assets.config.recipe import Recipe
+from hf_assets.encode import revisions
+from hf_assets.encode.revisions import Revision
+from hf_assets.orchestrate.observations import facts
+from hf_assets.orchestrate.prefixes import resources_named
+from hf_assets.orchestrate.results import plainly
 from hf_assets.resources.hub import HubResource
-from hf_assets.resources.naming import resources_named
-from hf_assets.resources.observing import facts
-from hf_assets.resources.results import plainly
-from hf_assets.workers import revisions
-from hf_assets.workers.revisions import Revision
 
 
 def build(recipe: Recipe) -> list[dg.SourceAsset]:

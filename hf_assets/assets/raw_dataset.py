@@ -4,15 +4,15 @@ import dagster as dg
 import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.encode import revisions
+from hf_assets.encode.outcome import Outcome
+from hf_assets.orchestrate.observations import used
+from hf_assets.orchestrate.prefixes import resources_named
+from hf_assets.orchestrate.results import plainly, result
 from hf_assets.resources.hub import HubResource
-from hf_assets.resources.naming import resources_named
-from hf_assets.resources.observing import used
-from hf_assets.resources.results import plainly, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.sources import rows
-from hf_assets.sources.parquet import WantedColumns
-from hf_assets.workers import revisions
-from hf_assets.workers.outcome import Outcome
+from hf_assets.sources.formats.parquet import WantedColumns
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:

@@ -4,15 +4,16 @@ import dagster as dg
 import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.encode import embeds, revisions
+from hf_assets.encode.pins import pinned
+from hf_assets.orchestrate.lineage import in_step
+from hf_assets.orchestrate.metadata import shown
+from hf_assets.orchestrate.observations import used_model
+from hf_assets.orchestrate.prefixes import resources_named
+from hf_assets.orchestrate.results import plainly, result
 from hf_assets.resources.gpu import POOL, GpuResource
-from hf_assets.resources.lineage import in_step
-from hf_assets.resources.naming import resources_named
-from hf_assets.resources.observing import used_model
-from hf_assets.resources.results import plainly, result
-from hf_assets.resources.showing import shown
 from hf_assets.resources.tables import FOLDER
-from hf_assets.workers import embeds, revisions, views
-from hf_assets.workers.pins import pinned
+from hf_assets.show import views
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:

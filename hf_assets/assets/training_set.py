@@ -4,16 +4,16 @@ import dagster as dg
 import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
-from hf_assets.resources.lineage import in_step
-from hf_assets.resources.results import plainly, result
-from hf_assets.resources.showing import shown
+from hf_assets.encode.outcome import Outcome
+from hf_assets.kinds.medium import medium_of
+from hf_assets.orchestrate.lineage import in_step
+from hf_assets.orchestrate.metadata import shown
+from hf_assets.orchestrate.results import plainly, result
 from hf_assets.resources.tables import FOLDER
+from hf_assets.show import full_report, views
 from hf_assets.stages import joining
 from hf_assets.store import layout
-from hf_assets.workers import full_report, views
-from hf_assets.workers.medium import medium_of
-from hf_assets.workers.outcome import Outcome
-from hf_assets.workers.upkeep import record_generation
+from hf_assets.upkeep.maintenance import record_generation
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hf_assets.config import mistakes, part, places, rules, simpletuner
+from hf_assets.config import mistakes, positions, rules, simpletuner, training_part
 from hf_assets.config.keys import (
     ELSEWHERE,
     EVALUATION,
@@ -23,13 +23,13 @@ from hf_assets.config.keys import (
     without_effect,
 )
 from hf_assets.config.mistakes import Mistake, nearest, shown
-from hf_assets.config.places import joined
+from hf_assets.config.positions import joined
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.config.rules import RuleError
 from hf_assets.config.values import boolean
 from hf_assets.errors import ConfigError
-from hf_assets.models.latents import LatentSettings
-from hf_assets.models.source import ComponentSource, PipelineSource
+from hf_assets.models.normalisation import LatentSettings
+from hf_assets.models.pipeline import ComponentSource, PipelineSource
 from hf_assets.sources.spec import SourceSpec
 
 ENVIRONMENT_VARIABLE = "HF_ASSETS_CONFIG"
@@ -85,10 +85,10 @@ def load(file: Path) -> Config:
         raise mistakes.too_long(file) from None
     except RecursionError:
         raise ConfigError(f'{file}: is nested too deeply; write an object with "model" and "datasets"') from None
-    return parse(content, file, lambda: places.of_json(text))
+    return parse(content, file, lambda: positions.of_json(text))
 
 
-def parse(content: Any, file: Path, where: Callable[[], places.Node | None] | None = None) -> Config:
+def parse(content: Any, file: Path, where: Callable[[], positions.Node | None] | None = None) -> Config:
     """Validate the content of a config file; relative paths in it are relative to `file`.
 
     Args:
@@ -132,7 +132,7 @@ def parse(content: Any, file: Path, where: Callable[[], places.Node | None] | No
 class _Reader:
     """Collects all mistakes of one file before it gives up."""
 
-    def __init__(self, file: Path, where: Callable[[], places.Node | None] | None) -> None:
+    def __init__(self, file: Path, where: Callable[[], positions.Node | None] | None) -> None:
         self.file = file
         self.where = where
         self.base = file.absolute().parent
@@ -203,7 +203,7 @@ class _Reader:
             without = (*TRAINER_ONLY, *(without_effect(str(merged.get("dataset_type", "image")))))
             merged = {**{key: value for key, value in self.defaults.items() if key not in without}, **merged}
             trainer = {**{key: value for key, value in self.defaults.items() if key in TRAINER_ONLY}, **trainer}
-            for key, message in part.mistakes(trainer):
+            for key, message in training_part.mistakes(trainer):
                 self.error(joined(origins.get(key, path), key), message)
         found = self.block(model, {**merged, "trainer": trainer}, path, origins)
         if isinstance(found, Dataset):

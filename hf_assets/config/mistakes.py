@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from hf_assets.config import places
+from hf_assets.config import positions
 from hf_assets.config.keys import NOT_YET, TRAINER_ONLY, Dataset, ImageEmbeds, TextEmbeds
-from hf_assets.config.places import joined
+from hf_assets.config.positions import joined
 from hf_assets.errors import ConfigError
 
 # What to write, by pydantic's name of the mistake.
@@ -60,11 +60,11 @@ class Object(dict[str, Any]):
         return made
 
 
-def error(file: Path, found: Iterable[Mistake], text: places.Node | None = None) -> ConfigError:
+def error(file: Path, found: Iterable[Mistake], text: positions.Node | None = None) -> ConfigError:
     """The mistakes in a file as one error; with their places, where those of its text are known."""
     lines, located = [], []
     for one in found:
-        line, column = places.find(text, one.path) if text else (0, 0)
+        line, column = positions.find(text, one.path) if text else (0, 0)
         lines.append(f"{file}: {one}" + (f" (line {line}, column {column})" if text and one.path else ""))
         located.append(f"{file}:{line}:{column}: {one}" if text else lines[-1])
     return ConfigError("\n".join(lines), located="\n".join(located))

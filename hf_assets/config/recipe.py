@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
 from hf_assets.config.check_keys import Checks
-from hf_assets.models.latents import LatentSettings
-from hf_assets.models.source import PipelineSource
+from hf_assets.models.normalisation import LatentSettings
+from hf_assets.models.pipeline import PipelineSource
 from hf_assets.sources.spec import SourceSpec
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from hf_assets.config import mistakes, places
+from hf_assets.config import mistakes, positions
 from hf_assets.config.keys import Dataset
 from hf_assets.config.mistakes import Mistake, shown
 from hf_assets.config.rules import RuleError
@@ -92,7 +92,7 @@ def beside(file: Path) -> Whole:
     except RuleError as error:
         found = [Mistake(error.key, error.message)]
     if found:
-        raise mistakes.error(config, found, places.of_json(text))
+        raise mistakes.error(config, found, positions.of_json(text))
     return whole
 
 

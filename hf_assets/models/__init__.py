@@ -2,8 +2,8 @@
 
 from hf_assets.models.components import text_fingerprint, vae_fingerprint
 from hf_assets.models.inputs import VaeInput, input_of, spatial_multiple
-from hf_assets.models.latents import LatentSettings
-from hf_assets.models.source import ComponentSource, Pipeline, PipelineSource, resolve_pipeline
+from hf_assets.models.normalisation import LatentSettings
+from hf_assets.models.pipeline import ComponentSource, Pipeline, PipelineSource, resolve_pipeline
 from hf_assets.models.text import TextEncoder, load_text
 from hf_assets.models.vae import Vae, load_vae
 

@@ -1,16 +1,15 @@
 """Which files each side of a pipeline is loaded from, and the fingerprints that follow from them."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hf_assets import fingerprint
 from hf_assets.errors import ModelError
-from hf_assets.models import families, latents, prompt
-from hf_assets.models.latents import LatentSettings
-from hf_assets.models.repository import Repository
-from hf_assets.models.source import INDEX, Pipeline, names_component
+from hf_assets.hub.model_repository import Repository
+from hf_assets.models import families, normalisation, prompt
+from hf_assets.models.normalisation import LatentSettings
+from hf_assets.models.pipeline import INDEX, Component, Pipeline, names_component
 
 # In the libraries' order of preference: diffusers takes a sharded file before a single one, transformers the reverse.
 WEIGHT_LAYOUTS = (
@@ -30,34 +29,6 @@ VAES = ("vae", "movq")
 # How the names of what reads captions begin.
 TEXT_PARTS = ("text_encoder", "tokenizer")
 NOT_TEXT_INDEX_KEYS = frozenset({"_diffusers_version", "_name_or_path"})
-
-
-@dataclass(frozen=True)
-class Component:
-    """One model, tokenizer or processor, and where it lies.
-
-    Attributes:
-        folder: relative to the repository's root; empty at the root itself.
-        variant: of the weights that are there for it; None is the default.
-        files: everything that loading it reads, relative to the repository's root.
-    """
-
-    name: str
-    library: str
-    class_name: str
-    repository: Repository
-    folder: str
-    variant: str | None
-    files: tuple[str, ...]
-
-    @property
-    def is_model(self) -> bool:
-        """Whether there are weights in it, as opposed to a tokenizer or a processor."""
-        return any(file.endswith(".safetensors") for file in self.files)
-
-    def hashes(self) -> dict[str, str]:
-        """File name within the component -> hash."""
-        return {file.removeprefix(f"{self.folder}/"): self.repository.hash(file) for file in self.files}
 
 
 def vae_component(pipeline: Pipeline) -> Component:
@@ -135,7 +106,7 @@ def vae_fingerprint(pipeline: Pipeline, settings: LatentSettings | None = None) 
     """
     vae = vae_component(pipeline)
     settings = settings or LatentSettings()
-    exceptions = {**latents.rule_of(pipeline).changed, **families.autoencoder(vae.class_name)._asdict()}
+    exceptions = {**normalisation.rule_of(pipeline).changed, **families.autoencoder(vae.class_name)._asdict()}
     return fingerprint.of_value(
         {"class": vae.class_name, "files": vae.hashes(), "rule": exceptions, "settings": settings.changed}
     )

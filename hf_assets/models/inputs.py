@@ -9,10 +9,10 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hf_assets.errors import ModelError
-from hf_assets.models import families, latents, loading
-from hf_assets.models.components import Component, vae_component
+from hf_assets.models import families, model_loading, normalisation
+from hf_assets.models.components import vae_component
+from hf_assets.models.pipeline import Component, Pipeline
 from hf_assets.models.prompt import pipeline_class
-from hf_assets.models.source import Pipeline
 
 if TYPE_CHECKING:
     import torch
@@ -132,13 +132,13 @@ def posterior(vae: Any, media: "torch.Tensor") -> Posterior:
 def _without_weights(component: Component) -> Any:
     """The VAE on the meta device."""
     at = f"{component.repository.name}/{component.folder}".rstrip("/")
-    kind = loading.class_of(component.repository, component.library, component.class_name)
+    kind = model_loading.class_of(component.repository, component.library, component.class_name)
     if component.library != "diffusers" or not (hasattr(kind, "encode") and hasattr(kind, "decode")):
         raise ModelError(f"{at} holds a {component.class_name}, which is no autoencoder: name one with the key vae")
     if f"{component.folder}/config.json".lstrip("/") not in component.files:
         raise ModelError(f"{at} has no config.json: fetch the model again")
     try:
-        vae = loading.shell(component.repository, component.library, component.class_name, component.folder)
+        vae = model_loading.shell(component.repository, component.library, component.class_name, component.folder)
         return vae.to("meta")  # what was made at import is elsewhere (Cosmos)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{at} can't be made a {component.class_name}: {error}") from error
@@ -190,7 +190,7 @@ def _first_line(reason: object) -> str:
 def _spatial_multiple(pipeline: Pipeline, name: str, vae: Any, z: "torch.Tensor") -> int:
     if (told := families.of(pipeline.class_name).latents.spatial_multiple) is not None:
         return told
-    cell_px = PROBE_SIDE_PX // latents.normalise(vae, z, latents.rule_of(pipeline)).shape[-1]
+    cell_px = PROBE_SIDE_PX // normalisation.normalise(vae, z, normalisation.rule_of(pipeline)).shape[-1]
     return math.lcm(cell_px * _denoiser_patch(pipeline), _asked_px(pipeline, name, vae))
 
 
@@ -251,7 +251,7 @@ def _asked_px(pipeline: Pipeline, name: str, vae: Any) -> int:
     empty = {parameter.name: None for parameter in parameters if parameter.default is inspect.Parameter.empty}
     bare = kind.__new__(kind)
     stopped = (AttributeError, ImportError, NameError, TypeError, ValueError)
-    with loading.quiet(), contextlib.suppress(*stopped):
+    with model_loading.quiet(), contextlib.suppress(*stopped):
         bare.__init__(**{**empty, name: vae})
     made = vars(bare)
     processor = made.get("image_processor") or made.get("video_processor")

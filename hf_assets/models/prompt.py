@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from hf_assets import files
 from hf_assets.errors import ModelError
-from hf_assets.models import loading
-from hf_assets.models.source import Pipeline
+from hf_assets.models import model_loading
+from hf_assets.models.pipeline import Pipeline
 
 # Bump when `usage` changes what it says of the same class.
 VERSION = 3
@@ -60,7 +60,7 @@ def pipeline_class(pipeline: Pipeline) -> Any:
     Raises:
         ModelError: this version of diffusers has no such class.
     """
-    return loading.class_of(pipeline.repository, "diffusers", pipeline.class_name)
+    return model_loading.class_of(pipeline.repository, "diffusers", pipeline.class_name)
 
 
 def usage(kind: Any) -> Usage:

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
-from hf_assets.models import families, loading, prompt
+from hf_assets.models import families, model_loading, prompt
 from hf_assets.models.components import TEXT_PARTS, VAES, shells_of, text_components
-from hf_assets.models.source import INDEX, Pipeline, names_component
+from hf_assets.models.pipeline import INDEX, Pipeline, names_component
 
 # Bump when a change to this side of the package changes an embedding.
 VERSION = 2
@@ -20,7 +20,7 @@ VERSION = 2
 if TYPE_CHECKING:
     import torch
 
-    from hf_assets.models.loading import Device, Quantization
+    from hf_assets.models.model_loading import Device, Quantization
 
 PROBE_CAPTION = "a photo"
 # A tokenizer that knows anything tells some of these apart.
@@ -55,7 +55,7 @@ def load_text(
     parts |= dict.fromkeys(_required(kind) - parts.keys() - pipeline.index.keys())
     for component in components:
         if component.is_model:
-            parts[component.name] = loading.load_model(
+            parts[component.name] = model_loading.load_model(
                 component, device, dtype, quantization=quantization, offload=offload
             )
         else:
@@ -68,8 +68,8 @@ def load_text(
     folder = pipeline.repository.fetch([INDEX, *small])
 
     def opened(shells: Iterable[str]) -> TextEncoder:
-        given = {**parts, **{name: loading.shell_of(pipeline, name, dtype) for name in shells}}
-        with loading.quiet():
+        given = {**parts, **{name: model_loading.shell_of(pipeline, name, dtype) for name in shells}}
+        with model_loading.quiet():
             model = kind.from_pretrained(folder, use_safetensors=True, **given)
             _must_know_words(model, pipeline)
         # bitsandbytes tells columns that need 16 bits from those that don't by all rows that it gets at once
@@ -202,13 +202,13 @@ class TextEncoder:
         if not known or not captions:
             return None
         tokenizer = max(known, key=lambda part: int(part.model_max_length))
-        with loading.quiet():
+        with model_loading.quiet():
             return [len(ids) for ids in tokenizer(captions, truncation=False, padding=False)["input_ids"]]
 
     def release(self) -> None:
         """Give the memory back. The encoder can't be used afterwards."""
         self._pipeline = None
-        loading.free_memory(self.device)
+        model_loading.free_memory(self.device)
 
     def __enter__(self) -> Self:
         return self
@@ -227,7 +227,7 @@ class TextEncoder:
             # Fresh each time: Z-Image's encode_prompt rewrites the caller's list.
             given = {"prompt": list(captions), "device": torch.device(self.device), "batch_size": len(captions)}
             given = {name: value for name, value in given.items() if name in self._usage.given}
-            with torch.inference_mode(), loading.quiet():
+            with torch.inference_mode(), model_loading.quiet():
                 outputs = self._pipeline.encode_prompt(**given, **{**copy.deepcopy(call.arguments), **extra})
             outputs = outputs if isinstance(outputs, tuple) else (outputs,)
             names = self._usage.names

@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
-from hf_assets.models import families, inputs, latents, loading
-from hf_assets.models.components import Component, vae_component
+from hf_assets.models import families, inputs, model_loading, normalisation
+from hf_assets.models.components import vae_component
 from hf_assets.models.inputs import RGB, RGBA, VaeInput
-from hf_assets.models.latents import LatentSettings
-from hf_assets.models.source import Pipeline
+from hf_assets.models.normalisation import LatentSettings
+from hf_assets.models.pipeline import Component, Pipeline
 
 # Bump when a change to this side of the package changes a latent.
 VERSION = 1
@@ -22,7 +22,7 @@ VERSION = 1
 if TYPE_CHECKING:
     import torch
 
-    from hf_assets.models.loading import Device
+    from hf_assets.models.model_loading import Device
 
 # An autoencoder for pictures gets so many frames of a video at a time.
 FRAMES_AT_A_TIME = 8
@@ -49,7 +49,7 @@ def load_vae(
 
 def _opened(component: Component, device: "Device", settings: LatentSettings, dtype: "torch.dtype") -> Any:
     """The autoencoder with its weights."""
-    model = loading.load_model(component, device, dtype)
+    model = model_loading.load_model(component, device, dtype)
     if settings.tiling:
         try:
             model.enable_tiling()
@@ -89,7 +89,7 @@ class Vae:
         self._name = pipeline.name
         self._load = load
         self._model = model
-        self._rule = latents.rule_of(pipeline)
+        self._rule = normalisation.rule_of(pipeline)
 
     @property
     def spatial_multiple(self) -> int:
@@ -146,7 +146,7 @@ class Vae:
             z = encoded.unsqueeze(2) if self._drops_frames else encoded
             if encoded.ndim == 5 and not self.reads.reads_frames:
                 z, num_samples = z.transpose(1, 2).flatten(0, 1), len(z)
-            z = latents.denormalise(self._model, z, self._rule)
+            z = normalisation.denormalise(self._model, z, self._rule)
             decoded = torch.cat([self._decoded(part) for part in self._parts(z)])
             if self.reads.makes == "audio":
                 return decoded.float().clamp(-1, 1)
@@ -161,7 +161,7 @@ class Vae:
         """Give the memory back. The VAE can't be used afterwards."""
         self._model = None
         vars(self).pop("_in_float32", None)
-        loading.free_memory(self.device)
+        model_loading.free_memory(self.device)
 
     def __enter__(self) -> Self:
         return self
@@ -201,10 +201,10 @@ class Vae:
             if seeds is not None and self.settings.kind != "mode":
                 deviation = torch.cat([deviation for _, deviation in parts if deviation is not None])
                 if self.settings.kind == "moments":
-                    tensors["latents_std"] = latents.normalise_deviation(model, deviation, self._rule)
+                    tensors["latents_std"] = normalisation.normalise_deviation(model, deviation, self._rule)
                 else:
                     tensors["latents"] = mean.float() + deviation.float() * _noise(mean, seeds)
-            tensors["latents"] = latents.normalise(model, tensors["latents"], self._rule)
+            tensors["latents"] = normalisation.normalise(model, tensors["latents"], self._rule)
             return {name: self._with_frames(tensor, num_frames).to(self.dtype) for name, tensor in tensors.items()}
 
     def _pictures(self, media: "torch.Tensor") -> "torch.Tensor":

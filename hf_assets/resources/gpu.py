@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 import dagster as dg
 from pydantic import Field
 
-from hf_assets.engines.turns import turn
+from hf_assets.encode.compute import UNIT_SAMPLES, Compute
+from hf_assets.engines.device_lock import turn
 from hf_assets.errors import ConfigError, ModelError
-from hf_assets.workers.compute import UNIT_SAMPLES, Compute
 
 # The pool of the assets that use the device. That they take turns doesn't depend on it (see `turn`): a deployment with
 # a daemon may limit it, so that runs wait in the queue and not in a process.

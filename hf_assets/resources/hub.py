@@ -5,9 +5,9 @@ from typing import Any
 import dagster as dg
 
 from hf_assets.config.recipe import Recipe
+from hf_assets.encode import revisions
+from hf_assets.encode.revisions import Revision
 from hf_assets.sources.source import Source, source_of
-from hf_assets.workers import revisions
-from hf_assets.workers.revisions import Revision
 
 
 class HubResource(dg.ConfigurableResource[Any]):

@@ -7,8 +7,10 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from hf_assets.errors import DatasetError
-from hf_assets.sources import api, formats, fragments, slices
-from hf_assets.sources.formats import CONVERTED, FOLDERS, LANCE, Format
+from hf_assets.hub import api
+from hf_assets.sources import slices
+from hf_assets.sources.formats import conversion, lance_fragments
+from hf_assets.sources.formats.conversion import CONVERTED, FOLDERS, LANCE, Format
 from hf_assets.sources.spec import Part, SourceSpec
 
 # Bump when a change to this module changes which files a split has, or how they are read.
@@ -57,8 +59,8 @@ def data_files_of(spec: SourceSpec, commit: str | None) -> Listed:
         )
     files = {str(split): [str(file) for file in listed] for split, listed in (builder.config.data_files or {}).items()}
     if kind == LANCE:
-        formats.require_lance()
-        files = {split: fragments.roots(listed) or listed for split, listed in files.items()}
+        conversion.require_lance()
+        files = {split: lance_fragments.roots(listed) or listed for split, listed in files.items()}
     if kind in FOLDERS:
         files = {split: [path for path in listed if _is_of_folder(path, builder)] for split, listed in files.items()}
     terms = slices.parts_of(spec.split) if spec.split not in files else [(spec.split, "")]
@@ -160,9 +162,9 @@ def _know_lance() -> None:
         return
 
     def infer_by_rows(paths: list[str], download_config: Any = None) -> Any:
-        if not fragments.roots(paths):
+        if not lance_fragments.roots(paths):
             return infer(paths, download_config)
-        found = infer([path for path in paths if not fragments.is_bookkeeping(path)], download_config)
+        found = infer([path for path in paths if not lance_fragments.is_bookkeeping(path)], download_config)
         return found if found[0] is not None else (LANCE, {})
 
     load.infer_module_for_data_files_list = infer_by_rows

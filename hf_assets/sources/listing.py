@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from hf_assets import fingerprint
 from hf_assets.errors import DatasetError
-from hf_assets.sources import formats, fragments
-from hf_assets.sources.formats import FOLDERS, Format
-from hf_assets.sources.fragments import Repository
+from hf_assets.sources.formats import conversion, lance_fragments
+from hf_assets.sources.formats.conversion import FOLDERS, Format
+from hf_assets.sources.formats.lance_fragments import Repository
 from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, DataFile, Part
 
 # Of a table made from a listing, in place of the hash of a file's content.
@@ -113,16 +113,16 @@ class Tables:
             yield from (_read_by(format, file) for file in metadata)
         elif media := [file.path for file in listed if is_of_folder(file.path, format)]:
             beside = [path for path in siblings if is_of_folder(path, format)]
-            labels = None if metadata else formats.labels_of(media, beside, format.settings.get("drop_labels"))
+            labels = None if metadata else conversion.labels_of(media, beside, format.settings.get("drop_labels"))
             yield self.listed(media, labels, FOLDERS[format.kind])
         yield from (_read_by(format, file) for file in listed if is_archive(file.path))
 
     def listed(self, paths: list[str], labels: list[int] | None, column: str) -> DataFile:
         """A table of media files, written now."""
-        rows_hash = fingerprint.of_value([paths, labels, column, formats.VERSION])
+        rows_hash = fingerprint.of_value([paths, labels, column, conversion.VERSION])
         file = DataFile(LISTED_PATH, rows_hash, 0, LISTED)
         if not self.is_kept(file):
-            formats.list_folder(paths, labels, column, self.path(file))
+            conversion.list_folder(paths, labels, column, self.path(file))
         return file
 
     def of(self, file: DataFile, format: str, repository: Repository) -> Path:
@@ -136,10 +136,10 @@ class Tables:
             return path
         if file.content == LISTED:
             raise DatasetError(f'"{path}" is gone: materialize raw_dataset again')
-        if fragments.is_fragment(file):
+        if lance_fragments.is_fragment(file):
             repository.convert(file, Format.loads(format), path)
         else:
-            formats.convert(repository.fetch(file), file.path, Format.loads(format), path)
+            conversion.convert(repository.fetch(file), file.path, Format.loads(format), path)
         return path
 
 

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from hf_assets import files, fingerprint, schema
 from hf_assets.errors import DatasetError
-from hf_assets.sources import naming, slices
-from hf_assets.sources.parquet import Columns, WantedColumns, missing_field, read_columns
+from hf_assets.sources import named_media, slices
+from hf_assets.sources.formats.parquet import Columns, WantedColumns, missing_field, read_columns
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import DataFile, Part, Snapshot
 
@@ -59,7 +59,7 @@ def read(source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path
     parts = list(_read_files(source, snapshot, wanted, memory, say))
     columns = [part for part, _ in parts]
     table = _joined(snapshot, columns)
-    table, named = naming.with_named_media(table, source, snapshot, columns, wanted.media)
+    table, named = named_media.with_named_media(table, source, snapshot, columns, wanted.media)
     table, slices = _sliced(table, snapshot, [part.num_rows for part in columns])
     for path in wanted.required if schema.COLUMNS in table.column_names else ():
         if (mistake := missing_field(table.schema.field(schema.COLUMNS).type, path)) is not None:
@@ -124,7 +124,7 @@ class Scan:
             like = [self.schema.empty_table(), parts[0].table]
             parts[0] = parts[0]._replace(table=pa.concat_tables(like, promote_options="permissive"))
         table = _joined(snapshot, parts)
-        whole, _ = naming.with_named_media(table, self.source, snapshot, parts, self.wanted.media, is_whole=False)
+        whole, _ = named_media.with_named_media(table, self.source, snapshot, parts, self.wanted.media, is_whole=False)
         return whole
 
 
@@ -151,7 +151,7 @@ def _read_files(
             return known, False
 
         def is_any_there(paths: pa.Array) -> bool:
-            return bool(pc.any(pc.is_valid(naming.hashes_of(source, snapshot, file.path, paths).hash)).as_py())
+            return bool(pc.any(pc.is_valid(named_media.hashes_of(source, snapshot, file.path, paths).hash)).as_py())
 
         with source.open_ranges(snapshot, file) as handle:
             columns = read_columns(handle, wanted, file.path, is_any_there)

@@ -6,9 +6,9 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from hf_assets.sources.folder import FolderSource
-from hf_assets.sources.hub import HubSource
-from hf_assets.sources.local import LocalSource
+from hf_assets.sources.places.hub_repository import HubSource
+from hf_assets.sources.places.local_repository import LocalSource
+from hf_assets.sources.places.media_folder import FolderSource
 from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
 
 

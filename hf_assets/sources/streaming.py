@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from hf_assets.errors import DatasetError
-from hf_assets.sources.formats import EMBEDDING, Format
+from hf_assets.sources.formats.conversion import EMBEDDING, Format
 from hf_assets.sources.spec import DataFile, SourceSpec
 
 

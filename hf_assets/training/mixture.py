@@ -8,9 +8,9 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from hf_assets import fingerprint
-from hf_assets.config.part import Part
+from hf_assets.config.training_part import Part
 from hf_assets.errors import ConfigError, StoreError
-from hf_assets.training.batches import Batch, MixedBatches, Source
+from hf_assets.training.mixed_batches import Batch, MixedBatches, Source
 from hf_assets.training.training_set import TrainingSet
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from hf_assets.config.part import Part
+from hf_assets.config.training_part import Part
 from hf_assets.errors import ConfigError
-from hf_assets.training.turns import Turns, integers
+from hf_assets.training.interleaving import Interleaving, integers
 
 
 class Timeline:
@@ -105,7 +105,7 @@ class Timeline:
         """See who takes part from here on; where nothing changed, the turns go on across epochs."""
         active = self._taking_part(self.clock)
         if active and active != self._active:
-            self._turns = Turns([self._weights[part] for part in active])
+            self._turns = Interleaving([self._weights[part] for part in active])
         self._active = active
 
     def _taking_part(self, clock: int) -> list[int]:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from hf_assets import files, schema
 from hf_assets.errors import StoreError
 from hf_assets.store import layout
-from hf_assets.store.reading import TensorReader
+from hf_assets.store.tensor_reader import TensorReader
 
 TABLE = "training_set.parquet"
 # What a sample has of its row of the table, beside what only its kind of media has.

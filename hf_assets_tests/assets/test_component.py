@@ -19,7 +19,7 @@ from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Mode
 from hf_assets.errors import ConfigError
 from hf_assets.resources.gpu import GpuResource
 from hf_assets_tests.assets.user import STAGES, User, computed_of, encoded, entry, sensor_of
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
 
 ROOT = Path(__file__).parents[2]

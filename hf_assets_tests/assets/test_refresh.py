@@ -10,13 +10,12 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from hf_assets.assets import automation
 from hf_assets.config.check_keys import Checks
-from hf_assets.resources import history, polling
+from hf_assets.orchestrate import automation, history, polling
 from hf_assets.resources.gpu import GpuResource
 from hf_assets_tests.assets.conftest import ROWS, push_model
 from hf_assets_tests.assets.user import STAGES, User, computed_of, encoded, entry, names, schedule_of, sensor_of
-from hf_assets_tests.contract.pictures import files_of
+from hf_assets_tests.contract.image_rows import files_of
 from hf_assets_tests.local_hub import Fault, LocalHub
 
 NUMBERS = count()

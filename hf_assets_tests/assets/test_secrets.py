@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from hf_assets_tests.assets.user import User, encoded, entry
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, picture
 from hf_assets_tests.local_hub import Fault, LocalHub
 
 TOKEN = "hf_S3cretSecretSecretSecretSecretSecre"

@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hf_assets.resources import history
+from hf_assets.orchestrate import history
 from hf_assets_tests.assets.conftest import ROWS
 from hf_assets_tests.assets.user import User, graph_of
-from hf_assets_tests.contract.pictures import parquet
+from hf_assets_tests.contract.image_rows import parquet
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.page_server import PageServer, served
 

@@ -11,7 +11,7 @@ import dagster as dg
 
 from hf_assets.building import build_definitions
 from hf_assets.config import loading
-from hf_assets.resources import history
+from hf_assets.orchestrate import history
 
 STAGES = ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds", "training_set")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hf_assets_tests import tiny_pipelines
+from hf_assets_tests.contract.image_rows import files_of
 from hf_assets_tests.contract.media import MEDIA
-from hf_assets_tests.contract.pictures import files_of
 from hf_assets_tests.contract.world import World
 from hf_assets_tests.local_hub import LocalHub
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hf_assets_tests.clips import clip
+from hf_assets_tests.audio_files import wav
 from hf_assets_tests.contract import oracle
-from hf_assets_tests.contract.pictures import Row, picture
-from hf_assets_tests.sounds import wav
+from hf_assets_tests.contract.image_rows import Row, picture
+from hf_assets_tests.video_files import clip
 
 # 4 and 0 hold one picture, 7 and 1 one caption.
 SIZES = [(64, 64), (96, 64), (64, 96), (128, 64), (80, 80), (72, 64), (64, 88), (100, 60), (60, 100), (90, 90)]

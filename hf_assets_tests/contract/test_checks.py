@@ -10,8 +10,8 @@ import pytest
 from hf_assets.config import loading
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import ConfigError
-from hf_assets.workers import verdicts
-from hf_assets.workers.verdicts import Verdict
+from hf_assets.upkeep import check_results
+from hf_assets.upkeep.check_results import Verdict
 from hf_assets_tests.contract.world import World
 
 ALL = {
@@ -98,7 +98,7 @@ def test_a_check_that_is_off_is_not_made(world: World) -> None:
 )
 def test_limits_come_from_the_config(world: World, checks: dict[str, Any], name: str, passed: bool) -> None:
     made = recipe(world, **checks)
-    found = by_name([*verdicts.vae_latents(made, None), *verdicts.training_set(made)])
+    found = by_name([*check_results.vae_latents(made, None), *check_results.training_set(made)])
     assert found[name].passed == passed, found[name].says
 
 
@@ -109,11 +109,11 @@ def test_what_is_damaged_is_found(world: World) -> None:
     data[-1] ^= 0x40
     shard.write_bytes(bytes(data))
     os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns))  # as a disk that fails quietly does
-    finite = by_name(verdicts.vae_latents(made, None))["finite"]
+    finite = by_name(check_results.vae_latents(made, None))["finite"]
     assert not finite.passed
     assert "hf-assets verify" in finite.says
     shards(made.folders.embeds)[0].unlink()
-    coverage = by_name(verdicts.training_set(made))["coverage"]
+    coverage = by_name(check_results.training_set(made))["coverage"]
     assert not coverage.passed
     assert "of 9 embeds are not stored" in coverage.says
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from hf_assets_tests.audio_files import wav
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, Models
-from hf_assets_tests.contract.pictures import Row
+from hf_assets_tests.contract.image_rows import Row
 from hf_assets_tests.contract.test_plan import UNKNOWN, Reasons, planned, reasons
 from hf_assets_tests.contract.world import World
-from hf_assets_tests.sounds import wav
 
 pytestmark = pytest.mark.parametrize("first", ["audio"], indirect=True)
 

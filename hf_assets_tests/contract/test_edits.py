@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
+from hf_assets_tests.contract.image_rows import Row, files_of
 from hf_assets_tests.contract.media import MEDIA
-from hf_assets_tests.contract.pictures import Row, files_of
 from hf_assets_tests.contract.world import World
 
 COLUMNS = {"quality_assessment": {"clip": 1.0}, "other": 0, "alternative": "new"}

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from hf_assets.stages.geometry import geometry_of
 from hf_assets.stages.geometry_rules import GeometryRules
 from hf_assets_tests.contract.conftest import Models
-from hf_assets_tests.contract.pictures import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, picture
 from hf_assets_tests.contract.world import World
 from hf_assets_tests.local_hub import LocalHub
 

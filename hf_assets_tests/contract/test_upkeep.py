@@ -13,13 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 from hf_assets import cli, files
+from hf_assets.encode import latents
+from hf_assets.encode.shard_writer import ShardWriter
 from hf_assets.errors import StoreError
 from hf_assets.store.tensors import TensorStore
 from hf_assets.training import TrainingSet
-from hf_assets.workers import latents
-from hf_assets.workers.shards import ShardWriter
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
-from hf_assets_tests.contract.pictures import Row, picture
+from hf_assets_tests.contract.image_rows import Row, picture
 from hf_assets_tests.contract.test_edits import (
     COLUMNS,
     NEW_EMBEDS,

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from hf_assets.config import loading
+from hf_assets.draw.charts import INLINE_CHARACTERS
+from hf_assets.kinds.image import ImageMedium
 from hf_assets.models.vae import Vae
-from hf_assets.report.charts import INLINE_CHARACTERS
-from hf_assets.workers import upkeep
-from hf_assets.workers.pictures import Pictures
+from hf_assets.upkeep import maintenance
 from hf_assets_tests.contract.conftest import Models
 from hf_assets_tests.contract.test_edits import change_resolution, tighten_filter
 from hf_assets_tests.contract.world import STAGES, World
@@ -134,7 +134,7 @@ def test_pictures_that_fail_fail_no_run(
     def broken(*arguments: Any) -> Any:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr({"decode": Vae, "thumbnail": Pictures}[what], what, broken)
+    monkeypatch.setattr({"decode": Vae, "thumbnail": ImageMedium}[what], what, broken)
     fresh = world.from_scratch(tmp_path / "fresh")
     shown = {stage: "contact_sheet" in fresh.runs[-1].metadata[stage] for stage in ("buckets", "vae_latents")}
     assert shown == {"buckets": what == "decode", "vae_latents": what == "thumbnail"}
@@ -165,11 +165,11 @@ def test_pictures_of_what_is_gone_are_garbage_and_the_others_stay(world: World, 
     world.materialize()
     (tidied,) = [
         one
-        for one in upkeep.tidy(loading.load(world.folder / "datasets.json").recipes, 1, timedelta(0), delete=False)
+        for one in maintenance.tidy(loading.load(world.folder / "datasets.json").recipes, 1, timedelta(0), delete=False)
         if "huggingface_metadata" in one.folder
     ]
     # nothing is so young that it may be in use: as if an hour had gone by
-    old = set(upkeep._pictures_of_nothing(world.metadata_folder, 1))
+    old = set(maintenance._pictures_of_nothing(world.metadata_folder, 1))
     thumbnails = {path for path in old if "thumbnails" in str(path)}
     assert len(thumbnails) == 5  # the first file is gone
     assert {path.stem for path in old - thumbnails} == {Path(name).stem for name in before if "decoded" in name}

@@ -16,8 +16,8 @@ from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
 from hf_assets.training import TrainingSet
 from hf_assets_tests.contract import oracle
+from hf_assets_tests.contract.image_rows import Row, files_of
 from hf_assets_tests.contract.media import MEDIA, Medium
-from hf_assets_tests.contract.pictures import Row, files_of
 from hf_assets_tests.instances import lasting
 from hf_assets_tests.local_hub import LocalHub
 

@@ -12,7 +12,7 @@ import soundfile
 
 from hf_assets.errors import MediaError
 from hf_assets.media import audio
-from hf_assets_tests.sounds import RATE, contained, encoded, pitch_hz, tone, wav
+from hf_assets_tests.audio_files import RATE, contained, encoded, pitch_hz, tone, wav
 
 SECOND = tone(440, 1.0)
 NUM = len(SECOND)

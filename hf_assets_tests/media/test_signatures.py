@@ -9,8 +9,8 @@ from PIL import Image
 
 from hf_assets.errors import MediaError
 from hf_assets.media import audio, image, signatures, video
-from hf_assets_tests.clips import clip
-from hf_assets_tests.sounds import contained, encoded, tone
+from hf_assets_tests.audio_files import contained, encoded, tone
+from hf_assets_tests.video_files import clip
 
 PROBES: dict[signatures.Kind, Callable[[bytes], Any]] = {
     "image": image.probe,

@@ -5,7 +5,7 @@ import pytest
 
 from hf_assets.media import sonogram
 from hf_assets.media.sonogram import BANDS, PAPER, WAVE_PX, WIDTH_PX
-from hf_assets_tests.sounds import tone
+from hf_assets_tests.audio_files import tone
 
 RATE = 16_000
 

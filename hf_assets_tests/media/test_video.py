@@ -13,7 +13,7 @@ import torch
 
 from hf_assets.errors import MediaError
 from hf_assets.media import video
-from hf_assets_tests.clips import clip, pattern
+from hf_assets_tests.video_files import clip, pattern
 
 # A codec keeps plain colours within so many levels; frames of the pattern differ by far more.
 LEVELS = 3

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_assets.models.source import Pipeline, PipelineSource, resolve_pipeline
+from hf_assets.models.pipeline import Pipeline, PipelineSource, resolve_pipeline
 from hf_assets_tests import tiny_pipelines
 
 Built = Callable[[str], Path]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hf_assets.errors import ModelError
-from hf_assets.models.source import ComponentSource, PipelineSource, resolve_pipeline
+from hf_assets.models.pipeline import ComponentSource, PipelineSource, resolve_pipeline
 from hf_assets.models.text import load_text
 from hf_assets.models.vae import load_vae
 from hf_assets_tests import tiny_pipelines

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from hf_assets.models.components import text_components, text_fingerprint, vae_component, vae_fingerprint
-from hf_assets.models.source import ComponentSource, PipelineSource, resolve_pipeline
+from hf_assets.models.pipeline import ComponentSource, PipelineSource, resolve_pipeline
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
 
@@ -121,7 +121,7 @@ def test_seeds_and_families_differ_and_repetition_does_not(built, tmp_path):
 
 
 def test_a_remembered_hash_is_dropped_when_the_file_changes(copied, tmp_path, monkeypatch):
-    from hf_assets.sources import hashes
+    from hf_assets.hub import hashes
 
     monkeypatch.setattr(hashes, "SETTLED_AFTER_NS", 0)
     folder, cache = copied("sdxl"), tmp_path / "hashes.json"
@@ -138,7 +138,7 @@ def test_a_remembered_hash_is_dropped_when_the_file_changes(copied, tmp_path, mo
 
 
 def test_remembered_hashes_are_not_taken_again(copied, tmp_path, monkeypatch):
-    from hf_assets.sources import hashes
+    from hf_assets.hub import hashes
 
     monkeypatch.setattr(hashes, "SETTLED_AFTER_NS", 0)
     source, cache = PipelineSource(repository=str(copied("sdxl"))), tmp_path / "hashes.json"

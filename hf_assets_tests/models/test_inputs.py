@@ -10,7 +10,7 @@ import pytest
 from hf_assets.errors import ModelError
 from hf_assets.models import families
 from hf_assets.models.inputs import VaeInput, input_of, spatial_multiple
-from hf_assets.models.source import ComponentSource, PipelineSource, resolve_pipeline
+from hf_assets.models.pipeline import ComponentSource, PipelineSource, resolve_pipeline
 from hf_assets_tests.models.conftest import resolved
 
 HUNYUAN_IMAGE = {"in_channels": 3, "out_channels": 3, "latent_channels": 64, "block_out_channels": [128] * 6,

@@ -7,7 +7,7 @@ import diffusers
 import pytest
 import torch
 
-from hf_assets.models import families, loading
+from hf_assets.models import families, model_loading
 
 TOKENS, WIDTH = 24, 32
 Inputs = dict[str, Any]
@@ -139,7 +139,7 @@ def test_every_family_that_is_said_to_ignore_padding_is_asked():
 @pytest.mark.filterwarnings("ignore:In CPU autocast")
 @pytest.mark.parametrize("pipeline", DENOISERS)
 def test_what_the_mask_excludes_does_not_reach_the_denoiser(pipeline):
-    with torch.random.fork_rng(), loading.quiet():
+    with torch.random.fork_rng(), model_loading.quiet():
         torch.manual_seed(0)
         model, inputs = DENOISERS[pipeline]()
         for parameter in model.eval().parameters():

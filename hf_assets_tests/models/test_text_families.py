@@ -7,11 +7,11 @@ import diffusers
 import pytest
 import torch
 
-from hf_assets.models import families, loading
-from hf_assets.models.source import PipelineSource, resolve_pipeline
+from hf_assets.models import families, model_loading
+from hf_assets.models.pipeline import PipelineSource, resolve_pipeline
 from hf_assets.models.text import load_text
 from hf_assets.store import packing
-from hf_assets.store.reading import TensorReader
+from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
@@ -85,7 +85,7 @@ def of_the_pipeline(folder, own, caption):
     absent = {name: None for name in ("transformer", "unet", "vae", "movq") if name in index}
     if index["_class_name"] in ("StableAudioPipeline", "HunyuanVideo15Pipeline"):
         del absent["transformer" if index["_class_name"] == "StableAudioPipeline" else "vae"]
-    with loading.quiet(), torch.inference_mode():
+    with model_loading.quiet(), torch.inference_mode():
         pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, **absent)
         arguments = dict(own.arguments)
         if index["_class_name"] == "SanaPipeline":

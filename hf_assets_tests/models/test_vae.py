@@ -7,8 +7,8 @@ from diffusers import AutoencoderKL, DiffusionPipeline
 
 from hf_assets.errors import ModelError
 from hf_assets.models.inputs import spatial_multiple
-from hf_assets.models.latents import LatentSettings
-from hf_assets.models.source import ComponentSource, PipelineSource, resolve_pipeline
+from hf_assets.models.normalisation import LatentSettings
+from hf_assets.models.pipeline import ComponentSource, PipelineSource, resolve_pipeline
 from hf_assets.models.vae import load_vae
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved

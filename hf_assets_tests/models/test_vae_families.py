@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from hf_assets.errors import ModelError
-from hf_assets.models import loading
-from hf_assets.models.latents import LatentSettings
-from hf_assets.models.source import PipelineSource, resolve_pipeline
+from hf_assets.models import model_loading
+from hf_assets.models.normalisation import LatentSettings
+from hf_assets.models.pipeline import PipelineSource, resolve_pipeline
 from hf_assets.models.vae import load_vae
-from hf_assets.store.reading import TensorReader
+from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
@@ -134,7 +134,7 @@ def as_read(pixels: torch.Tensor) -> torch.Tensor:
 def own_vae(folder):
     """Loaded as the pipeline itself loads it."""
     index = diffusers.DiffusionPipeline.load_config(folder)
-    with loading.quiet():
+    with model_loading.quiet():
         name = "movq" if "movq" in index else "vae"
         return getattr(diffusers, index[name][1]).from_pretrained(folder, subfolder=name).eval()
 
@@ -239,7 +239,7 @@ def test_latents_are_those_of_modular_diffusers(built, family):
     block = getattr(importlib.import_module(f"diffusers.modular_pipelines.{module}.encoders"), name)()
     pixels = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     read = as_read(pixels)
-    with loading.quiet():
+    with model_loading.quiet():
         modular = block.init_pipeline(str(built(family)))
         modular.load_components(names=["vae"], torch_dtype=torch.float32)
         given = {takes: [read] if takes == "condition_images" else read, "height": 64, "width": 96, "num_frames": 1}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from hf_assets_tests.contract.pictures import Row, parquet
+from hf_assets_tests.contract.image_rows import Row, parquet
 
 Files = dict[str, bytes]
 

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from hf_assets import schema
+from hf_assets.encode.media_files import by_file, media_of
 from hf_assets.sources import rows
-from hf_assets.sources.parquet import WantedColumns
+from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.rows import Rows
 from hf_assets.sources.source import Source, source_of
 from hf_assets.sources.spec import Snapshot, SourceSpec
-from hf_assets.workers.reading import by_file, media_of
 
 WANTED = WantedColumns("image", ("caption",))
 

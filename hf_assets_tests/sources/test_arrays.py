@@ -12,8 +12,8 @@ import soundfile
 from hf_assets import fingerprint
 from hf_assets.errors import DatasetError, MediaError
 from hf_assets.media import audio
-from hf_assets.sources.parquet import WantedColumns, media_bytes, read_columns, read_media
-from hf_assets_tests.sounds import tone
+from hf_assets.sources.formats.parquet import WantedColumns, media_bytes, read_columns, read_media
+from hf_assets_tests.audio_files import tone
 from hf_assets_tests.sources.parquet_files import parquet
 
 SINE = tone(440, 0.1, rate=8_000, channels=1)[:, 0]

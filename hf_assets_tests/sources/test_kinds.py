@@ -9,9 +9,11 @@ import pytest
 
 from hf_assets.config import loading
 from hf_assets.config.recipe import Recipe
-from hf_assets.workers import planning, quarantine, upkeep
+from hf_assets.encode import quarantine
+from hf_assets.plan import planning
+from hf_assets.upkeep import maintenance
 from hf_assets_tests.contract.conftest import Models
-from hf_assets_tests.contract.pictures import Row, picture
+from hf_assets_tests.contract.image_rows import Row, picture
 from hf_assets_tests.contract.world import Counts, World
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.sources.kinds import KINDS, Kind, files_below, hash_of, write_lance
@@ -165,7 +167,7 @@ def test_media_files_that_fail_are_named_and_can_be_tried_again(tmp_path: Path, 
     assert seen["first_seen"].equals(failed["first_seen"])
     assert seen["last_seen"][0].as_py() > failed["last_seen"][0].as_py()
 
-    for _ in upkeep.tidy([recipe], keep=1, grace=timedelta(0), delete=True):
+    for _ in maintenance.tidy([recipe], keep=1, grace=timedelta(0), delete=True):
         pass
     assert kept.world.materialize().bytes_read == 0
 

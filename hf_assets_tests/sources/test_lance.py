@@ -12,11 +12,12 @@ import pytest
 
 from hf_assets import schema
 from hf_assets.errors import DatasetError
-from hf_assets.sources import api, rows
-from hf_assets.sources.parquet import WantedColumns
+from hf_assets.hub import api
+from hf_assets.sources import rows
+from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import SourceSpec
-from hf_assets_tests.contract.pictures import Row, picture
+from hf_assets_tests.contract.image_rows import Row, picture
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.sources.kinds import files_below, write_lance
 from hf_assets_tests.sources.reading import WANTED, as_datasets_reads, read, samples

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_assets.errors import DatasetError
-from hf_assets.sources.parquet import MEDIA_BATCH_ROWS, WantedColumns, read_columns, read_media
+from hf_assets.sources.formats.parquet import MEDIA_BATCH_ROWS, WantedColumns, read_columns, read_media
 from hf_assets_tests.sources.parquet_files import images, noise, parquet
 
 MEDIA = [b"0", b"1", b"2", b"3", None, b"5", b"6", b"7", b"8", b"9"]  # row groups: 0-3, 4-7, 8-9

@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 
 from hf_assets.store.index import stored_keys
-from hf_assets.store.reading import TensorReader
+from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import Sample, TensorStore
 
 HEADER = {"stage": "vae_latents", "encoder": "e", "dtype": "float32", "normalisation": "n", "code_version": "1"}

@@ -7,7 +7,7 @@ import pytest
 
 from hf_assets.errors import StoreError
 from hf_assets.store.ledger import Ledger
-from hf_assets.store.reading import TensorReader
+from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import TensorStore
 from hf_assets.store.verifying import verify_store, verify_tables
 from hf_assets_tests.store.damage import SEEN, UNSEEN, Damage

@@ -100,7 +100,7 @@ def test_a_copied_tensor_has_the_same_bytes(dtype: torch.dtype, tmp_path: Path) 
     collect(store, "a")
     rows = [row for row in store.index().to_pylist() if row["key"] == "a"]
     assert {row["tensor"]: row["checksum"] for row in rows} == before
-    from hf_assets.store.reading import TensorReader
+    from hf_assets.store.tensor_reader import TensorReader
 
     found = TensorReader(tmp_path, column("a"))[0]  # checks them
     assert torch.equal(found["x"], tensors["x"])

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from hf_assets import files, fingerprint
 from hf_assets.store import index
-from hf_assets.store.reading import TensorReader
+from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets_tests.store.samples import HEADER, column, filled, keys_of, read, sample
 

@@ -17,7 +17,7 @@ import diffusers
 import torch
 from safetensors.torch import save_file
 
-from hf_assets.models import loading
+from hf_assets.models import model_loading
 from hf_assets_tests.tiny_pipelines import images, sounds, videos
 
 FAMILIES: dict[str, Callable[[], Any]] = {
@@ -62,7 +62,7 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
     Args:
         family: a key of `FAMILIES`.
     """
-    with torch.random.fork_rng(devices=[]), loading.quiet():
+    with torch.random.fork_rng(devices=[]), model_loading.quiet():
         torch.manual_seed(seed)
         pipeline = FAMILIES[family]()
         pipeline.save_pretrained(folder)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from hf_assets.config.part import Part
+from hf_assets.config.training_part import Part
 from hf_assets.errors import ConfigError, StoreError
 from hf_assets.training import Batch, Mixture, TrainingSet, collate
 from hf_assets_tests.training import sets

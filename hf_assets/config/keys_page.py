@@ -1,0 +1,95 @@
+"""`docs/config.md`, made from the models: `python -m hf_assets.config.keys_page > docs/config.md`."""
+
+import json
+import types
+import typing
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from hf_assets.config import simpletuner
+from hf_assets.config.blocks import AspectBucket, Audio, CaptionFile, CaptionShuffle, CompositeImage, FilterFunc, Video
+from hf_assets.config.check_keys import Checks
+from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds, VaeOverride
+
+INTRODUCTION = f"""# The config file
+
+One JSON file, named by `HF_ASSETS_CONFIG`, else `datasets.json` in the working directory. Relative paths in it are
+relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {{}}` or `"config": {{}}`
+there: they mean the same, and a key that stands in two of these with different values is an error, as is a key that
+isn't known. All mistakes are told at once, a line for each: `file: json.path: what, and what to do (line, column)`.
+This page is made from the code (`python -m hf_assets.config.keys_page`).
+
+SimpleTuner's own files work as they are: a bare list of entries (`multidatabackend.json`) takes the model and the
+defaults of all datasets from the `config.json` beside it, whose keys may have leading dashes:
+`pretrained_model_name_or_path`, `revision`, `variant`, `pretrained_vae_model_name_or_path`, `vae_dtype`, `cache_dir`,
+and {", ".join(f"`{key}`" for key in simpletuner.DEFAULTS)}."""
+
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("The file", File),
+    ("`model`", Model),
+    ("`model.vae`", VaeOverride),
+    ("An entry of `datasets`", Dataset),
+    ("`parquet` and `csv`", CaptionFile),
+    ("`filter_func`", FilterFunc),
+    ("`composite_image_config`", CompositeImage),
+    ("`audio`", Audio),
+    ("`video`", Video),
+    ("`caption_shuffle`", CaptionShuffle),
+    ("`crop_aspect_buckets`", AspectBucket),
+    ("`checks`", Checks),
+    *((f"`checks.{name}`", type(field.default)) for name, field in Checks.model_fields.items()),
+    ("An entry of `datasets` that keeps text embeds", TextEmbeds),
+    ("An entry of `datasets` that keeps latents", ImageEmbeds),
+    ("`refresh`", Refresh),
+)
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    parts = [INTRODUCTION]
+    for title, model in SECTIONS:
+        rows = [_row(name, field) for name, field in model.model_fields.items() if name != "trainer"]
+        parts.append("\n".join([f"## {title}", "", "| key | value | default | |", "|--|--|--|--|", *rows]))
+    keys = ", ".join(f"`{key}`" for key in sorted(TRAINER_ONLY))
+    parts.append(
+        "## For the trainer only\n\nAccepted and kept for the reader ([training.md](training.md)); nothing that is "
+        f"stored depends on them: {keys}."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        default = "required"
+    else:
+        value = field.get_default(call_default_factory=True)
+        default = (
+            ""
+            if value is None or value is PydanticUndefined or isinstance(value, BaseModel) or value == {}
+            else f"`{json.dumps(value)}`"
+        )
+    return f"| `{name}` | {_kind(field.annotation)} | {default} | {field.description or ''} |"
+
+
+def _kind(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kind(get_args(annotation)[0])
+    if origin is Literal:
+        return " or ".join(f"`{json.dumps(value)}`" for value in get_args(annotation))
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(dict.fromkeys(_kind(part) for part in get_args(annotation) if part is not type(None)))
+    if origin is list:
+        return f"list of {' or '.join(dict.fromkeys(_kind(part) for part in get_args(annotation)))}"
+    if origin is dict:
+        return f"object of {_kind(get_args(annotation)[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "object"
+    return {str: "text", int: "whole number", float: "number", bool: "true or false"}.get(annotation, "any")
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,242 @@
+"""Which encoder is used, pinned for one stage of one run; and which of its results the store already holds."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf_assets import fingerprint
+from hf_assets.config.recipe import Recipe
+from hf_assets.encode.revisions import hash_cache
+from hf_assets.errors import ModelError
+from hf_assets.models.components import text_fingerprint, vae_fingerprint
+from hf_assets.models.pipeline import Pipeline, resolve_pipeline
+from hf_assets.stages import keys
+from hf_assets.store.index import failures, stored
+from hf_assets.store.tensors import TensorStore
+
+
+class Encoder(NamedTuple):
+    """A side of a pipeline at one commit.
+
+    Attributes:
+        fingerprint: of all that a result depends on besides the sample: weights, settings, dtype, code versions.
+        header: what a shard's metadata say about how it was made.
+    """
+
+    pipeline: Pipeline
+    fingerprint: str
+    header: dict[str, str]
+
+
+HELD_COLUMNS = ("key", "shard", "shape", "num_bytes")
+
+
+class Work(NamedTuple):
+    """What a stage's rows need, held against what its store has. Nothing is loaded for it.
+
+    Attributes:
+        key: the column of `keyed` that names the tensors.
+        keyed: the stage's rows.
+        index: of the store (`store.index.INDEX`).
+        held: the index's rows that name tensors, with `HELD_COLUMNS`.
+        held_at: the first row of `held` that has each row's key; null where none has.
+    """
+
+    encoder: Encoder
+    store: TensorStore
+    key: str
+    keyed: pa.Table
+    index: pa.Table
+    held: pa.Table
+    held_at: pa.ChunkedArray
+
+    def looked_at_again(self) -> "Work":
+        """The same, held against what the store has by now."""
+        return held_against(self.store, self.encoder, self.key, self.keyed)
+
+    @property
+    def lacking(self) -> pa.Table:
+        """The rows whose key is not stored."""
+        return self.keyed.filter(pc.is_null(self.held_at))
+
+    @property
+    def missing(self) -> pa.Table:
+        """The first row of each key that is to be encoded, in order: neither stored, nor known to fail."""
+        lacking = self.lacking
+        if not len(lacking):
+            return lacking
+        has_failed = pc.is_in(lacking[self.key], value_set=failures(self.index)["key"].combine_chunks())
+        lacking = lacking.filter(pc.invert(has_failed))
+        first = (
+            pa.table({"key": lacking[self.key], "at": pa.array(np.arange(len(lacking)))})
+            .group_by("key")
+            .aggregate([("at", "min")])
+        )
+        return lacking.take(first["at_min"].combine_chunks().sort())
+
+    @property
+    def stored(self) -> pa.Table:
+        """The rows whose key is stored, with the `shard` that holds it and the `shape` of its first tensor."""
+        found = self.held.select(["shard", "shape"]).take(self.held_at.drop_null())
+        stored = self.keyed.filter(pc.is_valid(self.held_at))
+        return stored.append_column("shard", found["shard"]).append_column("shape", found["shape"])
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the tensors of the distinct keys that are stored."""
+        is_used = pc.is_in(self.held["key"], value_set=self.keyed[self.key].combine_chunks())
+        return pc.sum(self.held["num_bytes"].filter(is_used)).as_py() or 0
+
+    @property
+    def num_stored(self) -> int:
+        """How many distinct keys are stored."""
+        is_used = np.zeros(len(self.held), bool)
+        is_used[self.held_at.drop_null().to_numpy()] = True
+        return int(is_used.sum())
+
+
+def held_against(
+    store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table, compact: pa.Table | None = None
+) -> Work:
+    """Look up the rows' keys in the store.
+
+    Args:
+        compact: the part of the index (`store.index.COMPACT`) in which packed keys lie: for counting only.
+    """
+    index = store.index() if compact is None else compact
+    held = stored(index.select(["status", "key", "num_bytes"] if compact is not None else ["status", *HELD_COLUMNS]))
+    held_at = pc.index_in(keyed[key], value_set=held["key"].combine_chunks())
+    return Work(encoder, store, key, keyed, index, held, held_at)
+
+
+class Record(NamedTuple):
+    """How the tensors that a table names were made, kept in its schema metadata.
+
+    Attributes:
+        component: fingerprint of the model's files and settings.
+        samples_per_second: as it was last measured, maybe by an earlier run; None before the first.
+        relative_error: of what is stored against what was computed, where types differ, as it was last measured.
+        settings: what of the posterior or the clip is stored, where that isn't the usual.
+    """
+
+    component: str
+    dtype: str
+    code_version: str
+    samples_per_second: float | None = None
+    relative_error: float | None = None
+    settings: str = ""
+
+
+RECORD = b"hf_assets.encoder"
+
+
+def record_of(encoder: Encoder) -> Record:
+    """What a table made with this encoder records; what is measured is still to be filled in."""
+    header = encoder.header
+    dtype = ", ".join(dict.fromkeys((header["computed_in"], header["dtype"])))
+    return Record(
+        header["encoder"], dtype, f"{header['code_version']}.{keys.VERSION}", settings=header.get("settings", "")
+    )
+
+
+def recorded(table: Path) -> Record | None:
+    """The record of a table; None where there is no table, or none that can be read."""
+    try:
+        return record_in(pq.read_schema(table))
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def record_in(schema: pa.Schema) -> Record | None:
+    """The record that a table's schema holds, if any."""
+    metadata = schema.metadata or {}
+    return Record(*json.loads(metadata[RECORD])) if RECORD in metadata else None
+
+
+def with_record(
+    table: pa.Table,
+    encoder: Encoder,
+    previous: Path,
+    samples_per_second: float | None,
+    relative_error: float | None = None,
+) -> pa.Table:
+    """Note in a table how its tensors were made.
+
+    Args:
+        previous: the table of the run before, which knows the rate and the error where this run measured none.
+    """
+    record, before = record_of(encoder), recorded(previous)
+    if before:
+        samples_per_second = samples_per_second or before.samples_per_second
+        relative_error = (
+            before.relative_error if relative_error is None and record[:3] == before[:3] else relative_error
+        )
+    record = record._replace(samples_per_second=samples_per_second, relative_error=relative_error)
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), RECORD: json.dumps(record)})
+
+
+def vae_of(recipe: Recipe, code_version: str) -> Encoder:
+    """Pin the VAE. Nothing is loaded, and nothing downloaded but a few small files."""
+    pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=hash_cache(recipe))
+    component = vae_fingerprint(pipeline, recipe.model.latents)
+    encoder = _encoder("vae_latents", pipeline, component, code_version, {"dtype": recipe.model.dtype})
+    unusual = [f"{name} {value}" for name, value in recipe.model.latents.changed.items()]
+    if recipe.video and recipe.video.is_i2v:
+        unusual.append("is_i2v")
+    return encoder._replace(header={**encoder.header, "settings": ", ".join(unusual)})
+
+
+def text_of(recipe: Recipe, code_version: str) -> Encoder:
+    """Pin the text encoders. Nothing is loaded, and nothing downloaded but a few small files."""
+    pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=hash_cache(recipe))
+    component = text_fingerprint(pipeline, usage_cache=usage_cache(recipe))
+    settings = recipe.model.model_dump(include={"dtype", "embeds_dtype", "text_quantization"}, exclude_none=True)
+    return _encoder("text_embeds", pipeline, component, code_version, settings)
+
+
+def confirm(encoder: Encoder, recipe: Recipe) -> None:
+    """Make sure that what was loaded is what the keys say: a local model folder may have changed since they were made.
+
+    Raises:
+        ModelError: it has changed.
+    """
+    try:
+        if encoder.header["stage"] == "vae_latents":
+            now = vae_fingerprint(encoder.pipeline, recipe.model.latents)
+        else:
+            now = text_fingerprint(encoder.pipeline, usage_cache=usage_cache(recipe))
+    except OSError:
+        now = "gone"
+    if now != encoder.header["encoder"]:
+        raise ModelError(f"the files of {encoder.pipeline.name} changed while this run was going on: run again")
+
+
+def usage_cache(recipe: Recipe) -> Path:
+    """Where it is remembered how pipelines use `encode_prompt`."""
+    return recipe.folders.metadata / "sources" / "prompt_usage.json"
+
+
+def _encoder(stage: str, pipeline: Pipeline, component: str, code_version: str, settings: dict[str, str]) -> Encoder:
+    """
+    Args:
+        settings: of the recipe that change the bytes: `dtype`, and what else is set.
+    """
+    dtype = settings["dtype"]
+    header = {
+        "stage": stage,
+        "pipeline": pipeline.name,
+        "revision": pipeline.sha or "",
+        "encoder": component,
+        "dtype": settings.get("embeds_dtype", dtype),
+        "computed_in": " ".join(filter(None, (dtype, settings.get("text_quantization")))),
+        "code_version": code_version,
+        "normalisation": "as the denoiser expects: shift, scale or statistics applied"
+        if stage == "vae_latents"
+        else "none",
+    }
+    return Encoder(pipeline, fingerprint.of_value([component, code_version, settings]), header)

@@ -1,0 +1,95 @@
+"""The media of chosen rows, read from the files they lie in."""
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from hf_assets.engines.ahead import map_ahead
+from hf_assets.sources.formats.parquet import READ_BUFFER_BYTES, STREAM_BUFFER_BYTES, CountedFile, read_media
+from hf_assets.sources.source import Source
+from hf_assets.sources.spec import WHOLE_FILE, DataFile, Snapshot
+
+# So many media files are fetched, and held, at a time.
+FETCH_THREADS = 8
+
+
+class FileRows(NamedTuple):
+    """Some rows of one file of the split; or one row whose media is the file (`WHOLE_FILE`)."""
+
+    file: DataFile
+    rows: np.ndarray  # positions in the split, ascending
+    file_rows: np.ndarray  # the same rows' positions in the file
+
+    @property
+    def is_whole(self) -> bool:
+        return bool(self.file_rows[0] == WHOLE_FILE)
+
+
+class Media(NamedTuple):
+    """One row's media."""
+
+    file: DataFile
+    row: int
+    file_row: int
+    data: bytes | None  # None: the row holds none
+
+    num_bytes: int  # that were read for it
+
+    @property
+    def address(self) -> str:
+        return self.file.path if self.file_row == WHOLE_FILE else f"{self.file.path}#{self.file_row}"
+
+
+def by_file(located: pa.Table, snapshot: Snapshot) -> Iterator[FileRows]:
+    """Split rows (`row` and `schema.LOCATION`, in the split's order) by the file that holds them."""
+    if not len(located):
+        return
+    files = {file.path: file for file in snapshot.files}
+    paths, hashes = (located[name].cast(pa.string()).combine_chunks() for name in ("file_path", "file_hash"))
+    codes = paths.dictionary_encode().indices.to_numpy()
+    rows = located["row"].to_numpy()
+    file_rows = located["file_row"].to_numpy()
+    # A file may be listed twice in a row: then only its rows tell where it begins again.
+    is_border = (np.diff(codes) != 0) | (np.diff(file_rows) <= 0)
+    edges = [0, *(np.flatnonzero(is_border) + 1).tolist(), len(codes)]
+    for start, stop in itertools.pairwise(edges):
+        path = paths[start].as_py()
+        file = DataFile(path, hashes[start].as_py(), 0) if file_rows[start] == WHOLE_FILE else files[path]
+        yield FileRows(file, rows[start:stop], file_rows[start:stop])
+
+
+def media_of(parts: Iterator[FileRows], source: Source, snapshot: Snapshot, column: str) -> Iterator[Media]:
+    """The media of these rows, in order. A file is fetched when its first row is wanted, or shortly before."""
+    for is_whole, group in itertools.groupby(parts, key=lambda part: part.is_whole):
+        if is_whole:
+            yield from _whole(group, source, snapshot)
+        else:
+            for part in group:
+                yield from _rows(part, source, snapshot, column)
+
+
+def _whole(parts: Iterator[FileRows], source: Source, snapshot: Snapshot) -> Iterator[Media]:
+    """Media that are files of their own: some are fetched at a time, since each takes its requests."""
+
+    def read(part: FileRows) -> Media:
+        data = source.read(snapshot, part.file)
+        return Media(part.file, int(part.rows[0]), WHOLE_FILE, data, len(data))
+
+    yield from map_ahead(read, parts, threads=FETCH_THREADS, ahead=FETCH_THREADS)
+
+
+def _rows(part: FileRows, source: Source, snapshot: Snapshot, column: str) -> Iterator[Media]:
+    """Media that lie in the rows of a file."""
+    with source.open_media(snapshot, part.file) as handle:
+        counted = CountedFile(handle)
+        before = 0
+        buffer_bytes = STREAM_BUFFER_BYTES if source.spec.streaming else READ_BUFFER_BYTES
+        found = read_media(counted, column, part.file_rows, part.file.path, buffer_bytes)
+        for (file_row, data), row in zip(found, part.rows.tolist(), strict=True):
+            # of a remote file every byte counts, of a local one those that are of use
+            num_bytes = counted.num_bytes - before if source.spec.streaming else len(data or b"")
+            before = counted.num_bytes
+            yield Media(part.file, row, file_row, data, num_bytes)

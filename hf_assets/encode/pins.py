@@ -1,0 +1,83 @@
+"""The commits of the models that one run uses: a branch that moves while a run goes on doesn't split it."""
+
+import json
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from hf_assets.config.recipe import Recipe
+from hf_assets.encode import revisions
+from hf_assets.encode.revisions import Revision
+from hf_assets.errors import ModelError
+from hf_assets.models.pipeline import ComponentSource, PipelineSource, resolve_pipeline
+
+
+class Pins(NamedTuple):
+    """What one run takes its models to be.
+
+    Attributes:
+        commits: of `pipeline` and, where another is given, `vae`; None for a folder, which has none.
+        revisions: of the sides that can move, as they were when the run looked.
+    """
+
+    commits: dict[str, str | None]
+    revisions: dict[str, Revision]
+
+
+def pinned(recipe: Recipe, run_id: str) -> Recipe:
+    """The recipe with its models' branches replaced by the commits that this run resolved first.
+
+    Raises:
+        ModelError: a model can't be found.
+    """
+    pins = pins_of(recipe, run_id)
+    changes = {
+        name: source.model_copy(update={"revision": pins.commits.get(name)})
+        for name, source in _sources(recipe).items()
+    }
+    vae = {"vae": changes["vae"]} if "vae" in changes else {}
+    model = recipe.model.model_copy(update={"pipeline": changes["pipeline"].model_copy(update=vae)})
+    return recipe.model_copy(update={"model": model})
+
+
+def pins_of(recipe: Recipe, run_id: str) -> Pins:
+    """What the run's first asset that asked found, the same for all that ask later.
+
+    Raises:
+        ModelError: a model can't be found.
+    """
+    path = recipe.folders.metadata / "sources" / "pins" / f"{run_id}.json"
+    try:
+        return _parsed(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        pins = _resolved(recipe)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x") as file:
+            file.write(json.dumps(pins._asdict()))
+    except FileExistsError:  # another asset of this run was quicker
+        return _parsed(json.loads(path.read_text()))
+    return pins
+
+
+def _sources(recipe: Recipe) -> dict[str, PipelineSource | ComponentSource]:
+    pipeline = recipe.model.pipeline
+    return {"pipeline": pipeline, **({"vae": pipeline.vae} if pipeline.vae else {})}
+
+
+def _resolved(recipe: Recipe) -> Pins:
+    moving = revisions.moving(recipe)
+    if revisions.VAE not in moving and revisions.TEXT not in moving:
+        return Pins({name: source.revision for name, source in _sources(recipe).items()}, {})
+    pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=revisions.hash_cache(recipe))
+    commits = {"pipeline": pipeline.sha}
+    if pipeline.vae_repository is not None:
+        commits["vae"] = pipeline.vae_repository.sha
+    found = {}
+    for side in (side for side in (revisions.VAE, revisions.TEXT) if side in moving):
+        with suppress(ModelError):  # the asset that needs this side says what is wrong with it
+            found[side] = revisions.of_side(pipeline, side)
+    return Pins(commits, found)
+
+
+def _parsed(content: dict[str, Any]) -> Pins:
+    return Pins(content["commits"], {name: Revision(*revision) for name, revision in content["revisions"].items()})

@@ -1,0 +1,88 @@
+"""Failed samples as rows that a person can act on."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf_assets import files, schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.encode.probe import ledger_of
+from hf_assets.errors import StoreError
+from hf_assets.sources.spec import WHOLE_FILE
+from hf_assets.store.tensors import TensorStore
+
+# The stages in which samples can fail, each with a table `{stage}_quarantined.parquet`.
+PROBING, LATENTS, EMBEDS = "buckets", "vae_latents", "text_embeds"
+
+
+def quarantined(
+    keyed: pa.Table, key: str, failures: pa.Table, stage: str, raw_dataset: pa.Table | None = None
+) -> pa.Table:
+    """The rows whose key failed, with address and reason (`schema.QUARANTINE`).
+
+    Args:
+        keyed: has `row` and the column `key`.
+        failures: see `store.index.failures`.
+        raw_dataset: says in which file a row lies. Without it the address is the row's number.
+    """
+    positions = pc.index_in(keyed[key], value_set=failures["key"].combine_chunks())
+    failed = pc.is_valid(positions)
+    found = failures.take(positions.filter(failed))
+    rows = keyed.filter(failed)["row"]
+    columns = {
+        "row": rows,
+        "address": _addresses(rows, raw_dataset),
+        "stage": pa.array([stage] * len(rows), pa.string()),
+        "reason": found["status"],
+        **{name: found[name] for name in ("key", "message", "first_seen", "last_seen")},
+    }
+    return pa.table([columns[name] for name in schema.QUARANTINE.names], schema=schema.QUARANTINE)
+
+
+def _addresses(rows: pa.ChunkedArray, raw_dataset: pa.Table | None) -> pa.ChunkedArray:
+    if raw_dataset is None:
+        return pc.binary_join_element_wise("row", rows.cast(pa.string()), " ")
+    place = raw_dataset.take(pc.index_in(rows, value_set=raw_dataset["row"].combine_chunks()))
+    paths, file_rows = place["file_path"].cast(pa.string()), place["file_row"]
+    in_rows = pc.binary_join_element_wise(paths, file_rows.cast(pa.string()), "#")
+    return pc.if_else(pc.equal(file_rows, WHOLE_FILE), paths, in_rows)
+
+
+def listed(recipe: Recipe) -> pa.Table:
+    """The samples that failed, as the last run of each stage left them (`schema.QUARANTINE`).
+
+    Raises:
+        StoreError: a stage's table is damaged.
+    """
+    tables = [schema.QUARANTINE.empty_table()]
+    for stage in (PROBING, LATENTS, EMBEDS):
+        path = recipe.folders.metadata / f"{stage}_quarantined.parquet"
+        table = files.read_table(path)
+        if table is not None:
+            tables.append(table.cast(schema.QUARANTINE))
+        elif path.exists():
+            raise StoreError(f"the table {path} is damaged: materialize {recipe.id}/{stage} again")
+    return pa.concat_tables(tables)
+
+
+def retry(recipe: Recipe, failed: pa.Table) -> None:
+    """Let the next run try failed samples (`schema.QUARANTINE`) once more."""
+    for stage, folder in ((LATENTS, recipe.folders.latents), (EMBEDS, recipe.folders.embeds)):
+        keys = failed.filter(pc.equal(failed["stage"], stage))["key"]
+        if len(keys):
+            TensorStore(folder).retry(pc.unique(keys))
+    addresses = failed.filter(pc.equal(failed["stage"], PROBING))["address"].to_pylist()
+    if addresses:
+        place = pq.read_table(recipe.folders.metadata / "raw_dataset.parquet", columns=["row", *schema.LOCATION.names])
+        place = place.filter(pc.is_in(_addresses(place["row"], place), value_set=pa.array(addresses)))
+        book, whole = ledger_of(recipe), []
+        rows: dict[str, list[int]] = {}
+        for row in place.to_pylist():  # failures of rows that are gone are gone with them
+            if row["file_row"] == WHOLE_FILE:
+                whole.append(row["file_hash"])
+            else:
+                rows.setdefault(row["file_hash"], []).append(row["file_row"])
+        if whole:
+            book.retry_whole(whole)
+        for file_hash, file_rows in rows.items():
+            book.retry(file_hash, file_rows)

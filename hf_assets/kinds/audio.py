@@ -1,0 +1,175 @@
+"""Sound as a medium: a part of each clip, as the VAE reads it. See `kinds.medium.Medium`."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel
+
+from hf_assets import schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.errors import ModelError
+from hf_assets.media import audio, sonogram
+from hf_assets.models import autoencoders
+from hf_assets.models.components import vae_component
+from hf_assets.models.pipeline import Pipeline, resolve_pipeline
+from hf_assets.stages import audio as parts
+from hf_assets.stages.audio import AudioRules, Encoded
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+# Pictures show the first ten minutes, at a rate that is enough for them.
+SHOWN_RATE_HZ, SHOWN_SECONDS = 16_000, 600
+# As Stable Audio and ACE-Step have it, nearly: where no configuration was read.
+USUAL_RATE_HZ = 44_100
+
+
+class AudioMedium:
+    """Clips of one column.
+
+    Which part of a clip is taken depends on the VAE's configuration: on its sample rate and the samples of a step. Only
+    small JSON files are read for it.
+    """
+
+    version = str(audio.VERSION)
+    assigned_by = parts.VERSION
+    reads_model = True
+    extension = "wav"
+    facts = pa.schema([field for field in schema.AUDIO_MEDIA if field.name not in ("row", "media_hash")])
+    media = schema.AUDIO_MEDIA
+    buckets = schema.AUDIO_BUCKETS
+    keyed: tuple[str, ...] = ("sample_rate_hz", "num_channels", "mixed_to", "first_sample", "num_samples")
+    decoded = keyed
+    training = pa.schema(
+        [
+            schema.AUDIO_BUCKETS.field(name)
+            for name in (
+                *("original_sample_rate_hz", "original_num_samples"),
+                *("sample_rate_hz", "num_channels", "first_sample", "num_samples"),
+            )
+        ]
+    )
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.rules = recipe.audio or AudioRules()
+
+    @property
+    def probed_by(self) -> int | str:
+        return f"audio {audio.VERSION}"
+
+    @property
+    def settings(self) -> tuple[str | BaseModel, ...]:
+        return str(audio.VERSION), self.recipe.media_column, self.rules, self.recipe.model.pipeline
+
+    def probe(self, data: bytes) -> dict[str, Any]:
+        facts = audio.probe(data)
+        return {
+            "original_sample_rate_hz": facts.sample_rate,
+            "original_num_channels": facts.channels,
+            "original_num_samples": facts.num_samples,
+        }
+
+    def describe(self, facts: pa.Table) -> pa.Table:
+        return facts.select(schema.AUDIO_MEDIA.names).cast(schema.AUDIO_MEDIA)
+
+    def assign(self, media: pa.Table) -> pa.Table:
+        return parts.assign(media, self.rules, self._reads(resolve_pipeline(self.recipe.model.pipeline)))
+
+    def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+        return buckets
+
+    def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
+        """(C, S) float32, -1 to 1."""
+        import torch
+
+        taken = audio.waveform(
+            data,
+            sample_rate=sample["sample_rate_hz"],
+            channels=sample["mixed_to"],
+            first_sample=sample["first_sample"],
+            num_samples=sample["num_samples"],
+        )
+        return torch.from_numpy(taken).expand(sample["num_channels"], -1)
+
+    def encode(
+        self, encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor"
+    ) -> "dict[str, torch.Tensor]":
+        return {"latents": encode(batch)}
+
+    def thumbnail(self, data: bytes) -> "Image.Image | None":
+        facts = audio.probe(data)
+        available = audio.num_resampled(facts.num_samples, facts.sample_rate, SHOWN_RATE_HZ)
+        num_samples = min(available, SHOWN_RATE_HZ * SHOWN_SECONDS)
+        if not num_samples:
+            return None
+        samples = audio.waveform(data, sample_rate=SHOWN_RATE_HZ, channels=1, first_sample=0, num_samples=num_samples)
+        return sonogram.picture(samples[0], SHOWN_RATE_HZ)
+
+    def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
+        from hf_assets.models.inputs import input_of
+
+        reads = input_of(pipeline)
+        assert reads.hop_samples is not None, "`assign` refuses a VAE that reads no sound"
+        distinct = buckets.group_by(list(self.keyed[:2])).aggregate([]).to_pylist()
+        made_for = {(one["sample_rate_hz"], one["num_channels"]) for one in distinct}
+        steps = np.unique(buckets["num_samples"].to_numpy() % reads.hop_samples)
+        if made_for != {(reads.sample_rate_hz, reads.num_channels)} or steps.any():
+            raise ModelError(
+                f"{pipeline.name}: its VAE reads {reads.num_channels} channels at {reads.sample_rate_hz:,} Hz in steps "
+                f"of {reads.hop_samples:,} samples, which is not what the clips were cut to: materialize buckets again"
+            )
+
+    def examples(self, pipeline: Pipeline) -> str:
+        reads = self._reads(pipeline)
+        interval = round(self.rules.duration_interval * reads.sample_rate_hz)
+        steps = interval // reads.hop_samples
+        return (
+            f"clips are encoded with {reads.num_channels} channels at {reads.sample_rate_hz:,} Hz; "
+            f"{self.rules.duration_interval:g} s are {steps:,} steps of {reads.hop_samples:,} samples"
+        )
+
+    def volume(self, buckets: pa.Table) -> np.ndarray:
+        num_samples: np.ndarray = buckets["num_samples"].to_numpy().astype(np.int64)
+        return num_samples
+
+    @property
+    def usual_volume(self) -> int:
+        return round(self.rules.duration_interval * USUAL_RATE_HZ)
+
+    def elements_per_volume(self, config: dict[str, Any]) -> float:
+        reads = autoencoders.sound(config)
+        return autoencoders.channels(config) / (reads.hop_samples if reads else autoencoders.USUAL_HOP_SAMPLES)
+
+    def _reads(self, pipeline: Pipeline) -> Encoded:
+        """What the VAE reads, from its configuration; where that is written in no known way, measured.
+
+        Raises:
+            ModelError: there is no VAE, it reads no sound, or less channels than the config asks for.
+        """
+        vae = vae_component(pipeline)
+        told = autoencoders.sound(vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/")))
+        reads = Encoded(*told) if told else _measured(pipeline)
+        if reads is None:
+            raise ModelError(
+                f"{pipeline.name}: {vae.class_name} reads no sound: choose a pipeline that makes sound, or another "
+                "dataset_type"
+            )
+        if self.rules.channels is not None and self.rules.channels > reads.num_channels:
+            raise ModelError(
+                f"audio.channels is {self.rules.channels}, but {vae.class_name} of {pipeline.name} reads "
+                f"{reads.num_channels}: leave audio.channels out"
+            )
+        return reads
+
+
+def _measured(pipeline: Pipeline) -> Encoded | None:
+    from hf_assets.models.inputs import input_of
+
+    reads = input_of(pipeline)
+    if reads.sample_rate_hz is None or reads.hop_samples is None:
+        return None
+    return Encoded(reads.sample_rate_hz, reads.num_channels, reads.hop_samples)

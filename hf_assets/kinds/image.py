@@ -1,0 +1,148 @@
+"""Pictures as a medium: resized, cropped, one tensor each. See `kinds.medium.Medium`."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel
+
+from hf_assets import schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.errors import ModelError
+from hf_assets.media import image
+from hf_assets.models import autoencoders
+from hf_assets.models.inputs import spatial_multiple
+from hf_assets.models.pipeline import Pipeline
+from hf_assets.stages import composites, geometry
+from hf_assets.stages.geometry_rules import GeometryRules
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+# A landscape, a portrait and a square image.
+EXAMPLE_SIZES = ((1600, 900), (900, 1600), (1000, 1000))
+
+
+class ImageMedium:
+    """Pictures of one column.
+
+    Where a recipe takes a cell of each picture (a composite image), the cell's size is the `original_size`, and the
+    cell is one more column, which decides the latent too. The ledger keeps the whole picture's size.
+    """
+
+    version = str(image.VERSION)
+    assigned_by = geometry.VERSION
+    reads_model = False
+    extension = "jpg"
+    facts = pa.schema([pa.field("width", pa.int32()), pa.field("height", pa.int32())])
+    keyed: tuple[str, ...] = ("resized_size", "target_size", "crop_top_left")
+    training = pa.schema([])
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        cell = [schema.CELL] if recipe.composite is not None else []
+        self.media = pa.schema([*schema.MEDIA, *cell])
+        self.buckets = pa.schema([*schema.BUCKETS, *cell])
+        self.keyed = (*ImageMedium.keyed, *(field.name for field in cell))
+        self.decoded = ("original_size", *self.keyed)
+
+    @property
+    def probed_by(self) -> int | str:
+        return image.VERSION
+
+    @property
+    def settings(self) -> tuple[str | BaseModel, ...]:
+        whole = (str(image.VERSION), self.recipe.media_column, self.recipe.geometry)
+        return whole if self.recipe.composite is None else (*whole, str(composites.VERSION), self.recipe.composite)
+
+    def probe(self, data: bytes) -> dict[str, Any]:
+        facts = image.probe(data)
+        return {"width": facts.width, "height": facts.height}
+
+    def describe(self, facts: pa.Table) -> pa.Table:
+        size = schema.pairs(facts["width"], facts["height"])
+        if self.recipe.composite is None:
+            return pa.table([facts["row"], facts["media_hash"], size], schema=self.media)
+        cells = composites.cells(pa.chunked_array([size]), self.recipe.composite).astype(np.int32)
+        columns = [
+            pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
+            for values, kind in ((cells[:, 2:], schema.SIZE), (cells, schema.CELL.type))
+        ]
+        return pa.table([facts["row"], facts["media_hash"], *columns], schema=self.media)
+
+    def assign(self, media: pa.Table) -> pa.Table:
+        if self.recipe.composite is None:
+            return geometry.assign(media, self.recipe.geometry)
+        # A picture with fewer pixels than cells has none for this one.
+        edges = np.stack(schema.halves(media["original_size"]))
+        is_there = pa.array(edges.min(axis=0) >= 1)
+        assigned = geometry.assign(media.filter(is_there), self.recipe.geometry)
+        empty = media.filter(pc.invert(is_there))
+        empty = empty.append_column("dropped_for", pa.repeat("too_small", len(empty)))
+        return pa.concat_tables([assigned, empty], promote_options="default").sort_by("row")
+
+    def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+        return buckets
+
+    def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
+        """(3, H, W) uint8, RGB, 0 to 255."""
+        return image.to_pixels(data, **sample)
+
+    def encode(
+        self, encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor"
+    ) -> "dict[str, torch.Tensor]":
+        return {"latents": encode(batch)}
+
+    def thumbnail(self, data: bytes) -> "Image.Image | None":
+        picture = image.decode(data)
+        if self.recipe.composite is None:
+            return picture
+        size = pa.FixedSizeListArray.from_arrays(pa.array(picture.size, pa.int32()), type=schema.SIZE)
+        left, top, width, height = composites.cells(pa.chunked_array([size]), self.recipe.composite)[0].tolist()
+        return picture.crop((left, top, left + width, top + height)) if width and height else None
+
+    def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
+        check_sizes(pc.unique(buckets["bucket"]).to_pylist(), spatial_multiple(pipeline))
+
+    def examples(self, pipeline: Pipeline) -> str:
+        shown, sizes = example_sizes(self.recipe.geometry)
+        check_sizes(sizes, spatial_multiple(pipeline))
+        return f"target sizes of {shown}: {', '.join(sizes)}"
+
+    def volume(self, buckets: pa.Table) -> np.ndarray:
+        width, height = schema.halves(buckets["target_size"])
+        return width.astype(np.int64) * height.astype(np.int64)
+
+    @property
+    def usual_volume(self) -> int:
+        return self.recipe.geometry.edge_px**2
+
+    def elements_per_volume(self, config: dict[str, Any]) -> float:
+        return autoencoders.channels(config) / autoencoders.cell_px(config) ** 2
+
+
+def example_sizes(rules: GeometryRules) -> tuple[str, list[str]]:
+    """Target sizes that can be told before any media are known, and of what they are."""
+    if not rules.draws_aspect:
+        return "16:9, 9:16 and 1:1", [geometry.geometry_of(*size, rules).bucket for size in EXAMPLE_SIZES]
+    aspects = [bucket.aspect for bucket in rules.crop_aspect_buckets or ()]
+    sizes = [geometry.geometry_of(*EXAMPLE_SIZES[-1], rules, aspect).bucket for aspect in aspects]
+    return f"1:1 in the aspects {', '.join(f'{aspect:g}' for aspect in aspects)}, of which one is drawn", sizes
+
+
+def check_sizes(buckets: Iterable[str], multiple: int) -> None:
+    """Refuse target sizes that the model can't take.
+
+    Raises:
+        ModelError: a size ("1152x896") is no multiple of `multiple` px.
+    """
+    for bucket in buckets:
+        size, _, _ = bucket.partition("@")
+        if any(int(edge) % multiple for edge in size.split("x")):
+            raise ModelError(
+                f"target size {size} is no multiple of {multiple} px, as this model needs: "
+                "change resolution or aspect_bucket_alignment"
+            )

@@ -1,0 +1,179 @@
+"""Loading one component's weights, quietly and completely, and giving the memory back."""
+
+import contextlib
+import gc
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from hf_assets.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf_assets.hub.model_repository import Repository
+    from hf_assets.models.pipeline import Component, Pipeline
+
+    Device = torch.device | str
+
+
+# How linear layers of text encoders may be kept.
+Quantization = Literal["8bit", "4bit"]
+
+
+class _Logging(NamedTuple):
+    library: Any
+    verbosity: int
+    shows_progress: bool
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep diffusers and transformers from reporting what is meant: cut captions, absent components, progress.
+
+    Nor do they report what of torch they use that will be gone one day.
+    """
+    import diffusers
+    import transformers
+
+    before = []
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        before.append(_Logging(library, library.get_verbosity(), library.is_progress_bar_enabled()))
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            for category in (DeprecationWarning, FutureWarning):
+                warnings.simplefilter("ignore", category)
+            yield
+    finally:
+        for library, verbosity, shows_progress in before:
+            library.set_verbosity(verbosity)
+            if shows_progress:
+                library.enable_progress_bar()
+
+
+def class_of(repository: "Repository", library: str, class_name: str) -> Any:
+    """The class that model_index.json names: of diffusers, transformers, or one of diffusers' pipeline modules.
+
+    Raises:
+        ModelError: the installed versions have no such class, or it is code that lies in the repository.
+    """
+    import diffusers
+
+    if own := sorted(path for path in repository.paths if path.rpartition("/")[2] == f"{library}.py"):
+        raise ModelError(
+            f"{repository.name} brings its own {class_name} in {own[0]}: code from a repository is never run, "
+            "so choose a pipeline that diffusers has"
+        )
+    with quiet():
+        module = library if library in ("diffusers", "transformers") else f"diffusers.pipelines.{library}"
+        try:
+            kind = getattr(importlib.import_module(module), class_name)
+            if type(kind).__name__ == "DummyObject":  # of a library that isn't installed; using it says which
+                kind.from_pretrained()
+            return kind
+        except (ImportError, AttributeError, RuntimeError) as error:
+            why = " ".join(str(error).split())
+            raise ModelError(
+                f"{repository.name} needs the class {class_name} of {library}, which is not to be had with diffusers "
+                f"{diffusers.__version__} here ({why}): upgrade diffusers and transformers, or install what it needs"
+            ) from error
+
+
+def load_model(
+    component: "Component",
+    device: "Device",
+    dtype: "torch.dtype",
+    *,
+    quantization: Quantization | None = None,
+    offload: bool = False,
+) -> Any:
+    """One model with all its weights, in evaluation mode. Only the component's own files are fetched.
+
+    Args:
+        quantization: the weights of linear layers are kept in 8 or 4 bits by bitsandbytes; for models of transformers.
+        offload: weights stay in main memory, and each layer's come to the device while it computes.
+
+    Raises:
+        ModelError: the weights can't be read, or some are missing, which the libraries would fill with random numbers.
+    """
+    import diffusers
+    import torch
+    from safetensors import SafetensorError
+
+    if quantization and offload:
+        raise ModelError(
+            "text_offload of the gpu resource and model.text_quantization exclude each other: unset text_offload "
+            "(HF_ASSETS_TEXT_OFFLOAD), or remove text_quantization"
+        )
+    kind = class_of(component.repository, component.library, component.class_name)
+    at = f"{component.repository.name}/{component.folder}".rstrip("/")
+    folder = component.repository.fetch(component.files) / component.folder
+    dtype_name = "torch_dtype" if issubclass(kind, diffusers.ModelMixin) else "dtype"
+    options: dict[str, Any] = {dtype_name: dtype, "variant": component.variant, "use_safetensors": True}
+    if quantization:
+        options |= {"quantization_config": _quantization_config(quantization, dtype), "device_map": {"": device}}
+    with quiet():
+        try:
+            model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
+        except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+            why = " ".join(str(error).split())
+            raise ModelError(f"{at} can't be loaded as {component.class_name}: {why}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{at} lacks {len(missing):,d} weights of {component.class_name} (first: {missing[0]}): "
+            "the file is for another class or version, so choose another revision"
+        )
+    model = model.eval().requires_grad_(False)
+    if quantization:
+        return model  # it is where it is to be
+    if offload:
+        import accelerate
+
+        return accelerate.cpu_offload(model, execution_device=torch.device(device))
+    return model.to(device)
+
+
+def _quantization_config(quantization: Quantization, dtype: "torch.dtype") -> Any:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f'text_quantization "{quantization}" needs bitsandbytes: pip install "hf_assets[quantize]", '
+            "or remove text_quantization"
+        )
+    import transformers
+
+    if quantization == "8bit":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def shell_of(pipeline: "Pipeline", name: str, dtype: "torch.dtype") -> Any:
+    """A shell in place of a component, which says that its weights are of that type."""
+    with quiet():
+        return shell(pipeline.repository, *pipeline.components[name], name).to(dtype)
+
+
+def shell(repository: "Repository", library: str, class_name: str, folder: str) -> Any:
+    """A model that has its configuration and its shapes, but no weights: it is on the meta device.
+
+    Raises:
+        ModelError: its config.json can't be read, or isn't one of that class.
+    """
+    import torch
+
+    kind = class_of(repository, library, class_name)
+    config = repository.read_json(f"{folder}/config.json".lstrip("/"))
+    with quiet(), torch.device("meta"):
+        return kind.from_config(config)
+
+
+def free_memory(device: "Device") -> None:
+    """Give what is no longer referenced back to the device, so that the next model finds room."""
+    import torch
+
+    gc.collect()
+    if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,136 @@
+"""Which pipeline to encode with: what the user names, and what that resolves to at this moment."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from hf_assets.errors import ModelError
+from hf_assets.hub.model_repository import Repository, resolve
+
+INDEX = "model_index.json"
+
+
+class ComponentSource(BaseModel):
+    """A component that lies in a repository of its own, at its root or in a subfolder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repository: str
+    revision: str | None = None
+    variant: str | None = None
+    subfolder: str | None = None
+
+
+class PipelineSource(BaseModel):
+    """A diffusers pipeline, as the user names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repository: str
+    revision: str | None = None
+    variant: str | None = None
+    vae: ComponentSource | None = None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline pinned to the commits of one moment. It can be pickled and sent to workers.
+
+    Attributes:
+        index: the content of model_index.json.
+        vae_repository: where the VAE comes from, if not from the pipeline itself.
+    """
+
+    source: PipelineSource
+    repository: Repository
+    index: dict[str, Any]
+    vae_repository: Repository | None = None
+
+    @property
+    def name(self) -> str:
+        return self.repository.name
+
+    @property
+    def sha(self) -> str | None:
+        return self.repository.sha
+
+    @property
+    def class_name(self) -> str:
+        return str(self.index["_class_name"])
+
+    @property
+    def components(self) -> dict[str, tuple[str, str]]:
+        """Component -> (library, class), without those that the pipeline leaves empty."""
+        entries = {name: value for name, value in self.index.items() if names_component(value)}
+        return {name: (library, kind) for name, (library, kind) in entries.items() if library is not None}
+
+
+def names_component(entry: Any) -> bool:
+    """Whether an entry of model_index.json is `[library, class]`, or `[null, null]` for a component left empty."""
+    return isinstance(entry, list) and len(entry) == 2 and all(part is None or isinstance(part, str) for part in entry)
+
+
+def resolve_pipeline(source: PipelineSource, *, hash_cache: Path | None = None) -> Pipeline:
+    """Pin a pipeline. Of a Hub repository only model_index.json is downloaded.
+
+    Args:
+        hash_cache: see `repository.resolve`.
+
+    Raises:
+        ModelError: a repository can't be found or read, or holds no pipeline of diffusers.
+    """
+    repository = resolve(source.repository, source.revision, hash_cache=hash_cache)
+    if INDEX not in repository.paths:
+        raise ModelError(
+            f"{repository.name} is not a diffusers pipeline: it has no {INDEX}. "
+            "Name a repository or folder in the diffusers layout"
+        )
+    index = repository.read_json(INDEX)
+    if not isinstance(index.get("_class_name"), str):
+        raise ModelError(
+            f"{repository.name}: {INDEX} names the class {index.get('_class_name')!r}, which is not one of diffusers: "
+            "code from a repository is never run, so choose a pipeline that diffusers has"
+        )
+    if source.variant is not None and not _has_variant(repository, source.variant):
+        raise ModelError(
+            f"{repository.name} has no safetensors weights of the variant {source.variant!r}: "
+            "remove variant, or name one that is there"
+        )
+    vae = None if source.vae is None else resolve(source.vae.repository, source.vae.revision, hash_cache=hash_cache)
+    return Pipeline(source, repository, index, vae)
+
+
+def _has_variant(repository: Repository, variant: str) -> bool:
+    weights = re.compile(rf".+/[^/]+\.{re.escape(variant)}(-\d+-of-\d+)?\.safetensors")
+    return any(weights.fullmatch(path) for path in repository.paths)
+
+
+@dataclass(frozen=True)
+class Component:
+    """One model, tokenizer or processor, and where it lies.
+
+    Attributes:
+        folder: relative to the repository's root; empty at the root itself.
+        variant: of the weights that are there for it; None is the default.
+        files: everything that loading it reads, relative to the repository's root.
+    """
+
+    name: str
+    library: str
+    class_name: str
+    repository: Repository
+    folder: str
+    variant: str | None
+    files: tuple[str, ...]
+
+    @property
+    def is_model(self) -> bool:
+        """Whether there are weights in it, as opposed to a tokenizer or a processor."""
+        return any(file.endswith(".safetensors") for file in self.files)
+
+    def hashes(self) -> dict[str, str]:
+        """File name within the component -> hash."""
+        return {file.removeprefix(f"{self.folder}/"): self.repository.hash(file) for file in self.files}

@@ -1,0 +1,102 @@
+"""Hold a recipe against the real dataset and model, before anything is encoded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import fingerprint
+from hf_assets.config.recipe import Recipe
+from hf_assets.encode import bucketing
+from hf_assets.encode.media_files import by_file, media_of
+from hf_assets.errors import MediaError
+from hf_assets.kinds.medium import Medium, medium_of
+from hf_assets.models.components import text_components, vae_component
+from hf_assets.models.pipeline import resolve_pipeline
+from hf_assets.sources import rows
+from hf_assets.sources.formats.parquet import WantedColumns
+from hf_assets.sources.source import Source, source_of
+from hf_assets.sources.spec import Snapshot
+from hf_assets.stages import captions, filtering
+
+# So many media are looked at: the first that would be used, so that one file, or few of its bytes, is enough.
+SAMPLED = 32
+SHOWN_BUCKETS = 10
+
+
+def check(recipe: Recipe) -> Iterator[str]:
+    """What was found, line by line. Columns are read, and the media of a few rows; nothing is kept.
+
+    Raises:
+        DatasetError, ModelError: the first thing that would stop a run.
+    """
+    with TemporaryDirectory() as folder:
+        memory = Path(folder)
+        source = source_of(recipe.source, memory / "sources")
+        snapshot = source.resolve()
+        yield f"dataset {snapshot.repository} at {snapshot.commit}"
+        yield f"split {recipe.source.split}: {len(snapshot.files):,} files"
+        wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
+        table = rows.read(source, snapshot, wanted, memory / "columns", lambda line: None).table
+        yield f"rows: {len(table):,}; columns {', '.join((recipe.media_column, *recipe.required_columns))} found"
+        judged = filtering.judge(table, recipe.filter)
+        kept, dropped = filtering.kept(judged), filtering.dropped(judged)
+        yield f"filter keeps {len(kept):,} ({_share(len(kept), len(table))})"
+        yield from _dropped(dropped)
+        captioned, without = captions.extract(kept, recipe.captions)
+        num_distinct = len(captions.distinct(captioned))
+        yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
+        yield from _sampled(recipe, source, snapshot, captioned, table, memory / "sources")
+    pipeline = resolve_pipeline(recipe.model.pipeline)
+    encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
+    yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
+    yield medium_of(recipe).examples(pipeline)
+
+
+def _sampled(
+    recipe: Recipe, source: Source, snapshot: Snapshot, captioned: pa.Table, table: pa.Table, memory: Path
+) -> Iterator[str]:
+    """What becomes of the first rows once their media are read."""
+    medium = medium_of(recipe)
+    wanted = bucketing.located(captioned.slice(0, SAMPLED), table)
+    if not any(file.content for file in snapshot.files):  # in place, so that a few bytes of a large file are enough
+        source = source_of(recipe.source.model_copy(update={"streaming": True}), memory)
+    media = media_of(by_file(wanted, snapshot), source, snapshot, recipe.media_column)
+    looks = [(one.row, _look(medium, one.data)) for one in media]
+    if not looks:
+        return
+    failed = [(row, found) for row, found in looks if isinstance(found, str)]
+    facts = [{"row": row, **found} for row, found in looks if not isinstance(found, str)]
+    fields = [pa.field("row", pa.int64()), pa.field("media_hash", pa.string()), *medium.facts]
+    described = medium.describe(pa.Table.from_pylist(facts, schema=pa.schema(fields)))
+    buckets, dropped = bucketing.fit(recipe, described, filtering.sizeless(table, recipe.filter))
+    yield f"of the first {len(looks)} media, {len(buckets)} can be used ({_share(len(buckets), len(looks))})"
+    yield from _dropped(dropped)
+    for row, message in failed[:3]:
+        yield f"  row {row} can't be read: {message}"
+    counts = sorted(pc.value_counts(buckets["bucket"]).to_pylist(), key=lambda one: (-one["counts"], one["values"]))
+    if counts:
+        shown = ", ".join(f"{one['values']}: {one['counts']}" for one in counts[:SHOWN_BUCKETS])
+        yield f"  buckets: {shown}{', …' if len(counts) > SHOWN_BUCKETS else ''}"
+
+
+def _look(medium: Medium, data: bytes | None) -> dict[str, object] | str:
+    """Facts of one medium, or why there are none."""
+    if data is None:
+        return "it holds no bytes"
+    try:
+        return {"media_hash": fingerprint.of_bytes(data), **medium.probe(data)}
+    except MediaError as error:
+        return str(error)
+
+
+def _dropped(rows_with_reasons: pa.Table) -> Iterator[str]:
+    counts = pc.value_counts(rows_with_reasons["dropped_for"]).to_pylist()
+    for entry in sorted(counts, key=lambda one: (-one["counts"], one["values"])):
+        yield f"  dropped, {entry['values']}: {entry['counts']:,}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "of none"

@@ -1,0 +1,282 @@
+"""What a run would do, told without computing and without reading any media.
+
+A plan takes the steps of a run as far as they go without media: it resolves the revision, reads the columns of files
+that are new (and keeps them, for the run), filters, takes captions, asks the ledger for media facts, computes geometry
+and keys, and looks these up in the stores. It differs from a run only in what it can't know: what lies in files that no
+run has read.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import fingerprint, schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.encode import bucketing, embeds, encoders, latents, probe
+from hf_assets.encode.media_files import FileRows, by_file
+from hf_assets.kinds.medium import medium_of
+from hf_assets.models import prompt
+from hf_assets.models.components import text_components, vae_component
+from hf_assets.models.pipeline import Component
+from hf_assets.plan import estimates, reasons
+from hf_assets.sources import rows
+from hf_assets.sources.formats.parquet import WantedColumns
+from hf_assets.sources.source import source_of
+from hf_assets.sources.spec import Snapshot
+from hf_assets.stages import captions as captions_stage
+from hf_assets.stages import filtering, joining
+from hf_assets.store.spilling import Spilled
+from hf_assets.store.tensors import TensorStore
+
+# Rows whose bytes no run has read: the reason under which they are counted.
+UNKNOWN = "unknown_until_read"
+
+
+class StagePlan(NamedTuple):
+    """What becomes of one stage's keys, each counted once.
+
+    Attributes:
+        compute: by reason, without those that nothing falls to. Rows of `UNKNOWN` are an upper bound: a row that turns
+            out to hold known media costs nothing.
+        quarantined: keys that failed before, and are neither computed again nor used.
+    """
+
+    reuse: int
+    compute: dict[str, int]
+    quarantined: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many are computed at most."""
+        return sum(self.compute.values())
+
+
+class Plan(NamedTuple):
+    """What a run of one dataset would do. Bytes and seconds are estimates, upper bounds where media are unknown.
+
+    Attributes:
+        rows: of the split.
+        bytes_to_fetch: of data files that the Hugging Face cache lacks and whose media are needed.
+        model_bytes_to_fetch: of weights that it lacks.
+        bytes_to_store: of tensors.
+        seconds: to encode, at the rates last measured; downloads and loading come on top. None where no rate is known.
+    """
+
+    revision: str
+    rows: int
+    vae_latents: StagePlan
+    text_embeds: StagePlan
+    bytes_to_fetch: int
+    model_bytes_to_fetch: int
+    bytes_to_store: int
+    seconds: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as other programs read it."""
+        stages = {name: getattr(self, name)._asdict() for name in ("vae_latents", "text_embeds")}
+        return {**self._asdict(), **stages, "seconds": None if self.seconds is None else round(self.seconds, 3)}
+
+
+def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
+    """Say what materializing a dataset would compute, fetch and store. Each dataset is planned as if it ran alone.
+
+    Rows pass through in tables of bounded size. Keys wait on the disk, and are held against the stores' part by
+    part: what is up to date takes no memory that grows with the rows.
+
+    Raises:
+        DatasetError, ModelError: what would stop a run.
+    """
+    source = source_of(recipe.source, recipe.folders.metadata / "sources")
+    snapshot = source.resolve()
+    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
+    scan = rows.Scan(source, snapshot, wanted, recipe.folders.metadata / "columns", say)
+    with TemporaryDirectory(prefix="hf-assets-plan-") as folder:
+        found = _Found(recipe, snapshot, Path(folder))
+        for table in filtering.judged(scan.tables, recipe.filter):
+            found.add(table)
+        latents_side = _latents(recipe, found, Path(folder))
+        texts = _embeds(recipe, found, Path(folder))
+    missing = _located(scan, latents_side.rows, snapshot)
+    return Plan(
+        snapshot.commit,
+        found.num_rows,
+        latents_side.stage,
+        texts.stage,
+        estimates.bytes_to_fetch(source, snapshot, recipe.media_column, found.unknown, missing),
+        latents_side.model_bytes + texts.model_bytes,
+        round(latents_side.num_bytes + texts.num_bytes),
+        estimates.seconds((side.stage.total, side.rate) for side in (latents_side, texts)),
+    )
+
+
+class _Found:
+    """What the rows need, gathered table by table on the disk.
+
+    Attributes:
+        num_rows: of the split.
+        unknown: the rows whose media no run has read.
+        num_media, volume: of the media that are known, and the sum of their volumes.
+        num_unknown_texts: the captions of which it isn't known how long the clips are that they are encoded with.
+        latents: row, volume, packed media hash and packed key of each latent that is needed.
+        embeds: packed hash of the text and packed key of each caption; one may stand in it several times.
+    """
+
+    def __init__(self, recipe: Recipe, snapshot: Snapshot, folder: Path) -> None:
+        self.recipe, self.snapshot = recipe, snapshot
+        self.medium = medium_of(recipe)
+        self.known = probe.Known(recipe)
+        self.vae = encoders.vae_of(recipe, latents.version(recipe))
+        self.text = encoders.text_of(recipe, embeds.VERSION)
+        self.companions = embeds.companions(recipe, self.text)
+        self.num_rows = self.num_media = self.volume = self.num_unknown_texts = 0
+        self.unknown: list[FileRows] = []
+        self.latents = Spilled(folder / "latents", _LATENTS, "latent_key")
+        self.embeds = Spilled(folder / "embeds", _EMBEDS, "embed_key")
+
+    def add(self, judged: pa.Table) -> None:
+        """Rows of the split, each with why it is dropped (`filtering.judge`)."""
+        self.num_rows += len(judged)
+        captions, _ = captions_stage.extract(filtering.kept(judged), self.recipe.captions)
+        located = bucketing.located(captions, judged)
+        recalled = probe.recall(self.recipe, located, self.snapshot, self.known)
+        self.unknown += recalled.unknown
+        sizeless = filtering.sizeless(judged, self.recipe.filter)
+        buckets, _ = bucketing.fit(self.recipe, recalled.media, sizeless, self.medium)
+        self._add_captions(captions, buckets, recalled.unknown)
+        keyed = latents.needed(self.recipe, buckets, self.vae)
+        volume = self.medium.volume(buckets)
+        self.num_media += len(buckets)
+        self.volume += int(volume.sum())
+        columns = [buckets["row"], volume, fingerprint.packed(buckets["media_hash"]), fingerprint.packed(keyed)]
+        self.latents.add(pa.table(columns, schema=_LATENTS))
+
+    def _add_captions(self, captions: pa.Table, buckets: pa.Table, unknown: list[FileRows]) -> None:
+        rows = joining.told(captions, buckets, self.companions)
+        if schema.DURATION.name in self.companions and unknown:
+            is_unknown = pc.is_in(rows["row"], value_set=pa.array(np.concatenate([part.rows for part in unknown])))
+            self.num_unknown_texts += len(pc.list_flatten(rows["captions"].filter(is_unknown)))
+        needed = embeds.needed(rows, self.text)
+        columns = [reasons.hashed(needed), fingerprint.packed(needed["embed_key"])]
+        self.embeds.add(pa.table(columns, schema=_EMBEDS))
+
+
+_LATENTS = pa.schema(
+    [
+        schema.ROW,
+        pa.field("volume", pa.int64()),
+        pa.field("media_hash", fingerprint.PACKED),
+        pa.field("latent_key", fingerprint.PACKED),
+    ]
+)
+_EMBEDS = pa.schema([pa.field("text_hash", fingerprint.PACKED), pa.field("embed_key", fingerprint.PACKED)])
+
+
+_NOTHING = np.empty(0, np.int64)
+
+
+class _Side(NamedTuple):
+    """One stage's part of a plan.
+
+    Attributes:
+        rows: of the samples that are missing.
+    """
+
+    stage: StagePlan
+    rate: float | None
+    num_bytes: float
+    model_bytes: int
+    rows: np.ndarray
+
+
+class _Tally:
+    """A stage's parts, each held against the store, summed up.
+
+    Attributes:
+        sampled_bytes, sampled: of some stored samples, the bytes, and their number or volume.
+        num_missing, missing: what is to be encoded, and its number or volume.
+    """
+
+    def __init__(self, why: reasons.Why) -> None:
+        self.why = why
+        self.reuse = self.quarantined = self.sampled_bytes = self.sampled = self.num_missing = self.missing = 0
+        self.rows = [_NOTHING]
+
+    def add(self, number: int, todo: encoders.Work) -> None:
+        missing = todo.missing
+        self.why.add(number, todo, missing)
+        self.reuse += todo.num_stored
+        self.quarantined += pc.count_distinct(todo.lacking[todo.key]).as_py() - len(missing)
+        self.num_missing += len(missing)
+        stored_bytes, stored = estimates.sampled(todo)
+        self.sampled_bytes += stored_bytes
+        self.sampled += stored
+        self.missing += estimates.amount(missing)
+        if "row" in missing.column_names:
+            self.rows.append(missing["row"].to_numpy())
+
+    def stage(self, num_unknown: int) -> StagePlan:
+        self.why.settle()
+        counts = dict(self.why.counts)
+        assert sum(counts.values()) == self.num_missing, f"{self.num_missing} are missing, of which {counts} are told"
+        return StagePlan(self.reuse, counts | ({UNKNOWN: num_unknown} if num_unknown else {}), self.quarantined)
+
+    def side(self, stage: StagePlan, table: Path, num_bytes: float, components: list[Component]) -> _Side:
+        last = encoders.recorded(table)
+        rate = last and last.samples_per_second
+        return _Side(stage, rate, num_bytes, estimates.model_bytes_to_fetch(components), np.concatenate(self.rows))
+
+
+def _tallied(needed: Spilled, store: TensorStore, why: reasons.Why, folder: Path) -> _Tally:
+    """Hold what is needed against the store, part by part."""
+    tally = _Tally(why)
+    for number, (keyed, index) in enumerate(zip(needed.parts(), store.compact_index(folder), strict=True)):
+        tally.add(number, encoders.held_against(store, why.encoder, needed.key, keyed, index))
+    return tally
+
+
+def _latents(recipe: Recipe, found: _Found, folder: Path) -> _Side:
+    store, table = TensorStore(recipe.folders.latents), recipe.folders.metadata / f"{latents.STAGE}.parquet"
+    why = reasons.of_latents(recipe, found.vae, found.latents, folder / "why_latents")
+    tally = _tallied(found.latents, store, why, folder / "latents_index")
+    num_unknown = sum(len(part.rows) for part in found.unknown)
+    stage = tally.stage(num_unknown)
+    if not stage.total:
+        return _Side(stage, None, 0, 0, _NOTHING)
+    vae = vae_component(found.vae.pipeline)
+    mean = found.volume / found.num_media if found.num_media else found.medium.usual_volume
+    if tally.sampled:
+        per_volume = tally.sampled_bytes / tally.sampled
+    else:
+        per_volume = estimates.latent_bytes_per_volume(found.medium, found.vae, vae)
+    return tally.side(stage, table, per_volume * (tally.missing + num_unknown * mean), [vae])
+
+
+def _embeds(recipe: Recipe, found: _Found, folder: Path) -> _Side:
+    store, table = TensorStore(recipe.folders.embeds), recipe.folders.metadata / f"{embeds.STAGE}.parquet"
+    why = reasons.of_embeds(recipe, found.text, found.companions, folder / "why_embeds")
+    tally = _tallied(found.embeds, store, why, folder / "embeds_index")
+    stage = tally.stage(found.num_unknown_texts)
+    if not stage.total:
+        return _Side(stage, None, 0, 0, _NOTHING)
+    cache = encoders.usage_cache(recipe)
+    components = text_components(found.text.pipeline, usage_cache=cache)
+    arguments = prompt.remembered_usage(found.text.pipeline, cache).calls[0].arguments
+    if tally.sampled:
+        per_caption = tally.sampled_bytes / tally.sampled
+    else:
+        per_caption = estimates.embed_bytes(found.text, components, arguments.get("max_sequence_length"))
+    return tally.side(stage, table, per_caption * (tally.missing + found.num_unknown_texts), components)
+
+
+def _located(scan: rows.Scan, missing: np.ndarray, snapshot: Snapshot) -> list[FileRows]:
+    """Where the media of these rows lie."""
+    if not len(missing):
+        return []
+    wanted = pa.array(missing)
+    places = (table.select(["row", *schema.LOCATION.names]) for table in scan.tables())
+    return [part for place in places for part in by_file(place.filter(pc.is_in(place["row"], wanted)), snapshot)]

@@ -1,0 +1,101 @@
+"""Small pictures of a few rows, made while their media are read anyway: showing them costs no byte of the dataset.
+
+Which rows is decided by a draw from the file's hash and the row's place in it, so that the same ones are shown from run
+to run. More are kept than are shown, so that enough are left when a filter becomes tighter; those that it drops are
+then shown with their reason.
+"""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from hf_assets import files, fingerprint
+from hf_assets.config.recipe import Recipe
+from hf_assets.draw import numbers, sheets
+from hf_assets.kinds.medium import medium_of
+
+# Bump when a thumbnail looks different.
+VERSION = 1
+FOLDER = "reports/thumbnails"
+KEPT = 48
+
+Place = tuple[str, int]  # hash of the file, row in the file
+
+
+class Thumbnails:
+    """The thumbnails of one dataset's media."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        cut = None if recipe.composite is None else recipe.composite.model_dump(mode="json")
+        made_of = [VERSION, recipe.kind, recipe.media_column, cut]
+        self.folder = recipe.folders.metadata / FOLDER / fingerprint.of_value(made_of)[:8]
+        self.medium = medium_of(recipe)
+
+    def add(self, place: Place, data: bytes) -> None:
+        """Make a row's thumbnail. It is decoration: what can't be drawn or written has none, and the run goes on."""
+        try:
+            picture = self.medium.thumbnail(data)
+            if picture is not None:
+                stream = BytesIO()
+                sheets.thumbnail(picture).save(stream, "JPEG", quality=85)
+                files.write_atomically(self._path(place), stream.getvalue())
+        except Exception:  # whatever a decoder or a disk does: probing says what is wrong with the bytes
+            return
+
+    def get(self, place: Place) -> Image.Image | None:
+        """A row's thumbnail, if there is a whole one."""
+        try:
+            with Image.open(self._path(place)) as image:
+                image.load()
+                return image.convert("RGB")
+        except (OSError, SyntaxError, ValueError):
+            return None
+
+    @property
+    def places(self) -> set[Place]:
+        """The rows that have one."""
+        names = (path.name.split(".") for path in self.folder.glob("[!.]*.jpg"))
+        return {(name[0], int(name[1])) for name in names if len(name) == 3 and name[1].lstrip("-").isdecimal()}
+
+    def to_make(self, located: pa.Table) -> set[Place]:
+        """Those of the first `KEPT` rows in the order of their draws that have none yet.
+
+        Args:
+            located: `row` and `schema.LOCATION`.
+        """
+        return set(_places(first(located, KEPT))) - self.places
+
+    def among(self, located: pa.Table, count: int) -> pa.Table:
+        """The first few rows that have a thumbnail, in the order of their draws."""
+        places = self.places
+        found_in = pa.array(sorted({file_hash for file_hash, _ in places}), pa.string())
+        candidates = located.filter(pc.is_in(located["file_hash"].cast(pa.string()), value_set=found_in))
+        if not len(candidates):
+            return candidates
+        rows = pa.array(sorted({file_row for _, file_row in places}), pa.int64())
+        candidates = candidates.filter(pc.is_in(candidates["file_row"], value_set=rows))
+        has_one = pa.array([place in places for place in _places(candidates)], pa.bool_())
+        return first(candidates.filter(has_one), count)
+
+    def _path(self, place: Place) -> Path:
+        return self.folder / f"{place[0]}.{place[1]}.jpg"
+
+
+def first(located: pa.Table, count: int) -> pa.Table:
+    """The first few rows in the order of their draws."""
+    located = located.filter(pc.is_valid(located["file_hash"]))  # null: it names a file that isn't there
+    hashes = located["file_hash"].cast(pa.string()).combine_chunks().dictionary_encode()
+    seeds = [int(fingerprint.of_bytes(file_hash.encode())[:16], 16) for file_hash in hashes.dictionary.to_pylist()]
+    drawn = numbers.draws(
+        np.array(seeds, np.uint64)[hashes.indices.to_numpy()] if seeds else np.empty(0, np.uint64),
+        located["file_row"].to_numpy().astype(np.uint64),
+    )
+    return located.take(pa.array(numbers.chosen(drawn, count)))
+
+
+def _places(located: pa.Table) -> list[Place]:
+    return list(zip(located["file_hash"].to_pylist(), located["file_row"].to_pylist(), strict=True))

@@ -1,0 +1,297 @@
+"""What the page shows of each asset: numbers to follow, small charts and tables, and a contact sheet.
+
+Pictures are made of what was kept while media were read (`thumbnails`, `showcase`): showing them reads no media.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import draw, files, fingerprint, schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.draw import charts, numbers, sheets
+from hf_assets.draw.sheets import Tile
+from hf_assets.kinds.audio import SHOWN_SECONDS
+from hf_assets.previews import decoded, token_counts
+from hf_assets.previews.thumbnails import Thumbnails, first
+from hf_assets.store import spot_checks
+from hf_assets.store.tensors import TensorStore
+
+# Bump when a sheet is drawn in another way.
+VERSION = 2
+FOLDER = "reports/sheets"
+NOT_YET = (
+    "This asset reads no media. Its pictures are among its events once `buckets` has read some, and here the next time."
+)
+CHANNELS = "reports/channels.json"
+EXAMPLES = 10
+KEPT_TILES, DROPPED_TILES, BUCKET_TILES = 6, 12, 12
+
+
+class View(NamedTuple):
+    """Numbers, which the page plots over time, and Markdown."""
+
+    numbers: dict[str, int | float]
+    texts: dict[str, str]
+
+
+def filtered(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, dropped: pa.Table) -> View:
+    """The funnel, examples of what was dropped, and pictures of both sorts as far as media were read."""
+    fallen = draw.fallen(dropped)
+    kept = len(raw_dataset) - len(dropped)
+    colours = (charts.BAR, charts.DROPPED)
+    texts = {
+        "funnel": draw.funnel(len(raw_dataset), dropped),
+        "kept_and_dropped": charts.inline_bars([("kept", kept), *fallen], "kept and dropped", colours),
+    }
+    if len(dropped):
+        chosen = numbers.chosen(_by_row(dropped["row"]), EXAMPLES)
+        texts["dropped_examples"] = draw.dropped_examples(dropped.take(pa.array(chosen)))
+    data = filtered_sheet(recipe, thumbnails, raw_dataset, dropped)
+    texts["contact_sheet"] = NOT_YET if data is None else sheets.inline(data, "kept and dropped")
+    return View({"kept_share": kept / max(len(raw_dataset), 1)}, texts)
+
+
+def filtered_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, dropped: pa.Table) -> bytes | None:
+    """Some kept rows, and some dropped ones with their reasons; None while no media was read."""
+    place = raw_dataset.select(["row", *schema.LOCATION.names])
+    is_dropped = pc.is_in(place["row"], value_set=dropped["row"].combine_chunks())
+    kept = thumbnails.among(place.filter(pc.invert(is_dropped)), KEPT_TILES).to_pylist()
+    pictured = thumbnails.among(place.filter(is_dropped), DROPPED_TILES).to_pylist()
+    if not kept and not pictured:
+        return None
+    if len(pictured) < KEPT_TILES:  # then some of which there is no picture
+        seen = {row["row"] for row in pictured}
+        others = first(place.filter(is_dropped), DROPPED_TILES).to_pylist()
+        pictured += [row for row in others if row["row"] not in seen][: KEPT_TILES - len(pictured)]
+    shown = [*kept, *pictured]
+    reasons = _reasons(dropped, [row["row"] for row in pictured])
+    key = [[row["file_hash"], row["file_row"], row["row"], reasons.get(row["row"])] for row in shown]
+
+    def tiles() -> list[Tile]:
+        return [
+            Tile(
+                thumbnails.get((row["file_hash"], row["file_row"])),
+                f"row {row['row']:,}",
+                reasons.get(row["row"], "kept"),
+                is_bad=row["row"] in reasons,
+            )
+            for row in shown
+        ]
+
+    return _sheet(recipe, "filtered", key, tiles)
+
+
+def captions(table: pa.Table, without: pa.Table, num_rows: int, distinct: int) -> View:
+    """How long captions are, some of them, and how many rows have none."""
+    lengths = numbers.lengths(table)
+    chosen = numbers.chosen(_by_row(table["row"]), EXAMPLES)
+    return View(
+        {
+            "distinct": distinct,
+            "without_caption_share": len(without) / max(num_rows, 1),
+            "mean_characters": float(lengths.mean()) if len(lengths) else 0.0,
+        },
+        {
+            "funnel": draw.funnel(num_rows, without),
+            "lengths": charts.inline_histogram(lengths, "characters per caption", " characters"),
+            "examples": draw.examples(table.take(pa.array(np.sort(chosen)))),
+        },
+    )
+
+
+def buckets(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, table: pa.Table, funnel: str) -> View:
+    """How many samples each bucket has, what crops leave out, and some samples with their crop drawn."""
+    texts = {
+        "funnel": funnel,
+        "buckets": draw.buckets(table),
+        "samples_per_bucket": charts.inline_bars(draw.sizes(table), "samples per bucket"),
+    }
+    facts: dict[str, int | float] = {"num_buckets": pc.count_distinct(table["bucket"]).as_py()}
+    if {"resized_size", "target_size", "original_size"} <= set(table.column_names):
+        facts |= {"crop_loss": numbers.crop_loss(table), "upscaled_share": numbers.upscaled_share(table)}
+    if (data := buckets_sheet(recipe, thumbnails, raw_dataset, table)) is not None:
+        texts["contact_sheet"] = sheets.inline(data, "samples with their crops")
+    return View(facts, texts)
+
+
+def buckets_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, table: pa.Table) -> bytes | None:
+    """Some samples with the part that is encoded in a frame; None while no media was read."""
+    place = raw_dataset.select(["row", *schema.LOCATION.names])
+    place = place.filter(pc.is_in(place["row"], value_set=table["row"].combine_chunks()))
+    shown = thumbnails.among(place, BUCKET_TILES)
+    if not len(shown):
+        return None
+    samples = table.take(pc.index_in(shown["row"], value_set=table["row"].combine_chunks())).to_pylist()
+    key = [
+        [
+            *(row["file_hash"], row["file_row"], sample["bucket"]),
+            *(sample.get(name) for name in ("crop_top_left", "resized_size", "first_sample", "num_samples")),
+        ]
+        for row, sample in zip(shown.to_pylist(), samples, strict=True)
+    ]
+
+    def tiles() -> list[Tile]:
+        drawn = []
+        for row, sample in zip(shown.to_pylist(), samples, strict=True):
+            picture = thumbnails.get((row["file_hash"], row["file_row"]))
+            crops = () if picture is None else _crops(sample, picture.size)
+            drawn.append(Tile(picture, sample["bucket"], f"{_size(sample)}row {row['row']:,}", crops))
+        return drawn
+
+    return _sheet(recipe, "buckets", key, tiles)
+
+
+def latents(recipe: Recipe, table: pa.Table) -> View:
+    """Some originals beside their decoded latents, and how the latents' channels are distributed."""
+    facts: dict[str, int | float] = {}
+    texts = {}
+    pairs = decoded.pairs(recipe.folders.metadata, decoded.shown(table["latent_key"]))
+    if pairs:
+        facts["psnr_db"] = float(np.mean([pair.psnr_db for pair in pairs]))
+        facts["psnr_db_worst"] = min(pair.psnr_db for pair in pairs)
+        data = _sheet(recipe, "vae_latents", [pair.key for pair in pairs], lambda: list(map(_pair, pairs)), columns=4)
+        texts["contact_sheet"] = sheets.inline(data, "originals and decoded latents")
+    means, deviations = channel_statistics(recipe, table)
+    if len(means):
+        facts |= {"latents_mean": float(means.mean()), "latents_std": float(deviations.mean())}
+        texts["channels"] = draw.channels(means.tolist(), deviations.tolist())
+    return View(facts, texts)
+
+
+def channel_statistics(recipe: Recipe, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, over some stored latents; they are remembered with their keys."""
+    keys = spot_checks.first(pc.unique(table["latent_key"]))
+    path = recipe.folders.metadata / CHANNELS
+    try:
+        known = json.loads(path.read_bytes())
+        if known["keys"] == keys.to_pylist():
+            return np.array(known["mean"]), np.array(known["std"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    sampled = spot_checks.sample(TensorStore(recipe.folders.latents), keys)
+    values = [
+        one.values.reshape(one.values.shape[0], -1)
+        for one in sampled
+        if one.name == "latents" and one.values is not None and one.values.ndim >= 2
+    ]
+    if not values or len({len(one) for one in values}) > 1:
+        return np.empty(0), np.empty(0)
+    joined = np.concatenate(values, axis=1).astype(np.float64)
+    mean, std = joined.mean(axis=1), joined.std(axis=1)
+    content = {"keys": keys.to_pylist(), "mean": mean.tolist(), "std": std.tolist()}
+    files.write_atomically(path, json.dumps(content).encode())
+    return mean, std
+
+
+def embeds(recipe: Recipe, captions: pa.Table, table: pa.Table, stored_bytes: int) -> View:
+    """What sharing embeds among equal captions saves, and how long captions are for the tokenizer.
+
+    Args:
+        stored_bytes: of the embeds that the table names.
+    """
+    num_captions = len(pc.list_flatten(captions["captions"]))
+    distinct = len(table)
+    facts: dict[str, int | float] = {
+        "distinct_share": distinct / max(num_captions, 1),
+        "bytes_stored": stored_bytes,
+        "bytes_saved": round(stored_bytes / max(distinct, 1) * max(num_captions - distinct, 0)),
+    }
+    texts = {}
+    counted = token_counts.counted(recipe.folders.metadata, table)
+    if len(counted):
+        facts |= {"mean_tokens": float(counted.mean()), "most_tokens": int(counted.max())}
+        texts["tokens"] = charts.inline_histogram(counted, "tokens per caption", " tokens")
+    return View(facts, texts)
+
+
+def training_set(table: pa.Table) -> View:
+    """What a trainer gets, by bucket."""
+    return View(
+        {
+            "num_buckets": pc.count_distinct(table["bucket"]).as_py(),
+            "duplicates_share": numbers.duplicates_share(table["media_hash"]),
+        },
+        {
+            "buckets": draw.buckets(table),
+            "samples_per_bucket": charts.inline_bars(draw.sizes(table), "samples per bucket"),
+        },
+    )
+
+
+def kept_sheet(folder: Path, name: str) -> bytes | None:
+    """A sheet as it was last drawn."""
+    try:
+        data = (folder / FOLDER / f"{name}.jpg").read_bytes()
+    except OSError:
+        return None
+    return data if sheets.key_of(data) is not None else None
+
+
+def _sheet(recipe: Recipe, name: str, key: Any, tiles: Callable[[], Sequence[Tile]], columns: int = 6) -> bytes:
+    """The sheet that shows what `key` says: the one that is kept, if it does, else it is drawn."""
+    wanted = fingerprint.of_value([VERSION, key])
+    kept = kept_sheet(recipe.folders.metadata, name)
+    if kept is not None and sheets.key_of(kept) == wanted:
+        return kept
+    data = sheets.sheet(tiles(), columns, wanted)
+    files.write_atomically(recipe.folders.metadata / FOLDER / f"{name}.jpg", data)
+    return data
+
+
+def _pair(pair: decoded.Pair) -> Tile:
+    return Tile(
+        pair.original, "original, and decoded from its latent", f"PSNR {pair.psnr_db:.1f} dB", beside=pair.decoded
+    )
+
+
+def _size(sample: dict[str, Any]) -> str:
+    if "original_num_samples" in sample:
+        return f"of {sample['original_num_samples'] / sample['original_sample_rate_hz']:.1f} s, "
+    return f"of {'x'.join(map(str, sample['original_size']))}, " if "original_size" in sample else ""
+
+
+def _stretch(sample: dict[str, Any]) -> sheets.Box:
+    """The part of a clip of sound that is encoded, as far as its picture shows it."""
+    shown_s = min(sample["original_num_samples"] / sample["original_sample_rate_hz"], SHOWN_SECONDS)
+    start_s = sample["first_sample"] / sample["sample_rate_hz"]
+    stop_s = start_s + sample["num_samples"] / sample["sample_rate_hz"]
+    return min(start_s / shown_s, 1.0), 0.0, min(stop_s / shown_s, 1.0), 1.0
+
+
+def _crops(sample: dict[str, Any], shown: tuple[int, int]) -> tuple[sheets.Box, ...]:
+    """The part that is encoded, in each of the frames that a thumbnail shows.
+
+    Args:
+        shown: size of the thumbnail: one picture, or some frames of a clip in a row or a column.
+    """
+    if "original_num_samples" in sample:
+        return (_stretch(sample),)
+    if not {"original_size", "resized_size", "target_size", "crop_top_left"} <= sample.keys():
+        return ()
+    (across, down), (width, height) = sample["resized_size"], sample["target_size"]
+    top, left = sample["crop_top_left"]
+    box = left / across, top / down, (left + width) / across, (top + height) / down
+    elongation = shown[0] / shown[1] * sample["original_size"][1] / sample["original_size"][0]
+    right, below = max(round(elongation), 1), max(round(1 / elongation), 1)
+    return tuple(
+        ((box[0] + x) / right, (box[1] + y) / below, (box[2] + x) / right, (box[3] + y) / below)
+        for x in range(right)
+        for y in range(below)
+    )
+
+
+def _reasons(dropped: pa.Table, rows: list[int]) -> dict[int, str]:
+    found = dropped.take(pc.index_in(pa.array(rows, pa.int64()), value_set=dropped["row"].combine_chunks()))
+    return dict(zip(rows, found["dropped_for"].to_pylist(), strict=True))
+
+
+def _by_row(rows: pa.ChunkedArray) -> np.ndarray:
+    """A draw for each row, of its number alone."""
+    values = rows.to_numpy().astype(np.uint64)
+    return numbers.draws(np.zeros(len(values), np.uint64), values)

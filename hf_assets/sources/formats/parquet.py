@@ -1,0 +1,449 @@
+"""Parquet files: a few columns over byte ranges, or the media of chosen rows."""
+
+import contextlib
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf_assets import schema
+from hf_assets.errors import DatasetError
+from hf_assets.sources.formats import arrays
+
+MEDIA_BATCH_ROWS = 32
+# Arrays take several times as much memory as files.
+ARRAY_BATCH_ROWS = 4
+READ_BUFFER_BYTES = 1 << 20
+# Over a network, a request for each so many: what is in memory of a column.
+STREAM_BUFFER_BYTES = 8 << 20
+# Of a dataset's columns, so many are named in a message.
+MAX_NAMES = 30
+
+# Wanted columns and, within structs, wanted fields; None: all of it.
+Tree: TypeAlias = dict[str, "Tree | None"]
+
+
+class Columns(NamedTuple):
+    """The columns read from one file.
+
+    Attributes:
+        table: one struct column `columns`, of structs only the wanted fields; none where no column is wanted.
+        media_paths: of each row, the file that it names as its media; null where its media's bytes are in it, or it has
+            none. None where no row names one.
+    """
+
+    table: pa.Table
+    num_rows: int
+    bytes_read: int
+    media_paths: pa.Array | None = None
+
+
+class WantedColumns(NamedTuple):
+    """Which columns to read, as dotted paths: all of `required`, and those of `optional` that are there."""
+
+    media: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+def read_columns(
+    file: BinaryIO, wanted: WantedColumns, name: str, is_any_there: Callable[[pa.Array], bool] = lambda paths: True
+) -> Columns:
+    """Read columns, of structs the named fields only, and of the file no more bytes than these and its footer.
+
+    Args:
+        name: of the file, for messages.
+        is_any_there: whether any of some paths names a file of the dataset. Rows that hold their media may well name
+            files, too, but seldom such.
+
+    Raises:
+        DatasetError: a required column is missing, or the file is no Parquet.
+    """
+    counted = CountedFile(file)
+    with _parquet_errors(name):
+        parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
+    names = parquet.schema_arrow.names
+    for column in (wanted.media, *wanted.required):
+        _top_level(column, names, name)
+    there = (column for column in wanted.optional if column in names or column.split(".")[0] in names)
+    tree = _tree((*wanted.required, *there), names)
+    media = _media_field(parquet.schema_arrow, wanted.media, name)
+    num_rows = parquet.metadata.num_rows
+    with _parquet_errors(name):
+        paths = _media_paths(parquet, media, is_any_there)
+    if not tree:
+        return Columns(pa.table({}), num_rows, counted.num_bytes, paths)
+    kinds = {top: parquet.schema_arrow.field(top).type for top in tree}
+    leaves = [leaf for top, below in tree.items() for leaf in _leaves(kinds[top], below, top)]
+    with _parquet_errors(name):
+        table = parquet.read(columns=leaves, use_pandas_metadata=False)
+    # By name, since `a` also selects a column that is called `a.b`.
+    found = {top: table[top].combine_chunks() if top in table.column_names else None for top in tree}
+    arrays = [_taken(found[top], kinds[top], below, num_rows) for top, below in tree.items()]
+    struct = pa.StructArray.from_arrays(arrays, names=list(tree))
+    return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes, paths)
+
+
+def read_media(
+    file: "Path | CountedFile",
+    column: str,
+    rows: Sequence[int] | np.ndarray[Any, Any],
+    name: str = "",
+    buffer_bytes: int = READ_BUFFER_BYTES,
+) -> Iterator[tuple[int, bytes | None]]:
+    """The media of chosen rows, in the file's order, few in memory at a time; only row groups that hold one are read.
+
+    Args:
+        rows: positions within the file, ascending.
+        name: of the file, for messages, where it isn't a path.
+        buffer_bytes: read at a time.
+
+    Yields:
+        (row, bytes); None where the row holds none.
+
+    Raises:
+        DatasetError: the column holds no media bytes, or the file is damaged.
+    """
+    wanted = np.asarray(rows, dtype=np.int64)
+    name = name or str(file)
+    with _parquet_errors(name):
+        handle = file if isinstance(file, Path) else pa.PythonFile(file, mode="r")
+        parquet = pq.ParquetFile(handle, pre_buffer=False, buffer_size=buffer_bytes, page_checksum_verification=True)
+    with parquet:
+        assert not len(wanted) or 0 <= wanted[0] <= wanted[-1] < parquet.metadata.num_rows
+        media = _media_field(parquet.schema_arrow, column, name)
+        leaf = media.leaf
+        if leaf is None:
+            yield from ((row, None) for row in wanted.tolist())
+            return
+        start = 0
+        for group in range(parquet.num_row_groups):
+            stop = start + parquet.metadata.row_group(group).num_rows
+            if np.searchsorted(wanted, stop) > np.searchsorted(wanted, start):
+                leaves, num_rows = ([leaf], MEDIA_BATCH_ROWS)
+                if media.rate is not None:
+                    leaves, num_rows = [leaf, media.rate], ARRAY_BATCH_ROWS
+                batches = parquet.iter_batches(num_rows, row_groups=[group], columns=leaves)
+                while (batch := _next(batches, name)) is not None:
+                    values = batch.column(batch.schema.get_field_index(column))
+                    inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + len(values))]
+                    data = _data_of(values, media)
+                    for row in inside.tolist():
+                        yield row, data(row - start)
+                    start += len(values)
+            start = stop
+
+
+def media_bytes(file: BinaryIO, column: str, rows: np.ndarray[Any, Any], name: str) -> int:
+    """Bytes that `read_media` would read for these rows: the footer, and the media of row groups with a wanted one."""
+    counted = CountedFile(file)
+    with _parquet_errors(name):
+        parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
+    leaf = _media_field(parquet.schema_arrow, column, name).leaf
+    total, start = counted.num_bytes, 0
+    if leaf is None:
+        return total
+    for group in range(parquet.num_row_groups):
+        stop = start + parquet.metadata.row_group(group).num_rows
+        if np.searchsorted(rows, stop) > np.searchsorted(rows, start):
+            total += sum(chunk.total_compressed_size for chunk in _chunks(parquet, group, leaf))
+        start = stop
+    return total
+
+
+def missing_field(kind: pa.DataType, path: str) -> str | None:
+    """What to say of a dotted path that leads nowhere in `kind`, the struct of all columns; None where it leads to one.
+
+    A column that is null in every row may be anything.
+    """
+    if kind.get_field_index(path) >= 0:
+        return None
+    parts = path.split(".")
+    for depth, part in enumerate(parts):
+        if pa.types.is_null(kind):
+            return None
+        above = ".".join(parts[:depth])
+        while schema.is_list(kind):
+            kind = kind.value_type
+        if not pa.types.is_struct(kind):
+            return f'column "{path}" is not in the dataset: "{above}" holds {kind}, which has no fields'
+        if kind.get_field_index(part) < 0:
+            return f'column "{path}" is not in the dataset: {_nearest(part, [f.name for f in kind], above)}'
+        kind = kind.field(part).type
+    return None
+
+
+@contextlib.contextmanager
+def _parquet_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        line = str(error).splitlines()[0]
+        raise DatasetError(f'"{name}" can\'t be read as Parquet ({line}): mend the file, or fetch it again') from None
+
+
+def _next(batches: Iterator[pa.RecordBatch], name: str) -> pa.RecordBatch | None:
+    with _parquet_errors(name):
+        return next(batches, None)
+
+
+def _tree(columns: Sequence[str], names: list[str]) -> Tree:
+    """Dotted paths as a tree. A path that is the name of a column leads into none."""
+    tree: Tree = {}
+    for column in columns:
+        *above, last = [column] if column in names else column.split(".")
+        node: Tree | None = tree
+        for part in above:
+            node = node.setdefault(part, {}) if node is not None else None
+        if node is not None:
+            node[last] = None
+    return tree
+
+
+def _leaves(kind: pa.DataType, below: Tree | None, path: str) -> Iterator[str]:
+    """What to read of a column, as dotted paths; what it lacks is left out. Lists are read whole."""
+    if below is None or schema.is_list(kind):
+        yield path
+    elif pa.types.is_struct(kind):
+        for name, further in below.items():
+            if kind.get_field_index(name) >= 0:
+                yield from _leaves(kind.field(name).type, further, f"{path}.{name}")
+
+
+def _taken(values: pa.Array | None, kind: pa.DataType, below: Tree | None, num_rows: int) -> pa.Array:
+    """The wanted fields of a column.
+
+    A column that lacks one shows what it has instead, as nulls: `missing_field` names it, if no file has the field.
+
+    Args:
+        values: what was read of the column; None for nothing.
+        kind: its type in the file.
+    """
+    if below is None:
+        return _plain(values)
+    if schema.is_list(kind) and values is not None:
+        if pa.types.is_fixed_size_list(kind):
+            values = values.cast(pa.list_(kind.value_type))
+        inner = values.values
+        return schema.with_values(values, _taken(inner, kind.value_type, below, len(inner)))
+    if not pa.types.is_struct(kind):
+        return pa.nulls(num_rows, _plain_type(kind))
+    there = [name for name in below if kind.get_field_index(name) >= 0]
+    arrays = []
+    for name in there:
+        inner = None if values is None or values.type.get_field_index(name) < 0 else values.field(name)
+        arrays.append(_taken(inner, kind.field(name).type, below[name], num_rows))
+    others = [field.name for field in kind if field.name not in below] if len(there) < len(below) else []
+    arrays += [pa.nulls(num_rows)] * len(others)
+    mask = None if values is None else values.is_null()
+    return pa.StructArray.from_arrays(arrays, names=[*there, *others], mask=mask)
+
+
+def _plain(values: pa.Array) -> pa.Array:
+    """Without dictionary encoding and views, in which files of one split differ."""
+    kind = _plain_type(values.type)
+    return values if kind == values.type else values.cast(kind)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if types.is_string_view(kind):
+        return pa.string()
+    if types.is_binary_view(kind):
+        return pa.binary()
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(*(field.with_type(_plain_type(field.type)) for field in (kind.key_field, kind.item_field)))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        item = kind.value_field.with_type(_plain_type(kind.value_type))
+        if types.is_fixed_size_list(kind):
+            return pa.list_(item, kind.list_size)
+        return pa.large_list(item) if types.is_large_list(kind) else pa.list_(item)
+    return kind
+
+
+def _top_level(column: str, names: list[str], file: str) -> str:
+    """The top-level column that a dotted path leads into."""
+    head = column if column in names else column.split(".")[0]
+    if head not in names:
+        raise DatasetError(f'column "{head}" is not in the dataset ("{file}"): {_nearest(head, names)}')
+    if names.count(head) > 1:
+        raise DatasetError(f'"{file}" has {names.count(head)} columns called "{head}": rename all but one')
+    return head
+
+
+def _nearest(name: str, names: list[str], above: str = "") -> str:
+    near = [one for one in names if one.lower() == name.lower()] or difflib.get_close_matches(name, names, n=1)
+    listed = ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
+    owner = f'"{above}"' if above else "it"
+    return f'did you mean "{near[0]}"? {owner.capitalize()} has {listed}' if near else f"{owner} has {listed}"
+
+
+class _Media(NamedTuple):
+    """Where a file keeps its rows' media: leaves of its columns, as dotted paths.
+
+    Attributes:
+        leaf: of the bytes; with `rate`, of arrays of samples.
+        path: of the names of files.
+        rate: of the sample rates of arrays.
+    """
+
+    leaf: str | None
+    path: str | None
+    rate: str | None = None
+
+
+def _media_field(arrow: pa.Schema, column: str, file: str) -> _Media:
+    """The leaves that hold media: `datasets` keeps them as a struct of bytes and path."""
+    kind = arrow.field(_top_level(column, arrow.names, file)).type
+    if column not in arrow.names:
+        raise DatasetError(
+            f'column "{column}" ("{file}") lies inside another: media are read from top-level columns only'
+        )
+    if pa.types.is_struct(kind):
+        fields = {field.name: field.type for field in kind}
+        leaf = f"{column}.bytes" if _holds_bytes(fields.get("bytes")) else None
+        path = f"{column}.path" if _holds_text(fields.get("path")) else None
+        if leaf is None and {"array", "sampling_rate"} <= fields.keys():
+            _require_samples(fields["array"], column, file)
+            return _Media(f"{column}.array", None, f"{column}.sampling_rate")
+        if leaf is not None or (path is not None and "bytes" not in fields):
+            return _Media(leaf, path)
+    elif _holds_bytes(kind):
+        return _Media(column, None)
+    elif _holds_text(kind):
+        return _Media(None, column)
+    raise DatasetError(
+        f'column "{column}" ("{file}") holds {kind}, neither media bytes nor paths of files: name the column that does'
+    )
+
+
+def _require_samples(kind: pa.DataType, column: str, file: str) -> None:
+    if (samples := arrays.sample_type(kind)) not in arrays.FORMATS:
+        raise DatasetError(
+            f'column "{column}.array" ("{file}") holds {samples or kind}, which is no sound: store samples as floats '
+            "of -1 to 1, or as integers of 16 or 32 bits"
+        )
+
+
+def _data_of(values: pa.Array, media: _Media) -> Callable[[int], bytes | None]:
+    """The media of the row at a position of a batch."""
+    if media.rate is not None:
+        samples, rates = (pc.struct_field(values, name) for name in ("array", "sampling_rate"))
+        return lambda row: arrays.wav(samples[row], rates[row].as_py())
+    held = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
+    return lambda row: held[row].as_py()
+
+
+def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[[pa.Array], bool]) -> pa.Array | None:
+    """The files that rows name as their media, where they don't hold the bytes.
+
+    The statistics of the file tell for most files that all rows hold them, without reading a row. Bytes are looked at
+    only where some rows of a group hold none, and a row of it names a file of the dataset.
+    """
+    if media.path is None:
+        return None
+    if media.leaf is None:
+        return _leaf(parquet, media.path, range(parquet.num_row_groups))
+    groups, any_named = [], False
+    for group in range(parquet.num_row_groups):
+        num_rows = parquet.metadata.row_group(group).num_rows
+        named = pa.nulls(num_rows, pa.string())
+        num_nulls = _num_nulls(parquet, group, media.leaf)
+        if num_nulls != 0:
+            named = _leaf(parquet, media.path, [group])
+            if num_nulls != num_rows:
+                if named.null_count < num_rows and is_any_there(named):
+                    held = pc.is_valid(_leaf(parquet, media.leaf, [group]))
+                    named = pc.if_else(held, pa.scalar(None, pa.string()), named)
+                else:
+                    named = pa.nulls(num_rows, pa.string())
+        any_named = any_named or named.null_count < num_rows
+        groups.append(named)
+    return pa.concat_arrays(groups) if any_named else None
+
+
+def _leaf(parquet: pq.ParquetFile, leaf: str, groups: Iterable[int]) -> pa.Array:
+    """One leaf of some row groups; text as plain strings."""
+    top = leaf if leaf in parquet.schema_arrow.names else leaf.rpartition(".")[0]
+    column = parquet.read_row_groups(list(groups), columns=[leaf], use_pandas_metadata=False)[top]
+    values = _plain(column.combine_chunks())
+    if pa.types.is_struct(values.type):
+        values = pc.struct_field(values, leaf.rpartition(".")[2])
+    return values.cast(pa.string()) if _holds_text(values.type) else values
+
+
+def _num_nulls(parquet: pq.ParquetFile, group: int, leaf: str) -> int | None:
+    """How many values of a leaf are null; None where the file doesn't say."""
+    chunks = _chunks(parquet, group, leaf)
+    statistics = chunks[0].statistics if chunks else None
+    return int(statistics.null_count) if statistics is not None and statistics.has_null_count else None
+
+
+def _chunks(parquet: pq.ParquetFile, group: int, leaf: str) -> list[Any]:
+    row_group = parquet.metadata.row_group(group)
+    columns = [row_group.column(index) for index in range(row_group.num_columns)]
+    return [
+        column for column in columns if column.path_in_schema == leaf or column.path_in_schema.startswith(f"{leaf}.")
+    ]
+
+
+def _holds_text(kind: pa.DataType | None) -> bool:
+    if kind is None:
+        return False
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _holds_bytes(kind: pa.DataType | None) -> bool:
+    if kind is None:
+        return False
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+class CountedFile:
+    """A file that counts the bytes read from it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.num_bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.file.read(size)
+        self.num_bytes += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    @property
+    def closed(self) -> bool:
+        return self.file.closed
+
+    def close(self) -> None:
+        self.file.close()
+
+    def flush(self) -> None: ...
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True

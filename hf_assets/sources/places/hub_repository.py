@@ -1,0 +1,286 @@
+"""Splits of datasets on the Hub: resolved to a commit, listed with content hashes, opened by range or fetched whole."""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import files, fingerprint
+from hf_assets.errors import DatasetError
+from hf_assets.hub import api, hashes
+from hf_assets.hub.hashes import FileHashes
+from hf_assets.sources import data_files, listing, streaming
+from hf_assets.sources.formats.conversion import FOLDERS, Format
+from hf_assets.sources.formats.lance_fragments import Repository, is_fragment
+from hf_assets.sources.spec import DataFile, Part, Snapshot, SourceSpec
+
+T = TypeVar("T")
+
+
+class HubSource:
+    """A dataset repository on the Hub."""
+
+    def __init__(self, spec: SourceSpec, memory: Path) -> None:
+        self.spec = spec
+        self.memory = memory
+        self.tables = listing.Tables(memory)
+        self.hashes = FileHashes(memory / "fetched_hashes.json", written_once=True)
+        self.listings: dict[str, pa.Table] = {}
+        self.repositories: dict[str, Repository] = {}
+
+    def resolve(self) -> Snapshot:
+        """Resolve the revision to a commit, and list the split's files there with their hashes.
+
+        The Hub is asked once for the commit and the hashes; which files make up the split is `datasets`' own
+        resolution, remembered per commit. A remembered listing of a full commit sha is taken without asking.
+
+        Raises:
+            DatasetError: no such dataset, revision, configuration or split; gated; the Hub can't be reached.
+        """
+        spec = self.spec
+        if spec.is_pinned and (known := self._remembered(str(spec.revision))) is not None:
+            return Snapshot(spec.dataset_name, str(spec.revision), False, *known)
+        info = self._info(spec.revision)
+        commit = str(info.sha)
+        split = self._remembered(commit)
+        if split is None:
+            split = self._list(info)
+            files.write_atomically(self._memory_of(commit), json.dumps(split).encode())
+        return Snapshot(spec.dataset_name, commit, False, *split)
+
+    def open_ranges(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
+        """Open a file of which only the byte ranges that are read are fetched: read-ahead would fetch most of it.
+
+        One that isn't Parquet is fetched and turned into it.
+        """
+        return self._converted(snapshot, file).open("rb") if file.content else self._open(snapshot, file)
+
+    def open_media(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
+        if file.content:
+            return self._converted(snapshot, file).open("rb")
+        return self._open(snapshot, file) if self.spec.streaming else self.fetch(snapshot, file).open("rb")
+
+    def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
+        return listing.found(paths, self._listing(snapshot), "hash")
+
+    def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
+
+        folder = repo_folder_name(repo_id=snapshot.repository, repo_type="dataset")
+        kept = Path(constants.HF_HUB_CACHE) / folder / "blobs"  # named by what the Hub lists as their hashes
+        missing = [file for file in files if self.spec.streaming or not (kept / file.content_hash).exists()]
+        if not missing:
+            return 0
+        paths = pa.array(sorted({file.path for file in missing}), pa.string())
+        sizes = listing.found(paths, self._listing(snapshot), "num_bytes")
+        return int(pc.sum(sizes).as_py() or 0)
+
+    def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
+        """All of a media file; a damaged one is fetched again.
+
+        Raises:
+            DatasetError: it can't be fetched, or what was fetched is damaged, too.
+        """
+        if self.spec.streaming:
+            with self._open(snapshot, file) as handle:
+                data = handle.read()
+            if hashes.is_of(data, file.content_hash):
+                return data
+            raise self._damaged(file, "it was read over the network")
+        path = self._download(snapshot, file)
+        data = path.read_bytes()
+        if not hashes.is_of(data, file.content_hash):
+            path = self._download(snapshot, file, force_download=True)
+            data = path.read_bytes()
+        if hashes.is_of(data, file.content_hash):
+            return data
+        raise self._damaged(file, f'check the disk of "{path}"')
+
+    def _open(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
+        from huggingface_hub import HfFileSystem
+
+        path = f"datasets/{snapshot.repository}@{snapshot.commit}/{file.path}"
+        handle: Any = self._call(lambda: HfFileSystem().open(path, "rb", cache_type="none"), snapshot.commit)
+        return cast(BinaryIO, _Ranges(handle, lambda read: self._call(read, snapshot.commit)))
+
+    def _converted(self, snapshot: Snapshot, file: DataFile) -> Path:
+        return self.tables.of(file, snapshot.format, self._repository(snapshot))
+
+    def _repository(self, snapshot: Snapshot) -> Repository:
+        def entries(paths: list[str]) -> list[DataFile]:
+            listed = self._listing(snapshot)
+            names = pa.array(paths, pa.string())
+            hashes, sizes = (listing.found(names, listed, column).to_pylist() for column in ("hash", "num_bytes"))
+            return [DataFile(*file) for file in zip(paths, hashes, sizes, strict=True)]
+
+        if snapshot.commit not in self.repositories:
+            self.repositories[snapshot.commit] = Repository(
+                lambda: self._listing(snapshot)["path"].to_pylist(),
+                entries,
+                lambda file: self.fetch(snapshot, file),
+            )
+        return self.repositories[snapshot.commit]
+
+    def _listing(self, snapshot: Snapshot) -> pa.Table:
+        """All files of the repository at a commit."""
+        if snapshot.commit not in self.listings:
+            path = self._memory_of_listing(snapshot.commit)
+            table = files.read_table(path)
+            if table is None:
+                table = self._remember_listing(self._info(snapshot.commit))
+            self.listings[snapshot.commit] = table
+        return self.listings[snapshot.commit]
+
+    def _remember_listing(self, info: Any) -> pa.Table:
+        table = listing.table_of(self._data_file(sibling, sibling.rfilename) for sibling in info.siblings or ())
+        files.write_table(self._memory_of_listing(str(info.sha)), table)
+        return table
+
+    def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:
+        """Fetch a whole file through the Hugging Face cache: a file with the same content isn't fetched twice.
+
+        A file of LFS is held once against its hash, and fetched again where the cache holds a damaged one.
+
+        Raises:
+            DatasetError: it can't be fetched, or what was fetched is damaged, too.
+        """
+        path = self._download(snapshot, file)
+        if self._is_whole(path, file):
+            return path
+        path = self._download(snapshot, file, force_download=True)
+        if self._is_whole(path, file):
+            return path
+        raise self._damaged(file, f'check the disk of "{path}"')
+
+    def _damaged(self, file: DataFile, remedy: str) -> DatasetError:
+        return DatasetError(
+            f'"{file.path}" of dataset "{self.spec.dataset_name}" isn\'t what its hash says, though fetched anew: '
+            f"{remedy}, then run again"
+        )
+
+    def _download(self, snapshot: Snapshot, file: DataFile, force_download: bool = False) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        name, commit = snapshot.repository, snapshot.commit
+        return Path(
+            self._call(
+                lambda: hf_hub_download(
+                    name, file.path, repo_type="dataset", revision=commit, force_download=force_download
+                ),
+                commit,
+            )
+        )
+
+    def _is_whole(self, path: Path, file: DataFile) -> bool:
+        if len(file.content_hash) != hashes.SHA256_DIGITS:
+            return True  # git's hash of a small file, which isn't one of the content alone
+        blob = path.resolve()  # what commits share
+        return self.hashes.of([blob])[blob] == file.content_hash
+
+    def _info(self, revision: str | None) -> Any:
+        from huggingface_hub import HfApi
+
+        name = self.spec.dataset_name
+        return self._call(lambda: HfApi().dataset_info(name, revision=revision, files_metadata=True), revision)
+
+    def _list(self, info: Any) -> listing.Split:
+        from huggingface_hub import HfApi
+
+        spec = self.spec
+        if info.gated:  # open to see for everyone; `datasets` would hide why it can't be read
+            self._call(lambda: HfApi().auth_check(spec.dataset_name, repo_type="dataset"), spec.revision)
+        listed = self._call(lambda: data_files.data_files_of(spec, info.sha), spec.revision)
+        siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+        root = f"hf://datasets/{spec.dataset_name}@{info.sha}/"
+        repository = Repository(
+            lambda: siblings,
+            lambda paths: [self._data_file(siblings.get(path), path) for path in paths],
+            lambda file: self.fetch(Snapshot(spec.dataset_name, str(info.sha), False, ()), file),
+        )
+        entries, parts = repository.split(_within(root, listed.paths), listed.parts)
+        beside = _within(root, listed.siblings)
+        tables, parts = self.tables.split(entries, beside, listed.format, parts)
+        streaming.check(spec, tables, listed.format)
+        media = self._media(entries, beside, siblings, listed.format)
+        if media or any(map(is_fragment, tables)):
+            self._remember_listing(info)
+        format = "" if listed.format is None else listed.format.dumps()
+        return listing.Split(tables, listing.media_fingerprint(media), format, parts)
+
+    def _media(
+        self, entries: list[DataFile], beside: list[str], siblings: dict[str, Any], format: Format | None
+    ) -> list[DataFile]:
+        """The files that rows may name: a folder's own, and media that belong to no split."""
+        is_folder = format is not None and format.kind in FOLDERS
+        own = [entry for entry in entries if is_folder and listing.is_of_folder(entry.path, format)]
+        held = set(beside)
+        others = [path for path in siblings if listing.is_media(path) and path not in held]
+        return [*own, *(self._data_file(siblings[path], path) for path in others)]
+
+    def _data_file(self, sibling: Any, path: str) -> DataFile:
+        if sibling is None:
+            raise DatasetError(
+                f'dataset "{self.spec.dataset_name}" keeps "{path}" outside its repository, where it has no hash: '
+                "copy the file into it"
+            )
+        return DataFile(path, str(sibling.lfs.sha256 if sibling.lfs else sibling.blob_id), int(sibling.size or 0))
+
+    def _memory_of(self, commit: str) -> Path:
+        spec = self.spec
+        asked = [spec.dataset_name, commit, spec.dataset_config, spec.split, spec.data_files]
+        return self.memory / "splits" / f"{fingerprint.of_value([data_files.VERSION, *asked])}.json"
+
+    def _memory_of_listing(self, commit: str) -> Path:
+        return self.memory / "listings" / f"{fingerprint.of_value([self.spec.dataset_name, commit])}.parquet"
+
+    def _remembered(self, commit: str) -> listing.Split | None:
+        try:
+            listed, media, format, parts = json.loads(self._memory_of(commit).read_bytes())
+            tables = tuple(DataFile(*file) for file in listed)
+            split = listing.Split(tables, str(media), str(format), tuple(Part(*part) for part in parts))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None  # a listing that is damaged is asked for anew
+        if any(file.content == listing.LISTED and not self.tables.is_kept(file) for file in split.files):
+            return None
+        streaming.check(self.spec, split.files, Format.loads(split.format) if split.format else None)
+        return split
+
+    def _call(self, request: Callable[[], T], revision: str | None) -> T:
+        return api.call(request, api.Asked("dataset", self.spec.dataset_name, revision, DatasetError))
+
+
+def _within(root: str, urls: list[str]) -> list[str]:
+    """Paths within a repository; addresses elsewhere stay as they are."""
+    return [url.removeprefix(root) for url in urls]
+
+
+class _Ranges(io.RawIOBase):
+    """A remote file of which each read is a call to the Hub: tried again, and with its errors."""
+
+    def __init__(self, handle: Any, call: Callable[[Callable[[], bytes]], bytes]) -> None:
+        self.handle = handle
+        self.call = call
+
+    def read(self, size: int = -1) -> bytes:
+        return self.call(lambda: bytes(self.handle.read(size)))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self.handle.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self.handle.tell())
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.handle.close()
+        super().close()

@@ -1,0 +1,129 @@
+"""Splits of local folders in the Hub's layout."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from hf_assets import fingerprint
+from hf_assets.errors import DatasetError
+from hf_assets.hub.hashes import FileHashes
+from hf_assets.sources import listing
+from hf_assets.sources.data_files import data_files_of
+from hf_assets.sources.formats.conversion import FOLDERS
+from hf_assets.sources.formats.lance_fragments import Repository
+from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
+
+
+class LocalFiles:
+    """The files of a local folder. One that changes during a run stops the run.
+
+    A file is hashed once, by SHA-256 as the Hub does for large files, and remembered in the folder `memory`.
+    """
+
+    def __init__(self, spec: SourceSpec, memory: Path) -> None:
+        self.spec = spec
+        self.hashes = FileHashes(memory / "file_hashes.json")
+        self.tables = listing.Tables(memory)
+        self.repositories: dict[str, Repository] = {}
+
+    def open_ranges(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
+        if not file.content:
+            return self.fetch(snapshot, file).open("rb")
+        if snapshot.commit not in self.repositories:
+            self.repositories[snapshot.commit] = self._repository(snapshot)
+        return self.tables.of(file, snapshot.format, self.repositories[snapshot.commit]).open("rb")
+
+    def open_media(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
+        return self.open_ranges(snapshot, file)
+
+    def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
+        root = Path(snapshot.repository)
+        names = [name for name in paths.unique().to_pylist() if name is not None and _is_file_within(root, name)]
+        hashes = self.hashes.of([root / name for name in names])
+        known = listing.table_of(DataFile(name, hashes[root / name], 0) for name in names)
+        return listing.found(paths, known, "hash")
+
+    def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
+        return 0
+
+    def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:
+        path = Path(snapshot.repository) / file.path
+        if not path.is_file() or self.hashes.of([path])[path] != file.content_hash:
+            raise self._changed(path)
+        return path
+
+    def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
+        return self.fetch(snapshot, file).read_bytes()
+
+    def _repository(self, snapshot: Snapshot) -> Repository:
+        root = Path(snapshot.repository)
+        return Repository(
+            lambda: [_below(os.path.join(folder, name), root) for folder, _, names in os.walk(root) for name in names],
+            lambda paths: self._entries(root, [root / path for path in paths]),
+            lambda file: self.fetch(snapshot, file),
+        )
+
+    def _changed(self, path: Path) -> DatasetError:
+        return DatasetError(f'"{path}" has changed since raw_dataset was made: materialize raw_dataset again')
+
+    def _entries(self, root: Path, paths: list[Path]) -> list[DataFile]:
+        hashes = self.hashes.of(paths)
+        return [DataFile(os.path.relpath(path, root), hashes[path], path.stat().st_size) for path in paths]
+
+
+class LocalSource(LocalFiles):
+    """A folder in the Hub's layout. Its files' hashes stand in for a commit."""
+
+    def resolve(self) -> Snapshot:
+        """List the split's files with their hashes.
+
+        Raises:
+            DatasetError: no such folder, configuration or split.
+        """
+        folder = Path(self.spec.dataset_name)
+        if not folder.is_dir():
+            raise DatasetError(
+                f'dataset folder "{folder}" does not exist: correct dataset_name (on the Hub: user/name), or create it'
+            )
+        if self.spec.revision is not None:
+            raise DatasetError(
+                f'dataset folder "{folder}" has no revisions: remove revision "{self.spec.revision}" from the config'
+            )
+        root = folder.resolve()  # as `datasets` does, so that its paths lie below
+        listed = data_files_of(self.spec, None)
+        repository = self._repository(Snapshot(str(root), "", True, ()))
+        entries, parts = repository.split([_below(name, root) for name in listed.paths], listed.parts)
+        siblings = [_below(name, root) for name in listed.siblings]
+        tables, parts = self.tables.split(entries, siblings, listed.format, parts)
+        is_folder = listed.format is not None and listed.format.kind in FOLDERS
+        own = [entry for entry in entries if is_folder and listing.is_of_folder(entry.path, listed.format)]
+        held = set(siblings)
+        named = [path for path in media_below(root) if os.path.relpath(path, root) not in held]
+        media = [*own, *self._entries(root, named)]
+        commit = fingerprint.of_value([[file.path, file.content_hash] for file in (*entries, *media)])
+        format = "" if listed.format is None else listed.format.dumps()
+        return Snapshot(str(root), commit, True, tables, listing.media_fingerprint(media), format, parts)
+
+
+def media_below(root: Path) -> list[Path]:
+    """The media files of a folder and all folders below it, in the order of their paths; hidden ones are left out."""
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(folder) / name for name in names if not name.startswith(".") and listing.is_media(name)]
+    found = [path for path in found if path.is_file()]  # not a link to nothing
+    return sorted(found, key=lambda path: path.relative_to(root).parts)
+
+
+def _below(name: str, root: Path) -> str:
+    """A path within a folder; a slash behind it stays."""
+    below = os.path.relpath(name, root)
+    return f"{below}/".removeprefix("./") if name.endswith("/") else below
+
+
+def _is_file_within(root: Path, name: str) -> bool:
+    """Whether a name that a row gives is one of the folder's files, and not one of another place."""
+    return not os.path.isabs(name) and ".." not in Path(name).parts and (root / name).is_file()

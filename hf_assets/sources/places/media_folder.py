@@ -1,0 +1,158 @@
+"""Folders of media files: one row per file, with captions from text files, file names or a table."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from hf_assets import files, fingerprint
+from hf_assets.errors import DatasetError
+from hf_assets.sources import listing
+from hf_assets.sources.places.local_repository import LocalFiles, media_below
+from hf_assets.sources.spec import MEDIA_SUFFIXES, CaptionTable, DataFile, FolderRules, Snapshot
+
+# Bump when a change to this module changes a row.
+VERSION = 1
+
+
+class FolderSource(LocalFiles):
+    """A folder of media files, at any depth. The hashes of its files stand in for a commit."""
+
+    def resolve(self) -> Snapshot:
+        """List the media files with their hashes, and make the table of their captions if anything about it changed.
+
+        Raises:
+            DatasetError: no such folder, no media in it, or its table of captions can't be read.
+        """
+        rules = self.spec.folder
+        assert rules is not None
+        folder = Path(self.spec.dataset_name)
+        if folder.is_file():
+            raise DatasetError(f'instance_data_dir "{folder}" is a file: name the folder that holds the media')
+        if not folder.is_dir():
+            raise DatasetError(f'instance_data_dir "{folder}" does not exist: correct it, or create the folder')
+        root = folder.resolve()
+        suffixes = MEDIA_SUFFIXES[rules.media]
+        media = self._entries(root, [path for path in media_below(root) if path.name.lower().endswith(suffixes)])
+        if not media:
+            raise DatasetError(f'instance_data_dir "{folder}" holds no {rules.media} files: add some, or correct it')
+        beside = _beside(root, media, rules)
+        hashes = self.hashes.of(beside)
+        what = [[file.path for file in media], [[os.path.relpath(path, root), hashes[path]] for path in beside]]
+        table = DataFile(
+            listing.LISTED_PATH, fingerprint.of_value([VERSION, rules.model_dump(), *what]), 0, listing.LISTED
+        )
+        if not self.tables.is_kept(table):
+            made = _table(root, [file.path for file in media], rules)
+            with files.written_atomically(self.tables.path(table)) as temporary:
+                pq.write_table(made, temporary, compression="zstd", write_page_checksum=True)
+        commit = fingerprint.of_value([[file.path, file.hash] for file in (*media, table)])
+        return Snapshot(str(root), commit, True, (table,), listing.media_fingerprint(media))
+
+
+def _beside(root: Path, media: list[DataFile], rules: FolderRules) -> list[Path]:
+    """The files from which captions are read."""
+    match rules.captions:
+        case "textfile":
+            return [path for file in media if (path := (root / file.path).with_suffix(".txt")).is_file()]
+        case "table":
+            assert rules.table is not None
+            path = root / rules.table.path
+            if not path.is_file():
+                raise DatasetError(f'the table of captions "{path}" does not exist: correct its path, or add it')
+            return [path]
+    return []
+
+
+def _table(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
+    """One row per media file: the file, its caption, and further columns that a table has."""
+    names = pa.array(paths, pa.string())
+    media = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), names], ["bytes", "path"])
+    columns: dict[str, Any] = {rules.media: media}
+    match rules.captions:
+        case "textfile":
+            columns["caption"] = _lines([(root / path).with_suffix(".txt") for path in paths])
+        case "filename":
+            columns["caption"] = pa.array([Path(path).stem.replace("_", " ") for path in paths], pa.string())
+        case "table":
+            assert rules.table is not None
+            columns |= _looked_up(root, paths, rules.table)
+            columns[rules.media] = media
+    return pa.table(columns)
+
+
+def _lines(paths: list[Path]) -> pa.Array:
+    """The text of each file; where one has several lines, each line of each file is a caption."""
+    captions = []
+    for path in paths:
+        try:
+            text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+        except UnicodeDecodeError:
+            raise DatasetError(f'"{path}" is not UTF-8 text: save it as UTF-8') from None
+        captions.append([line.strip() for line in text.splitlines() if line.strip()])
+    if any(len(lines) > 1 for lines in captions):
+        return pa.array(captions, pa.list_(pa.string()))
+    return pa.array([lines[0] if lines else None for lines in captions], pa.string())
+
+
+def _looked_up(root: Path, paths: list[str], rules: CaptionTable) -> dict[str, Any]:
+    """The caption of each media file and the table's other columns, by the file's path within the folder, or name."""
+    table = _read(root / rules.path, rules)
+    for column in (rules.filename_column, *rules.caption_columns, *filter(None, [rules.fallback_column])):
+        if column not in table.column_names:
+            raise DatasetError(
+                f'column "{column}" is not in "{root / rules.path}": it has {", ".join(table.column_names)}'
+            )
+    names = table[rules.filename_column].to_pylist()
+    rows: dict[str, int] = {}
+    for row, name in enumerate(names):
+        if name is not None:
+            rows.setdefault(str(name).replace("\\", "/").removeprefix("./"), row)
+    at = []
+    for path in paths:
+        stem = os.path.splitext(path)[0]
+        keys = {None: (path, stem), True: (path,), False: (stem,)}[rules.has_extension]
+        ways = (*keys, *map(os.path.basename, keys))
+        at.append(next((rows[way] for way in ways if way in rows), None))
+    found = table.take(pa.array(at, pa.int64()))
+    return {**{name: found[name] for name in table.column_names}, "caption": _captions(found, rules)}
+
+
+def _captions(table: pa.Table, rules: CaptionTable) -> pa.Array:
+    """All captions of each row: a list where the table can have several."""
+    named = [table[column].to_pylist() for column in rules.caption_columns]
+    fallback = table[rules.fallback_column].to_pylist() if rules.fallback_column else [None] * len(table)
+    captions = [
+        _texts(values) or _texts([other]) or _texts([rules.default])
+        for values, other in zip(zip(*named, strict=True), fallback, strict=True)
+    ]
+    if any(len(texts) > 1 for texts in captions):
+        return pa.array(captions, pa.list_(pa.string()))
+    return pa.array([texts[0] if texts else None for texts in captions], pa.string())
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    flat = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    return [str(text) for text in flat if text is not None and str(text).strip()]
+
+
+def _read(path: Path, rules: CaptionTable) -> pa.Table:
+    try:
+        if rules.kind == "parquet":
+            return pq.read_table(path)
+        named = filter(None, [rules.filename_column, *rules.caption_columns, rules.fallback_column])
+        return pa.csv.read_csv(
+            path,
+            parse_options=pa.csv.ParseOptions(
+                delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True
+            ),
+            # text, also where all of it looks like numbers
+            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(named, pa.string())),
+        )
+    except (pa.ArrowException, OSError) as error:
+        line = str(error).splitlines()[0]
+        raise DatasetError(f'"{path}" can\'t be read as {rules.kind} ({line}): mend the file') from None

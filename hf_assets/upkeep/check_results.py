@@ -1,0 +1,167 @@
+"""What comes of the checks of a dataset. None reads media, and of a store only samples."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import draw, files
+from hf_assets.config.recipe import Recipe
+from hf_assets.draw import numbers
+from hf_assets.encode import quarantine
+from hf_assets.errors import StoreError
+from hf_assets.previews import decoded
+from hf_assets.store import index, spot_checks
+from hf_assets.store.spot_checks import Tensor
+from hf_assets.store.tensors import TensorStore
+
+# Latents as a denoiser reads them are scaled to a deviation of about 1. Some autoencoders have outliers.
+LARGEST_LATENT = 30.0
+LARGEST_OF = {"SanaPipeline": 60.0, "SanaSprintPipeline": 60.0, "StableAudioPipeline": 60.0}
+
+
+class Verdict(NamedTuple):
+    """What came of one check.
+
+    Attributes:
+        name: of the check.
+        says: one sentence for people, with numbers; of a failure also what to do.
+        numbers: plotted over time.
+        table: Markdown.
+    """
+
+    name: str
+    passed: bool
+    says: str
+    numbers: dict[str, int | float]
+    table: str | None = None
+
+
+def raw_dataset(recipe: Recipe, num_rows: int, before: int | None) -> list[Verdict]:
+    """Held against the rows from which the last training set was made; None: there was none."""
+    lost = max(0.0, 1 - num_rows / before) if before else 0.0
+    limit = recipe.checks.shrink.at_most
+    if before is None:
+        says = f"{num_rows:,} rows; there is no earlier training set to compare with"
+    else:
+        says = f"{num_rows:,} rows, where the last training set was made from {before:,}"
+    passed = lost <= limit
+    if not passed:
+        says += f": {lost:.1%} are gone, more than {limit:.1%}. If that is meant, raise checks.shrink.at_most"
+    return [Verdict("shrink", passed, says, {"rows": num_rows, "lost_share": lost})]
+
+
+def vae_latents(recipe: Recipe, pipeline: str | None) -> list[Verdict]:
+    """Some stored latents, and the pictures that were decoded from some.
+
+    Args:
+        pipeline: class of the model's pipeline, if it is known.
+    """
+    keys = _column(recipe, "vae_latents", "latent_key")
+    sampled = list(spot_checks.sample(TensorStore(recipe.folders.latents), pc.unique(keys)))
+    return [_finite("latents", sampled), _value_range(recipe, sampled, pipeline), _decode_back(recipe, keys)]
+
+
+def text_embeds(recipe: Recipe) -> list[Verdict]:
+    """Some stored embeds."""
+    keys = _column(recipe, "text_embeds", "embed_key")
+    return [_finite("embeds", list(spot_checks.sample(TensorStore(recipe.folders.embeds), pc.unique(keys))))]
+
+
+def training_set(recipe: Recipe) -> list[Verdict]:
+    """Whether all that it names is stored, how many media are there twice, and how many samples failed."""
+    table = _table(recipe, "training_set")
+    return [_coverage(recipe, table), _duplicates(recipe, table), error_budget(recipe, len(table))]
+
+
+def error_budget(recipe: Recipe, num_trainable: int) -> Verdict:
+    """The share of the wanted samples that failed."""
+    failed = quarantine.listed(recipe)
+    num_failed = len(pc.unique(failed["row"]))
+    num_wanted = num_failed + num_trainable
+    share = num_failed / max(num_wanted, 1)
+    says = f"{num_failed:,} of {num_wanted:,} samples failed ({share:.1%}); the budget is {recipe.error_budget:.1%}"
+    passed = share <= recipe.error_budget
+    if not passed:
+        says += f": mend them, or raise error_budget. See {recipe.folders.metadata}/*_quarantined.parquet"
+    facts: dict[str, int | float] = {"failed": num_failed, "share": share}
+    return Verdict("error_budget", passed, says, facts, draw.failures(failed) if num_failed else None)
+
+
+def _finite(what: str, sampled: list[Tensor]) -> Verdict:
+    unreadable = [one for one in sampled if one.wrong is not None]
+    infinite = [one for one in sampled if not one.is_finite]
+    says = f"{len(sampled):,} tensors of stored {what} read"
+    if unreadable:
+        says += f"; {len(unreadable):,} can't be read (first: {unreadable[0].wrong}): run `hf-assets verify`"
+    if infinite:
+        says += f"; {len(infinite):,} hold NaN or infinity, such as {infinite[0].name} of {infinite[0].key}"
+    if not unreadable and not infinite:
+        says += ": all whole, and finite"
+    facts: dict[str, int | float] = {
+        "sampled": len(sampled),
+        "unreadable": len(unreadable),
+        "not_finite": len(infinite),
+    }
+    return Verdict("finite", not unreadable and not infinite, says, facts)
+
+
+def _value_range(recipe: Recipe, sampled: list[Tensor], pipeline: str | None) -> Verdict:
+    limit = recipe.checks.value_range.at_most or LARGEST_OF.get(pipeline or "", LARGEST_LATENT)
+    values = [np.abs(one.values[np.isfinite(one.values)]) for one in sampled if one.values is not None]
+    largest = max((float(one.max(initial=0)) for one in values), default=0.0)
+    passed = largest <= limit
+    says = f"the largest magnitude in {len(values):,} latents is {largest:.1f}; at most {limit:g} is usual"
+    if not passed:
+        says += ": look at the pictures of decoded latents, and whether the model's VAE and dtype belong together"
+    return Verdict("value_range", passed, says, {"largest": largest})
+
+
+def _decode_back(recipe: Recipe, keys: pa.ChunkedArray) -> Verdict:
+    pairs = decoded.pairs(recipe.folders.metadata, decoded.shown(keys))
+    if not pairs:
+        return Verdict("decode_back", True, "no latent was decoded yet", {"decoded": 0})
+    mean, floor = float(np.mean([pair.psnr_db for pair in pairs])), recipe.checks.decode_back.at_least_db
+    passed = mean >= floor
+    says = f"{len(pairs):,} decoded latents have a mean PSNR of {mean:.1f} dB; at least {floor:g} is wanted"
+    if not passed:
+        says += ": look at the pictures of vae_latents; a VAE that doesn't belong to the model, or a toy, does this"
+    return Verdict("decode_back", passed, says, {"decoded": len(pairs), "psnr_db": mean})
+
+
+def _coverage(recipe: Recipe, table: pa.Table) -> Verdict:
+    sides = (
+        ("latents", recipe.folders.latents, table["latent_key"]),
+        ("embeds", recipe.folders.embeds, pc.list_flatten(table["embed_keys"])),
+    )
+    facts: dict[str, int | float] = {"samples": len(table)}
+    missing = []
+    for name, folder, keys in sides:
+        wanted = pc.unique(keys)
+        lacking = wanted.filter(pc.invert(pc.is_in(wanted, value_set=index.stored_keys(TensorStore(folder).index()))))
+        facts[f"missing_{name}"] = len(lacking)
+        if len(lacking):
+            missing.append(f"{len(lacking):,} of {len(wanted):,} {name}")
+    if missing:
+        says = f"{' and '.join(missing)} are not stored, or damaged: materialize the group again"
+    else:
+        says = f"all {len(table):,} samples have their latent and their embeds"
+    return Verdict("coverage", not missing, says, facts)
+
+
+def _duplicates(recipe: Recipe, table: pa.Table) -> Verdict:
+    share, limit = numbers.duplicates_share(table["media_hash"]), recipe.checks.duplicates.at_most
+    says = f"{share:.1%} of {len(table):,} samples have media that an earlier one has; at most {limit:.1%} are expected"
+    return Verdict("duplicates", share <= limit, says, {"share": share})
+
+
+def _table(recipe: Recipe, name: str) -> pa.Table:
+    table = files.read_table(recipe.folders.metadata / f"{name}.parquet")
+    if table is None:
+        raise StoreError(f"the table of {recipe.id}/{name} is missing or damaged: materialize it again")
+    return table
+
+
+def _column(recipe: Recipe, name: str, column: str) -> pa.ChunkedArray:
+    return _table(recipe, name)[column]

@@ -1,0 +1,61 @@
+"""What identifies a picture's latent is frozen: another key would encode every image of every user anew."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from hf_assets import schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.kinds.image import ImageMedium, example_sizes
+from hf_assets.stages import keys
+from hf_assets.stages.geometry_rules import GeometryRules
+from hf_assets.store.ledger import Ledger
+
+SAMPLE = {
+    "row": 0,
+    "media_hash": "0123456789abcdef0123456789abcdef",
+    "original_size": [640, 480],
+    "resized_size": [597, 448],
+    "intermediary_size": [597, 448],
+    "target_size": [576, 448],
+    "crop_top_left": [0, 10],
+    "aspect_ratio": 1.29,
+    "bucket": "576x448",
+}
+
+
+def key_of(**changes: object) -> str:
+    buckets = pa.Table.from_pylist([{**SAMPLE, **changes}], schema=schema.BUCKETS)
+    (key,) = keys.latent_keys(buckets, ImageMedium.keyed, "e" * 32).to_pylist()
+    return str(key)
+
+
+def test_the_key_of_a_pictures_latent_is_what_it_was_in_the_first_release() -> None:
+    assert key_of() == "8fbde6179d4bfff2ada3cbf988e9d911"
+
+
+def test_the_key_changes_with_each_thing_that_the_latent_depends_on_and_with_nothing_else() -> None:
+    changes = {"media_hash": "f" * 32, "resized_size": [598, 448], "target_size": [576, 512], "crop_top_left": [10, 0]}
+    assert len({key_of(), *(key_of(**{name: value}) for name, value in changes.items())}) == 5
+    assert key_of(row=7, bucket="other", original_size=[1, 1], aspect_ratio=2.0) == key_of()
+
+
+def test_what_is_known_of_pictures_is_found_where_the_first_release_put_it(tmp_path: Path) -> None:
+    medium = ImageMedium(Recipe.model_construct(composite=None))
+    assert medium.version == "1"
+    assert Ledger(tmp_path, "image", medium.probed_by, medium.facts).way == "1d53dcd3ebc4ed780b11893bf396ef8b"
+
+
+@pytest.mark.parametrize(
+    ("crop_aspect", "sizes"), [("closest", ["96x64", "64x64", "64x64"]), ("random", ["64x64", "96x64"])]
+)
+def test_sizes_are_told_before_any_picture_is_known(crop_aspect: str, sizes: list[str]) -> None:
+    rules = {
+        "resolution": 64,
+        "resolution_type": "pixel",
+        "alignment": 32,
+        "crop": True,
+        "crop_aspect_buckets": [1, 1.5],
+    }
+    assert example_sizes(GeometryRules(**rules, crop_aspect=crop_aspect))[1] == sizes

@@ -1,0 +1,176 @@
+"""Estimates from configurations of real models, and the plan as text."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hf_assets.draw.plan_text import duration, plan, size
+from hf_assets.encode import encoders
+from hf_assets.encode.encoders import Encoder, Record
+from hf_assets.encode.media_files import FileRows
+from hf_assets.models import autoencoders
+from hf_assets.plan import estimates, reasons
+from hf_assets.sources.source import source_of
+from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
+
+
+@pytest.mark.parametrize(
+    ("config", "channels", "cell_px"),
+    [
+        ({"latent_channels": 4, "block_out_channels": [128, 256, 512, 512]}, 4, 8),  # SDXL
+        ({"latent_channels": 32, "block_out_channels": [128, 256, 512, 512], "patch_size": [2, 2]}, 32, 8),  # Flux 2
+        ({"latent_channels": 32, "encoder_block_out_channels": [128, 256, 512, 512, 1024, 1024]}, 32, 32),  # DC-AE
+        ({"z_dim": 16, "dim_mult": [1, 2, 4, 4], "temperal_downsample": [False, True, True]}, 16, 8),  # Qwen-Image
+        ({"z_dim": 48, "patch_size": 2, "scale_factor_spatial": 16, "temperal_downsample": [True]}, 48, 16),  # Wan 2.2
+        ({"latent_channels": 128, "block_out_channels": [128, 256, 512, 512], "patch_size": 4}, 128, 32),  # LTX
+        ({}, 16, 8),  # nothing told: as most have it
+    ],
+)
+def test_the_size_of_latents_follows_from_the_configuration(
+    config: dict[str, Any], channels: int, cell_px: int
+) -> None:
+    assert (autoencoders.channels(config), autoencoders.cell_px(config)) == (channels, cell_px)
+
+
+@pytest.mark.parametrize(
+    ("config", "max_tokens", "elements"),
+    [
+        ({"hidden_size": 768, "max_position_embeddings": 77}, 512, 77 * 768),  # CLIP, which ignores what T5 is told
+        ({"d_model": 4096}, 256, 256 * 4096),  # T5
+        ({"d_model": 4096}, None, 512 * 4096),
+        ({"text_config": {"hidden_size": 3584, "max_position_embeddings": 128_000}}, 1024, 1024 * 3584),  # Qwen2.5-VL
+        ({}, 77, 0),  # unknown
+    ],
+)
+def test_the_size_of_embeds_follows_from_the_configuration(
+    config: dict[str, Any], max_tokens: int | None, elements: int
+) -> None:
+    assert estimates._text_elements(config, max_tokens) == elements
+
+
+def test_a_local_folder_is_never_fetched(tmp_path: Path) -> None:
+    file = DataFile("data/train.parquet", "0" * 64, 1000)
+    source = source_of(SourceSpec(dataset_name="/photos"), tmp_path)
+    part = FileRows(file, np.array([0]), np.array([0]))
+    assert estimates.bytes_to_fetch(source, Snapshot("/photos", "0", True, (file,)), "image", [part], [part]) == 0
+
+
+@pytest.mark.parametrize(
+    ("work", "seconds"),
+    [
+        ([(100, 50.0), (0, None)], 2.0),  # an unknown rate that isn't needed doesn't matter
+        ([(100, 50.0), (10, 5.0)], 4.0),
+        ([(100, 50.0), (1, None)], None),
+        ([(0, None), (0, 9.0)], 0),
+    ],
+)
+def test_time_is_known_when_every_needed_rate_is(work: list[tuple[int, float | None]], seconds: float | None) -> None:
+    assert estimates.seconds(work) == seconds
+
+
+NOW = Record("weights", "float32", "1.1")
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (NOW, None),
+        (NOW._replace(samples_per_second=5.0), None),
+        (NOW._replace(code_version="0.1"), "code"),
+        (NOW._replace(code_version="0.1", dtype="bfloat16"), "dtype"),
+        (NOW._replace(code_version="0.1", dtype="bfloat16", component="others"), "vae"),
+        (NOW._replace(settings="kind sample", component="others"), "settings"),
+        (None, "code"),
+    ],
+)
+def test_of_several_changes_of_an_encoder_the_first_is_named(last: Record | None, reason: str | None) -> None:
+    assert reasons.changed(NOW, last, "vae") == reason
+
+
+def test_a_table_remembers_its_encoder_and_the_rate_that_was_last_measured(tmp_path: Path) -> None:
+    header = {"encoder": "weights", "dtype": "float32", "computed_in": "float32", "code_version": "1"}
+    encoder = Encoder(None, "", header)  # type: ignore[arg-type]
+    path = tmp_path / "vae_latents.parquet"
+    assert encoders.recorded(path) is None
+    for measured, kept in [(None, None), (20.0, 20.0), (None, 20.0), (30.0, 30.0)]:
+        table = encoders.with_record(pa.table({"row": [1]}), encoder, path, measured)
+        pa.parquet.write_table(table, path)
+        record = encoders.recorded(path)
+        assert record is not None
+        assert record == encoders.record_of(encoder)._replace(samples_per_second=kept)
+    path.write_bytes(b"damaged")
+    assert encoders.recorded(path) is None
+
+
+CONTENT = {
+    "vae_latents": {"reuse": 11963, "compute": {"geometry": 37}, "quarantined": 0},
+    "text_embeds": {"reuse": 9800, "compute": {}, "quarantined": 2},
+    "bytes_to_fetch": 1_234_567_890,
+    "model_bytes_to_fetch": 0,
+    "bytes_to_store": 4_700_000,
+    "seconds": 171.2,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        (
+            {},
+            [
+                "photos:",
+                "  latents: 37 of 12,000 to encode (37 resized or cropped differently), 11,963 reused",
+                "  captions: none to encode, 9,800 reused, 2 quarantined",
+                "  fetch 1.2 GB, store about 4.7 MB, about 3 min",
+            ],
+        ),
+        (
+            {
+                "vae_latents": {"reuse": 0, "compute": {"new": 2, "unknown_until_read": 1000}, "quarantined": 0},
+                "model_bytes_to_fetch": 335_000_000,
+                "seconds": None,
+            },
+            [
+                "photos:",
+                "  latents: up to 1,002 of 1,002 to encode"
+                " (2 not in the last training set, 1,000 in files not read yet), 0 reused",
+                "  captions: none to encode, 9,800 reused, 2 quarantined",
+                "  fetch 1.2 GB of data and 335 MB of models, store up to 4.7 MB, time unknown before a first run",
+            ],
+        ),
+        (
+            {"vae_latents": {"reuse": 1, "compute": {}, "quarantined": 0}},
+            ["photos: nothing to do; 1 latent and 9,800 captions are stored, 2 quarantined"],
+        ),
+    ],
+)
+def test_a_plan_as_text(changes: dict[str, Any], lines: list[str]) -> None:
+    assert plan("photos", {**CONTENT, **changes}).splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (9_949, "9.9 kB"),
+        (9_950, "10 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (10**16, "10000 TB"),
+    ],
+)
+def test_bytes_have_two_digits_at_least(num_bytes: int, text: str) -> None:
+    assert size(num_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (59.4, "59 s"), (59.9, "60 s"), (89, "1 min"), (3570, "1 h 0 min"), (90_000, "25 h 0 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
