@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from hf_assets.config.check_keys import Checks
-from hf_assets.engines.device_lock import turn
+from hf_assets.engines import device_lock
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.contract.image_rows import Row, files_of, picture
 from hf_assets_tests.local_hub import LocalHub
@@ -92,7 +92,7 @@ def is_taken() -> bool:
         raise Taken
 
     try:
-        with turn("cpu", say):
+        with device_lock.hold("cpu", say):
             return False
     except Taken:
         return True
@@ -109,14 +109,14 @@ def test_runs_take_turns_a_killed_one_frees_its_turn_and_executors_give_the_same
     hub.commit(DATASET, files_of([Row(picture(number), f"picture {number}") for number in range(4)]))
     folder = project(tmp_path)
     with run(folder, "one", "in_process") as (killed, log):
-        with turn("cpu", print):
+        with device_lock.hold("cpu", print):
             wait_for(lambda: WAITS in log.read_text(), log)
         wait_for(is_taken, log)
         kill(killed)
     assert killed.returncode == -signal.SIGKILL
     assert not is_taken()
     with ExitStack() as both:
-        with turn("cpu", print):
+        with device_lock.hold("cpu", print):
             one, first = both.enter_context(run(folder, "one", "in_process"))
             two, second = both.enter_context(run(folder, "two", "multiprocess"))
             wait_for(lambda: WAITS in first.read_text() and WAITS in second.read_text(), first, second)

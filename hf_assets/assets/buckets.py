@@ -8,10 +8,10 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing
 from hf_assets.encode.pins import pinned
 from hf_assets.kinds.medium import medium_of
-from hf_assets.orchestrate.lineage import in_step
+from hf_assets.orchestrate.lineage import require_matching_inputs
 from hf_assets.orchestrate.metadata import show_filtered, shown
 from hf_assets.orchestrate.prefixes import resources_named
-from hf_assets.orchestrate.results import plainly, result
+from hf_assets.orchestrate.results import fail_in_one_line, result
 from hf_assets.previews.thumbnails import Thumbnails
 from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
@@ -31,8 +31,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         owners=list(recipe.owners),
     )
     @resources_named(recipe.resource_prefix)
-    @plainly
-    @in_step
+    @fail_in_one_line
+    @require_matching_inputs
     def buckets(
         context: dg.AssetExecutionContext, captions: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:

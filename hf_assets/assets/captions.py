@@ -5,9 +5,9 @@ import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode.outcome import Outcome
-from hf_assets.orchestrate.lineage import in_step
+from hf_assets.orchestrate.lineage import require_matching_inputs
 from hf_assets.orchestrate.metadata import shown
-from hf_assets.orchestrate.results import plainly, result
+from hf_assets.orchestrate.results import fail_in_one_line, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.show import views
 from hf_assets.stages import captions as stage
@@ -24,8 +24,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"arrow"},
         owners=list(recipe.owners),
     )
-    @plainly
-    @in_step
+    @fail_in_one_line
+    @require_matching_inputs
     def captions(context: dg.AssetExecutionContext, filtered: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The kept rows that have a caption, each with its captions. Rows without one are not encoded."""
         table, without = stage.extract(filtered, recipe.captions)

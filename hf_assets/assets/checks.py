@@ -7,12 +7,12 @@ import dagster as dg
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import columns
 from hf_assets.orchestrate.records import last_rows, pipeline_of
-from hf_assets.orchestrate.results import plainly
+from hf_assets.orchestrate.results import fail_in_one_line
 from hf_assets.upkeep import check_results
-from hf_assets.upkeep.check_results import Verdict
+from hf_assets.upkeep.check_results import CheckResult
 
 # Looks at an asset that was just made; the key is that of the asset.
-Look = Callable[[dg.AssetCheckExecutionContext, dg.AssetKey], list[Verdict]]
+Look = Callable[[dg.AssetCheckExecutionContext, dg.AssetKey], list[CheckResult]]
 
 
 def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
@@ -58,10 +58,10 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
 def _check(
     recipe: Recipe, name: str, key: dg.AssetKey, specs: list[dg.AssetCheckSpec], look: Look
 ) -> dg.AssetChecksDefinition:
-    @plainly
+    @fail_in_one_line
     def results(context: dg.AssetCheckExecutionContext) -> list[dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
-        return [_result(context, recipe, key, verdict) for verdict in look(context, key) if verdict.name in wanted]
+        return [_result(context, recipe, key, result) for result in look(context, key) if result.name in wanted]
 
     @dg.multi_asset_check(name=name, specs=specs, can_subset=True)
     def checked(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
@@ -71,20 +71,20 @@ def _check(
 
 
 def _result(
-    context: dg.AssetCheckExecutionContext, recipe: Recipe, key: dg.AssetKey, verdict: Verdict
+    context: dg.AssetCheckExecutionContext, recipe: Recipe, key: dg.AssetKey, result: CheckResult
 ) -> dg.AssetCheckResult:
-    fails = getattr(recipe.checks, verdict.name).severity == "error"
-    if not verdict.passed:
-        tell = context.log.error if fails else context.log.warning
-        tell(f"{key.to_user_string()}, check {verdict.name}: {verdict.says}")
+    fails = getattr(recipe.checks, result.name).severity == "error"
+    if not result.passed:
+        log = context.log.error if fails else context.log.warning
+        log(f"{key.to_user_string()}, check {result.name}: {result.message}")
     return dg.AssetCheckResult(
-        passed=verdict.passed,
+        passed=result.passed,
         asset_key=key,
-        check_name=verdict.name,
+        check_name=result.name,
         severity=dg.AssetCheckSeverity.ERROR if fails else dg.AssetCheckSeverity.WARN,
-        description=f"{verdict.says[0].upper()}{verdict.says[1:]}",
+        description=f"{result.message[0].upper()}{result.message[1:]}",
         metadata={
-            **{name: columns.short(value) for name, value in verdict.numbers.items()},
-            **({"failures": dg.MetadataValue.md(verdict.table)} if verdict.table is not None else {}),
+            **{name: columns.short(value) for name, value in result.numbers.items()},
+            **({"failures": dg.MetadataValue.md(result.table)} if result.table is not None else {}),
         },
     )

@@ -5,9 +5,9 @@ import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode.outcome import Outcome
-from hf_assets.orchestrate.lineage import in_step
+from hf_assets.orchestrate.lineage import require_matching_inputs
 from hf_assets.orchestrate.metadata import shown
-from hf_assets.orchestrate.results import plainly, result
+from hf_assets.orchestrate.results import fail_in_one_line, result
 from hf_assets.previews.thumbnails import Thumbnails
 from hf_assets.resources.tables import FOLDER
 from hf_assets.show import views
@@ -25,8 +25,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"arrow"},
         owners=list(recipe.owners),
     )
-    @plainly
-    @in_step
+    @fail_in_one_line
+    @require_matching_inputs
     def filtered(context: dg.AssetExecutionContext, raw_dataset: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The rows that pass the filters. Each dropped one lies in `filtered_dropped.parquet` with its reason."""
         judged = filtering.judge(raw_dataset, recipe.filter)

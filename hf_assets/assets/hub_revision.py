@@ -10,7 +10,7 @@ from hf_assets.encode import revisions
 from hf_assets.encode.revisions import Revision
 from hf_assets.orchestrate.observations import facts
 from hf_assets.orchestrate.prefixes import resources_named
-from hf_assets.orchestrate.results import plainly
+from hf_assets.orchestrate.results import fail_in_one_line
 from hf_assets.resources.hub import HubResource
 
 
@@ -57,4 +57,4 @@ def _source(recipe: Recipe, name: str, description: str, look: Callable[..., dg.
             group_name=recipe.group,
             description=description,
             tags={"dagster/kind/huggingface": ""},
-        )(resources_named(recipe.resource_prefix)(plainly(look)))
+        )(resources_named(recipe.resource_prefix)(fail_in_one_line(look)))

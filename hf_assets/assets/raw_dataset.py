@@ -8,7 +8,7 @@ from hf_assets.encode import revisions
 from hf_assets.encode.outcome import Outcome
 from hf_assets.orchestrate.observations import used
 from hf_assets.orchestrate.prefixes import resources_named
-from hf_assets.orchestrate.results import plainly, result
+from hf_assets.orchestrate.results import fail_in_one_line, result
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.tables import FOLDER
 from hf_assets.sources import rows
@@ -29,7 +29,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         owners=list(recipe.owners),
     )
     @resources_named(recipe.resource_prefix)
-    @plainly
+    @fail_in_one_line
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:
         """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""
         if recipe.trainer:

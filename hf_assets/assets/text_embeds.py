@@ -6,11 +6,11 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import embeds, revisions
 from hf_assets.encode.pins import pinned
-from hf_assets.orchestrate.lineage import in_step
+from hf_assets.orchestrate.lineage import require_matching_inputs
 from hf_assets.orchestrate.metadata import shown
 from hf_assets.orchestrate.observations import used_model
 from hf_assets.orchestrate.prefixes import resources_named
-from hf_assets.orchestrate.results import plainly, result
+from hf_assets.orchestrate.results import fail_in_one_line, result
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.tables import FOLDER
 from hf_assets.show import views
@@ -30,8 +30,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         owners=list(recipe.owners),
     )
     @resources_named(recipe.resource_prefix)
-    @plainly
-    @in_step
+    @fail_in_one_line
+    @require_matching_inputs
     def text_embeds(
         context: dg.AssetExecutionContext, gpu: GpuResource, **tables: pa.Table
     ) -> dg.MaterializeResult[pa.Table]:
@@ -41,7 +41,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         """
         models = pinned(recipe, context.run.run_id)
         captions = tables["captions"]
-        outcome, facts = embeds.encode(models, captions, tables.get("buckets"), gpu.turn, context.log.info)
+        outcome, facts = embeds.encode(models, captions, tables.get("buckets"), gpu.hold_device, context.log.info)
         view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
         tags = used_model(context, recipe, revisions.TEXT)
         return result(context, recipe, outcome, {**facts, **shown(view)}, tags=tags)

@@ -6,9 +6,9 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode.outcome import Outcome
 from hf_assets.kinds.medium import medium_of
-from hf_assets.orchestrate.lineage import in_step
+from hf_assets.orchestrate.lineage import require_matching_inputs
 from hf_assets.orchestrate.metadata import shown
-from hf_assets.orchestrate.results import plainly, result
+from hf_assets.orchestrate.results import fail_in_one_line, result
 from hf_assets.resources.tables import FOLDER
 from hf_assets.show import full_report, views
 from hf_assets.stages import joining
@@ -27,8 +27,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         kinds={"dataset", "arrow"},
         owners=list(recipe.owners),
     )
-    @plainly
-    @in_step
+    @fail_in_one_line
+    @require_matching_inputs
     def training_set(
         context: dg.AssetExecutionContext,
         captions: pa.Table,

@@ -6,11 +6,11 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import latents, revisions
 from hf_assets.encode.pins import pinned
-from hf_assets.orchestrate.lineage import in_step
+from hf_assets.orchestrate.lineage import require_matching_inputs
 from hf_assets.orchestrate.metadata import shown
 from hf_assets.orchestrate.observations import used_model
 from hf_assets.orchestrate.prefixes import resources_named
-from hf_assets.orchestrate.results import plainly, result
+from hf_assets.orchestrate.results import fail_in_one_line, result
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.resources.tables import FOLDER
@@ -31,8 +31,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         owners=list(recipe.owners),
     )
     @resources_named(recipe.resource_prefix)
-    @plainly
-    @in_step
+    @fail_in_one_line
+    @require_matching_inputs
     def vae_latents(
         context: dg.AssetExecutionContext, buckets: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
@@ -41,7 +41,9 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         Only latents that the store lacks are computed.
         """
         models = pinned(recipe, context.run.run_id)
-        outcome, facts = latents.encode(models, buckets, raw_dataset, hub.source(recipe), gpu.turn, context.log.info)
+        outcome, facts = latents.encode(
+            models, buckets, raw_dataset, hub.source(recipe), gpu.hold_device, context.log.info
+        )
         tags = used_model(context, recipe, revisions.VAE)
         return result(context, recipe, outcome, {**facts, **shown(views.latents(recipe, outcome.table))}, tags=tags)
 

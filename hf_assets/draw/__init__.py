@@ -3,10 +3,10 @@
 from hf_assets.draw.markdown import (
     buckets,
     channels,
+    drop_counts,
     dropped_examples,
     examples,
     failures,
-    fallen,
     funnel,
     named_values,
     sizes,
@@ -15,10 +15,10 @@ from hf_assets.draw.markdown import (
 __all__ = [
     "buckets",
     "channels",
+    "drop_counts",
     "dropped_examples",
     "examples",
     "failures",
-    "fallen",
     "funnel",
     "named_values",
     "sizes",

@@ -14,14 +14,14 @@ CAPTION_CHARACTERS = 200
 def funnel(num_in: int, dropped: pa.Table, quarantined: pa.Table | None = None) -> str:
     """How many rows came in, how many fell to each reason or failed, how many are kept."""
     lines = ["| rows | |", "|--|--:|", f"| in | {num_in:,} |"]
-    lines += [f"| {escaped(reason)} | −{count:,} |" for reason, count in fallen(dropped)]
+    lines += [f"| {escaped(reason)} | −{count:,} |" for reason, count in drop_counts(dropped)]
     num_failed = 0 if quarantined is None else len(quarantined)
     if num_failed:
         lines.append(f"| quarantined | −{num_failed:,} |")
     return "\n".join([*lines, f"| **kept** | **{num_in - len(dropped) - num_failed:,}** |"])
 
 
-def fallen(dropped: pa.Table) -> list[tuple[str, int]]:
+def drop_counts(dropped: pa.Table) -> list[tuple[str, int]]:
     """How many rows fell to each reason, most first."""
     counts = pc.value_counts(dropped["dropped_for"]).to_pylist()
     return [(entry["values"], entry["counts"]) for entry in sorted(counts, key=lambda entry: -entry["counts"])]

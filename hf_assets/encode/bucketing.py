@@ -77,7 +77,7 @@ def assign(
     table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
     num_bytes = _look_at_dropped(recipe, raw_dataset, source, probed.files)
     return Outcome(
-        medium_of(recipe).told(table, raw_dataset),
+        medium_of(recipe).with_column_facts(table, raw_dataset),
         computed=probed.computed,
         reused=len(wanted) - probed.computed,
         dropped=dropped,

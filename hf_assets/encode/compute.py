@@ -29,4 +29,4 @@ class Compute:
 
 
 # Waits until the device is free, says so where that takes time, and keeps it for the block.
-Turn = Callable[[Callable[[str], None]], AbstractContextManager[Compute]]
+HoldDevice = Callable[[Callable[[str], None]], AbstractContextManager[Compute]]

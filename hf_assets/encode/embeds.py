@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import encoders
-from hf_assets.encode.compute import Compute, Turn
+from hf_assets.encode.compute import Compute, HoldDevice
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.progress import Progress
 from hf_assets.encode.quarantine import quarantined
@@ -50,8 +50,8 @@ def work(recipe: Recipe, captions: pa.Table, buckets: pa.Table | None = None) ->
         ModelError: the pipeline can't be found, or has no text encoder.
     """
     encoder = encoders.text_of(recipe, VERSION)
-    rows = joining.told(captions, buckets, companions(recipe, encoder))
-    return encoders.held_against(TensorStore(recipe.folders.embeds), encoder, "embed_key", needed(rows, encoder))
+    rows = joining.with_companions(captions, buckets, companions(recipe, encoder))
+    return encoders.look_up(TensorStore(recipe.folders.embeds), encoder, "embed_key", needed(rows, encoder))
 
 
 def needed(rows: pa.Table, encoder: encoders.Encoder) -> pa.Table:
@@ -77,7 +77,7 @@ def encode(
     recipe: Recipe,
     captions: pa.Table,
     buckets: pa.Table | None,
-    turn: Turn,
+    hold_device: HoldDevice,
     say: Callable[[str], None],
 ) -> tuple[Outcome, dict[str, Any]]:
     """Give every distinct caption its embed: those that the store holds are reused, each other one is computed once.
@@ -103,11 +103,11 @@ def encode(
                     f"{encoder.pipeline.class_name} is not in the table of families (`hf-assets families`): "
                     "its captions are encoded by the general rules, one at a time"
                 )
-            with turn(say) as compute:  # while this run waited, another may have encoded some of them
-                missing = todo.looked_at_again().missing
+            with hold_device(say) as compute:  # while this run waited, another may have encoded some of them
+                missing = todo.look_up_again().missing
                 if len(missing):
                     computed, speed = _encode(missing, todo.keyed, encoder, todo.store, recipe, compute, say)
-            todo = todo.looked_at_again()
+            todo = todo.look_up_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["embed_key"])
     own = {field.name: field for field in (schema.LYRICS, schema.DURATION)}
@@ -232,7 +232,7 @@ def _in_halves(text: "TextEncoder", texts: pa.RecordBatch) -> "list[dict[str, to
 
 def _rows_of(keyed: pa.Table, captions: pa.Table, buckets: pa.Table | None) -> pa.Table:
     """Each row's embed keys: one line per caption of a row."""
-    lines = captions_stage.lines(joining.told(captions, buckets, captions_stage.companions(keyed)))
+    lines = captions_stage.lines(joining.with_companions(captions, buckets, captions_stage.companions(keyed)))
     known = captions_stage.identities(keyed).combine_chunks()
     found_at = pc.index_in(captions_stage.identities(lines), value_set=known)
     return pa.table({"row": lines["row"], "embed_key": keyed["embed_key"].take(found_at)})

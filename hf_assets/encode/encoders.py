@@ -55,9 +55,9 @@ class Work(NamedTuple):
     held: pa.Table
     held_at: pa.ChunkedArray
 
-    def looked_at_again(self) -> "Work":
+    def look_up_again(self) -> "Work":
         """The same, held against what the store has by now."""
-        return held_against(self.store, self.encoder, self.key, self.keyed)
+        return look_up(self.store, self.encoder, self.key, self.keyed)
 
     @property
     def lacking(self) -> pa.Table:
@@ -100,9 +100,7 @@ class Work(NamedTuple):
         return int(is_used.sum())
 
 
-def held_against(
-    store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table, compact: pa.Table | None = None
-) -> Work:
+def look_up(store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table, compact: pa.Table | None = None) -> Work:
     """Look up the rows' keys in the store.
 
     Args:

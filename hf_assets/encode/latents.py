@@ -15,7 +15,7 @@ from hf_assets import fingerprint, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import encoders
 from hf_assets.encode.batches import Waiting, in_halves, num_ahead
-from hf_assets.encode.compute import Compute, Turn
+from hf_assets.encode.compute import Compute, HoldDevice
 from hf_assets.encode.media_files import Media, by_file, media_of
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.progress import Progress
@@ -70,7 +70,7 @@ def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
     """
     encoder = encoders.vae_of(recipe, version(recipe))
     keyed = buckets.append_column("latent_key", needed(recipe, buckets, encoder))
-    return encoders.held_against(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
+    return encoders.look_up(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
 
 
 def needed(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder) -> pa.ChunkedArray:
@@ -83,7 +83,7 @@ def encode(
     buckets: pa.Table,
     raw_dataset: pa.Table,
     source: Source,
-    turn: Turn,
+    hold_device: HoldDevice,
     say: Callable[[str], None],
 ) -> tuple[Outcome, dict[str, Any]]:
     """Give every bucketed row its latent: those that the store holds are reused, each other one is computed once.
@@ -104,11 +104,11 @@ def encode(
             say(f"{num_missing:,} latents to encode with the VAE of {encoder.pipeline.name}")
             if note := families.unlisted(encoder.pipeline.class_name):
                 say(note)
-            with turn(say) as compute:  # while this run waited, another may have encoded some of them
-                jobs = todo.looked_at_again().missing
+            with hold_device(say) as compute:  # while this run waited, another may have encoded some of them
+                jobs = todo.look_up_again().missing
                 if len(jobs):
                     run.encode(jobs, encoder, todo.store, compute)
-            todo = todo.looked_at_again()
+            todo = todo.look_up_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["latent_key"])
     table = pa.table([stored[name] for name in ("row", "latent_key", "shape", "shard")], schema=schema.VAE_LATENTS)

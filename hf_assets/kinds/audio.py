@@ -79,7 +79,7 @@ class AudioMedium:
     def assign(self, media: pa.Table) -> pa.Table:
         return parts.assign(media, self.rules, self._reads(resolve_pipeline(self.recipe.model.pipeline)))
 
-    def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+    def with_column_facts(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
         return buckets
 
     def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":

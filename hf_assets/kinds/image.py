@@ -84,7 +84,7 @@ class ImageMedium:
         empty = empty.append_column("dropped_for", pa.repeat("too_small", len(empty)))
         return pa.concat_tables([assigned, empty], promote_options="default").sort_by("row")
 
-    def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+    def with_column_facts(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
         return buckets
 
     def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":

@@ -79,7 +79,7 @@ class Medium(Protocol):
         """
         ...
 
-    def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+    def with_column_facts(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
         """The buckets with what columns of the dataset tell in place of the media; nothing that decides a latent."""
         ...
 

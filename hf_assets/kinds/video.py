@@ -83,7 +83,7 @@ class VideoMedium:
     def assign(self, media: pa.Table) -> pa.Table:
         return frames.assign(geometry.assign(media, self.recipe.geometry), self.rules, self._stride)
 
-    def told(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+    def with_column_facts(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
         """The rate that a column tells goes before the one that was measured."""
         if self.recipe.fps_column is None:
             return buckets

@@ -30,7 +30,7 @@ class Facts(NamedTuple):
     made_from: dict[str, str]
 
 
-def in_step(asset: Asset) -> Asset:
+def require_matching_inputs(asset: Asset) -> Asset:
     """Let an asset read only tables that belong together, and keep its result only if they still do when it is done.
 
     Raises:
@@ -43,7 +43,7 @@ def in_step(asset: Asset) -> Asset:
         folder = Path(next(iter(tables.values())).schema.metadata[PATH].decode()).parent
         read = {name: _facts(table.schema.metadata) for name, table in tables.items()}
         for name, facts in read.items():
-            for made, source in _out_of_step(folder, name, facts):
+            for made, source in _first_mismatch(folder, name, facts):
                 raise StoreError(
                     f"{folder.name}/{made} was made from an earlier {folder.name}/{source} than the one that is there: "
                     f"materialize {folder.name}/{made} and what follows it, or the whole group"
@@ -65,13 +65,13 @@ def in_step(asset: Asset) -> Asset:
     return run
 
 
-def _out_of_step(folder: Path, name: str, facts: Facts) -> Iterator[tuple[str, str]]:
+def _first_mismatch(folder: Path, name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     """(table, input) where a table isn't made from the input that lies there now, of a table and all before it."""
     for source, version in facts.made_from.items():
         there = _written(folder, source)
         if there.version != version:
             yield name, source
-        yield from _out_of_step(folder, source, there)
+        yield from _first_mismatch(folder, source, there)
 
 
 def _written(folder: Path, name: str) -> Facts:

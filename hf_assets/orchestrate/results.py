@@ -62,7 +62,7 @@ def result(
     )
 
 
-def plainly(asset: Callable[P, R]) -> Callable[P, R]:
+def fail_in_one_line(asset: Callable[P, R]) -> Callable[P, R]:
     """Let an asset fail with the one line that says what to do, in place of a stack of Dagster's and our own frames."""
 
     @functools.wraps(asset)

@@ -156,7 +156,7 @@ class _Found:
         self.latents.add(pa.table(columns, schema=_LATENTS))
 
     def _add_captions(self, captions: pa.Table, buckets: pa.Table, unknown: list[FileRows]) -> None:
-        rows = joining.told(captions, buckets, self.companions)
+        rows = joining.with_companions(captions, buckets, self.companions)
         if schema.DURATION.name in self.companions and unknown:
             is_unknown = pc.is_in(rows["row"], value_set=pa.array(np.concatenate([part.rows for part in unknown])))
             self.num_unknown_texts += len(pc.list_flatten(rows["captions"].filter(is_unknown)))
@@ -235,7 +235,7 @@ def _tallied(needed: Spilled, store: TensorStore, why: reasons.Why, folder: Path
     """Hold what is needed against the store, part by part."""
     tally = _Tally(why)
     for number, (keyed, index) in enumerate(zip(needed.parts(), store.compact_index(folder), strict=True)):
-        tally.add(number, encoders.held_against(store, why.encoder, needed.key, keyed, index))
+        tally.add(number, encoders.look_up(store, why.encoder, needed.key, keyed, index))
     return tally
 
 

@@ -40,7 +40,7 @@ class Why:
         encoder: Encoder,
         component: str,
         left: pa.Schema,
-        tell: "Callable[[Why], None]",
+        count_left: "Callable[[Why], None]",
         folder: Path,
     ) -> None:
         """
@@ -53,7 +53,7 @@ class Why:
         self.recipe, self.encoder, self.component, self.folder = recipe, encoder, component, folder
         self.counts: Counter[str] = Counter()
         self.left = Spilled(folder / "left", left, left.names[-1])
-        self._tell = tell
+        self._count_left = count_left
         self._keys: Spilled | None = None
 
     def add(self, number: int, todo: encoders.Work, missing: pa.Table) -> None:
@@ -78,7 +78,7 @@ class Why:
     def settle(self) -> None:
         """Count what is left, too."""
         if self.left.num_rows:
-            self._tell(self)
+            self._count_left(self)
 
     def count(self, samples: pa.Table, *reasons: tuple[str, pa.ChunkedArray | None]) -> pa.Table:
         """Count each sample under the first reason that applies (None: to all); those to which none does."""
@@ -121,7 +121,7 @@ def of_latents(recipe: Recipe, encoder: Encoder, needed: Spilled, folder: Path) 
         needed: with `row` and `media_hash` of all rows.
     """
 
-    def tell(why: Why) -> None:
+    def count_left(why: Why) -> None:
         trained = why.last(
             "training_set",
             _MEDIA.names,
@@ -142,7 +142,7 @@ def of_latents(recipe: Recipe, encoder: Encoder, needed: Spilled, folder: Path) 
             took_a_place = pc.is_in(left["row"], value_set=rows_of_gone)
             why.count(left, ("media", pc.and_(is_new, took_a_place)), ("new", is_new), unexplained)
 
-    return Why(recipe, encoder, "vae", _MEDIA, tell, folder)
+    return Why(recipe, encoder, "vae", _MEDIA, count_left, folder)
 
 
 def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], folder: Path) -> Why:
@@ -154,21 +154,21 @@ def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], fol
     with_duration = schema.DURATION.name in companions
     lyrics = [name for name in companions if name == schema.LYRICS.name]
 
-    def told_as_now(rows: pa.Table) -> pa.Table:
+    def in_present_form(rows: pa.Table) -> pa.Table:
         """An encoder that reads no lyrics has none in its table."""
         for name in lyrics:
             if name not in rows.column_names:
                 rows = rows.append_column(schema.LYRICS, pa.nulls(len(rows), schema.LYRICS.type))
         return pa.table([hashed(rows)], schema=_TEXT)
 
-    def tell(why: Why) -> None:
-        texts = why.last(embeds.STAGE, ["caption", *lyrics], told_as_now, _TEXT)
+    def count_left(why: Why) -> None:
+        texts = why.last(embeds.STAGE, ["caption", *lyrics], in_present_form, _TEXT)
         unexplained = (why.changed or ("duration" if with_duration else "code"), None)
         for left, last in zip(why.left.parts(), texts.parts(), strict=True):
             is_new = pc.invert(pc.is_in(left["text_hash"], value_set=_column(last, "text_hash")))
             why.count(left, ("caption", is_new), unexplained)
 
-    return Why(recipe, encoder, "encoder", _TEXT, tell, folder)
+    return Why(recipe, encoder, "encoder", _TEXT, count_left, folder)
 
 
 def hashed(texts: pa.Table) -> pa.ChunkedArray:

@@ -9,11 +9,11 @@ import dagster as dg
 from pydantic import Field
 
 from hf_assets.encode.compute import UNIT_SAMPLES, Compute
-from hf_assets.engines.device_lock import turn
+from hf_assets.engines import device_lock
 from hf_assets.errors import ConfigError, ModelError
 
-# The pool of the assets that use the device. That they take turns doesn't depend on it (see `turn`): a deployment with
-# a daemon may limit it, so that runs wait in the queue and not in a process.
+# The pool of the assets that use the device. The lock of the device doesn't depend on it (see `hold_device`): a
+# deployment with a daemon may limit it, so that runs wait in the queue and not in a process.
 POOL = "gpu"
 
 Device = Literal["auto", "cuda", "cpu"]
@@ -74,14 +74,14 @@ class GpuResource(dg.ConfigurableResource[Any]):
         return self.decode_threads or min(os.cpu_count() or 1, 16)
 
     @contextmanager
-    def turn(self, say: Callable[[str], None]) -> Iterator[Compute]:
+    def hold_device(self, say: Callable[[str], None]) -> Iterator[Compute]:
         """The device, kept for the block: processes of this machine take turns.
 
         Raises:
             ModelError: the device is `cuda` and there is none.
         """
         compute = self.compute()
-        with turn(compute.device, say):
+        with device_lock.hold(compute.device, say):
             yield compute
 
     def compute(self) -> Compute:

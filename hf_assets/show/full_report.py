@@ -95,9 +95,9 @@ def _filtered(recipe: Recipe) -> Iterator[str | Table | Svg | Jpeg]:
     if dropped is None or not len(dropped):
         yield "The filters drop no row."
     else:
-        fallen = draw.fallen(dropped)
-        yield Svg(charts.bars(fallen, BARS, (charts.DROPPED,)))
-        yield Table(["dropped for", "rows"], fallen)
+        drop_counts = draw.drop_counts(dropped)
+        yield Svg(charts.bars(drop_counts, BARS, (charts.DROPPED,)))
+        yield Table(["dropped for", "rows"], drop_counts)
         some = dropped.slice(0, EXAMPLES).to_pylist()
         facts = [[row["row"], row["dropped_for"], draw.named_values(row.get("columns") or {})] for row in some]
         yield Table(["row", "dropped for", "columns"], facts)

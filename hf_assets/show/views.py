@@ -42,12 +42,12 @@ class View(NamedTuple):
 
 def filtered(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, dropped: pa.Table) -> View:
     """The funnel, examples of what was dropped, and pictures of both sorts as far as media were read."""
-    fallen = draw.fallen(dropped)
+    drop_counts = draw.drop_counts(dropped)
     kept = len(raw_dataset) - len(dropped)
     colours = (charts.BAR, charts.DROPPED)
     texts = {
         "funnel": draw.funnel(len(raw_dataset), dropped),
-        "kept_and_dropped": charts.inline_bars([("kept", kept), *fallen], "kept and dropped", colours),
+        "kept_and_dropped": charts.inline_bars([("kept", kept), *drop_counts], "kept and dropped", colours),
     }
     if len(dropped):
         chosen = numbers.chosen(_by_row(dropped["row"]), EXAMPLES)

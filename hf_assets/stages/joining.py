@@ -36,7 +36,7 @@ def join(
         rows left out.
     """
     latent_at = pc.index_in(captions["row"], value_set=vae_latents["row"].combine_chunks())
-    texts, embed_keys = _embedded(told(captions, buckets, companions(text_embeds)), text_embeds)
+    texts, embed_keys = _embedded(with_companions(captions, buckets, companions(text_embeds)), text_embeds)
     complete = pc.and_(pc.is_valid(latent_at), pc.greater(pc.list_value_length(embed_keys), 0))
     latents = vae_latents.take(latent_at.filter(complete))
     rows = latents["row"]
@@ -61,7 +61,7 @@ def join(
     return table, len(captions) - len(table)
 
 
-def told(captions: pa.Table, buckets: pa.Table | None, names: Collection[str]) -> pa.Table:
+def with_companions(captions: pa.Table, buckets: pa.Table | None, names: Collection[str]) -> pa.Table:
     """Rows of captions with just those of `captions.COMPANIONS` that are named: what text encoders are told of each.
 
     Args:

@@ -21,7 +21,7 @@ LARGEST_LATENT = 30.0
 LARGEST_OF = {"SanaPipeline": 60.0, "SanaSprintPipeline": 60.0, "StableAudioPipeline": 60.0}
 
 
-class Verdict(NamedTuple):
+class CheckResult(NamedTuple):
     """What came of one check.
 
     Attributes:
@@ -33,26 +33,26 @@ class Verdict(NamedTuple):
 
     name: str
     passed: bool
-    says: str
+    message: str
     numbers: dict[str, int | float]
     table: str | None = None
 
 
-def raw_dataset(recipe: Recipe, num_rows: int, before: int | None) -> list[Verdict]:
+def raw_dataset(recipe: Recipe, num_rows: int, before: int | None) -> list[CheckResult]:
     """Held against the rows from which the last training set was made; None: there was none."""
     lost = max(0.0, 1 - num_rows / before) if before else 0.0
     limit = recipe.checks.shrink.at_most
     if before is None:
-        says = f"{num_rows:,} rows; there is no earlier training set to compare with"
+        message = f"{num_rows:,} rows; there is no earlier training set to compare with"
     else:
-        says = f"{num_rows:,} rows, where the last training set was made from {before:,}"
+        message = f"{num_rows:,} rows, where the last training set was made from {before:,}"
     passed = lost <= limit
     if not passed:
-        says += f": {lost:.1%} are gone, more than {limit:.1%}. If that is meant, raise checks.shrink.at_most"
-    return [Verdict("shrink", passed, says, {"rows": num_rows, "lost_share": lost})]
+        message += f": {lost:.1%} are gone, more than {limit:.1%}. If that is meant, raise checks.shrink.at_most"
+    return [CheckResult("shrink", passed, message, {"rows": num_rows, "lost_share": lost})]
 
 
-def vae_latents(recipe: Recipe, pipeline: str | None) -> list[Verdict]:
+def vae_latents(recipe: Recipe, pipeline: str | None) -> list[CheckResult]:
     """Some stored latents, and the pictures that were decoded from some.
 
     Args:
@@ -63,74 +63,74 @@ def vae_latents(recipe: Recipe, pipeline: str | None) -> list[Verdict]:
     return [_finite("latents", sampled), _value_range(recipe, sampled, pipeline), _decode_back(recipe, keys)]
 
 
-def text_embeds(recipe: Recipe) -> list[Verdict]:
+def text_embeds(recipe: Recipe) -> list[CheckResult]:
     """Some stored embeds."""
     keys = _column(recipe, "text_embeds", "embed_key")
     return [_finite("embeds", list(spot_checks.sample(TensorStore(recipe.folders.embeds), pc.unique(keys))))]
 
 
-def training_set(recipe: Recipe) -> list[Verdict]:
+def training_set(recipe: Recipe) -> list[CheckResult]:
     """Whether all that it names is stored, how many media are there twice, and how many samples failed."""
     table = _table(recipe, "training_set")
     return [_coverage(recipe, table), _duplicates(recipe, table), error_budget(recipe, len(table))]
 
 
-def error_budget(recipe: Recipe, num_trainable: int) -> Verdict:
+def error_budget(recipe: Recipe, num_trainable: int) -> CheckResult:
     """The share of the wanted samples that failed."""
     failed = quarantine.listed(recipe)
     num_failed = len(pc.unique(failed["row"]))
     num_wanted = num_failed + num_trainable
     share = num_failed / max(num_wanted, 1)
-    says = f"{num_failed:,} of {num_wanted:,} samples failed ({share:.1%}); the budget is {recipe.error_budget:.1%}"
+    message = f"{num_failed:,} of {num_wanted:,} samples failed ({share:.1%}); the budget is {recipe.error_budget:.1%}"
     passed = share <= recipe.error_budget
     if not passed:
-        says += f": mend them, or raise error_budget. See {recipe.folders.metadata}/*_quarantined.parquet"
+        message += f": mend them, or raise error_budget. See {recipe.folders.metadata}/*_quarantined.parquet"
     facts: dict[str, int | float] = {"failed": num_failed, "share": share}
-    return Verdict("error_budget", passed, says, facts, draw.failures(failed) if num_failed else None)
+    return CheckResult("error_budget", passed, message, facts, draw.failures(failed) if num_failed else None)
 
 
-def _finite(what: str, sampled: list[Tensor]) -> Verdict:
+def _finite(what: str, sampled: list[Tensor]) -> CheckResult:
     unreadable = [one for one in sampled if one.wrong is not None]
     infinite = [one for one in sampled if not one.is_finite]
-    says = f"{len(sampled):,} tensors of stored {what} read"
+    message = f"{len(sampled):,} tensors of stored {what} read"
     if unreadable:
-        says += f"; {len(unreadable):,} can't be read (first: {unreadable[0].wrong}): run `hf-assets verify`"
+        message += f"; {len(unreadable):,} can't be read (first: {unreadable[0].wrong}): run `hf-assets verify`"
     if infinite:
-        says += f"; {len(infinite):,} hold NaN or infinity, such as {infinite[0].name} of {infinite[0].key}"
+        message += f"; {len(infinite):,} hold NaN or infinity, such as {infinite[0].name} of {infinite[0].key}"
     if not unreadable and not infinite:
-        says += ": all whole, and finite"
+        message += ": all whole, and finite"
     facts: dict[str, int | float] = {
         "sampled": len(sampled),
         "unreadable": len(unreadable),
         "not_finite": len(infinite),
     }
-    return Verdict("finite", not unreadable and not infinite, says, facts)
+    return CheckResult("finite", not unreadable and not infinite, message, facts)
 
 
-def _value_range(recipe: Recipe, sampled: list[Tensor], pipeline: str | None) -> Verdict:
+def _value_range(recipe: Recipe, sampled: list[Tensor], pipeline: str | None) -> CheckResult:
     limit = recipe.checks.value_range.at_most or LARGEST_OF.get(pipeline or "", LARGEST_LATENT)
     values = [np.abs(one.values[np.isfinite(one.values)]) for one in sampled if one.values is not None]
     largest = max((float(one.max(initial=0)) for one in values), default=0.0)
     passed = largest <= limit
-    says = f"the largest magnitude in {len(values):,} latents is {largest:.1f}; at most {limit:g} is usual"
+    message = f"the largest magnitude in {len(values):,} latents is {largest:.1f}; at most {limit:g} is usual"
     if not passed:
-        says += ": look at the pictures of decoded latents, and whether the model's VAE and dtype belong together"
-    return Verdict("value_range", passed, says, {"largest": largest})
+        message += ": look at the pictures of decoded latents, and whether the model's VAE and dtype belong together"
+    return CheckResult("value_range", passed, message, {"largest": largest})
 
 
-def _decode_back(recipe: Recipe, keys: pa.ChunkedArray) -> Verdict:
+def _decode_back(recipe: Recipe, keys: pa.ChunkedArray) -> CheckResult:
     pairs = decoded.pairs(recipe.folders.metadata, decoded.shown(keys))
     if not pairs:
-        return Verdict("decode_back", True, "no latent was decoded yet", {"decoded": 0})
+        return CheckResult("decode_back", True, "no latent was decoded yet", {"decoded": 0})
     mean, floor = float(np.mean([pair.psnr_db for pair in pairs])), recipe.checks.decode_back.at_least_db
     passed = mean >= floor
-    says = f"{len(pairs):,} decoded latents have a mean PSNR of {mean:.1f} dB; at least {floor:g} is wanted"
+    message = f"{len(pairs):,} decoded latents have a mean PSNR of {mean:.1f} dB; at least {floor:g} is wanted"
     if not passed:
-        says += ": look at the pictures of vae_latents; a VAE that doesn't belong to the model, or a toy, does this"
-    return Verdict("decode_back", passed, says, {"decoded": len(pairs), "psnr_db": mean})
+        message += ": look at the pictures of vae_latents; a VAE that doesn't belong to the model, or a toy, does this"
+    return CheckResult("decode_back", passed, message, {"decoded": len(pairs), "psnr_db": mean})
 
 
-def _coverage(recipe: Recipe, table: pa.Table) -> Verdict:
+def _coverage(recipe: Recipe, table: pa.Table) -> CheckResult:
     sides = (
         ("latents", recipe.folders.latents, table["latent_key"]),
         ("embeds", recipe.folders.embeds, pc.list_flatten(table["embed_keys"])),
@@ -144,16 +144,18 @@ def _coverage(recipe: Recipe, table: pa.Table) -> Verdict:
         if len(lacking):
             missing.append(f"{len(lacking):,} of {len(wanted):,} {name}")
     if missing:
-        says = f"{' and '.join(missing)} are not stored, or damaged: materialize the group again"
+        message = f"{' and '.join(missing)} are not stored, or damaged: materialize the group again"
     else:
-        says = f"all {len(table):,} samples have their latent and their embeds"
-    return Verdict("coverage", not missing, says, facts)
+        message = f"all {len(table):,} samples have their latent and their embeds"
+    return CheckResult("coverage", not missing, message, facts)
 
 
-def _duplicates(recipe: Recipe, table: pa.Table) -> Verdict:
+def _duplicates(recipe: Recipe, table: pa.Table) -> CheckResult:
     share, limit = numbers.duplicates_share(table["media_hash"]), recipe.checks.duplicates.at_most
-    says = f"{share:.1%} of {len(table):,} samples have media that an earlier one has; at most {limit:.1%} are expected"
-    return Verdict("duplicates", share <= limit, says, {"share": share})
+    message = (
+        f"{share:.1%} of {len(table):,} samples have media that an earlier one has; at most {limit:.1%} are expected"
+    )
+    return CheckResult("duplicates", share <= limit, message, {"share": share})
 
 
 def _table(recipe: Recipe, name: str) -> pa.Table:

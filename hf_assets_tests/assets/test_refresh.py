@@ -170,7 +170,7 @@ def test_a_run_that_fails_is_tried_again_later_and_later_and_at_once_after_a_cha
 ) -> None:
     hub.commit(name, files_of(ROWS[1:3]))
     with monkeypatch.context() as broken:
-        broken.setattr(GpuResource, "turn", None)  # a bug: every asset that encodes fails
+        broken.setattr(GpuResource, "hold_device", None)  # a bug: every asset that encodes fails
         (request,) = user.tick()
         assert not user.materialize(request).success
         assert user.tick() == []
@@ -217,16 +217,16 @@ def test_a_revision_that_moves_during_a_run_is_the_next_runs(
     """While the first run encodes: a new commit, and a tick, which must neither observe nor request anything."""
     first = hub.commit(name, files_of(ROWS[:3]))
     (request,) = user.tick()
-    real, ticks = GpuResource.turn, []
+    real, ticks = GpuResource.hold_device, []
 
-    def turn(self: GpuResource, say: Any) -> Any:
+    def hold_device(self: GpuResource, say: Any) -> Any:
         if not ticks:
             hub.commit(name, files_of(ROWS))
             ticks.append((user.tick(), list(user.events), user.said))
         return real(self, say)
 
     with monkeypatch.context() as patch:
-        patch.setattr(GpuResource, "turn", turn)
+        patch.setattr(GpuResource, "hold_device", hold_device)
         done = user.materialize(request)
     assert done.success
     ((requests, events, said),) = ticks

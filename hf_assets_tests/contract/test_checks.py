@@ -11,7 +11,7 @@ from hf_assets.config import loading
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import ConfigError
 from hf_assets.upkeep import check_results
-from hf_assets.upkeep.check_results import Verdict
+from hf_assets.upkeep.check_results import CheckResult
 from hf_assets_tests.contract.world import World
 
 ALL = {
@@ -42,8 +42,8 @@ def recipe(world: World, **checks: Any) -> Recipe:
     return loading.load(world.folder / "datasets.json").recipes[0]
 
 
-def by_name(found: list[Verdict]) -> dict[str, Verdict]:
-    return {verdict.name: verdict for verdict in found}
+def by_name(found: list[CheckResult]) -> dict[str, CheckResult]:
+    return {result.name: result for result in found}
 
 
 def shards(folder: Path) -> list[Path]:

@@ -61,7 +61,7 @@ def test_an_asset_whose_inputs_kept_their_content_need_not_be_made_again(world: 
 
 def test_a_run_that_another_one_overtook_does_not_overwrite_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first run has read its tables and waits for the device; a second one makes a newer training set."""
-    real, overtaken = GpuResource.turn, []
+    real, overtaken = GpuResource.hold_device, []
 
     @contextmanager
     def overtaking(self: GpuResource, say: Callable[[str], None]) -> Any:
@@ -74,7 +74,7 @@ def test_a_run_that_another_one_overtook_does_not_overwrite_it(world: World, mon
 
     insert = world.rows[0].but(image=world.medium.another(301), caption="a new one")
     world.push([insert, *world.rows])
-    monkeypatch.setattr(GpuResource, "turn", overtaking)
+    monkeypatch.setattr(GpuResource, "hold_device", overtaking)
     with pytest.raises(dg.Failure, match=r"another run changed photos/.* run again"):
         world.materialize()
     world.check()
@@ -91,7 +91,7 @@ def test_a_model_folder_that_changes_while_a_run_waits_stops_the_run(
     tiny_pipelines.build("sd15", other, seed=6)
     shutil.copytree(own / part, tmp_path / "kept")
     world.model["pretrained_model_name_or_path"] = str(own)
-    real, turns = GpuResource.turn, count(1)
+    real, turns = GpuResource.hold_device, count(1)
 
     @contextmanager
     def meanwhile(self: GpuResource, say: Callable[[str], None]) -> Any:
@@ -101,7 +101,7 @@ def test_a_model_folder_that_changes_while_a_run_waits_stops_the_run(
             yield compute
 
     with monkeypatch.context() as patch:
-        patch.setattr(GpuResource, "turn", meanwhile)
+        patch.setattr(GpuResource, "hold_device", meanwhile)
         with pytest.raises(dg.Failure, match="changed while this run was going on: run again"):
             world.materialize()
     shutil.copytree(tmp_path / "kept", own / part, dirs_exist_ok=True)
@@ -116,7 +116,7 @@ def test_a_model_branch_that_moves_during_a_run_does_not_split_it(
     """Captions are encoded first; then the branch moves; the latents still come from the commit of the embeds."""
     models.push("models/moving", models.folder / "one")
     world.model["pretrained_model_name_or_path"] = "models/moving"
-    real, turns = GpuResource.turn, count(1)
+    real, turns = GpuResource.hold_device, count(1)
 
     @contextmanager
     def moving(self: GpuResource, say: Callable[[str], None]) -> Any:
@@ -129,7 +129,7 @@ def test_a_model_branch_that_moves_during_a_run_does_not_split_it(
     world.entry["caption_column"] = "alternative"
     world.rows = [row.but(caption=row.columns["alternative"]) for row in world.rows]
     with monkeypatch.context() as patch:
-        patch.setattr(GpuResource, "turn", moving)
+        patch.setattr(GpuResource, "hold_device", moving)
         counts = world.materialize()
     assert next(turns) == 3
     assert counts.metadata["vae_latents"]["model_revision"] == counts.metadata["text_embeds"]["model_revision"]

@@ -23,7 +23,7 @@ CAPTIONS = ["a cat", "a photo of a cat on a red sofa near the window", "portrait
 
 
 @contextmanager
-def turn(say: Any) -> Any:
+def hold_device(say: Any) -> Any:
     yield Compute()
 
 
@@ -43,7 +43,7 @@ class Work:
         self.recipe = loading.parse(content, self.folder / "datasets.json").recipes[0]
         captions = pa.table([range(len(CAPTIONS)), [[one] for one in CAPTIONS]], schema=schema.CAPTIONS)
         self.said = []
-        outcome, facts = embeds.encode(self.recipe, captions, None, turn, self.said.append)
+        outcome, facts = embeds.encode(self.recipe, captions, None, hold_device, self.said.append)
         self.table = outcome.table
         self.recipe.folders.metadata.mkdir(parents=True, exist_ok=True)
         pq.write_table(outcome.table, self.recipe.folders.metadata / "text_embeds.parquet")

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hf_assets.engines.device_lock import turn
+from hf_assets.engines import device_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from hf_assets.engines.turns import turn
-with turn("cpu", lambda line: print(line, flush=True), Path(sys.argv[1])):
+from hf_assets.engines import device_lock
+with device_lock.hold("cpu", lambda line: print(line, flush=True), Path(sys.argv[1])):
     print("mine", flush=True)
     sys.stdin.readline()
 """
@@ -45,15 +45,15 @@ def test_a_killed_process_gives_its_turn_back(tmp_path: Path) -> None:
         assert line(process) == "mine"
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    with turn("cpu", lambda line: None, tmp_path):
+    with device_lock.hold("cpu", lambda line: None, tmp_path):
         pass
 
 
 def test_devices_that_differ_do_not_wait_for_each_other(tmp_path: Path) -> None:
     said: list[str] = []
     with (
-        turn("cpu", said.append, tmp_path),
-        turn("cuda:0", said.append, tmp_path),
-        turn("cuda:1", said.append, tmp_path),
+        device_lock.hold("cpu", said.append, tmp_path),
+        device_lock.hold("cuda:0", said.append, tmp_path),
+        device_lock.hold("cuda:1", said.append, tmp_path),
     ):
         assert said == []
