@@ -1,22 +1,26 @@
 """Files that are either wholly there or not at all, and tables that know when they are damaged."""
 
-import contextlib
-import errno
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from hf_assets.errors import StoreError
+from hf_assets.blobs.atomic import refusals_explained, write_atomically, written_atomically
+from hf_assets.blobs.interface import DAMAGED_PREFIX, TEMPORARY_PREFIX
 
-# A file with this prefix was left by a killed process: no data, and never read.
-TEMPORARY_PREFIX = ".tmp-"
-# A file with this prefix was found damaged, and is kept out of the way until `hf-assets gc`.
-DAMAGED_PREFIX = ".damaged-"
+__all__ = [
+    "DAMAGED_PREFIX",
+    "TEMPORARY_PREFIX",
+    "is_whole_table",
+    "read_table",
+    "refusals_explained",
+    "set_aside",
+    "write_atomically",
+    "write_table",
+    "written_atomically",
+]
 
 # `write_table` puts this and a hash of all other bytes between a Parquet file's pages and its footer, where readers
 # look for nothing: Parquet's own checksums cover the pages, but not the footer.
@@ -24,53 +28,6 @@ CHECKSUM_MARK = b"hf_assets xxh3:"
 CHECKSUM_BYTES = len(CHECKSUM_MARK) + 32
 # The end of a Parquet file: the footer's length (4 bytes) and this.
 PARQUET_MARK = b"PAR1"
-
-
-def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Write a temporary file, flush it to the disk, rename it: a reader or a crash sees all of it or nothing.
-
-    Raises:
-        StoreError: the disk is full, or may not be written.
-    """
-    with refusals_explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
-        _flush_folder(path.parent)
-
-
-@contextlib.contextmanager
-def written_atomically(path: Path) -> Iterator[Path]:
-    """Let a file be written bit by bit under another name, then flush it to the disk and rename it.
-
-    Raises:
-        StoreError: the disk is full, or may not be written.
-    """
-    with refusals_explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
-            yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _flush_folder(path.parent)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -110,14 +67,6 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _checksum(pages: memoryview, footer: memoryview) -> bytes:
     state = xxhash.xxh3_128(pages)
     state.update(footer)
@@ -129,30 +78,3 @@ def _footer_start(data: memoryview) -> int | None:
         return None
     start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     return start if start >= len(PARQUET_MARK) else None
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current
-
-
-@contextlib.contextmanager
-def refusals_explained(path: Path) -> Iterator[None]:
-    """Say in a line why a file can't be written.
-
-    Raises:
-        StoreError: the disk is full, or may not be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                f"the disk of {path.parent} is full: free space, then run again; nothing that was stored is lost"
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise StoreError(
-                f"{path.parent} may not be written by this user: change its rights, or name another cache_dir"
-            ) from error
-        raise

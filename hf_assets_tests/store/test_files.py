@@ -112,7 +112,7 @@ def test_a_folder_that_may_not_be_written_is_said_in_one_line(
     def refuse(*args: object, **kwargs: object) -> None:
         raise OSError(number, "refused")
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
     with pytest.raises(
         StoreError, match="may not be written by this user: change its rights, or name another cache_dir"
     ):

@@ -1,0 +1,14 @@
+"""Where bytes lie: the one seam between everything that is stored and the place that it is stored in.
+
+`Blobs` is a folder of named byte strings with about a dozen verbs: put, put if absent, put if unchanged, get, get
+range, a local path where there is one, list, set aside, delete, and what holds garbage collection back while the
+folder is in use. The tensor stores, their index, the ledger, the generations and the tables know no other way to
+their bytes. Behind it lies the local file system (`local`).
+
+`at(location)` opens a folder. Open `interface` first.
+"""
+
+from hf_assets.blobs.interface import Blob, Blobs
+from hf_assets.blobs.location import at
+
+__all__ = ["Blob", "Blobs", "at"]

@@ -1,0 +1,80 @@
+"""Files on a disk that are either wholly there or not at all."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from hf_assets.blobs.interface import TEMPORARY_PREFIX
+from hf_assets.errors import StoreError
+
+
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
+    """Write a temporary file, flush it to the disk, rename it: a reader or a crash sees all of it or nothing.
+
+    Raises:
+        StoreError: the disk is full, or may not be written.
+    """
+    with written_atomically(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """Let a file be written bit by bit under another name, then flush it to the disk and rename it.
+
+    Raises:
+        StoreError: the disk is full, or may not be written.
+    """
+    with refusals_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+
+
+@contextlib.contextmanager
+def refusals_explained(path: Path) -> Iterator[None]:
+    """Say in a line why a file can't be written.
+
+    Raises:
+        StoreError: the disk is full, or may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"the disk of {path.parent} is full: free space, then run again; nothing that was stored is lost"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreError(
+                f"{path.parent} may not be written by this user: change its rights, or name another cache_dir"
+            ) from error
+        raise
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current

@@ -1,0 +1,131 @@
+"""A folder on a disk: temporary file, flush, rename; and locks that end with the process that holds them."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hf_assets import fingerprint
+from hf_assets.blobs.atomic import refusals_explained, write_atomically
+from hf_assets.blobs.interface import DAMAGED_PREFIX, Blob, Blobs
+from hf_assets.errors import StoreError
+
+# Held by runs together, or by garbage collection alone.
+USE_LOCK = ".lock"
+# Held for a moment by who changes a file that others may be changing.
+CHANGE_LOCK = ".changes.lock"
+
+
+class LocalBlobs(Blobs):
+    """Files below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = str(folder)
+
+    def within(self, folder: str) -> "LocalBlobs":
+        return LocalBlobs(self.folder / folder)
+
+    def get(self, name: str) -> bytes:
+        return self.local_path(name).read_bytes()
+
+    def get_range(self, name: str, start: int, stop: int) -> bytes:
+        with self.local_path(name).open("rb") as file:
+            file.seek(start)
+            return file.read(max(stop - start, 0))
+
+    def get_versioned(self, name: str) -> tuple[bytes, str] | tuple[None, None]:
+        try:
+            data = self.get(name)
+        except FileNotFoundError:
+            return None, None
+        return data, fingerprint.of_bytes(data)
+
+    def put(self, name: str, data: bytes | memoryview) -> Blob:
+        path = self.local_path(name)
+        write_atomically(path, data)
+        return _described(name, path.stat())
+
+    def put_if_absent(self, name: str, data: bytes | memoryview) -> bool:
+        return self.put_if_unchanged(name, data, None)
+
+    def put_if_unchanged(self, name: str, data: bytes | memoryview, version: str | None) -> bool:
+        path = self.local_path(name)
+        with refusals_explained(path), _locked(path.with_name(CHANGE_LOCK), fcntl.LOCK_EX):
+            if self.get_versioned(name)[1] != version:
+                return False
+            write_atomically(path, data)
+            return True
+
+    def local_path(self, name: str) -> Path:
+        return self.folder / name
+
+    def stat(self, name: str) -> Blob | None:
+        try:
+            return _described(name, self.local_path(name).stat())
+        except FileNotFoundError:
+            return None
+
+    def list(self, folder: str = "", *, recursive: bool = False, hidden: bool = False) -> Iterator[Blob]:
+        try:
+            with os.scandir(self.folder / folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in found:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                if entry.is_dir():
+                    if recursive:
+                        yield from self.list(name, recursive=True, hidden=hidden)
+                elif entry.name.startswith(".") == hidden:
+                    yield _described(name, entry.stat())
+
+    def set_aside(self, name: str) -> str:
+        path = self.local_path(name)
+        aside = path.with_name(f"{DAMAGED_PREFIX}{path.name}")
+        os.replace(path, aside)
+        return str(aside.relative_to(self.folder))
+
+    def delete(self, name: str) -> int:
+        path = self.local_path(name)
+        try:
+            num_bytes = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+        return num_bytes
+
+    def touch(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self.local_path(name))
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        with _locked(self.folder / USE_LOCK, fcntl.LOCK_SH):
+            yield
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        try:
+            with _locked(self.folder / USE_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield
+        except BlockingIOError:
+            raise StoreError(f"a run is using {self.folder}: try again when it is done") from None
+
+
+@contextlib.contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        fcntl.flock(lock, how)
+        yield
+
+
+def _described(name: str, status: os.stat_result) -> Blob:
+    return Blob(name, status.st_size, status.st_mtime_ns)

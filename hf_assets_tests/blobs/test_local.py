@@ -1,0 +1,26 @@
+"""Blobs on a disk."""
+
+from pathlib import Path
+
+import pytest
+
+from hf_assets import blobs as places
+from hf_assets.blobs import Blobs
+from hf_assets_tests.blobs.suite import BlobsSuite
+
+
+class TestLocal(BlobsSuite):
+    @pytest.fixture
+    def blobs(self, tmp_path: Path) -> Blobs:
+        return places.at(tmp_path / "store")
+
+    @pytest.fixture
+    def again(self, tmp_path: Path) -> Blobs:
+        return places.at(tmp_path / "store")
+
+
+def test_a_blob_on_a_disk_has_a_path_for_memory_maps(tmp_path: Path) -> None:
+    blobs = places.at(tmp_path)
+    blobs.put("folder/a", b"0123")
+    assert blobs.local_path("folder/a") == tmp_path / "folder/a"
+    assert (tmp_path / "folder/a").read_bytes() == b"0123"
