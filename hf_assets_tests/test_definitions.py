@@ -104,9 +104,9 @@ def test_the_workspace_file_names_this_code_location() -> None:
     }
 
 
-def test_each_asset_fails_with_its_one_line_and_not_with_a_stack() -> None:
+def test_each_asset_is_the_body_of_a_stage_asset() -> None:
     for module in (raw_dataset, filtered, captions, buckets, vae_latents, text_embeds, training_set):
-        assert "@plainly" in inspect.getsource(module.build), module.__name__
+        assert "@stage_asset(" in inspect.getsource(module.build), module.__name__
 
 
 def test_an_observation_has_the_data_version_of_the_files_and_the_commit(hub: LocalHub, tmp_path: Path) -> None:

@@ -8,31 +8,17 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing
 from hf_assets.encode.pins import pinned
 from hf_assets.kinds.medium import medium_of
-from hf_assets.orchestrate.lineage import require_matching_inputs
+from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.metadata import show_filtered, shown
-from hf_assets.orchestrate.prefixes import resources_named
-from hf_assets.orchestrate.results import fail_in_one_line, result
+from hf_assets.orchestrate.results import result
 from hf_assets.previews.thumbnails import Thumbnails
 from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
-from hf_assets.resources.tables import FOLDER
 from hf_assets.show import views
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
-    @dg.asset(
-        key_prefix=recipe.key_prefix,
-        group_name=recipe.group,
-        ins={"captions": dg.AssetIn(recipe.key("captions")), "raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
-        code_version=bucketing.version(recipe),
-        metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key=recipe.resource("tables"),
-        kinds={"arrow"},
-        owners=list(recipe.owners),
-    )
-    @resources_named(recipe.resource_prefix)
-    @fail_in_one_line
-    @require_matching_inputs
+    @stage_asset(recipe, inputs=("captions", "raw_dataset"), code_version=bucketing.version(recipe))
     def buckets(
         context: dg.AssetExecutionContext, captions: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:

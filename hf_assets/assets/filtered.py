@@ -5,28 +5,16 @@ import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode.outcome import Outcome
-from hf_assets.orchestrate.lineage import require_matching_inputs
+from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.metadata import shown
-from hf_assets.orchestrate.results import fail_in_one_line, result
+from hf_assets.orchestrate.results import result
 from hf_assets.previews.thumbnails import Thumbnails
-from hf_assets.resources.tables import FOLDER
 from hf_assets.show import views
 from hf_assets.stages import filtering
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
-    @dg.asset(
-        key_prefix=recipe.key_prefix,
-        group_name=recipe.group,
-        ins={"raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
-        code_version=code_version(filtering.VERSION, recipe.filter),
-        metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key=recipe.resource("tables"),
-        kinds={"arrow"},
-        owners=list(recipe.owners),
-    )
-    @fail_in_one_line
-    @require_matching_inputs
+    @stage_asset(recipe, inputs=("raw_dataset",), code_version=code_version(filtering.VERSION, recipe.filter))
     def filtered(context: dg.AssetExecutionContext, raw_dataset: pa.Table) -> dg.MaterializeResult[pa.Table]:
         """The rows that pass the filters. Each dropped one lies in `filtered_dropped.parquet` with its reason."""
         judged = filtering.judge(raw_dataset, recipe.filter)

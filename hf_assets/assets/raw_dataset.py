@@ -6,11 +6,10 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import revisions
 from hf_assets.encode.outcome import Outcome
+from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.observations import used
-from hf_assets.orchestrate.prefixes import resources_named
-from hf_assets.orchestrate.results import fail_in_one_line, result
+from hf_assets.orchestrate.results import result
 from hf_assets.resources.hub import HubResource
-from hf_assets.resources.tables import FOLDER
 from hf_assets.sources import rows
 from hf_assets.sources.formats.parquet import WantedColumns
 
@@ -18,18 +17,12 @@ from hf_assets.sources.formats.parquet import WantedColumns
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
 
-    @dg.asset(
-        key_prefix=recipe.key_prefix,
-        group_name=recipe.group,
-        deps=[dg.AssetKey(recipe.key("hub_revision"))],
+    @stage_asset(
+        recipe,
+        revisions=[revisions.DATASET],
         code_version=code_version(rows.VERSION, recipe.source, *map(str, wanted)),
-        metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key=recipe.resource("tables"),
-        kinds={"huggingface", "arrow"},
-        owners=list(recipe.owners),
+        kinds=("huggingface", "arrow"),
     )
-    @resources_named(recipe.resource_prefix)
-    @fail_in_one_line
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:
         """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""
         if recipe.trainer:

@@ -6,32 +6,23 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import embeds, revisions
 from hf_assets.encode.pins import pinned
-from hf_assets.orchestrate.lineage import require_matching_inputs
+from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.metadata import shown
 from hf_assets.orchestrate.observations import used_model
-from hf_assets.orchestrate.prefixes import resources_named
-from hf_assets.orchestrate.results import fail_in_one_line, result
+from hf_assets.orchestrate.results import result
 from hf_assets.resources.gpu import POOL, GpuResource
-from hf_assets.resources.tables import FOLDER
 from hf_assets.show import views
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
-    @dg.asset(
-        key_prefix=recipe.key_prefix,
-        group_name=recipe.group,
-        ins={name: dg.AssetIn(recipe.key(name)) for name in embeds.inputs(recipe)},
-        deps=[recipe.key(name) for name in revisions.moving(recipe) if name == revisions.TEXT],
+    @stage_asset(
+        recipe,
+        inputs=embeds.inputs(recipe),
+        revisions=[name for name in revisions.moving(recipe) if name == revisions.TEXT],
         code_version=code_version(embeds.VERSION, recipe.model.without_vae),
-        metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key=recipe.resource("tables"),
         pool=POOL,
-        kinds={"pytorch", "arrow"},
-        owners=list(recipe.owners),
+        kinds=("pytorch", "arrow"),
     )
-    @resources_named(recipe.resource_prefix)
-    @fail_in_one_line
-    @require_matching_inputs
     def text_embeds(
         context: dg.AssetExecutionContext, gpu: GpuResource, **tables: pa.Table
     ) -> dg.MaterializeResult[pa.Table]:

@@ -6,10 +6,9 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode.outcome import Outcome
 from hf_assets.kinds.medium import medium_of
-from hf_assets.orchestrate.lineage import require_matching_inputs
+from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.metadata import shown
-from hf_assets.orchestrate.results import fail_in_one_line, result
-from hf_assets.resources.tables import FOLDER
+from hf_assets.orchestrate.results import result
 from hf_assets.show import full_report, views
 from hf_assets.stages import joining
 from hf_assets.store import layout
@@ -17,18 +16,12 @@ from hf_assets.upkeep.maintenance import record_generation
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
-    @dg.asset(
-        key_prefix=recipe.key_prefix,
-        group_name=recipe.group,
-        ins={name: dg.AssetIn(recipe.key(name)) for name in ("captions", "buckets", "vae_latents", "text_embeds")},
+    @stage_asset(
+        recipe,
+        inputs=("captions", "buckets", "vae_latents", "text_embeds"),
         code_version=code_version(joining.VERSION),
-        metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key=recipe.resource("tables"),
-        kinds={"dataset", "arrow"},
-        owners=list(recipe.owners),
+        kinds=("dataset", "arrow"),
     )
-    @fail_in_one_line
-    @require_matching_inputs
     def training_set(
         context: dg.AssetExecutionContext,
         captions: pa.Table,

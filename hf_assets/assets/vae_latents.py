@@ -6,33 +6,24 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import latents, revisions
 from hf_assets.encode.pins import pinned
-from hf_assets.orchestrate.lineage import require_matching_inputs
+from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.metadata import shown
 from hf_assets.orchestrate.observations import used_model
-from hf_assets.orchestrate.prefixes import resources_named
-from hf_assets.orchestrate.results import fail_in_one_line, result
+from hf_assets.orchestrate.results import result
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.hub import HubResource
-from hf_assets.resources.tables import FOLDER
 from hf_assets.show import views
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
-    @dg.asset(
-        key_prefix=recipe.key_prefix,
-        group_name=recipe.group,
-        ins={"buckets": dg.AssetIn(recipe.key("buckets")), "raw_dataset": dg.AssetIn(recipe.key("raw_dataset"))},
-        deps=[recipe.key(name) for name in revisions.moving(recipe) if name == revisions.VAE],
+    @stage_asset(
+        recipe,
+        inputs=("buckets", "raw_dataset"),
+        revisions=[name for name in revisions.moving(recipe) if name == revisions.VAE],
         code_version=code_version(latents.version(recipe), recipe.media_column, recipe.model.without_text),
-        metadata={FOLDER: str(recipe.folders.metadata)},
-        io_manager_key=recipe.resource("tables"),
         pool=POOL,
-        kinds={"pytorch", "arrow"},
-        owners=list(recipe.owners),
+        kinds=("pytorch", "arrow"),
     )
-    @resources_named(recipe.resource_prefix)
-    @fail_in_one_line
-    @require_matching_inputs
     def vae_latents(
         context: dg.AssetExecutionContext, buckets: pa.Table, raw_dataset: pa.Table, hub: HubResource, gpu: GpuResource
     ) -> dg.MaterializeResult[pa.Table]:
