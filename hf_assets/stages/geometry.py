@@ -28,7 +28,7 @@ from hf_assets.schema import SIZE
 from hf_assets.stages.geometry_rules import GeometryRules, aligned, megapixels
 
 # Bump when a change to this module changes any sample's geometry.
-VERSION = 1
+VERSION = 2
 
 # About 0.8 GB as RGB: a strip of 1 x 100,000 pixels would otherwise be resized to more than memory holds.
 MAX_RESIZED_PX = 2**28
@@ -97,7 +97,9 @@ def _geometry(width: int, height: int, aspect: float, rules: GeometryRules) -> G
     # that it records doesn't show it. Only the crop does.
     resized = intermediary
     if rules.crop and rules.target_downsample_size is not None and (width, height) != (edge, edge):
-        _, downsampled = _fit(width, height, aspect, rules.target_downsample_size, rules)
+        # A square crop is cut from the picture in its own aspect; other crops have chosen an aspect before.
+        shape = _own_aspect(width, height, rules) if square else aspect
+        _, downsampled = _fit(width, height, shape, rules.target_downsample_size, rules)
         resized = _covering(downsampled, target, raw)
     return Geometry(resized, intermediary, target, ratio)
 

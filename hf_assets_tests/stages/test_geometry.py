@@ -288,6 +288,28 @@ def test_the_pixels_are_resized_to_the_downsample_size_before_the_crop():
     assert geometry_of(2048, 1024, rules.model_copy(update={"crop": False})).resized_size == (1024, 512)
 
 
+@pytest.mark.parametrize(
+    ("size", "rules", "resized", "crop"),
+    [
+        # the picture's aspect is 0.25: 768 x 3072 is to be covered, where the crop's 1.0 would ask for 768 x 768
+        ((513, 2048), {}, [769, 3072], [1280, 128]),
+        ((2048, 513), {}, [3072, 769], [128, 1280]),
+        ((1000, 1000), {}, [768, 768], [128, 128]),  # the two aspects are one
+        # an area, of the picture's aspect: 384 x 1536, not a shorter edge of 768
+        ((500, 2000), {"resolution_type": "pixel_area"}, [512, 2048], [768, 0]),
+        ((500, 2000), {"resolution_type": "pixel_area", "target_downsample_size": 1024}, [512, 2048], [768, 0]),
+        ((500, 2000), {"resolution_type": "pixel_area", "target_downsample_size": 1536}, [768, 3072], [1280, 128]),
+        # crops that choose their aspect downsample in it
+        ((513, 2048), {"crop_aspect": "closest", "crop_aspect_buckets": [1.0]}, [768, 3066], [1277, 128]),
+    ],
+)
+def test_a_square_crop_is_cut_from_the_picture_downsampled_in_its_own_aspect(size, rules, resized, crop):
+    usual = {"resolution_type": "pixel", "maximum_image_size": 1024, "target_downsample_size": 768}
+    rules = GeometryRules(**{"resolution": 512, "crop": True, "crop_style": "center", **usual, **rules})
+    [row] = assign(samples(size), rules).to_pylist()
+    assert (row["resized_size"], row["crop_top_left"]) == (resized, crop)
+
+
 def test_resized_and_intermediary_sizes_are_one_without_downsampling():
     table = assign(samples((640, 480), (333, 777)), GeometryRules())
     assert table["resized_size"] == table["intermediary_size"]
