@@ -151,11 +151,11 @@ def _run(recipe: Recipe) -> None:
     raw = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", print).table
     captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)
     book = probe.ledger_of(recipe)
-    for part in probe.recall(recipe, bucketing.located(captions, raw), snapshot).unknown:
+    for part in probe.recall(recipe, bucketing.locations(captions, raw), snapshot).unknown:
         for start in range(0, len(part.rows), ROWS_PER_LEDGER_PART):
             chunk = slice(start, start + ROWS_PER_LEDGER_PART)
             book.add(part.file.hash, _looks(book.looks, part.rows[chunk], part.file_rows[chunk]))
-    recalled = probe.recall(recipe, bucketing.located(captions, raw), snapshot)
+    recalled = probe.recall(recipe, bucketing.locations(captions, raw), snapshot)
     buckets, _ = bucketing.fit(recipe, recalled.media, filtering.sizeless(raw, recipe.filter))
     _store(latents.work(recipe, buckets), {"latents": [4, 64, 64]})
     _store(embeds.work(recipe, captions), {"prompt_embeds": [77, 32]})

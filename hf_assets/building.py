@@ -57,8 +57,8 @@ def build_definitions(
         ConfigError: the config is wrong; one line per mistake.
     """
     prefix = parts_of(key_prefix)
-    parsed = _parsed(config)
-    update = {"prefix": prefix, "resource_prefix": checked_resource_prefix(resource_prefix)}
+    parsed = _parse(config)
+    update = {"prefix": prefix, "resource_prefix": require_resource_prefix(resource_prefix)}
     recipes = [recipe.model_copy(update=update) for recipe in parsed.recipes]
     assets = [_assets(recipe) for recipe in recipes]
     checked = [checks.build(recipe) for recipe in recipes]
@@ -95,7 +95,7 @@ def parts_of(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def checked_resource_prefix(prefix: Any) -> str:
+def require_resource_prefix(prefix: Any) -> str:
     """The prefix, if names of resources can begin with it.
 
     Raises:
@@ -112,7 +112,7 @@ def _assets(recipe: Recipe) -> list[Asset]:
     return [*hub_revision.build(recipe), *(module.build(recipe) for module in MODULES)]
 
 
-def _parsed(config: str | Path | Mapping[str, Any] | Config) -> Config:
+def _parse(config: str | Path | Mapping[str, Any] | Config) -> Config:
     if isinstance(config, Config):
         return config
     if isinstance(config, Mapping):

@@ -139,13 +139,13 @@ def verify(config: ConfigOption = None, id: IdOption = None) -> None:
 
     Exit codes: 0 all is whole, 1 something was damaged, 2 wrong config.
     """
-    from hf_assets.draw.upkeep_text import verified
+    from hf_assets.draw.upkeep_text import verify_lines
     from hf_assets.upkeep import maintenance
 
     with _errors():
         num_damaged = 0
         for found in maintenance.verify(_recipes(_load(config), id), _progress):
-            typer.echo(verified(found._asdict()))
+            typer.echo(verify_lines(found._asdict()))
             num_damaged += len(found.damaged)
         if num_damaged:
             raise StoreError(
@@ -176,18 +176,18 @@ def gc(
 
     Exit codes: 0 done, 1 a folder was left as it is, 2 wrong config.
     """
-    from hf_assets.draw.upkeep_text import tidied
+    from hf_assets.draw.upkeep_text import garbage_lines
     from hf_assets.upkeep import maintenance
 
     with _errors():
         recipes = _recipes(_load(config), id)
         found = []
-        for one in maintenance.tidy(recipes, keep, timedelta(hours=grace), delete=delete):
+        for one in maintenance.collect_garbage(recipes, keep, timedelta(hours=grace), delete=delete):
             found.append(one)
             if one.error:
                 print(one.error, file=sys.stderr)
             elif not as_json:
-                typer.echo(tidied(one._asdict()))
+                typer.echo(garbage_lines(one._asdict()))
         if as_json:
             typer.echo(json.dumps({one.folder: one._asdict() for one in found}, indent=2))
         elif not delete:
@@ -213,16 +213,16 @@ def quarantine(
 
     Exit codes: 0 done, 1 a table is damaged, 2 wrong config.
     """
-    from hf_assets.draw.upkeep_text import quarantined
+    from hf_assets.draw.upkeep_text import quarantine_lines
     from hf_assets.encode import quarantine as worker
 
     with _errors():
         rows = {}
         for recipe in _recipes(_load(config), id):
-            failed = worker.listed(recipe)
+            failed = worker.failed_samples(recipe)
             rows[recipe.id] = failed.to_pylist()
             if not as_json:
-                typer.echo(quarantined(recipe.id, rows[recipe.id]))
+                typer.echo(quarantine_lines(recipe.id, rows[recipe.id]))
             if retry:
                 worker.retry(recipe, failed)
         if as_json:

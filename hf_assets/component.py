@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple, Self
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, WithJsonSchema
 
-from hf_assets.building import build_definitions, checked_resource_prefix, parts_of
+from hf_assets.building import build_definitions, parts_of, require_resource_prefix
 from hf_assets.config import json_schema, loading, mistakes, positions
 from hf_assets.config.loading import Config
 from hf_assets.config.mistakes import Mistake
@@ -53,7 +53,7 @@ class Attributes(BaseModel):
     )
 
 
-class Unchecked(BaseModel):
+class AnyAttributes(BaseModel):
     """Any attributes: Dagster tells no column of what pydantic finds, so `load` checks them, which knows the file."""
 
     model_config = ConfigDict(extra="allow")
@@ -93,7 +93,7 @@ class HuggingFaceDatasets(dg.Component):
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """What `defs.yaml` may say."""
-        return Unchecked
+        return AnyAttributes
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
@@ -105,11 +105,11 @@ class HuggingFaceDatasets(dg.Component):
         given = attributes.model_dump() if attributes else {}
         found: list[Mistake] = []
         said = {
-            key: _filled_in(value, key, context.resolution_context, found)
+            key: _fill_in(value, key, context.resolution_context, found)
             for key, value in given.items()
             if value is not None
         }
-        written = _Written.of(context)
+        written = _Origin.of(context)
         if found:
             raise ConfigError(mistakes.error(written.file, found, written.attributes).located)
         found = list(_mistakes(said, written))
@@ -144,7 +144,7 @@ def _place_of(context: dg.ComponentLoadContext) -> str:
     return "_".join([*(below or [path.name]), *([number] if number else [])])
 
 
-class _Written(NamedTuple):
+class _Origin(NamedTuple):
     """Where a component is described.
 
     Attributes:
@@ -173,16 +173,16 @@ class _Written(NamedTuple):
         return Path(os.path.normpath(self.file.parent / Path(config).expanduser()))
 
 
-def _filled_in(value: Any, path: str, context: dg.ResolutionContext, found: list[Mistake]) -> Any:
+def _fill_in(value: Any, path: str, context: dg.ResolutionContext, found: list[Mistake]) -> Any:
     """A value with its templates filled in; what can't be is added to `found`.
 
     Text without templates is left as YAML has it: Dagster would make numbers, lists and nothing of "2024", "1, 2" and
     "None", as it does of what templates give.
     """
     if isinstance(value, dict):
-        return {key: _filled_in(one, joined(path, str(key)), context, found) for key, one in value.items()}
+        return {key: _fill_in(one, joined(path, str(key)), context, found) for key, one in value.items()}
     if isinstance(value, list):
-        return [_filled_in(one, joined(path, index), context, found) for index, one in enumerate(value)]
+        return [_fill_in(one, joined(path, index), context, found) for index, one in enumerate(value)]
     if not isinstance(value, str) or not TEMPLATE.search(value):
         return value
     try:
@@ -197,7 +197,7 @@ def _filled_in(value: Any, path: str, context: dg.ResolutionContext, found: list
     return filled
 
 
-def _mistakes(said: Mapping[str, Any], written: _Written) -> Iterator[Mistake]:
+def _mistakes(said: Mapping[str, Any], written: _Origin) -> Iterator[Mistake]:
     """What is wrong with the attributes, apart from what is in a config."""
     if written.attributes is not None:
         for path in positions.repeated(written.attributes):  # of which YAML takes the last without a word
@@ -206,7 +206,7 @@ def _mistakes(said: Mapping[str, Any], written: _Written) -> Iterator[Mistake]:
         Attributes.model_validate(said)
     except ValidationError as error:
         yield from mistakes.of_block(error, "", Attributes)
-    checks = {"key_prefix": parts_of, "resource_prefix": checked_resource_prefix}
+    checks = {"key_prefix": parts_of, "resource_prefix": require_resource_prefix}
     for key in [key for key in checks if key in said]:
         try:
             checks[key](said[key])

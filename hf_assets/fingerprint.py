@@ -50,13 +50,13 @@ def of_strings(strings: pa.Array | pa.ChunkedArray, batch_rows: int = 65_536) ->
     return pa.chunked_array(chunks, type=pa.string())
 
 
-def packed(hashes: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
+def pack(hashes: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
     """A column of hashes (32 hex digits, none null) in 16 bytes each, where many are held in memory."""
     chunks = hashes.chunks if isinstance(hashes, pa.ChunkedArray) else [hashes]
-    return pa.chunked_array([_packed(chunk) for chunk in chunks], PACKED)
+    return pa.chunked_array([_pack_chunk(chunk) for chunk in chunks], PACKED)
 
 
-def _packed(hashes: pa.Array) -> pa.FixedSizeBinaryArray:
+def _pack_chunk(hashes: pa.Array) -> pa.FixedSizeBinaryArray:
     assert not hashes.null_count, "a null is no hash"
     if not len(hashes):
         return pa.array([], PACKED)

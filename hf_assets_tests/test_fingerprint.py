@@ -73,7 +73,7 @@ def test_strings_hash_one_by_one_and_null_stays_null() -> None:
 
 def test_packed_hashes_are_the_same_hashes_in_half_the_bytes() -> None:
     hashes = pa.array([fingerprint.of_bytes(bytes([number])) for number in range(5)])
-    whole = fingerprint.packed(pa.chunked_array([hashes, hashes.slice(0, 0), hashes.slice(1, 3)]))
+    whole = fingerprint.pack(pa.chunked_array([hashes, hashes.slice(0, 0), hashes.slice(1, 3)]))
     assert whole.type == fingerprint.PACKED
     assert [value.hex() for value in whole.to_pylist()] == [*hashes.to_pylist(), *hashes.slice(1, 3).to_pylist()]
-    assert len(fingerprint.packed(pa.array([], pa.string()))) == 0
+    assert len(fingerprint.pack(pa.array([], pa.string()))) == 0

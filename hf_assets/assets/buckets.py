@@ -6,10 +6,10 @@ import pyarrow as pa
 from hf_assets import draw
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing
-from hf_assets.encode.pins import pinned
+from hf_assets.encode.pins import pin
 from hf_assets.kinds.medium import medium_of
 from hf_assets.orchestrate.asset import stage_asset
-from hf_assets.orchestrate.metadata import show_filtered, shown
+from hf_assets.orchestrate.metadata import as_metadata, show_filtered
 from hf_assets.orchestrate.results import result
 from hf_assets.previews.thumbnails import Thumbnails
 from hf_assets.resources.gpu import GpuResource
@@ -27,11 +27,11 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         Of an image only the header is decoded, and that once in its life.
         """
         # What a VAE can be given decides how much of a clip is taken: then as this run's model says.
-        bound = pinned(recipe, context.run.run_id) if medium_of(recipe).reads_model else recipe
+        bound = pin(recipe, context.run.run_id) if medium_of(recipe).reads_model else recipe
         outcome = bucketing.assign(bound, captions, raw_dataset, hub.source(recipe), gpu.threads, context.log.info)
         show_filtered(context, recipe, raw_dataset)
         funnel = draw.funnel(len(captions), outcome.dropped, outcome.quarantined)
         view = views.buckets(recipe, Thumbnails(recipe), raw_dataset, outcome.table, funnel)
-        return result(context, recipe, outcome, {**outcome.facts, **shown(view)})
+        return result(context, recipe, outcome, {**outcome.facts, **as_metadata(view)})
 
     return buckets

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode.outcome import Outcome
 from hf_assets.orchestrate.asset import stage_asset
-from hf_assets.orchestrate.metadata import shown
+from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.results import result
 from hf_assets.previews.thumbnails import Thumbnails
 from hf_assets.show import views
@@ -23,7 +23,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             context,
             recipe,
             Outcome(kept, dropped=dropped),
-            shown(views.filtered(recipe, Thumbnails(recipe), raw_dataset, dropped)),
+            as_metadata(views.filtered(recipe, Thumbnails(recipe), raw_dataset, dropped)),
         )
 
     return filtered

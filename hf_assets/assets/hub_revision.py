@@ -9,7 +9,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.encode import revisions
 from hf_assets.encode.revisions import Revision
 from hf_assets.orchestrate.observations import facts
-from hf_assets.orchestrate.prefixes import resources_named
+from hf_assets.orchestrate.prefixes import with_resource_prefix
 from hf_assets.orchestrate.results import fail_in_one_line
 from hf_assets.resources.hub import HubResource
 
@@ -28,23 +28,23 @@ def _dataset(recipe: Recipe) -> dg.SourceAsset:
     )
 
     def hub_revision(hub: HubResource) -> dg.ObserveResult:
-        return _observed(hub.revision(recipe))
+        return _observation(hub.revision(recipe))
 
     return _source(recipe, revisions.DATASET, description, hub_revision)
 
 
-def _model(recipe: Recipe, name: str, shown: str) -> dg.SourceAsset:
+def _model(recipe: Recipe, name: str, title: str) -> dg.SourceAsset:
     pipeline = recipe.model.pipeline
     repository = pipeline.vae.repository if pipeline.vae and name == revisions.VAE else pipeline.repository
-    description = f"The {shown} of `{repository}`, as they are now. Observe it to see whether they changed."
+    description = f"The {title} of `{repository}`, as they are now. Observe it to see whether they changed."
 
     def model_revision() -> dg.ObserveResult:
-        return _observed(revisions.of_model(recipe, name))
+        return _observation(revisions.of_model(recipe, name))
 
     return _source(recipe, name, description, model_revision)
 
 
-def _observed(revision: Revision) -> dg.ObserveResult:
+def _observation(revision: Revision) -> dg.ObserveResult:
     return dg.ObserveResult(data_version=dg.DataVersion(revision.version), metadata=facts(revision))
 
 
@@ -57,4 +57,4 @@ def _source(recipe: Recipe, name: str, description: str, look: Callable[..., dg.
             group_name=recipe.group,
             description=description,
             tags={"dagster/kind/huggingface": ""},
-        )(resources_named(recipe.resource_prefix)(fail_in_one_line(look)))
+        )(with_resource_prefix(recipe.resource_prefix)(fail_in_one_line(look)))

@@ -7,7 +7,7 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import revisions
 from hf_assets.encode.outcome import Outcome
 from hf_assets.orchestrate.asset import stage_asset
-from hf_assets.orchestrate.observations import used
+from hf_assets.orchestrate.observations import record_used
 from hf_assets.orchestrate.results import result
 from hf_assets.resources.hub import HubResource
 from hf_assets.sources import rows
@@ -35,7 +35,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         outcome = Outcome(
             read.table, computed=read.computed, reused=len(read.table) - read.computed, bytes_read=read.bytes_read
         )
-        tags = used(context, recipe, {revisions.DATASET: revisions.of_snapshot(snapshot)})
+        tags = record_used(context, recipe, {revisions.DATASET: revisions.of_snapshot(snapshot)})
         metadata = {"revision": snapshot.commit, "files": len(snapshot.files)}
         return result(context, recipe, outcome, metadata, read.version, tags)
 

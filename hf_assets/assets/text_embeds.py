@@ -5,10 +5,10 @@ import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import embeds, revisions
-from hf_assets.encode.pins import pinned
+from hf_assets.encode.pins import pin
 from hf_assets.orchestrate.asset import stage_asset
-from hf_assets.orchestrate.metadata import shown
-from hf_assets.orchestrate.observations import used_model
+from hf_assets.orchestrate.metadata import as_metadata
+from hf_assets.orchestrate.observations import record_model_used
 from hf_assets.orchestrate.results import result
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.show import views
@@ -30,11 +30,11 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
 
         Only embeds that the store lacks are computed.
         """
-        models = pinned(recipe, context.run.run_id)
+        models = pin(recipe, context.run.run_id)
         captions = tables["captions"]
         outcome, facts = embeds.encode(models, captions, tables.get("buckets"), gpu.hold_device, context.log.info)
         view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
-        tags = used_model(context, recipe, revisions.TEXT)
-        return result(context, recipe, outcome, {**facts, **shown(view)}, tags=tags)
+        tags = record_model_used(context, recipe, revisions.TEXT)
+        return result(context, recipe, outcome, {**facts, **as_metadata(view)}, tags=tags)
 
     return text_embeds

@@ -7,7 +7,7 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode.outcome import Outcome
 from hf_assets.kinds.medium import medium_of
 from hf_assets.orchestrate.asset import stage_asset
-from hf_assets.orchestrate.metadata import shown
+from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.results import result
 from hf_assets.show import full_report, views
 from hf_assets.stages import joining
@@ -43,7 +43,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             {
                 "folder": dg.MetadataValue.path(str(recipe.folders.metadata)),
                 "report": dg.MetadataValue.path(str(full_report.path(recipe))),
-                **shown(views.training_set(located)),
+                **as_metadata(views.training_set(located)),
             },
         )
         assert made.data_version is not None

@@ -5,10 +5,10 @@ import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import latents, revisions
-from hf_assets.encode.pins import pinned
+from hf_assets.encode.pins import pin
 from hf_assets.orchestrate.asset import stage_asset
-from hf_assets.orchestrate.metadata import shown
-from hf_assets.orchestrate.observations import used_model
+from hf_assets.orchestrate.metadata import as_metadata
+from hf_assets.orchestrate.observations import record_model_used
 from hf_assets.orchestrate.results import result
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.resources.hub import HubResource
@@ -31,11 +31,13 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
 
         Only latents that the store lacks are computed.
         """
-        models = pinned(recipe, context.run.run_id)
+        models = pin(recipe, context.run.run_id)
         outcome, facts = latents.encode(
             models, buckets, raw_dataset, hub.source(recipe), gpu.hold_device, context.log.info
         )
-        tags = used_model(context, recipe, revisions.VAE)
-        return result(context, recipe, outcome, {**facts, **shown(views.latents(recipe, outcome.table))}, tags=tags)
+        tags = record_model_used(context, recipe, revisions.VAE)
+        return result(
+            context, recipe, outcome, {**facts, **as_metadata(views.latents(recipe, outcome.table))}, tags=tags
+        )
 
     return vae_latents

@@ -14,7 +14,7 @@ CAPTION_CHARACTERS = 200
 def funnel(num_in: int, dropped: pa.Table, quarantined: pa.Table | None = None) -> str:
     """How many rows came in, how many fell to each reason or failed, how many are kept."""
     lines = ["| rows | |", "|--|--:|", f"| in | {num_in:,} |"]
-    lines += [f"| {escaped(reason)} | −{count:,} |" for reason, count in drop_counts(dropped)]
+    lines += [f"| {escape(reason)} | −{count:,} |" for reason, count in drop_counts(dropped)]
     num_failed = 0 if quarantined is None else len(quarantined)
     if num_failed:
         lines.append(f"| quarantined | −{num_failed:,} |")
@@ -37,7 +37,7 @@ def buckets(table: pa.Table) -> str:
     """The most frequent target sizes."""
     counts = sizes(table)
     lines = ["| bucket | samples |", "|--|--:|"]
-    lines += [f"| {escaped(name)} | {count:,} |" for name, count in counts[:NUM_BUCKETS]]
+    lines += [f"| {escape(name)} | {count:,} |" for name, count in counts[:NUM_BUCKETS]]
     if len(counts) > NUM_BUCKETS:
         lines.append(f"| {len(counts) - NUM_BUCKETS:,} more | {sum(count for _, count in counts[NUM_BUCKETS:]):,} |")
     return "\n".join(lines)
@@ -47,7 +47,7 @@ def examples(captions: pa.Table) -> str:
     """Rows and their captions."""
     lines = ["| row | caption |", "|--:|--|"]
     for row in captions.to_pylist():
-        lines += [f"| {row['row']:,} | {escaped(caption)} |" for caption in row["captions"]]
+        lines += [f"| {row['row']:,} | {escape(caption)} |" for caption in row["captions"]]
     return "\n".join(lines)
 
 
@@ -55,8 +55,8 @@ def dropped_examples(dropped: pa.Table) -> str:
     """Dropped rows with their reasons, and the values of the columns that the config names."""
     lines = ["| row | dropped for | |", "|--:|--|--|"]
     for row in dropped.to_pylist():
-        facts = escaped(named_values(row.get("columns") or {}))
-        lines.append(f"| {row['row']:,} | {escaped(row['dropped_for'])} | {facts} |")
+        facts = escape(named_values(row.get("columns") or {}))
+        lines.append(f"| {row['row']:,} | {escape(row['dropped_for'])} | {facts} |")
     return "\n".join(lines)
 
 
@@ -74,8 +74,8 @@ def failures(quarantined: pa.Table) -> str:
         [([], "count_all"), ("address", "min"), ("message", "min")]
     )
     for row in sorted(counts.to_pylist(), key=lambda row: -row["count_all"]):
-        example = f"{escaped(row['address_min'])}: {escaped(row['message_min'])}"
-        lines.append(f"| {row['stage']} | {escaped(row['reason'])} | {row['count_all']:,} | {example} |")
+        example = f"{escape(row['address_min'])}: {escape(row['message_min'])}"
+        lines.append(f"| {row['stage']} | {escape(row['reason'])} | {row['count_all']:,} | {example} |")
     return "\n".join(lines)
 
 
@@ -92,7 +92,7 @@ def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
             yield f"{path}{name}", value
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Text that Markdown shows as it is, on one line and of bounded length."""
     line = " ".join(text.split())
     short = line if len(line) <= CAPTION_CHARACTERS else f"{line[: CAPTION_CHARACTERS - 1]}…"

@@ -54,7 +54,7 @@ def draws(seeds: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     return result
 
 
-def chosen(drawn: np.ndarray, count: int) -> np.ndarray:
+def choose(drawn: np.ndarray, count: int) -> np.ndarray:
     """Positions of the rows with the smallest numbers, smallest first."""
     found = np.argpartition(drawn, count)[:count] if len(drawn) > count else np.arange(len(drawn))
     ordered: np.ndarray = found[np.argsort(drawn[found], kind="stable")]

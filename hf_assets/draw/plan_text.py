@@ -31,7 +31,7 @@ def plan(id: str, content: Mapping[str, Any]) -> str:
     """
     latents, texts = content["vae_latents"], content["text_embeds"]
     if not latents["compute"] and not texts["compute"]:
-        stored = f"{_counted(latents['reuse'], 'latent')} and {_counted(texts['reuse'], 'caption')} are stored"
+        stored = f"{_count_text(latents['reuse'], 'latent')} and {_count_text(texts['reuse'], 'caption')} are stored"
         failed = latents["quarantined"] + texts["quarantined"]
         return f"{id}: nothing to do; {stored}" + (f", {failed:,} quarantined" if failed else "")
     return "\n".join(
@@ -83,5 +83,5 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _counted(number: int, noun: str) -> str:
+def _count_text(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

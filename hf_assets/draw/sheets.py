@@ -103,7 +103,7 @@ def _draw(tiles: Sequence[Tile], columns: int, tile_px: int) -> Image.Image:
         _paste(page, tile, left, top, tile_px)
         characters = NOTE_CHARACTERS * width // TILE_PX
         for line, (text, colour) in enumerate(((tile.title, RED if tile.is_bad else INK), (tile.note, GRAY))):
-            draw.text((left, top + tile_px + 2 + line * LINE_PX), _cut(text, characters), colour, font)
+            draw.text((left, top + tile_px + 2 + line * LINE_PX), _shorten(text, characters), colour, font)
     return page
 
 
@@ -115,14 +115,14 @@ def _paste(page: Image.Image, tile: Tile, left: int, top: int, tile_px: int) -> 
         return
     small = thumbnail(tile.picture, tile_px)
     if tile.crops:
-        small = _framed(small, tile.crops)
+        small = with_crops_framed(small, tile.crops)
     page.paste(small, (left + (tile_px - small.width) // 2, top + tile_px - small.height))
     if tile.beside is not None:
         other = thumbnail(tile.beside, tile_px)
         page.paste(other, (left + tile_px + (tile_px - other.width) // 2, top + tile_px - other.height))
 
 
-def _framed(picture: Image.Image, crops: tuple[Box, ...]) -> Image.Image:
+def with_crops_framed(picture: Image.Image, crops: tuple[Box, ...]) -> Image.Image:
     """What the crops leave out is faded, the rest has a frame."""
     width, height = picture.size
     faded = Image.blend(picture, Image.new("RGB", picture.size, PAPER), SHADE)
@@ -134,6 +134,6 @@ def _framed(picture: Image.Image, crops: tuple[Box, ...]) -> Image.Image:
     return faded
 
 
-def _cut(text: str, characters: int) -> str:
+def _shorten(text: str, characters: int) -> str:
     line = " ".join(text.split())
     return line if len(line) <= characters else f"{line[: characters - 1]}…"

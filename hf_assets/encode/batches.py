@@ -37,16 +37,16 @@ class Waiting:
         group.append((key, sample))
         self.num_values += sample.numel()
         if len(group) == self.batch_size or (len(group) + 1) * sample.numel() > BATCH_VALUES:
-            yield self._taken(tuple(sample.shape))
+            yield self._take(tuple(sample.shape))
         while self.num_values > WAITING_VALUES:
-            yield self._taken(max(self.groups, key=lambda shape: len(self.groups[shape]) * math.prod(shape)))
+            yield self._take(max(self.groups, key=lambda shape: len(self.groups[shape]) * math.prod(shape)))
 
     def rest(self) -> "Iterator[list[tuple[str, torch.Tensor]]]":
         """All that still waits."""
         for shape in list(self.groups):
-            yield self._taken(shape)
+            yield self._take(shape)
 
-    def _taken(self, shape: tuple[int, ...]) -> "list[tuple[str, torch.Tensor]]":
+    def _take(self, shape: tuple[int, ...]) -> "list[tuple[str, torch.Tensor]]":
         group = self.groups.pop(shape)
         self.num_values -= len(group) * math.prod(shape)
         return group

@@ -31,7 +31,7 @@ def _size_rules(recipe: Recipe) -> tuple[str, ...]:
     return (str(rules.min_width), str(rules.min_height)) if rules.has_size_rules and not rules.width_column else ()
 
 
-def located(captions: pa.Table, raw_dataset: pa.Table) -> pa.Table:
+def locations(captions: pa.Table, raw_dataset: pa.Table) -> pa.Table:
     """Where the bytes of the captioned rows lie: `row` and `schema.LOCATION`."""
     return raw_dataset.select(["row", *schema.LOCATION.names]).filter(
         pc.is_in(raw_dataset["row"], value_set=captions["row"].combine_chunks())
@@ -72,7 +72,7 @@ def assign(
     recipe: Recipe, captions: pa.Table, raw_dataset: pa.Table, source: Source, threads: int, say: Callable[[str], None]
 ) -> Outcome:
     """Probe the media that no earlier run has seen, then compute every row's shape and part (see `fit`)."""
-    wanted = located(captions, raw_dataset)
+    wanted = locations(captions, raw_dataset)
     probed = probe(recipe, wanted, source, snapshot_of(raw_dataset), threads, say)
     table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
     num_bytes = _look_at_dropped(recipe, raw_dataset, source, probed.files)

@@ -13,7 +13,7 @@ from hf_assets.encode import encoders
 from hf_assets.encode.compute import Compute, HoldDevice
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.progress import Progress
-from hf_assets.encode.quarantine import quarantined
+from hf_assets.encode.quarantine import failed_rows
 from hf_assets.encode.shard_writer import ShardWriter
 from hf_assets.errors import ModelError
 from hf_assets.models import families, prompt
@@ -51,10 +51,10 @@ def work(recipe: Recipe, captions: pa.Table, buckets: pa.Table | None = None) ->
     """
     encoder = encoders.text_of(recipe, VERSION)
     rows = joining.with_companions(captions, buckets, companions(recipe, encoder))
-    return encoders.look_up(TensorStore(recipe.folders.embeds), encoder, "embed_key", needed(rows, encoder))
+    return encoders.look_up(TensorStore(recipe.folders.embeds), encoder, "embed_key", with_keys(rows, encoder))
 
 
-def needed(rows: pa.Table, encoder: encoders.Encoder) -> pa.Table:
+def with_keys(rows: pa.Table, encoder: encoders.Encoder) -> pa.Table:
     """`caption`, what is encoded with it (`captions.COMPANIONS`), and `embed_key` of everything to encode for these
     rows, each once.
     """
@@ -119,7 +119,7 @@ def encode(
         identity=("caption", "embed_key"),
         computed=computed,
         reused=len(table) - computed,
-        quarantined=quarantined(_rows_of(todo.keyed, captions, buckets), "embed_key", failures(todo.index), STAGE),
+        quarantined=failed_rows(_rows_of(todo.keyed, captions, buckets), "embed_key", failures(todo.index), STAGE),
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,

@@ -142,7 +142,7 @@ def record_of(encoder: Encoder) -> Record:
     )
 
 
-def recorded(table: Path) -> Record | None:
+def read_record(table: Path) -> Record | None:
     """The record of a table; None where there is no table, or none that can be read."""
     try:
         return record_in(pq.read_schema(table))
@@ -168,7 +168,7 @@ def with_record(
     Args:
         previous: the table of the run before, which knows the rate and the error where this run measured none.
     """
-    record, before = record_of(encoder), recorded(previous)
+    record, before = record_of(encoder), read_record(previous)
     if before:
         samples_per_second = samples_per_second or before.samples_per_second
         relative_error = (

@@ -19,14 +19,14 @@ from hf_assets.encode.compute import Compute, HoldDevice
 from hf_assets.encode.media_files import Media, by_file, media_of
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.progress import Progress
-from hf_assets.encode.quarantine import quarantined
+from hf_assets.encode.quarantine import failed_rows
 from hf_assets.encode.shard_writer import ShardWriter
 from hf_assets.engines.ahead import map_ahead
 from hf_assets.errors import DatasetError, MediaError, ModelError
 from hf_assets.kinds.medium import medium_of
 from hf_assets.models import families
 from hf_assets.models import vae as vae_side
-from hf_assets.previews.decoded import Showcase
+from hf_assets.previews.decoded import DecodedSamples
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
 from hf_assets.stages import keys
@@ -69,11 +69,11 @@ def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
         ModelError: the pipeline can't be found, or has no VAE.
     """
     encoder = encoders.vae_of(recipe, version(recipe))
-    keyed = buckets.append_column("latent_key", needed(recipe, buckets, encoder))
+    keyed = buckets.append_column("latent_key", latent_keys(recipe, buckets, encoder))
     return encoders.look_up(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
 
 
-def needed(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder) -> pa.ChunkedArray:
+def latent_keys(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder) -> pa.ChunkedArray:
     """The key of each row's latent."""
     return keys.latent_keys(buckets, medium_of(recipe).keyed, encoder.fingerprint)
 
@@ -97,8 +97,8 @@ def encode(
     """
     with TensorStore(recipe.folders.latents).in_use(recipe.folders.metadata):
         todo = work(recipe, buckets)
-        showcase = Showcase(recipe.folders.metadata, todo.keyed["latent_key"])
-        run = _Run(recipe, raw_dataset, source, say, showcase)
+        samples_to_decode = DecodedSamples(recipe.folders.metadata, todo.keyed["latent_key"])
+        run = _Run(recipe, raw_dataset, source, say, samples_to_decode)
         encoder = todo.encoder
         if num_missing := len(todo.missing):
             say(f"{num_missing:,} latents to encode with the VAE of {encoder.pipeline.name}")
@@ -118,7 +118,7 @@ def encode(
         identity=("row", "latent_key", "latent_shape"),
         computed=run.computed,
         reused=len(pc.unique(table["latent_key"])) - run.computed,
-        quarantined=quarantined(todo.keyed, "latent_key", failures(todo.index), STAGE, raw_dataset),
+        quarantined=failed_rows(todo.keyed, "latent_key", failures(todo.index), STAGE, raw_dataset),
         bytes_read=run.bytes_read,
     )
     return outcome, {
@@ -139,7 +139,7 @@ class _Run:
         raw_dataset: pa.Table,
         source: Source,
         say: Callable[[str], None],
-        showcase: Showcase,
+        samples_to_decode: DecodedSamples,
     ) -> None:
         self.recipe = recipe
         self.medium = medium_of(recipe)
@@ -149,14 +149,14 @@ class _Run:
         self.computed = 0
         self.bytes_read = 0
         self.speed: dict[str, Any] = {}
-        self.showcase = showcase
+        self.samples_to_decode = samples_to_decode
 
     def encode(self, jobs: pa.Table, encoder: encoders.Encoder, store: TensorStore, compute: Compute) -> None:
         import torch
 
         dtype: torch.dtype = getattr(torch, self.recipe.model.dtype)
         with (
-            _threads_kept(),
+            _keep_threads(),
             vae_side.load_vae(encoder.pipeline, compute.device, dtype, self.recipe.model.latents) as vae,
             ShardWriter(store, encoder.header, compute.unit_samples) as shards,
             Progress("encoding latents", len(jobs), self.say) as progress,
@@ -181,7 +181,7 @@ class _Run:
             shards.flush()
             self.computed = shards.computed
             self.speed = progress.facts
-            self.showcase.decode(vae, self.say)
+            self.samples_to_decode.decode(vae, self.say)
 
     def _jobs(self, jobs: pa.Table) -> Iterator[Job]:
         """The jobs with their media, in the split's order."""
@@ -234,7 +234,7 @@ class _Run:
                 tensors = {name: tensor[0].cpu() for name, tensor in again.items()}
             if _is_finite(tensors):
                 shards.add(Sample(key, tensors))
-                self.showcase.offer(key, alone, tensors["latents"])
+                self.samples_to_decode.offer(key, alone, tensors["latents"])
             else:
                 shards.fail(key, "non_finite", "the VAE gives infinite or undefined values, in float32 too")
 
@@ -270,7 +270,7 @@ def _compute_on_one_core() -> None:
 
 
 @contextmanager
-def _threads_kept() -> Iterator[None]:
+def _keep_threads() -> Iterator[None]:
     """This thread's number is settled before those that decode settle theirs, and is that of all threads to come."""
     import torch
 

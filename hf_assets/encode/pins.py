@@ -23,7 +23,7 @@ class Pins(NamedTuple):
     revisions: dict[str, Revision]
 
 
-def pinned(recipe: Recipe, run_id: str) -> Recipe:
+def pin(recipe: Recipe, run_id: str) -> Recipe:
     """The recipe with its models' branches replaced by the commits that this run resolved first.
 
     Raises:
@@ -47,15 +47,15 @@ def pins_of(recipe: Recipe, run_id: str) -> Pins:
     """
     path = recipe.folders.metadata / "sources" / "pins" / f"{run_id}.json"
     try:
-        return _parsed(json.loads(path.read_text()))
+        return _parse(json.loads(path.read_text()))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        pins = _resolved(recipe)
+        pins = _resolve(recipe)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("x") as file:
             file.write(json.dumps(pins._asdict()))
     except FileExistsError:  # another asset of this run was quicker
-        return _parsed(json.loads(path.read_text()))
+        return _parse(json.loads(path.read_text()))
     return pins
 
 
@@ -64,7 +64,7 @@ def _sources(recipe: Recipe) -> dict[str, PipelineSource | ComponentSource]:
     return {"pipeline": pipeline, **({"vae": pipeline.vae} if pipeline.vae else {})}
 
 
-def _resolved(recipe: Recipe) -> Pins:
+def _resolve(recipe: Recipe) -> Pins:
     moving = revisions.moving(recipe)
     if revisions.VAE not in moving and revisions.TEXT not in moving:
         return Pins({name: source.revision for name, source in _sources(recipe).items()}, {})
@@ -79,5 +79,5 @@ def _resolved(recipe: Recipe) -> Pins:
     return Pins(commits, found)
 
 
-def _parsed(content: dict[str, Any]) -> Pins:
+def _parse(content: dict[str, Any]) -> Pins:
     return Pins(content["commits"], {name: Revision(*revision) for name, revision in content["revisions"].items()})

@@ -26,7 +26,7 @@ from hf_assets.store.ledger import WHOLE_FILES, Ledger
 UNIT_ROWS = 8192
 
 
-class Recalled(NamedTuple):
+class LedgerAnswer(NamedTuple):
     """What the ledger tells about the wanted rows, before any media is read."""
 
     media: pa.Table  # the medium's `media`
@@ -34,7 +34,7 @@ class Recalled(NamedTuple):
     unknown: list[FileRows]  # the rows that it doesn't know
 
 
-class Probed(NamedTuple):
+class ProbeResult(NamedTuple):
     """What is known of the wanted rows' media."""
 
     media: pa.Table  # the medium's `media`
@@ -72,7 +72,7 @@ class Known:
         return self._whole
 
 
-def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot, known: Known | None = None) -> Recalled:
+def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot, known: Known | None = None) -> LedgerAnswer:
     """Find the facts about rows in the ledger.
 
     Args:
@@ -81,7 +81,7 @@ def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot, known: Known |
     medium, known = medium_of(recipe), known or Known(recipe)
     is_whole = pc.equal(located["file_row"], WHOLE_FILE)
     whole, in_rows = located.filter(is_whole), located.filter(pc.invert(is_whole))
-    found = [Recalled(medium.media.empty_table(), schema.QUARANTINE.empty_table(), [])]
+    found = [LedgerAnswer(medium.media.empty_table(), schema.QUARANTINE.empty_table(), [])]
     for part in by_file(in_rows, snapshot):
         facts = known.of(part.file.hash)
         found_at = pc.index_in(pa.array(part.file_rows), value_set=facts["file_row"].combine_chunks())
@@ -89,24 +89,24 @@ def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot, known: Known |
         facts = facts.take(found_at.drop_null()).append_column("row", pa.array(part.rows[is_known]))
         addresses = pc.binary_join_element_wise(part.file.path, facts["file_row"].cast(pa.string()), "#")
         lacking = FileRows(part.file, part.rows[~is_known], part.file_rows[~is_known])
-        found.append(_found(medium, facts, addresses, [] if is_known.all() else [lacking]))
+        found.append(_facts_found(medium, facts, addresses, [] if is_known.all() else [lacking]))
     if len(whole):
         facts = known.whole
         found_at = pc.index_in(whole["file_hash"].cast(pa.string()), value_set=facts["file_hash"].combine_chunks())
         is_known = pc.is_valid(found_at)
         facts = facts.take(found_at.drop_null()).append_column("row", whole["row"].filter(is_known))
         addresses = whole["file_path"].cast(pa.string()).filter(is_known)
-        found.append(_found(medium, facts, addresses, list(by_file(whole.filter(pc.invert(is_known)), snapshot))))
+        found.append(_facts_found(medium, facts, addresses, list(by_file(whole.filter(pc.invert(is_known)), snapshot))))
     media, quarantined = (pa.concat_tables([getattr(one, name) for one in found]) for name in ("media", "quarantined"))
     unknown = [part for one in found for part in one.unknown]
     if len(whole) and len(in_rows):
         media, quarantined = media.sort_by("row"), quarantined.sort_by("row")
-    return Recalled(media, quarantined, unknown)
+    return LedgerAnswer(media, quarantined, unknown)
 
 
 def probe(
     recipe: Recipe, located: pa.Table, source: Source, snapshot: Snapshot, threads: int, say: Callable[[str], None]
-) -> Probed:
+) -> ProbeResult:
     """Find the facts about rows in the ledger, and read the media of just the rows that it lacks.
 
     Args:
@@ -126,13 +126,13 @@ def probe(
             looks = map_ahead(look, media, threads=threads, ahead=4 * threads)
             for file_hash, facts in groupby(looks, key=lambda look: look.book):
                 columns = book.whole_looks if file_hash == WHOLE_FILES else book.looks
-                while unit := [_counted(one, progress) for one in islice(facts, UNIT_ROWS)]:
+                while unit := [_count(one, progress) for one in islice(facts, UNIT_ROWS)]:
                     bytes_read += sum(one.num_bytes for one in unit)
                     book.add(file_hash, pa.Table.from_pylist([one.fact for one in unit], schema=columns))
             speed = progress.facts
         recalled = recall(recipe, located, snapshot)
     assert not recalled.unknown, "every row that was looked at is in the ledger"
-    return Probed(recalled.media, recalled.quarantined, computed, bytes_read, files, speed)
+    return ProbeResult(recalled.media, recalled.quarantined, computed, bytes_read, files, speed)
 
 
 class _Look(NamedTuple):
@@ -148,7 +148,7 @@ class _Look(NamedTuple):
     fact: dict[str, Any]
 
 
-def _counted(look: _Look, progress: Progress) -> _Look:
+def _count(look: _Look, progress: Progress) -> _Look:
     progress.add(1)
     return look
 
@@ -171,9 +171,9 @@ def _look(medium: Medium, thumbnails: Thumbnails, to_make: set[Place], media: Me
     return _Look(WHOLE_FILES if is_whole else media.file.hash, media.num_bytes, fact)
 
 
-def _found(medium: Medium, facts: pa.Table, addresses: pa.ChunkedArray, unknown: list[FileRows]) -> Recalled:
+def _facts_found(medium: Medium, facts: pa.Table, addresses: pa.ChunkedArray, unknown: list[FileRows]) -> LedgerAnswer:
     failed = pc.is_valid(facts["reason"])
-    return Recalled(
+    return LedgerAnswer(
         medium.describe(facts.filter(pc.invert(failed))),
         _quarantine(facts.filter(failed), addresses.filter(failed)),
         unknown,

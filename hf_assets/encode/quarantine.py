@@ -15,7 +15,7 @@ from hf_assets.store.tensors import TensorStore
 PROBING, LATENTS, EMBEDS = "buckets", "vae_latents", "text_embeds"
 
 
-def quarantined(
+def failed_rows(
     keyed: pa.Table, key: str, failures: pa.Table, stage: str, raw_dataset: pa.Table | None = None
 ) -> pa.Table:
     """The rows whose key failed, with address and reason (`schema.QUARANTINE`).
@@ -48,7 +48,7 @@ def _addresses(rows: pa.ChunkedArray, raw_dataset: pa.Table | None) -> pa.Chunke
     return pc.if_else(pc.equal(file_rows, WHOLE_FILE), paths, in_rows)
 
 
-def listed(recipe: Recipe) -> pa.Table:
+def failed_samples(recipe: Recipe) -> pa.Table:
     """The samples that failed, as the last run of each stage left them (`schema.QUARANTINE`).
 
     Raises:

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.orchestrate.lineage import require_matching_inputs
-from hf_assets.orchestrate.prefixes import resources_named
+from hf_assets.orchestrate.prefixes import with_resource_prefix
 from hf_assets.orchestrate.results import fail_in_one_line
 from hf_assets.resources.tables import FOLDER
 
@@ -50,6 +50,6 @@ def stage_asset(
             pool=pool,
             kinds=set(kinds),
             owners=list(recipe.owners),
-        )(resources_named(recipe.resource_prefix)(fail_in_one_line(checked)))
+        )(with_resource_prefix(recipe.resource_prefix)(fail_in_one_line(checked)))
 
     return asset

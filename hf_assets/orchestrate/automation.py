@@ -16,7 +16,7 @@ from hf_assets.encode.revisions import Revision
 from hf_assets.orchestrate import history, polling
 from hf_assets.orchestrate.history import DATASET_TAG, STATE_TAG, Asset, Graph
 from hf_assets.orchestrate.observations import DATA_VERSION, observation
-from hf_assets.orchestrate.prefixes import resources_named
+from hf_assets.orchestrate.prefixes import with_resource_prefix
 from hf_assets.resources.hub import HubResource
 
 # Of a sensor that the config gives no interval.
@@ -84,7 +84,7 @@ def sensor(
             "One that fails is tried again after 1, 2, 4 … minutes, at once when its config or revision changes."
         ),
     )
-    @resources_named(resource_prefix)
+    @with_resource_prefix(resource_prefix)
     def hub_revisions(context: dg.SensorEvaluationContext, hub: HubResource) -> dg.SensorResult:
         tick = Tick(context, Pauses.read(context.cursor, interval))
         for dataset, found in tick.look(datasets, hub):
@@ -113,12 +113,12 @@ def schedule(datasets: Sequence[Dataset], cron: str, name: str) -> dg.ScheduleDe
         description="Materializes every dataset whose last run is over; what did not change is not computed again.",
     )
     def refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-        runs = history.unfinished(context.instance)
+        runs = history.unfinished_runs(context.instance)
         when = context.scheduled_execution_time.isoformat()
         return [
             dg.RunRequest(f"{dataset.tag} {when}", asset_selection=dataset.keys, tags={DATASET_TAG: dataset.tag})
             for dataset in datasets
-            if not history.busy(context.instance, runs, dataset.graph, dataset.tag)
+            if not history.run_in_progress(context.instance, runs, dataset.graph, dataset.tag)
         ]
 
     return refresh
@@ -177,9 +177,9 @@ class Tick:
         What a run has begun with must not be observed as something newer meanwhile.
         """
         idle = []
-        runs = history.unfinished(self.context.instance)
+        runs = history.unfinished_runs(self.context.instance)
         for dataset in datasets:
-            if run := history.busy(self.context.instance, runs, dataset.graph, dataset.tag):
+            if run := history.run_in_progress(self.context.instance, runs, dataset.graph, dataset.tag):
                 self.say(f"{dataset.name}: run {run.run_id[:8]} goes on")
             else:
                 idle.append((dataset, dataset.questions(hub)))
@@ -192,9 +192,11 @@ class Tick:
             names = {name: question for name, (question, _) in questions.items()}
             for question in names.values():
                 if question in answers.errors:
-                    self.say(f"{dataset.name}: {answers.errors[question]} (asked again in {_shown(pauses[question])})")
+                    self.say(
+                        f"{dataset.name}: {answers.errors[question]} (next try in {_duration_text(pauses[question])})"
+                    )
                 elif question in paused:
-                    self.say(f"{dataset.name}: the Hub is asked again in {_shown(paused[question])}")
+                    self.say(f"{dataset.name}: the Hub is asked again in {_duration_text(paused[question])}")
                 elif question in answers.waiting:
                     self.say(f"{dataset.name}: still looking")
             if all(question in answers.revisions for question in names.values()):
@@ -206,7 +208,7 @@ class Tick:
         instance, recipe = self.context.instance, dataset.recipe
         new = {dg.AssetKey(recipe.key(name)): observation(recipe, name, revision) for name, revision in found.items()}
         for key, event in new.items():
-            last = history.observed(instance, key)
+            last = history.last_observation(instance, key)
             if last is None or (last.tags, last.metadata) != (event.tags, event.metadata):
                 self.events.append(event)
         versions = {key: str((event.tags or {})[DATA_VERSION]) for key, event in new.items()}
@@ -217,7 +219,9 @@ class Tick:
         number, last_ended = history.tries(instance, dataset.tag, state)
         left = last_ended + wait_s(number, self.pauses.interval_s) - time.time() if number else 0.0
         if left > 0:
-            self.say(f"{dataset.name}: tried {number} times in vain; tried again in {_shown(left)}, or after a change")
+            self.say(
+                f"{dataset.name}: tried {number} times in vain; next try in {_duration_text(left)}, or after a change"
+            )
             return
         self.requests.append(
             dg.RunRequest(asset_selection=sorted(wanted), tags={DATASET_TAG: dataset.tag, STATE_TAG: state})
@@ -243,5 +247,5 @@ def _state(dataset: Dataset, versions: Mapping[dg.AssetKey, str]) -> str:
     return fingerprint.of_value([dataset.recipe.model_dump(mode="json"), code, outside])
 
 
-def _shown(seconds: float) -> str:
+def _duration_text(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

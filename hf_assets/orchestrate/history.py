@@ -70,7 +70,7 @@ def graph_of(assets: list[Asset], checks: Iterable[dg.AssetChecksDefinition] = (
     return graph
 
 
-def observed(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.AssetObservation | None:
+def last_observation(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.AssetObservation | None:
     """The last observation of what lies outside."""
     records = instance.fetch_observations(key, limit=1).records
     return records[0].asset_observation if records else None
@@ -86,23 +86,25 @@ def stale(instance: dg.DagsterInstance, graph: Graph, versions: Mapping[dg.Asset
     Args:
         versions: of what lies outside, where that isn't what was observed last.
     """
-    tags = {key: _materialized(instance, key) for key, node in graph.items() if not node.is_outside}
+    tags = {key: _last_tags(instance, key) for key, node in graph.items() if not node.is_outside}
     current = {key: found.get(DATA_VERSION) for key, found in tags.items()}
     for key in (key for key, node in graph.items() if node.is_outside):
-        last = observed(instance, key)
+        last = last_observation(instance, key)
         current[key] = versions.get(key) or (last and (last.tags or {}).get(DATA_VERSION)) or NEVER_OBSERVED
     found = {key for key in tags if not _is_fresh(graph[key], tags[key], current)}
     refused = {key for key in _above(graph, found) if not _is_passed(instance, graph[key])}
     return _with_below(graph, found | refused)
 
 
-def unfinished(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """The runs that go on, or wait to; not those that are dead."""
     records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
     return [record.dagster_run for record in records if not _is_dead(instance, record)]
 
 
-def busy(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun], graph: Graph, tag: str) -> dg.DagsterRun | None:
+def run_in_progress(
+    instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun], graph: Graph, tag: str
+) -> dg.DagsterRun | None:
     """The first of some runs that makes assets of a graph, or is to."""
     if not runs:
         return None
@@ -148,7 +150,7 @@ def _is_passed(instance: dg.DagsterInstance, node: Node) -> bool:
     return all(record is None or record.status.value == "SUCCEEDED" for record in records)
 
 
-def _materialized(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
+def _last_tags(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
     """The tags of an asset's last materialization; none where there was none."""
     event = instance.get_latest_materialization_event(key)
     return dict(event.asset_materialization.tags or {}) if event and event.asset_materialization else {}

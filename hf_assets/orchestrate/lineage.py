@@ -50,7 +50,7 @@ def require_matching_inputs(asset: Asset) -> Asset:
                 )
         result = asset(context, **inputs)
         for name, facts in read.items():
-            if _written(folder, name).version != facts.version:
+            if _facts_of(folder, name).version != facts.version:
                 raise StoreError(
                     f"another run changed {folder.name}/{name} since this run read it, so what this run made of it is "
                     "not kept (tensors are): run again"
@@ -68,13 +68,13 @@ def require_matching_inputs(asset: Asset) -> Asset:
 def _first_mismatch(folder: Path, name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     """(table, input) where a table isn't made from the input that lies there now, of a table and all before it."""
     for source, version in facts.made_from.items():
-        there = _written(folder, source)
+        there = _facts_of(folder, source)
         if there.version != version:
             yield name, source
         yield from _first_mismatch(folder, source, there)
 
 
-def _written(folder: Path, name: str) -> Facts:
+def _facts_of(folder: Path, name: str) -> Facts:
     try:
         return _facts(pq.read_schema(table_path(folder, name)).metadata)
     except (OSError, pa.ArrowException):

@@ -14,7 +14,7 @@ from hf_assets.show import views
 from hf_assets.show.views import View
 
 
-def shown(view: View) -> dict[str, Any]:
+def as_metadata(view: View) -> dict[str, Any]:
     """Numbers are plotted over time; texts are Markdown."""
     return {**view.numbers, **{name: dg.MetadataValue.md(text) for name, text in view.texts.items()}}
 

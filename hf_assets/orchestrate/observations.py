@@ -25,7 +25,7 @@ def facts(revision: Revision) -> dict[str, str | int]:
     return {**({"revision": revision.commit} if revision.commit else {}), "files": revision.num_files}
 
 
-def used(context: dg.AssetExecutionContext, recipe: Recipe, revisions: Mapping[str, Revision]) -> dict[str, str]:
+def record_used(context: dg.AssetExecutionContext, recipe: Recipe, revisions: Mapping[str, Revision]) -> dict[str, str]:
     """Record as observations which revisions a run used, by the name of their assets.
 
     Dagster takes an input's version when a step starts: the last one that was observed, or none. What the step then
@@ -42,7 +42,7 @@ def used(context: dg.AssetExecutionContext, recipe: Recipe, revisions: Mapping[s
     }
 
 
-def used_model(context: dg.AssetExecutionContext, recipe: Recipe, side: str) -> dict[str, str]:
+def record_model_used(context: dg.AssetExecutionContext, recipe: Recipe, side: str) -> dict[str, str]:
     """The same for the side of the model that this run has pinned; nothing where a commit sha pins it for good."""
     revisions = pins_of(recipe, context.run.run_id).revisions
-    return used(context, recipe, {side: revisions[side]} if side in revisions else {})
+    return record_used(context, recipe, {side: revisions[side]} if side in revisions else {})

@@ -10,7 +10,7 @@ import dagster as dg
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def resources_named(prefix: str) -> Callable[[F], F]:
+def with_resource_prefix(prefix: str) -> Callable[[F], F]:
     """Let Dagster see a function's resources as parameters whose names begin with a prefix.
 
     Dagster takes a resource's name from that of the parameter that asks for it.

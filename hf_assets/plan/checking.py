@@ -44,23 +44,23 @@ def check(recipe: Recipe) -> Iterator[str]:
         judged = filtering.judge(table, recipe.filter)
         kept, dropped = filtering.kept(judged), filtering.dropped(judged)
         yield f"filter keeps {len(kept):,} ({_share(len(kept), len(table))})"
-        yield from _dropped(dropped)
+        yield from _dropped_text(dropped)
         captioned, without = captions.extract(kept, recipe.captions)
         num_distinct = len(captions.distinct(captioned))
         yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
-        yield from _sampled(recipe, source, snapshot, captioned, table, memory / "sources")
+        yield from _check_sample(recipe, source, snapshot, captioned, table, memory / "sources")
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
     yield medium_of(recipe).examples(pipeline)
 
 
-def _sampled(
+def _check_sample(
     recipe: Recipe, source: Source, snapshot: Snapshot, captioned: pa.Table, table: pa.Table, memory: Path
 ) -> Iterator[str]:
     """What becomes of the first rows once their media are read."""
     medium = medium_of(recipe)
-    wanted = bucketing.located(captioned.slice(0, SAMPLED), table)
+    wanted = bucketing.locations(captioned.slice(0, SAMPLED), table)
     if not any(file.content for file in snapshot.files):  # in place, so that a few bytes of a large file are enough
         source = source_of(recipe.source.model_copy(update={"streaming": True}), memory)
     media = media_of(by_file(wanted, snapshot), source, snapshot, recipe.media_column)
@@ -73,7 +73,7 @@ def _sampled(
     described = medium.describe(pa.Table.from_pylist(facts, schema=pa.schema(fields)))
     buckets, dropped = bucketing.fit(recipe, described, filtering.sizeless(table, recipe.filter))
     yield f"of the first {len(looks)} media, {len(buckets)} can be used ({_share(len(buckets), len(looks))})"
-    yield from _dropped(dropped)
+    yield from _dropped_text(dropped)
     for row, message in failed[:3]:
         yield f"  row {row} can't be read: {message}"
     counts = sorted(pc.value_counts(buckets["bucket"]).to_pylist(), key=lambda one: (-one["counts"], one["values"]))
@@ -92,7 +92,7 @@ def _look(medium: Medium, data: bytes | None) -> dict[str, object] | str:
         return str(error)
 
 
-def _dropped(rows_with_reasons: pa.Table) -> Iterator[str]:
+def _dropped_text(rows_with_reasons: pa.Table) -> Iterator[str]:
     counts = pc.value_counts(rows_with_reasons["dropped_for"]).to_pylist()
     for entry in sorted(counts, key=lambda one: (-one["counts"], one["values"])):
         yield f"  dropped, {entry['values']}: {entry['counts']:,}"

@@ -84,7 +84,7 @@ def embed_bytes(encoder: encoders.Encoder, components: list[Component], max_toke
     return ITEM_BYTES[encoder.header["dtype"]] * sum(_text_elements(config, max_tokens) for config in configs)
 
 
-def sampled(todo: encoders.Work) -> tuple[int, int]:
+def stored_sizes(todo: encoders.Work) -> tuple[int, int]:
     """Of some of the stored samples, the bytes of all their tensors, and their amount (`amount`)."""
     positions = np.flatnonzero(todo.held_at.is_valid().to_numpy())[:SAMPLED]
     rows = todo.keyed.take(pa.array(positions))

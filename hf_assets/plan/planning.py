@@ -96,12 +96,12 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
     scan = rows.Scan(source, snapshot, wanted, recipe.folders.metadata / "columns", say)
     with TemporaryDirectory(prefix="hf-assets-plan-") as folder:
-        found = _Found(recipe, snapshot, Path(folder))
+        found = _Needs(recipe, snapshot, Path(folder))
         for table in filtering.judged(scan.tables, recipe.filter):
             found.add(table)
         latents_side = _latents(recipe, found, Path(folder))
         texts = _embeds(recipe, found, Path(folder))
-    missing = _located(scan, latents_side.rows, snapshot)
+    missing = _locations(scan, latents_side.rows, snapshot)
     return Plan(
         snapshot.commit,
         found.num_rows,
@@ -114,7 +114,7 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     )
 
 
-class _Found:
+class _Needs:
     """What the rows need, gathered table by table on the disk.
 
     Attributes:
@@ -142,17 +142,17 @@ class _Found:
         """Rows of the split, each with why it is dropped (`filtering.judge`)."""
         self.num_rows += len(judged)
         captions, _ = captions_stage.extract(filtering.kept(judged), self.recipe.captions)
-        located = bucketing.located(captions, judged)
+        located = bucketing.locations(captions, judged)
         recalled = probe.recall(self.recipe, located, self.snapshot, self.known)
         self.unknown += recalled.unknown
         sizeless = filtering.sizeless(judged, self.recipe.filter)
         buckets, _ = bucketing.fit(self.recipe, recalled.media, sizeless, self.medium)
         self._add_captions(captions, buckets, recalled.unknown)
-        keyed = latents.needed(self.recipe, buckets, self.vae)
+        keyed = latents.latent_keys(self.recipe, buckets, self.vae)
         volume = self.medium.volume(buckets)
         self.num_media += len(buckets)
         self.volume += int(volume.sum())
-        columns = [buckets["row"], volume, fingerprint.packed(buckets["media_hash"]), fingerprint.packed(keyed)]
+        columns = [buckets["row"], volume, fingerprint.pack(buckets["media_hash"]), fingerprint.pack(keyed)]
         self.latents.add(pa.table(columns, schema=_LATENTS))
 
     def _add_captions(self, captions: pa.Table, buckets: pa.Table, unknown: list[FileRows]) -> None:
@@ -160,8 +160,8 @@ class _Found:
         if schema.DURATION.name in self.companions and unknown:
             is_unknown = pc.is_in(rows["row"], value_set=pa.array(np.concatenate([part.rows for part in unknown])))
             self.num_unknown_texts += len(pc.list_flatten(rows["captions"].filter(is_unknown)))
-        needed = embeds.needed(rows, self.text)
-        columns = [reasons.hashed(needed), fingerprint.packed(needed["embed_key"])]
+        needed = embeds.with_keys(rows, self.text)
+        columns = [reasons.hash_texts(needed), fingerprint.pack(needed["embed_key"])]
         self.embeds.add(pa.table(columns, schema=_EMBEDS))
 
 
@@ -212,7 +212,7 @@ class _Tally:
         self.reuse += todo.num_stored
         self.quarantined += pc.count_distinct(todo.lacking[todo.key]).as_py() - len(missing)
         self.num_missing += len(missing)
-        stored_bytes, stored = estimates.sampled(todo)
+        stored_bytes, stored = estimates.stored_sizes(todo)
         self.sampled_bytes += stored_bytes
         self.sampled += stored
         self.missing += estimates.amount(missing)
@@ -226,12 +226,12 @@ class _Tally:
         return StagePlan(self.reuse, counts | ({UNKNOWN: num_unknown} if num_unknown else {}), self.quarantined)
 
     def side(self, stage: StagePlan, table: Path, num_bytes: float, components: list[Component]) -> _Side:
-        last = encoders.recorded(table)
+        last = encoders.read_record(table)
         rate = last and last.samples_per_second
         return _Side(stage, rate, num_bytes, estimates.model_bytes_to_fetch(components), np.concatenate(self.rows))
 
 
-def _tallied(needed: Spilled, store: TensorStore, why: reasons.Why, folder: Path) -> _Tally:
+def _tally(needed: Spilled, store: TensorStore, why: reasons.Why, folder: Path) -> _Tally:
     """Hold what is needed against the store, part by part."""
     tally = _Tally(why)
     for number, (keyed, index) in enumerate(zip(needed.parts(), store.compact_index(folder), strict=True)):
@@ -239,10 +239,10 @@ def _tallied(needed: Spilled, store: TensorStore, why: reasons.Why, folder: Path
     return tally
 
 
-def _latents(recipe: Recipe, found: _Found, folder: Path) -> _Side:
+def _latents(recipe: Recipe, found: _Needs, folder: Path) -> _Side:
     store, table = TensorStore(recipe.folders.latents), recipe.folders.metadata / f"{latents.STAGE}.parquet"
     why = reasons.of_latents(recipe, found.vae, found.latents, folder / "why_latents")
-    tally = _tallied(found.latents, store, why, folder / "latents_index")
+    tally = _tally(found.latents, store, why, folder / "latents_index")
     num_unknown = sum(len(part.rows) for part in found.unknown)
     stage = tally.stage(num_unknown)
     if not stage.total:
@@ -256,10 +256,10 @@ def _latents(recipe: Recipe, found: _Found, folder: Path) -> _Side:
     return tally.side(stage, table, per_volume * (tally.missing + num_unknown * mean), [vae])
 
 
-def _embeds(recipe: Recipe, found: _Found, folder: Path) -> _Side:
+def _embeds(recipe: Recipe, found: _Needs, folder: Path) -> _Side:
     store, table = TensorStore(recipe.folders.embeds), recipe.folders.metadata / f"{embeds.STAGE}.parquet"
     why = reasons.of_embeds(recipe, found.text, found.companions, folder / "why_embeds")
-    tally = _tallied(found.embeds, store, why, folder / "embeds_index")
+    tally = _tally(found.embeds, store, why, folder / "embeds_index")
     stage = tally.stage(found.num_unknown_texts)
     if not stage.total:
         return _Side(stage, None, 0, 0, _NOTHING)
@@ -273,7 +273,7 @@ def _embeds(recipe: Recipe, found: _Found, folder: Path) -> _Side:
     return tally.side(stage, table, per_caption * (tally.missing + found.num_unknown_texts), components)
 
 
-def _located(scan: rows.Scan, missing: np.ndarray, snapshot: Snapshot) -> list[FileRows]:
+def _locations(scan: rows.Scan, missing: np.ndarray, snapshot: Snapshot) -> list[FileRows]:
     """Where the media of these rows lie."""
     if not len(missing):
         return []

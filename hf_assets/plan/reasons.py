@@ -65,15 +65,15 @@ class Why:
         left = self.count(
             missing,
             ("retry", pc.is_in(keys, value_set=_column(markers, "key"))),
-            ("damaged", pc.is_in(keys, value_set=_column(self._made(todo.key).part(number), todo.key))),
+            ("damaged", pc.is_in(keys, value_set=_column(self._last_keys(todo.key).part(number), todo.key))),
         )
         self.left.add(left)
 
     @property
     def changed(self) -> str | None:
         """What of the encoder is not as it was in the last run."""
-        last = encoders.recorded(self.recipe.folders.metadata / f"{self.encoder.header['stage']}.parquet")
-        return changed(encoders.record_of(self.encoder), last, self.component)
+        last = encoders.read_record(self.recipe.folders.metadata / f"{self.encoder.header['stage']}.parquet")
+        return what_changed(encoders.record_of(self.encoder), last, self.component)
 
     def settle(self) -> None:
         """Count what is left, too."""
@@ -98,14 +98,14 @@ class Why:
         spilled.close()
         return spilled
 
-    def _made(self, key: str) -> Spilled:
+    def _last_keys(self, key: str) -> Spilled:
         """The keys of the last run."""
         if self._keys is None:
             kept = pa.schema([pa.field(key, fingerprint.PACKED)])
             self._keys = self.last(
                 self.encoder.header["stage"],
                 [key],
-                lambda rows: pa.table([fingerprint.packed(rows[key])], schema=kept),
+                lambda rows: pa.table([fingerprint.pack(rows[key])], schema=kept),
                 kept,
             )
         return self._keys
@@ -125,7 +125,7 @@ def of_latents(recipe: Recipe, encoder: Encoder, needed: Spilled, folder: Path) 
         trained = why.last(
             "training_set",
             _MEDIA.names,
-            lambda rows: pa.table([rows["row"], fingerprint.packed(rows["media_hash"])], schema=_MEDIA),
+            lambda rows: pa.table([rows["row"], fingerprint.pack(rows["media_hash"])], schema=_MEDIA),
             _MEDIA,
         )
         current = Spilled(folder / "current", _MEDIA, "media_hash")
@@ -159,7 +159,7 @@ def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], fol
         for name in lyrics:
             if name not in rows.column_names:
                 rows = rows.append_column(schema.LYRICS, pa.nulls(len(rows), schema.LYRICS.type))
-        return pa.table([hashed(rows)], schema=_TEXT)
+        return pa.table([hash_texts(rows)], schema=_TEXT)
 
     def count_left(why: Why) -> None:
         texts = why.last(embeds.STAGE, ["caption", *lyrics], in_present_form, _TEXT)
@@ -171,13 +171,13 @@ def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], fol
     return Why(recipe, encoder, "encoder", _TEXT, count_left, folder)
 
 
-def hashed(texts: pa.Table) -> pa.ChunkedArray:
+def hash_texts(texts: pa.Table) -> pa.ChunkedArray:
     """Of each caption, with its lyrics where they have some."""
     named = [name for name in texts.column_names if name in ("caption", schema.LYRICS.name)]
-    return fingerprint.packed(fingerprint.of_strings(captions_stage.identities(texts.select(named))))
+    return fingerprint.pack(fingerprint.of_strings(captions_stage.identities(texts.select(named))))
 
 
-def changed(now: Record, last: Record | None, component: str) -> str | None:
+def what_changed(now: Record, last: Record | None, component: str) -> str | None:
     """What of the encoder is not as it was in the last run; `code` where that run kept no record of it."""
     if last is None:
         return "code"

@@ -40,7 +40,7 @@ class Pair(NamedTuple):
     decoded: Image.Image
 
 
-class Showcase:
+class DecodedSamples:
     """Collects the samples to show while they are encoded; then `decode` draws them.
 
     Args:
@@ -49,7 +49,7 @@ class Showcase:
 
     def __init__(self, folder: Path, keys: pa.ChunkedArray) -> None:
         self.folder = folder / FOLDER
-        self.wanted = {key for key in shown(keys) if not _path(self.folder, key).exists()}
+        self.wanted = {key for key in chosen_keys(keys) if not _path(self.folder, key).exists()}
         self.taken: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def offer(self, key: str, pixels: "torch.Tensor", latents: "torch.Tensor") -> None:
@@ -76,7 +76,7 @@ class Showcase:
                 return
 
 
-def shown(keys: pa.ChunkedArray) -> list[str]:
+def chosen_keys(keys: pa.ChunkedArray) -> list[str]:
     """The keys of the latents to show."""
     distinct = pc.unique(keys)
     found: list[str] = distinct.take(pc.select_k_unstable(distinct, COUNT, [("", "ascending")])).to_pylist()

@@ -94,7 +94,7 @@ def first(located: pa.Table, count: int) -> pa.Table:
         np.array(seeds, np.uint64)[hashes.indices.to_numpy()] if seeds else np.empty(0, np.uint64),
         located["file_row"].to_numpy().astype(np.uint64),
     )
-    return located.take(pa.array(numbers.chosen(drawn, count)))
+    return located.take(pa.array(numbers.choose(drawn, count)))
 
 
 def _places(located: pa.Table) -> list[Place]:

@@ -25,8 +25,8 @@ def count(folder: Path, keyed: pa.Table, text: "TextEncoder") -> None:
     Args:
         keyed: `caption` and `embed_key` of all the dataset's captions.
     """
-    known = _known(folder)
-    wanted = _chosen(keyed)
+    known = _known_counts(folder)
+    wanted = _choose(keyed)
     new = wanted.filter(pc.invert(pc.is_in(wanted["embed_key"], value_set=known["embed_key"].combine_chunks())))
     try:
         tokens = text.num_tokens(new["caption"].to_pylist()) if len(new) else None
@@ -39,19 +39,19 @@ def count(folder: Path, keyed: pa.Table, text: "TextEncoder") -> None:
     files.write_table(folder / FILE, pa.concat_tables([kept, added]))
 
 
-def counted(folder: Path, keyed: pa.Table) -> np.ndarray:
+def counts_of(folder: Path, keyed: pa.Table) -> np.ndarray:
     """The numbers of tokens of those of the captions that were counted."""
-    known = _known(folder)
+    known = _known_counts(folder)
     found: np.ndarray = known.filter(pc.is_in(known["embed_key"], value_set=keyed["embed_key"].combine_chunks()))[
         "tokens"
     ].to_numpy()
     return found
 
 
-def _chosen(keyed: pa.Table) -> pa.Table:
+def _choose(keyed: pa.Table) -> pa.Table:
     return keyed.take(pc.select_k_unstable(keyed, COUNT, [("embed_key", "ascending")]))
 
 
-def _known(folder: Path) -> pa.Table:
+def _known_counts(folder: Path) -> pa.Table:
     table = files.read_table(folder / FILE)
     return SCHEMA.empty_table() if table is None or table.schema.names != SCHEMA.names else table

@@ -72,7 +72,7 @@ def _sections(recipe: Recipe, training_set: pa.Table) -> Iterator[Section]:
         yield Section("Captions", list(_captions(recipe, captions, embeds)))
     yield Section("Buckets", list(_buckets(recipe, training_set)))
     yield Section("Latents", list(_latents(recipe, training_set)))
-    failed = quarantine.listed(recipe)
+    failed = quarantine.failed_samples(recipe)
     if len(failed):
         rows = failed.select(["address", "stage", "reason", "message"]).to_pylist()
         yield Section("Failed", [Table(["where", "stage", "reason", ""], [list(row.values()) for row in rows])])
@@ -107,7 +107,7 @@ def _filtered(recipe: Recipe) -> Iterator[str | Table | Svg | Jpeg]:
 def _captions(recipe: Recipe, captions: pa.Table, embeds: pa.Table) -> Iterator[str | Table | Svg | Jpeg]:
     yield "Characters per caption:"
     yield Svg(charts.histogram(numbers.lengths(captions), BINS, " characters"))
-    counted = token_counts.counted(recipe.folders.metadata, embeds)
+    counted = token_counts.counts_of(recipe.folders.metadata, embeds)
     if len(counted):
         yield f"Tokens per caption, of {len(counted):,} of them:"
         yield Svg(charts.histogram(counted, BINS, " tokens"))
@@ -125,7 +125,7 @@ def _buckets(recipe: Recipe, training_set: pa.Table) -> Iterator[str | Table | S
 
 def _latents(recipe: Recipe, training_set: pa.Table) -> Iterator[str | Table | Svg | Jpeg]:
     keys = training_set["latent_key"]
-    pairs = decoded.pairs(recipe.folders.metadata, decoded.shown(keys))
+    pairs = decoded.pairs(recipe.folders.metadata, decoded.chosen_keys(keys))
     for pair in pairs:
         both = sheets.sheet([sheets.Tile(pair.original, "", beside=pair.decoded)])
         yield Jpeg(both, "an original and its decoded latent")

@@ -50,7 +50,7 @@ def filtered(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, drop
         "kept_and_dropped": charts.inline_bars([("kept", kept), *drop_counts], "kept and dropped", colours),
     }
     if len(dropped):
-        chosen = numbers.chosen(_by_row(dropped["row"]), EXAMPLES)
+        chosen = numbers.choose(_by_row(dropped["row"]), EXAMPLES)
         texts["dropped_examples"] = draw.dropped_examples(dropped.take(pa.array(chosen)))
     data = filtered_sheet(recipe, thumbnails, raw_dataset, dropped)
     texts["contact_sheet"] = NOT_YET if data is None else sheets.inline(data, "kept and dropped")
@@ -90,7 +90,7 @@ def filtered_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table
 def captions(table: pa.Table, without: pa.Table, num_rows: int, distinct: int) -> View:
     """How long captions are, some of them, and how many rows have none."""
     lengths = numbers.lengths(table)
-    chosen = numbers.chosen(_by_row(table["row"]), EXAMPLES)
+    chosen = numbers.choose(_by_row(table["row"]), EXAMPLES)
     return View(
         {
             "distinct": distinct,
@@ -151,7 +151,7 @@ def latents(recipe: Recipe, table: pa.Table) -> View:
     """Some originals beside their decoded latents, and how the latents' channels are distributed."""
     facts: dict[str, int | float] = {}
     texts = {}
-    pairs = decoded.pairs(recipe.folders.metadata, decoded.shown(table["latent_key"]))
+    pairs = decoded.pairs(recipe.folders.metadata, decoded.chosen_keys(table["latent_key"]))
     if pairs:
         facts["psnr_db"] = float(np.mean([pair.psnr_db for pair in pairs]))
         facts["psnr_db_worst"] = min(pair.psnr_db for pair in pairs)
@@ -203,7 +203,7 @@ def embeds(recipe: Recipe, captions: pa.Table, table: pa.Table, stored_bytes: in
         "bytes_saved": round(stored_bytes / max(distinct, 1) * max(num_captions - distinct, 0)),
     }
     texts = {}
-    counted = token_counts.counted(recipe.folders.metadata, table)
+    counted = token_counts.counts_of(recipe.folders.metadata, table)
     if len(counted):
         facts |= {"mean_tokens": float(counted.mean()), "most_tokens": int(counted.max())}
         texts["tokens"] = charts.inline_histogram(counted, "tokens per caption", " tokens")

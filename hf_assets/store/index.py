@@ -179,4 +179,4 @@ def _read_part(path: Path, *, compact: bool = False) -> pa.Table | None:
     if not compact:
         return file.read()
     part = file.read(COMPACT.names)
-    return part.set_column(COMPACT.get_field_index("key"), "key", fingerprint.packed(part["key"])).cast(COMPACT)
+    return part.set_column(COMPACT.get_field_index("key"), "key", fingerprint.pack(part["key"])).cast(COMPACT)

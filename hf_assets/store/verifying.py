@@ -12,7 +12,7 @@ from hf_assets.store import index
 from hf_assets.store.tensors import TensorStore
 
 
-class Verified(NamedTuple):
+class VerifyReport(NamedTuple):
     """What one folder holds.
 
     Attributes:
@@ -29,7 +29,7 @@ class Verified(NamedTuple):
     damaged: list[str]
 
 
-def verify_store(store: TensorStore, add_bytes: Callable[[int], None]) -> Verified:
+def verify_store(store: TensorStore, add_bytes: Callable[[int], None]) -> VerifyReport:
     """Read every shard and every part of the index. A damaged one is renamed, so that its samples count as missing.
 
     Args:
@@ -57,10 +57,10 @@ def verify_store(store: TensorStore, add_bytes: Callable[[int], None]) -> Verifi
     missing = set(pc.unique(lost["shard"]).to_pylist()) - present.keys()
     damaged += [f"{store.shard_path(shard).name}: missing" for shard in sorted(missing)]
     num_bytes = sum(present[shard].st_size for shard in whole)
-    return Verified(store.folder, "shard", len(whole), len(keys), num_bytes, damaged)
+    return VerifyReport(store.folder, "shard", len(whole), len(keys), num_bytes, damaged)
 
 
-def verify_tables(folder: Path) -> Verified:
+def verify_tables(folder: Path) -> VerifyReport:
     """Read a dataset's tables. Damaged ones that no asset writes (columns, media facts, generations) are renamed."""
     damaged = []
     num_files = num_bytes = 0
@@ -75,7 +75,7 @@ def verify_tables(folder: Path) -> Verified:
         else:
             num_files += 1
             num_bytes += len(data)
-    return Verified(folder, "table", num_files, 0, num_bytes, damaged)
+    return VerifyReport(folder, "table", num_files, 0, num_bytes, damaged)
 
 
 def num_bytes_of(store: TensorStore) -> int:

@@ -77,7 +77,7 @@ def training_set(recipe: Recipe) -> list[CheckResult]:
 
 def error_budget(recipe: Recipe, num_trainable: int) -> CheckResult:
     """The share of the wanted samples that failed."""
-    failed = quarantine.listed(recipe)
+    failed = quarantine.failed_samples(recipe)
     num_failed = len(pc.unique(failed["row"]))
     num_wanted = num_failed + num_trainable
     share = num_failed / max(num_wanted, 1)
@@ -119,7 +119,7 @@ def _value_range(recipe: Recipe, sampled: list[Tensor], pipeline: str | None) ->
 
 
 def _decode_back(recipe: Recipe, keys: pa.ChunkedArray) -> CheckResult:
-    pairs = decoded.pairs(recipe.folders.metadata, decoded.shown(keys))
+    pairs = decoded.pairs(recipe.folders.metadata, decoded.chosen_keys(keys))
     if not pairs:
         return CheckResult("decode_back", True, "no latent was decoded yet", {"decoded": 0})
     mean, floor = float(np.mean([pair.psnr_db for pair in pairs])), recipe.checks.decode_back.at_least_db

@@ -18,14 +18,14 @@ from hf_assets.sources.rows import snapshot_of
 from hf_assets.store import gc, generations, verifying
 from hf_assets.store.ledger import WHOLE_FILES
 from hf_assets.store.tensors import TensorStore
-from hf_assets.store.verifying import Verified
+from hf_assets.store.verifying import VerifyReport
 
 # Folders beside a dataset's tables, of files that begin with the hash of the file they tell of.
 REMEMBERED = ("columns", "ledger", "sources/converted")
 
 
-class Tidied(NamedTuple):
-    """What `tidy` found in one folder; the counts are those of `store.gc.Garbage`, for a folder of tables only files.
+class GarbageReport(NamedTuple):
+    """What `collect_garbage` found in one folder: the counts of `store.gc.Garbage`, of a folder of tables only files.
 
     Attributes:
         freed_bytes: None: nothing was removed, because that wasn't asked for.
@@ -52,7 +52,7 @@ def record_generation(recipe: Recipe, training_set: pa.Table, version: str) -> N
     generations.record(recipe.folders.metadata, training_set, version, _files_of(recipe.folders.metadata))
 
 
-def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[Verified]:
+def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[VerifyReport]:
     """Read all shards, parts of the index and tables of some datasets.
 
     What is damaged is set aside, so that the next run makes it anew.
@@ -66,7 +66,7 @@ def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[Ve
         yield verifying.verify_tables(recipe.folders.metadata)
 
 
-def tidy(recipes: Iterable[Recipe], keep: int, grace: timedelta, *, delete: bool) -> Iterator[Tidied]:
+def collect_garbage(recipes: Iterable[Recipe], keep: int, grace: timedelta, *, delete: bool) -> Iterator[GarbageReport]:
     """Find the garbage of some datasets' folders, and remove it if asked to.
 
     Whatever the current tables or the last `keep` training sets of any dataset name stays, also of datasets that
@@ -75,11 +75,11 @@ def tidy(recipes: Iterable[Recipe], keep: int, grace: timedelta, *, delete: bool
     recipes = list(recipes)
     for folder, owners in _stores(recipes).items():
         try:
-            yield _tidy_store(TensorStore(folder), owners, keep, grace, delete=delete)
+            yield _collect_store(TensorStore(folder), owners, keep, grace, delete=delete)
         except StoreError as error:
-            yield Tidied(str(folder), error=str(error))
+            yield GarbageReport(str(folder), error=str(error))
     for recipe in recipes:
-        yield _tidy_tables(recipe.folders.metadata, keep, grace, delete=delete)
+        yield _collect_tables(recipe.folders.metadata, keep, grace, delete=delete)
 
 
 def _stores(recipes: list[Recipe]) -> dict[Path, set[Path]]:
@@ -92,7 +92,9 @@ def _stores(recipes: list[Recipe]) -> dict[Path, set[Path]]:
     return stores
 
 
-def _tidy_store(store: TensorStore, owners: set[Path], keep: int, grace: timedelta, *, delete: bool) -> Tidied:
+def _collect_store(
+    store: TensorStore, owners: set[Path], keep: int, grace: timedelta, *, delete: bool
+) -> GarbageReport:
     if not delete:
         return _report(store.folder, gc.survey(store, _live(store, owners, keep), grace))
     with store.alone():
@@ -106,8 +108,8 @@ def _live(store: TensorStore, owners: set[Path], keep: int) -> pa.Array:
     return pc.unique(pa.chunked_array(keys, pa.string()))
 
 
-def _report(folder: Path, garbage: gc.Garbage) -> Tidied:
-    return Tidied(
+def _report(folder: Path, garbage: gc.Garbage) -> GarbageReport:
+    return GarbageReport(
         str(folder),
         garbage.num_samples,
         garbage.num_bytes,
@@ -121,7 +123,7 @@ def _report(folder: Path, garbage: gc.Garbage) -> Tidied:
     )
 
 
-def _tidy_tables(folder: Path, keep: int, grace: timedelta, *, delete: bool) -> Tidied:
+def _collect_tables(folder: Path, keep: int, grace: timedelta, *, delete: bool) -> GarbageReport:
     """Old generations, leftovers, and what is remembered of files that no kept training set was read from."""
     before = datetime.now(UTC) - grace
     strays = [path for path in generations.kept(folder, keep)[1] if gc.is_older(path, before.timestamp())]
@@ -132,13 +134,13 @@ def _tidy_tables(folder: Path, keep: int, grace: timedelta, *, delete: bool) -> 
         older = min(before, datetime.now(UTC) - gc.IN_HANDS).timestamp()
         remembered = [path for name in REMEMBERED for path in sorted((folder / name).glob("[!.]*.parquet"))]
         strays += [path for path in remembered if path.name.split(".")[0] not in named and gc.is_older(path, older)]
-        strays += [path for path in _pictures_of_nothing(folder, keep) if gc.is_older(path, older)]
+        strays += [path for path in orphaned_previews(folder, keep) if gc.is_older(path, older)]
     names, num_bytes = _sizes(strays)
     freed = sum(map(gc.remove, strays)) if delete else None
-    return Tidied(str(folder), stray_files=names, stray_bytes=num_bytes, freed_bytes=freed)
+    return GarbageReport(str(folder), stray_files=names, stray_bytes=num_bytes, freed_bytes=freed)
 
 
-def _pictures_of_nothing(folder: Path, keep: int) -> Iterator[Path]:
+def orphaned_previews(folder: Path, keep: int) -> Iterator[Path]:
     """Thumbnails of rows that the dataset has no more, and decoded latents that no kept training set names."""
     raw_dataset = files.read_table(folder / "raw_dataset.parquet")
     if raw_dataset is None:

@@ -135,13 +135,13 @@ def test_a_hub_that_does_not_answer_stops_nothing_but_this_look(
         hub.faults.append(Fault(f"/api/datasets/{name}", times=100, status=int(fault), retry_after_s=7))
     try:
         assert user.tick() == []
-        assert "asked again in 5 min" in user.said
+        assert "next try in 5 min" in user.said
         num_asked = len(hub.requests)
         assert user.tick() == []  # the next tick leaves it in peace
         assert "the Hub is asked again in" in user.said
         later(monkeypatch, 301)
         assert user.tick() == []
-        assert "asked again in 10 min" in user.said
+        assert "next try in 10 min" in user.said
     finally:
         hub.up()
         hub.faults.clear()
@@ -174,14 +174,14 @@ def test_a_run_that_fails_is_tried_again_later_and_later_and_at_once_after_a_cha
         (request,) = user.tick()
         assert not user.materialize(request).success
         assert user.tick() == []
-        assert "tried 1 times in vain; tried again in 5 min" in user.said
+        assert "tried 1 times in vain; next try in 5 min" in user.said
         later(broken, 310)
         (request,) = user.tick()
         assert names(request) == {"vae_latents", "text_embeds", "training_set"}
         assert not user.materialize(request).success
         later(broken, 320)
         assert user.tick() == []
-        assert "tried 2 times in vain; tried again in" in user.said
+        assert "tried 2 times in vain; next try in" in user.said
     user.config["datasets"][0]["resolution"] = 128  # somebody does something about it
     (request,) = user.tick()
     assert user.materialize(request).success

@@ -271,7 +271,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 
 def _recorded_rate(world: World) -> float:
-    record = encoders.recorded(world.metadata_folder / "vae_latents.parquet")
+    record = encoders.read_record(world.metadata_folder / "vae_latents.parquet")
     assert record is not None
     assert record.samples_per_second is not None
     return record.samples_per_second

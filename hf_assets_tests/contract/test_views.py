@@ -165,11 +165,13 @@ def test_pictures_of_what_is_gone_are_garbage_and_the_others_stay(world: World, 
     world.materialize()
     (tidied,) = [
         one
-        for one in maintenance.tidy(loading.load(world.folder / "datasets.json").recipes, 1, timedelta(0), delete=False)
+        for one in maintenance.collect_garbage(
+            loading.load(world.folder / "datasets.json").recipes, 1, timedelta(0), delete=False
+        )
         if "huggingface_metadata" in one.folder
     ]
     # nothing is so young that it may be in use: as if an hour had gone by
-    old = set(maintenance._pictures_of_nothing(world.metadata_folder, 1))
+    old = set(maintenance.orphaned_previews(world.metadata_folder, 1))
     thumbnails = {path for path in old if "thumbnails" in str(path)}
     assert len(thumbnails) == 5  # the first file is gone
     assert {path.stem for path in old - thumbnails} == {Path(name).stem for name in before if "decoded" in name}

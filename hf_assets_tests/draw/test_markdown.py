@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from hf_assets.draw import buckets, dropped_examples, examples, failures, funnel
-from hf_assets.draw.markdown import CAPTION_CHARACTERS, escaped
+from hf_assets.draw.markdown import CAPTION_CHARACTERS, escape
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,13 @@ from hf_assets.draw.markdown import CAPTION_CHARACTERS, escaped
     ],
 )
 def test_hostile_captions_become_plain_text(hostile: str) -> None:
-    text = escaped(hostile)
+    text = escape(hostile)
     assert not set(text.replace("&#", "").replace(";", "")) & set("![](){}<>|`*:/.@_\\")
 
 
 def test_captions_stay_on_one_line_and_short() -> None:
-    assert escaped("a\nb\tc") == "a b c"
-    assert len(escaped("x" * 1000)) == CAPTION_CHARACTERS
+    assert escape("a\nb\tc") == "a b c"
+    assert len(escape("x" * 1000)) == CAPTION_CHARACTERS
 
 
 def test_the_funnel_adds_up() -> None:

@@ -247,7 +247,7 @@ def test_a_thumbnail_shows_three_frames_of_what_is_taken_and_the_crop_in_each(
     }
     crops = views._crops(sample, small.size)
     assert len(crops) == parts[0] * parts[1]
-    framed = np.asarray(sheets._framed(small, crops)).astype(int)
+    framed = np.asarray(sheets.with_crops_framed(small, crops)).astype(int)
     is_frame = (np.abs(framed - np.array([228, 87, 46])).sum(axis=2) == 0).any(axis=0)
     across, width = parts[0], framed.shape[1]
     assert [bool(is_frame[round(width * (at + 0.25) / across)]) for at in range(across)] == [True] * across

@@ -87,22 +87,22 @@ NOW = Record("weights", "float32", "1.1")
     ],
 )
 def test_of_several_changes_of_an_encoder_the_first_is_named(last: Record | None, reason: str | None) -> None:
-    assert reasons.changed(NOW, last, "vae") == reason
+    assert reasons.what_changed(NOW, last, "vae") == reason
 
 
 def test_a_table_remembers_its_encoder_and_the_rate_that_was_last_measured(tmp_path: Path) -> None:
     header = {"encoder": "weights", "dtype": "float32", "computed_in": "float32", "code_version": "1"}
     encoder = Encoder(None, "", header)  # type: ignore[arg-type]
     path = tmp_path / "vae_latents.parquet"
-    assert encoders.recorded(path) is None
+    assert encoders.read_record(path) is None
     for measured, kept in [(None, None), (20.0, 20.0), (None, 20.0), (30.0, 30.0)]:
         table = encoders.with_record(pa.table({"row": [1]}), encoder, path, measured)
         pa.parquet.write_table(table, path)
-        record = encoders.recorded(path)
+        record = encoders.read_record(path)
         assert record is not None
         assert record == encoders.record_of(encoder)._replace(samples_per_second=kept)
     path.write_bytes(b"damaged")
-    assert encoders.recorded(path) is None
+    assert encoders.read_record(path) is None
 
 
 CONTENT = {

@@ -155,7 +155,7 @@ def test_media_files_that_fail_are_named_and_can_be_tried_again(tmp_path: Path, 
 
     first = kept.world.materialize()
     assert first.encoded[0] == 2
-    failed = quarantine.listed(recipe)
+    failed = quarantine.failed_samples(recipe)
     assert failed["address"].to_pylist() == [f"data/p/{hash_of(bad.image)}.png", "data/train-9.csv#0"]
     assert failed["reason"].to_pylist() == ["undecodable", "missing"]
     assert planning.plan(recipe, lambda line: None).bytes_to_fetch == 0
@@ -163,11 +163,11 @@ def test_media_files_that_fail_are_named_and_can_be_tried_again(tmp_path: Path, 
     quarantine.retry(recipe, failed)
     again = kept.world.materialize()
     assert (again.computed["buckets"], again.metadata["buckets"]["bytes_read"]) == (2, len(bad.image or b""))
-    seen = quarantine.listed(recipe)
+    seen = quarantine.failed_samples(recipe)
     assert seen["first_seen"].equals(failed["first_seen"])
     assert seen["last_seen"][0].as_py() > failed["last_seen"][0].as_py()
 
-    for _ in maintenance.tidy([recipe], keep=1, grace=timedelta(0), delete=True):
+    for _ in maintenance.collect_garbage([recipe], keep=1, grace=timedelta(0), delete=True):
         pass
     assert kept.world.materialize().bytes_read == 0
 

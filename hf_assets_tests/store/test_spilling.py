@@ -15,7 +15,7 @@ SCHEMA = pa.schema([("row", pa.int64()), ("key", fingerprint.PACKED)])
 
 def rows(start: int, stop: int) -> pa.Table:
     hashes = pa.array([fingerprint.of_bytes(str(number % 300).encode()) for number in range(start, stop)], pa.string())
-    return pa.table([np.arange(start, stop), fingerprint.packed(hashes)], schema=SCHEMA)
+    return pa.table([np.arange(start, stop), fingerprint.pack(hashes)], schema=SCHEMA)
 
 
 @pytest.mark.parametrize("written_rows", [1, 100, 10_000])
