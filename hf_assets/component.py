@@ -13,7 +13,7 @@ from hf_assets.building import build_definitions, parts_of, require_resource_pre
 from hf_assets.config import json_schema, loading, mistakes, positions
 from hf_assets.config.loading import Config
 from hf_assets.config.mistakes import Mistake
-from hf_assets.config.positions import joined
+from hf_assets.config.positions import child_path
 from hf_assets.errors import ConfigError
 
 # What `defs.yaml` may hold in place of the name of a config file.
@@ -180,27 +180,27 @@ def _fill_in(value: Any, path: str, context: dg.ResolutionContext, found: list[M
     "None", as it does of what templates give.
     """
     if isinstance(value, dict):
-        return {key: _fill_in(one, joined(path, str(key)), context, found) for key, one in value.items()}
+        return {key: _fill_in(one, child_path(path, str(key)), context, found) for key, one in value.items()}
     if isinstance(value, list):
-        return [_fill_in(one, joined(path, index), context, found) for index, one in enumerate(value)]
+        return [_fill_in(one, child_path(path, index), context, found) for index, one in enumerate(value)]
     if not isinstance(value, str) or not TEMPLATE.search(value):
         return value
     try:
         filled = context.resolve_value(value)
     except Exception as error:  # of whatever is called in the template
         why = str(error.__context__ or error).strip().rstrip(".")
-        found.append(Mistake(path, f"is {mistakes.shown(value)}, which can't be filled in: {why}"))
+        found.append(Mistake(path, f"is {mistakes.quote(value)}, which can't be filled in: {why}"))
         return value
     if filled is None:
         remedy = """set the variable, or give a default as in {{ env('NAME', 'default') }}"""
-        found.append(Mistake(path, f"is {mistakes.shown(value)}, which gives nothing; {remedy}"))
+        found.append(Mistake(path, f"is {mistakes.quote(value)}, which gives nothing; {remedy}"))
     return filled
 
 
 def _mistakes(said: Mapping[str, Any], written: _Origin) -> Iterator[Mistake]:
     """What is wrong with the attributes, apart from what is in a config."""
     if written.attributes is not None:
-        for path in positions.repeated(written.attributes):  # of which YAML takes the last without a word
+        for path in positions.repeated_keys(written.attributes):  # of which YAML takes the last without a word
             yield Mistake(path, "stands twice in one object; keep one")
     try:
         Attributes.model_validate(said)
@@ -219,4 +219,4 @@ def _mistakes(said: Mapping[str, Any], written: _Origin) -> Iterator[Mistake]:
     elif config is not None and inline:
         yield Mistake(inline[0], "has no place beside config, which names a file; keep one of them")
     elif isinstance(config, str) and not (file := written.named(config)).exists():
-        yield Mistake("config", f"is {mistakes.shown(config)}, but there is no file {file}; create it, or name another")
+        yield Mistake("config", f"is {mistakes.quote(config)}, but there is no file {file}; create it, or name another")

@@ -13,7 +13,7 @@ SAYING = ("title", "description", "default", "examples")
 def of(key: str) -> dict[str, Any]:
     """The schema of the value of one of the file's keys. What is right and what is wrong, `loading` says."""
     if key == "datasets":
-        entry = _merged(_plain(Dataset), _plain(TextEmbeds), _plain(ImageEmbeds))
+        entry = _merge(_plain(Dataset), _plain(TextEmbeds), _plain(ImageEmbeds))
         return {"type": "array", "minItems": 1, "items": _entry(entry)}
     blocks: dict[str, type[BaseModel]] = {"model": Model, "refresh": Refresh}
     if key in blocks:
@@ -42,7 +42,7 @@ def _entry(keys: dict[str, Any]) -> dict[str, Any]:
     return {**block, "properties": {**known, "huggingface": block, "config": block}}
 
 
-def _merged(*schemas: dict[str, Any]) -> dict[str, Any]:
+def _merge(*schemas: dict[str, Any]) -> dict[str, Any]:
     """The keys of several blocks; one that means something else in each is taken as it comes."""
     merged: dict[str, Any] = {}
     for schema in schemas:

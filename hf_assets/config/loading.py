@@ -22,8 +22,8 @@ from hf_assets.config.keys import (
     TextEmbeds,
     without_effect,
 )
-from hf_assets.config.mistakes import Mistake, nearest, shown
-from hf_assets.config.positions import joined
+from hf_assets.config.mistakes import Mistake, nearest, quote
+from hf_assets.config.positions import child_path
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.config.rules import RuleError
 from hf_assets.config.values import boolean
@@ -105,20 +105,20 @@ def parse(content: Any, file: Path, where: Callable[[], positions.Node | None] |
         reader.prefix = ""
         content = {"model": whole.model, "datasets": content}
     if not isinstance(content, dict):
-        reader.error("", f'holds {shown(content)}; write an object with "model" and "datasets"')
+        reader.error("", f'holds {quote(content)}; write an object with "model" and "datasets"')
         raise reader.found()
     for key in [key for key in content if key not in File.model_fields]:
-        reader.error(key, mistakes.unknown(key, File.model_fields))
+        reader.error(key, mistakes.unknown_key(key, File.model_fields))
     model = reader.block(Model, content.get("model"), "model")
     refresh = reader.block(Refresh, content["refresh"], "refresh") if "refresh" in content else None
     plugins = content.get("plugins", [])
     if not isinstance(plugins, list) or not all(isinstance(name, str) for name in plugins):
-        reader.error("plugins", f"is {shown(plugins)}; list names of modules")
+        reader.error("plugins", f"is {quote(plugins)}; list names of modules")
         plugins = []
     entries = content.get("datasets")
     if not isinstance(entries, list) or not entries:
         reader.error(
-            "datasets", f"is {shown(entries) if 'datasets' in content else 'missing'}; list at least one dataset"
+            "datasets", f"is {quote(entries) if 'datasets' in content else 'missing'}; list at least one dataset"
         )
         entries = []
     reader.read(entries)
@@ -157,7 +157,7 @@ class _Reader:
     def block(self, model: type[T], content: Any, path: str, origins: Mapping[str, str] | None = None) -> T | None:
         """Validate one block; `origins` says under which path each key was written, where that isn't `path` itself."""
         if not isinstance(content, dict):
-            self.error(path, f"is {shown(content)}; write an object" if content is not None else "is missing; add it")
+            self.error(path, f"is {quote(content)}; write an object" if content is not None else "is missing; add it")
             return None
         try:
             return model.model_validate(content)
@@ -177,7 +177,7 @@ class _Reader:
 
     def entry(self, content: Any, path: str) -> Entry | None:
         if not isinstance(content, dict):
-            self.error(path, f"is {shown(content)}; write an object")
+            self.error(path, f"is {quote(content)}; write an object")
             return None
         if boolean(content.get("disabled", content.get("disable"))) is True:
             return None
@@ -191,10 +191,10 @@ class _Reader:
                 f'{path} is made like a dataset of images; that dataset_type is "{kind}" is for the trainer'
             )
             content, kind = {**content, "dataset_type": "image"}, "image"
-        merged, origins = self.merged(content, path)
+        merged, origins = self.merge(content, path)
         self.origins[path] = origins
         if "trainer" in merged:
-            self.error(joined(origins.get("trainer", path), "trainer"), "is not a known key; remove it")
+            self.error(child_path(origins.get("trainer", path), "trainer"), "is not a known key; remove it")
         trainer = {key: merged.pop(key) for key in list(merged) if key in TRAINER_ONLY}
         if trainer:
             self.notes.append(f"{path}: for the trainer only: {', '.join(sorted(trainer))}")
@@ -204,7 +204,7 @@ class _Reader:
             merged = {**{key: value for key, value in self.defaults.items() if key not in without}, **merged}
             trainer = {**{key: value for key, value in self.defaults.items() if key in TRAINER_ONLY}, **trainer}
             for key, message in training_part.mistakes(trainer):
-                self.error(joined(origins.get(key, path), key), message)
+                self.error(child_path(origins.get(key, path), key), message)
         found = self.block(model, {**merged, "trainer": trainer}, path, origins)
         if isinstance(found, Dataset):
             self.check(lambda: rules.geometry_rules(found), path)
@@ -219,26 +219,26 @@ class _Reader:
             for mistake in mistakes.of_block(error, path, Dataset, origins):
                 self.error(*mistake)
         except RuleError as error:
-            self.error(joined(origins.get(error.key.split(".")[0], path), error.key), error.message)
+            self.error(child_path(origins.get(error.key.split(".")[0], path), error.key), error.message)
         return None
 
-    def merged(self, content: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    def merge(self, content: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, str]]:
         """The keys of an entry and of its blocks `INNER`, which mean the same; and where each was written."""
         merged = {key: value for key, value in content.items() if key not in INNER}
         origins: dict[str, str] = {}
         for block in INNER:
             inner = content.get(block, {})
             if not isinstance(inner, dict):
-                self.error(f"{path}.{block}", f"is {shown(inner)}; write an object")
+                self.error(f"{path}.{block}", f"is {quote(inner)}; write an object")
                 continue
             for key, value in inner.items():
                 if key not in merged:
                     merged[key] = value
                     origins[key] = f"{path}.{block}"
                 elif merged[key] != value:
-                    there = joined(origins.get(key, path), key)
+                    there = child_path(origins.get(key, path), key)
                     self.error(
-                        f"{path}.{block}.{key}", f"is {shown(value)}, but {there} is {shown(merged[key])}; keep one"
+                        f"{path}.{block}.{key}", f"is {quote(value)}, but {there} is {quote(merged[key])}; keep one"
                     )
         return merged, origins
 
@@ -273,7 +273,7 @@ class _Reader:
                 named = getattr(entry, key, None)
                 if named and named not in known:
                     hint = nearest(named, known) or "; add one, or leave the key out"
-                    where = joined(self.origins[path].get(key, path), key)
+                    where = child_path(self.origins[path].get(key, path), key)
                     self.error(where, f'"{named}" is the id of no active {key} entry{hint}')
 
     def path(self, name: str) -> Path:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from hf_assets.config import positions
 from hf_assets.config.keys import NOT_YET, TRAINER_ONLY, Dataset, ImageEmbeds, TextEmbeds
-from hf_assets.config.positions import joined
+from hf_assets.config.positions import child_path
 from hf_assets.errors import ConfigError
 
 # What to write, by pydantic's name of the mistake.
@@ -92,16 +92,16 @@ def of_json(content: Any, path: str = "") -> Iterator[Mistake]:
     """
     if isinstance(content, dict):
         for key in getattr(content, "repeated", ()):
-            yield Mistake(joined(path, key), "stands twice in one object; keep one")
+            yield Mistake(child_path(path, key), "stands twice in one object; keep one")
         for key, value in content.items():
-            yield from of_json(value, joined(path, key))
+            yield from of_json(value, child_path(path, key))
     elif isinstance(content, list):
         for index, value in enumerate(content):
-            yield from of_json(value, joined(path, index))
+            yield from of_json(value, child_path(path, index))
     elif isinstance(content, float) and not math.isfinite(content):
         yield Mistake(path, f"is {content}; write a finite number")
     elif isinstance(content, str) and "\0" in content:
-        yield Mistake(path, f"is {shown(content)}; leave the null character out")
+        yield Mistake(path, f"is {quote(content)}; leave the null character out")
 
 
 def of_block(
@@ -112,16 +112,16 @@ def of_block(
         if found["type"] == "finite_number":
             continue  # said by `of_json`
         location = [*found["loc"]]
-        message = _said(found, model)
+        message = _message_of(found, model)
         if not location and (named := re.match(r"(\w+) (.+)", message)) and named[1] in Dataset.model_fields:
             location, message = [named[1]], named[2]  # of a check over several keys, which names the first
         at = (origins or {}).get(str(location[0]), path) if location else path
         for part in location:
-            at = joined(at, part)
+            at = child_path(at, part)
         yield Mistake(at, message)
 
 
-def unknown(key: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
+def unknown_key(key: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
     """What to say of an unknown key. `also` may be meant, but is not listed."""
     if key in NOT_YET:
         return "is a key of SimpleTuner that is not supported yet; remove it"
@@ -134,19 +134,19 @@ def nearest(name: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
     return f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(sorted(known))}" if known else ""
 
 
-def shown(value: Any) -> str:
+def quote(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def _said(found: Any, model: type[BaseModel]) -> str:
-    kind, value = found["type"], shown(found["input"])
+def _message_of(found: Any, model: type[BaseModel]) -> str:
+    kind, value = found["type"], quote(found["input"])
     message = str(found["msg"]).removeprefix("Value error, ")
     match kind:
         case "extra_forbidden":
             owner = _owner(model, found["loc"][:-1])
             also = TRAINER_ONLY if owner in (Dataset, ImageEmbeds, TextEmbeds) else ()
-            return unknown(str(found["loc"][-1]), [name for name in owner.model_fields if name != "trainer"], also)
+            return unknown_key(str(found["loc"][-1]), [name for name in owner.model_fields if name != "trainer"], also)
         case "missing":
             return "is missing; add it"
         case "value_error" if not found["loc"] or isinstance(found["input"], dict):

@@ -94,18 +94,18 @@ def of_yaml(text: str, document: int = 0) -> Node:
     return _of_yaml(list(yaml.compose_all(text, Loader=yaml.SafeLoader))[document], {})
 
 
-def repeated(node: Node, path: str = "", seen: set[int] | None = None) -> Iterator[str]:
+def repeated_keys(node: Node, path: str = "", seen: set[int] | None = None) -> Iterator[str]:
     """The paths of keys that stand more than once in one object; of an object with aliases, by its first."""
     seen = set() if seen is None else seen
     if id(node) in seen:
         return
     seen.add(id(node))
-    yield from (joined(path, key) for key in node.repeated)
+    yield from (child_path(path, key) for key in node.repeated)
     for key, (_, child) in node.children.items():
-        yield from repeated(child, joined(path, key), seen)
+        yield from repeated_keys(child, child_path(path, key), seen)
 
 
-def joined(path: str, key: str | int) -> str:
+def child_path(path: str, key: str | int) -> str:
     """The path of a key, or of an item, of what stands at a path."""
     if isinstance(key, int):
         return f"{path}[{key}]"

@@ -329,9 +329,9 @@ def _replacement(line: str) -> Replacement:
     found = SUBSTITUTION.fullmatch(line.strip())
     if found is None:
         if line.strip().startswith("s/"):
-            shown = json.dumps(line, ensure_ascii=False)
+            quoted = json.dumps(line, ensure_ascii=False)
             raise RuleError(
-                "caption_filter_list", f"{shown} is no whole replacement; write s/this/that/, or s/this/that/i"
+                "caption_filter_list", f"{quoted} is no whole replacement; write s/this/that/, or s/this/that/i"
             )
         return Replacement(line)
     separator, pattern, text, flags = found.groups()

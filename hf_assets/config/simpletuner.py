@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hf_assets.config import mistakes, positions
 from hf_assets.config.keys import Dataset
-from hf_assets.config.mistakes import Mistake, shown
+from hf_assets.config.mistakes import Mistake, quote
 from hf_assets.config.rules import RuleError
 from hf_assets.errors import ConfigError
 
@@ -51,7 +51,7 @@ DTYPES = {
 }
 
 
-class Whole(NamedTuple):
+class FileParts(NamedTuple):
     """The parts of our own form of the file.
 
     Attributes:
@@ -65,7 +65,7 @@ class Whole(NamedTuple):
     cache_dir: str | None
 
 
-def beside(file: Path) -> Whole:
+def beside(file: Path) -> FileParts:
     """What the `config.json` beside a bare list says.
 
     Raises:
@@ -96,13 +96,13 @@ def beside(file: Path) -> Whole:
     return whole
 
 
-def _of(content: Any) -> Whole:
+def _of(content: Any) -> FileParts:
     """Take from SimpleTuner's settings, with or without leading dashes, what concerns us. The rest is the trainer's."""
     if not isinstance(content, dict):
-        raise RuleError("", f"holds {shown(content)}; write an object with pretrained_model_name_or_path")
+        raise RuleError("", f"holds {quote(content)}; write an object with pretrained_model_name_or_path")
     given = {key.lstrip("-"): value for key, value in content.items() if value is not None}
     if "pretrained_model_name_or_path" not in given:
-        family = f" (model_family {shown(given['model_family'])} alone doesn't)" if "model_family" in given else ""
+        family = f" (model_family {quote(given['model_family'])} alone doesn't)" if "model_family" in given else ""
         raise RuleError(
             "pretrained_model_name_or_path", f"is missing, which says what pipeline is used{family}; add it"
         )
@@ -113,13 +113,13 @@ def _of(content: Any) -> Whole:
     dtype = given.get("vae_dtype", "default")
     if not isinstance(dtype, str) or dtype not in DTYPES:
         key = next(key for key in content if key.lstrip("-") == "vae_dtype")
-        raise RuleError(key, f"is {shown(dtype)}; use {', '.join(sorted(DTYPES))}")
+        raise RuleError(key, f"is {quote(dtype)}; use {', '.join(sorted(DTYPES))}")
     model["dtype"] = DTYPES[dtype]
     defaults = {key: _number(given[key]) for key in DEFAULTS if key in given}
-    return Whole(model, defaults, given.get("cache_dir"))
+    return FileParts(model, defaults, given.get("cache_dir"))
 
 
-def _wrong(content: dict[str, Any], whole: Whole) -> Iterator[Mistake]:
+def _wrong(content: dict[str, Any], whole: FileParts) -> Iterator[Mistake]:
     """What is wrong with the keys that concern us, as they are written there."""
     concern = {*MODEL_KEYS, *VAE_KEYS, *DEFAULTS, "vae_dtype", "cache_dir"}
     written = {key: value for key, value in content.items() if key.lstrip("-") in concern}
@@ -132,7 +132,7 @@ def _wrong(content: dict[str, Any], whole: Whole) -> Iterator[Mistake]:
     for key in (*MODEL_KEYS, *VAE_KEYS, "cache_dir"):
         value = written.get(as_written.get(key, ""))
         if value is not None and not isinstance(value, str):
-            yield Mistake(as_written[key], f"is {shown(value)}; write text")
+            yield Mistake(as_written[key], f"is {quote(value)}; write text")
     entry = {"id": "a", "type": "huggingface", "dataset_name": "a/a"}
     try:
         Dataset.model_validate(

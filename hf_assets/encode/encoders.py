@@ -16,7 +16,7 @@ from hf_assets.errors import ModelError
 from hf_assets.models.components import text_fingerprint, vae_fingerprint
 from hf_assets.models.pipeline import Pipeline, resolve_pipeline
 from hf_assets.stages import keys
-from hf_assets.store.index import failures, stored
+from hf_assets.store.index import failures, stored_rows
 from hf_assets.store.tensors import TensorStore
 
 
@@ -107,7 +107,9 @@ def look_up(store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table, com
         compact: the part of the index (`store.index.COMPACT`) in which packed keys lie: for counting only.
     """
     index = store.index() if compact is None else compact
-    held = stored(index.select(["status", "key", "num_bytes"] if compact is not None else ["status", *HELD_COLUMNS]))
+    held = stored_rows(
+        index.select(["status", "key", "num_bytes"] if compact is not None else ["status", *HELD_COLUMNS])
+    )
     held_at = pc.index_in(keyed[key], value_set=held["key"].combine_chunks())
     return Work(encoder, store, key, keyed, index, held, held_at)
 

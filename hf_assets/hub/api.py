@@ -24,7 +24,7 @@ T = TypeVar("T")
 _is_patient = ContextVar("hf_assets_is_patient", default=True)
 
 
-class Asked(NamedTuple):
+class Subject(NamedTuple):
     """What of the Hub is asked for, and which class of ours its errors become."""
 
     kind: Literal["dataset", "model"]
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
     error: type[HfAssetsError]
 
     @property
-    def shown(self) -> str:
+    def text(self) -> str:
         return f'{self.kind} "{self.name}"'
 
 
@@ -47,11 +47,11 @@ def one_attempt() -> Iterator[None]:
         _is_patient.reset(token)
 
 
-def call(request: Callable[[], T], asked: Asked) -> T:
+def call(request: Callable[[], T], subject: Subject) -> T:
     """Make a request, again after rate limits, server errors and broken connections.
 
     Raises:
-        HfAssetsError: of the class that `asked` names, with one line that says what to do.
+        HfAssetsError: of the class that `subject` names, with one line that says what to do.
     """
     for wait_s in (*WAITS_S, None) if _is_patient.get() else (None,):
         started = time.monotonic()
@@ -62,12 +62,12 @@ def call(request: Callable[[], T], asked: Asked) -> T:
         except Exception as failure:
             passing = hiccup(failure)
             if passing is None:
-                message = _refusal(failure, asked)
+                message = _refusal(failure, subject)
                 if message is None:
                     raise
-                raise asked.error(message) from None
+                raise subject.error(message) from None
             if wait_s is None or time.monotonic() - started > LAST_ATTEMPT_AFTER_S:
-                raise asked.error(_given_up(passing, asked)) from None
+                raise subject.error(_given_up(passing, subject)) from None
             time.sleep(min(max(wait_s, _retry_after_s(passing)), LONGEST_WAIT_S))
     raise AssertionError("the last attempt returns or raises")
 
@@ -90,43 +90,45 @@ def hiccup(error: BaseException) -> Exception | None:
     return None
 
 
-def _refusal(failure: Exception, asked: Asked) -> str | None:
+def _refusal(failure: Exception, subject: Subject) -> str | None:
     """What the Hub, or its client, refused and what to do about it; None for what is neither's."""
     from huggingface_hub import errors
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     match failure:
         case errors.GatedRepoError():
-            return f"{asked.shown} is gated: accept its terms on its page, then set HF_TOKEN to a token of that account"
+            return (
+                f"{subject.text} is gated: accept its terms on its page, then set HF_TOKEN to a token of that account"
+            )
         case errors.RepositoryNotFoundError():
             return (
-                f"{asked.shown} is not on the Hub, or is private: check the name, or set HF_TOKEN to a token that may "
+                f"{subject.text} is not on the Hub, or is private: check the name, or set HF_TOKEN to a token that may "
                 "read it"
             )
         case errors.RevisionNotFoundError():
-            return f'{asked.shown} has no revision "{asked.revision}": name a branch, a tag or a full commit sha'
+            return f'{subject.text} has no revision "{subject.revision}": name a branch, a tag or a full commit sha'
         case errors.RemoteEntryNotFoundError():
-            return f"{asked.shown} lacks a file that it lists at {asked.revision}: name another revision"
+            return f"{subject.text} lacks a file that it lists at {subject.revision}: name another revision"
         case errors.HFValidationError():
-            return f'"{asked.name}" is neither a folder nor a Hub id such as user/{asked.kind}'
+            return f'"{subject.name}" is neither a folder nor a Hub id such as user/{subject.kind}'
         case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
-            return f"the Hub isn't asked for {asked.shown} while HF_HUB_OFFLINE is set: unset it, or name a folder"
+            return f"the Hub isn't asked for {subject.text} while HF_HUB_OFFLINE is set: unset it, or name a folder"
         case errors.HfHubHTTPError():
-            return f"the Hub answered {_answer(failure)} for {asked.shown}{_hint(failure.response.status_code)}"
+            return f"the Hub answered {_answer(failure)} for {subject.text}{_hint(failure.response.status_code)}"
         case httpx.LocalProtocolError() | UnicodeEncodeError():
-            return f"no request for {asked.shown} can be made: a character of HF_TOKEN belongs to no token"
+            return f"no request for {subject.text} can be made: a character of HF_TOKEN belongs to no token"
         case httpx.UnsupportedProtocol():
-            return f"no request for {asked.shown} can be made: write HF_ENDPOINT as https://…, or unset it"
+            return f"no request for {subject.text} can be made: write HF_ENDPOINT as https://…, or unset it"
     return None
 
 
-def _given_up(failure: Exception, asked: Asked) -> str:
+def _given_up(failure: Exception, subject: Subject) -> str:
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(failure, HfHubHTTPError):
-        return f"the Hub answered {_answer(failure)} for {asked.shown}{_hint(failure.response.status_code)}"
+        return f"the Hub answered {_answer(failure)} for {subject.text}{_hint(failure.response.status_code)}"
     reason = _one_line(str(failure)) or type(failure).__name__
-    return f"the Hub can't be reached for {asked.shown} ({reason}): check the connection, then run again"
+    return f"the Hub can't be reached for {subject.text} ({reason}): check the connection, then run again"
 
 
 def _answer(failure: Exception) -> str:

@@ -30,7 +30,7 @@ class FileHashes:
 
     def of(self, paths: list[Path]) -> dict[Path, str]:
         """The files' hashes."""
-        known = self._remembered()
+        known = self._read_memory()
         found: dict[Path, str] = {}
         settled: dict[str, str] = {}
         for path in paths:
@@ -42,7 +42,7 @@ class FileHashes:
             files.write_atomically(self.memory, json.dumps({**known, **settled}).encode())
         return found
 
-    def _remembered(self) -> dict[str, str]:
+    def _read_memory(self) -> dict[str, str]:
         """What the memory holds, read again when its file changed."""
         try:
             status = self.memory.stat()

@@ -141,7 +141,7 @@ def _list_hub(repository: str, revision: str | None) -> HubRepository:
 
 
 def _call(request: Callable[[], T], repository: str, revision: str | None) -> T:
-    return api.call(request, api.Asked("model", repository, revision, ModelError))
+    return api.call(request, api.Subject("model", repository, revision, ModelError))
 
 
 def _parse_json(data: bytes, repository: str, path: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from hf_assets.models import autoencoders
 from hf_assets.models.components import vae_component
 from hf_assets.models.pipeline import Pipeline, resolve_pipeline
 from hf_assets.stages import audio as parts
-from hf_assets.stages.audio import AudioRules, Encoded
+from hf_assets.stages.audio import AudioInput, AudioRules
 
 if TYPE_CHECKING:
     import torch
@@ -144,15 +144,15 @@ class AudioMedium:
         reads = autoencoders.sound(config)
         return autoencoders.channels(config) / (reads.hop_samples if reads else autoencoders.USUAL_HOP_SAMPLES)
 
-    def _reads(self, pipeline: Pipeline) -> Encoded:
+    def _reads(self, pipeline: Pipeline) -> AudioInput:
         """What the VAE reads, from its configuration; where that is written in no known way, measured.
 
         Raises:
             ModelError: there is no VAE, it reads no sound, or less channels than the config asks for.
         """
         vae = vae_component(pipeline)
-        told = autoencoders.sound(vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/")))
-        reads = Encoded(*told) if told else _measured(pipeline)
+        known = autoencoders.sound(vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/")))
+        reads = AudioInput(*known) if known else _measure(pipeline)
         if reads is None:
             raise ModelError(
                 f"{pipeline.name}: {vae.class_name} reads no sound: choose a pipeline that makes sound, or another "
@@ -166,10 +166,10 @@ class AudioMedium:
         return reads
 
 
-def _measured(pipeline: Pipeline) -> Encoded | None:
+def _measure(pipeline: Pipeline) -> AudioInput | None:
     from hf_assets.models.inputs import input_of
 
     reads = input_of(pipeline)
     if reads.sample_rate_hz is None or reads.hop_samples is None:
         return None
-    return Encoded(reads.sample_rate_hz, reads.num_channels, reads.hop_samples)
+    return AudioInput(reads.sample_rate_hz, reads.num_channels, reads.hop_samples)

@@ -65,9 +65,9 @@ class VideoMedium:
 
     @property
     def settings(self) -> tuple[str | BaseModel, ...]:
-        told = self.recipe.fps_column or ""
+        column = self.recipe.fps_column or ""
         return (
-            *(str(video.VERSION), self.recipe.media_column, told),
+            *(str(video.VERSION), self.recipe.media_column, column),
             *(self.recipe.geometry, self.rules, self.recipe.model.pipeline),
         )
 
@@ -148,8 +148,8 @@ class VideoMedium:
 def _frame_stride(pipeline: Pipeline) -> int:
     """The VAE's stride in time, without loading anything where its configuration tells."""
     vae = vae_component(pipeline)
-    told = autoencoders.frame_stride(vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/")))
-    return told or _reads(pipeline).temporal_stride
+    known = autoencoders.frame_stride(vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/")))
+    return known or _reads(pipeline).temporal_stride
 
 
 def _reads(pipeline: Pipeline) -> Any:

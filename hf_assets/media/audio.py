@@ -78,7 +78,7 @@ def probe(data: bytes) -> AudioFacts:
             header says), `too_short` (one sample is no sound), `too_large` (more than `MAX_SECONDS`), `unsupported`
             (an absurd sample rate).
     """
-    with _opened(data) as file:
+    with _open(data) as file:
         facts = file.facts()
     if facts.num_samples == 0:
         raise MediaError("empty", "the audio has no samples")
@@ -112,16 +112,16 @@ def waveform(data: bytes, *, sample_rate: int, channels: int, first_sample: int,
     assert num_samples > 0
     if num_samples * channels > MAX_VALUES:
         raise MediaError("too_large", f"{num_samples:,d} samples are wanted at once; set max_duration_seconds")
-    with _opened(data) as file:
+    with _open(data) as file:
         if file.sample_rate == sample_rate:
             blocks = file.blocks(first_sample)
         else:
-            blocks = _resampled(file, sample_rate, first_sample, num_samples)
+            blocks = _resample(file, sample_rate, first_sample, num_samples)
         taken = np.empty((channels, num_samples), np.float32)
         position = 0
         for block in blocks:
             stop = min(position + block.shape[1], num_samples)
-            taken[:, position:stop] = _mixed(block[:, : stop - position], channels)
+            taken[:, position:stop] = _mix(block[:, : stop - position], channels)
             position = stop
             if position == num_samples:
                 break
@@ -140,7 +140,7 @@ def waveform(data: bytes, *, sample_rate: int, channels: int, first_sample: int,
 
 
 @contextmanager
-def _opened(data: bytes) -> "Iterator[_SoundFile | _Container]":
+def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
     """The file, read by what can read it."""
     if not data:
         raise MediaError("empty", "the audio has no bytes")
@@ -212,8 +212,8 @@ class _SoundFile:
             raise MediaError("truncated", f"{lost:,d} bytes that the header announces are not there")
         is_told = self._file.frames < 2**48  # FLAC that was streamed out says nothing
         if self._file.format == "MP3":
-            is_told = _mp3_tells(self._data)
-        num_samples = self._file.frames if is_told else _counted(self.blocks(0), self.sample_rate)
+            is_told = _mp3_has_length(self._data)
+        num_samples = self._file.frames if is_told else _count(self.blocks(0), self.sample_rate)
         return AudioFacts(self.sample_rate, self._file.channels, num_samples)
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
@@ -244,8 +244,8 @@ class _Container:
     def facts(self) -> AudioFacts:
         assert self._ahead is not None
         channels = len(self._ahead.layout.channels)
-        num_samples = _counted(self.blocks(0), self.sample_rate)
-        told_s = self._told_s()
+        num_samples = _count(self.blocks(0), self.sample_rate)
+        told_s = self._header_duration_s()
         if num_samples / self.sample_rate < told_s - max(0.5, told_s / 100):
             raise MediaError(
                 "truncated",
@@ -253,7 +253,7 @@ class _Container:
             )
         return AudioFacts(self.sample_rate, channels, num_samples)
 
-    def _told_s(self) -> float:
+    def _header_duration_s(self) -> float:
         """The duration that the header tells; 0 where it is derived from a bit rate, or is that of a video."""
         if self._container.format.name not in TELLS_DURATION:
             return 0
@@ -312,7 +312,7 @@ class _Graph:
                 return
 
 
-def _resampled(
+def _resample(
     file: _SoundFile | _Container, sample_rate: int, first_sample: int, num_samples: int
 ) -> Iterator[np.ndarray]:
     """A part of a file at another rate. (C, S)
@@ -329,7 +329,7 @@ def _resampled(
     graph: _Graph | None = None
     layout, position = "", start
     lead = first_sample - start * sample_rate // file.sample_rate
-    for block in _padded(file.blocks(max(start, 0)), start, end, reach):
+    for block in _pad(file.blocks(max(start, 0)), start, end, reach):
         if graph is None:
             layout = "mono" if len(block) == 1 else "stereo"
             graph = _Graph(RESAMPLER.format(rate=sample_rate), file.sample_rate, "fltp", layout)
@@ -342,7 +342,7 @@ def _resampled(
             lead = max(lead - made.shape[1], 0)
 
 
-def _padded(blocks: Iterator[np.ndarray], start: int, end: int, reach: int) -> Iterator[np.ndarray]:
+def _pad(blocks: Iterator[np.ndarray], start: int, end: int, reach: int) -> Iterator[np.ndarray]:
     """The samples from position `start` to a little behind `end`, with silence where the file has none.
 
     Where the file ends before `end`, they do too.
@@ -360,7 +360,7 @@ def _padded(blocks: Iterator[np.ndarray], start: int, end: int, reach: int) -> I
         yield np.zeros((channels, stop - position), np.float32)
 
 
-def _mixed(block: np.ndarray, channels: int) -> np.ndarray:
+def _mix(block: np.ndarray, channels: int) -> np.ndarray:
     """(1 or 2, S) with the wanted number of channels; assigning one to two repeats it."""
     return block.mean(axis=0, keepdims=True) if channels < len(block) else block
 
@@ -373,7 +373,7 @@ def _plausible(sample_rate: int) -> int:
     return sample_rate
 
 
-def _counted(blocks: Iterator[np.ndarray], sample_rate: int) -> int:
+def _count(blocks: Iterator[np.ndarray], sample_rate: int) -> int:
     """How many samples there are, or as many as are too many."""
     num_samples = 0
     for block in blocks:
@@ -403,7 +403,7 @@ def _require_whole_pages(data: bytes) -> None:
         raise MediaError("truncated", "the last page of the Ogg file is cut off")
 
 
-def _mp3_tells(data: bytes) -> bool:
+def _mp3_has_length(data: bytes) -> bool:
     """Whether an MP3 says how long it is: in a Xing header, in place of the first frame's sound.
 
     Raises:

@@ -79,12 +79,12 @@ def probe(data: bytes) -> VideoFacts:
     """
     times: list[int | None] = []
     shown: Any = None
-    with _opened(data) as clip:
+    with _open(data) as clip:
         for packet in clip.packets():
             num_left_out = clip.num_left_out
             if shown is None:
                 shown = next(iter(clip.decode(packet)), None)
-            if _is_shown(packet, clip.codec) and clip.num_left_out == num_left_out:
+            if _is_displayed(packet, clip.codec) and clip.num_left_out == num_left_out:
                 times.append(packet.pts)
         if shown is None:
             shown = next(iter(clip.decode(None)), None)
@@ -92,7 +92,7 @@ def probe(data: bytes) -> VideoFacts:
             raise _broken(data, "no_frames", f"the {clip.codec} stream has {len(times):,} packets and no frame")
         times = _from(shown.pts, times)
         fps = _mean_rate([time for time in times if time is not None], clip.stream)
-        width, height = _shown_size(shown, clip)
+        width, height = _display_size(shown, clip)
         duration_s = None if fps is None else len(times) / fps
         if _is_cut(data):
             raise _broken(data, "undecodable", "not a video")
@@ -107,7 +107,7 @@ def frames_of(data: bytes) -> Iterator[np.ndarray]:
     Raises:
         MediaError: as `probe`; and `size_changes`: a later frame has another size than the first.
     """
-    with _opened(data) as clip:
+    with _open(data) as clip:
         first: tuple[int, int] | None = None
         for frame in clip.frames():
             size = (frame.width, frame.height)
@@ -166,13 +166,13 @@ def thumbnails(data: bytes, first_frame: int = 0, num_frames: int | None = None)
     """
     from PIL import Image
 
-    with _opened(data) as clip:
-        shown = [packet.pts for packet in clip.packets() if _is_shown(packet, clip.codec)]
+    with _open(data) as clip:
+        shown = [packet.pts for packet in clip.packets() if _is_displayed(packet, clip.codec)]
     part = sorted(time for time in shown if time is not None)[first_frame:][:num_frames]
     wanted = sorted({part[at] for at in (0, len(part) // 2, len(part) - 1)}) if part else [None]
     found = []
     for time in wanted:
-        with _opened(data) as clip:
+        with _open(data) as clip:
             if time is not None and time != min(part):
                 clip.container.seek(time, stream=clip.stream)
             frames = clip.frames()
@@ -251,7 +251,7 @@ class _Clip:
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[_Clip]:
+def _open(data: bytes) -> Iterator[_Clip]:
     """Open a clip within the limits. What FFmpeg raises in the block, which can be nearly anything, is a MediaError."""
     import av
 
@@ -293,7 +293,7 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
-def _is_shown(packet: Any, codec: str) -> bool:
+def _is_displayed(packet: Any, codec: str) -> bool:
     """Whether a packet makes a frame that is displayed."""
     if packet.is_discard:  # before the start that an edit list sets
         return False
@@ -313,7 +313,7 @@ def _mean_rate(times: list[int], stream: Any) -> float | None:
     return float(stream.guessed_rate) if stream.guessed_rate else None
 
 
-def _shown_size(frame: Any, clip: _Clip) -> tuple[int, int]:
+def _display_size(frame: Any, clip: _Clip) -> tuple[int, int]:
     """(width, height) as displayed."""
     aspect = clip.stream.sample_aspect_ratio or Fraction(1)
     width = max(1, round(frame.width * aspect)) if aspect > 0 else frame.width

@@ -102,7 +102,7 @@ def page() -> str:
     overview = ["| family | pipeline | makes | example | exceptions of its latents | tested |", "|--|--|--|--|--|--|"]
     overview += [
         f"| {row.title} | `{name}` | {row.makes} | {f'`{row.repository}`' if row.repository else ''} "
-        f"| {_exceptions(row)} | {'captions, latents' if is_tested(row) else _refused(row)} |"
+        f"| {_exceptions(row)} | {'captions, latents' if is_tested(row) else _refusals(row)} |"
         for name, row in families
     ]
     tokens = " | ".join(f"{count} tokens" for count in CAPTION_TOKENS)
@@ -112,7 +112,7 @@ def page() -> str:
             shape = " × ".join(f"{edge:,}" for edge in output.shape)
             padding = output.padding if len(output.shape) > 1 else ""
             whole, stored = sizes_of(Text({name: output}))
-            shown = " | ".join(_shown(count) for count in (whole, *stored))
+            shown = " | ".join(_size_text(count) for count in (whole, *stored))
             sizes.append(f"| {row.title} | `{name}` | {shape} | {padding} | {shown} |")
     parts = [
         INTRODUCTION,
@@ -152,11 +152,11 @@ def sizes_of(text: Text) -> Sizes:
     outputs = text.outputs.values()
     return Sizes(
         sum(math.prod(output.shape) for output in outputs) * BFLOAT16_BYTES,
-        tuple(sum(_stored(output, count) for output in outputs) * BFLOAT16_BYTES for count in CAPTION_TOKENS),
+        tuple(sum(_num_stored(output, count) for output in outputs) * BFLOAT16_BYTES for count in CAPTION_TOKENS),
     )
 
 
-def _stored(output: Output, num_tokens: int) -> int:
+def _num_stored(output: Output, num_tokens: int) -> int:
     """Numbers that are stored for a caption of so many tokens."""
     if len(output.shape) == 1 or output.padding == "read":
         return math.prod(output.shape)
@@ -164,7 +164,7 @@ def _stored(output: Output, num_tokens: int) -> int:
     return math.prod(output.shape) // length * min(num_tokens, length)
 
 
-def _refused(family: Family) -> str:
+def _refusals(family: Family) -> str:
     return "captions are refused" if family.text.unsupported else ""
 
 
@@ -174,7 +174,7 @@ def _exceptions(family: Family) -> str:
     return ", ".join(f"`{name}`" if value is True else f"`{name}` {value}" for name, value in special.items())
 
 
-def _shown(num_bytes: int) -> str:
+def _size_text(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 1e6 else f"{num_bytes / 1e3:,.1f} kB"
 
 

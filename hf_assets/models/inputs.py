@@ -162,7 +162,7 @@ def _measure_pictures(pipeline: Pipeline, component: Component, vae: Any) -> tup
     ]
     reasons = []
     for num_channels, reads_frames, shape in shapes:
-        made = _tried(vae, shape)
+        made = _try(vae, shape)
         if not isinstance(made, Exception) and made.mean.ndim == len(shape):
             return num_channels, reads_frames, made
         reasons.append(made)
@@ -172,7 +172,7 @@ def _measure_pictures(pipeline: Pipeline, component: Component, vae: Any) -> tup
     )
 
 
-def _tried(vae: Any, shape: tuple[int, ...]) -> Posterior | Exception:
+def _try(vae: Any, shape: tuple[int, ...]) -> Posterior | Exception:
     """What it makes of something of that shape, or what it says against it."""
     import torch
 
@@ -188,15 +188,15 @@ def _first_line(reason: object) -> str:
 
 
 def _spatial_multiple(pipeline: Pipeline, name: str, vae: Any, z: "torch.Tensor") -> int:
-    if (told := families.of(pipeline.class_name).latents.spatial_multiple) is not None:
-        return told
+    if (listed := families.of(pipeline.class_name).latents.spatial_multiple) is not None:
+        return listed
     cell_px = PROBE_SIDE_PX // normalisation.normalise(vae, z, normalisation.rule_of(pipeline)).shape[-1]
-    return math.lcm(cell_px * _denoiser_patch(pipeline), _asked_px(pipeline, name, vae))
+    return math.lcm(cell_px * _denoiser_patch(pipeline), _processor_multiple(pipeline, name, vae))
 
 
 def _temporal_stride(vae: Any, num_channels: int) -> int:
     side = PROBE_FRAMES_SIDE_PX
-    one, many = (_tried(vae, (1, num_channels, frames, side, side)) for frames in (1, 1 + PROBE_FRAMES))
+    one, many = (_try(vae, (1, num_channels, frames, side, side)) for frames in (1, 1 + PROBE_FRAMES))
     if isinstance(one, Exception) or isinstance(many, Exception):
         return 1  # it has a frame axis, and reads pictures only (Qwen-Image 2.1)
     return PROBE_FRAMES // (many.mean.shape[2] - one.mean.shape[2])
@@ -204,10 +204,10 @@ def _temporal_stride(vae: Any, num_channels: int) -> int:
 
 def _sound(pipeline: Pipeline, component: Component, vae: Any, rate: int) -> VaeInput:
     names = ("audio_channels", "num_channels", "in_channels", "input_channels", "dec_out_channels")
-    told = [int(vae.config[name]) for name in names if name in vae.config]
+    listed = [int(vae.config[name]) for name in names if name in vae.config]
     reasons = []
-    for num_channels in dict.fromkeys([*told, 1]):
-        made = _tried(vae, (1, num_channels, rate * PROBE_SECONDS))
+    for num_channels in dict.fromkeys([*listed, 1]):
+        made = _try(vae, (1, num_channels, rate * PROBE_SECONDS))
         if not isinstance(made, Exception) and made.mean.ndim == 3:
             hop = _hop_samples(vae, made.mean.shape[-1], rate)
             draws = made.deviation is not None
@@ -240,7 +240,7 @@ def _makes_videos(pipeline: Pipeline, reads_frames: bool) -> bool:
     return "self.video_processor" in source or (reads_frames and "self.image_processor" not in source)
 
 
-def _asked_px(pipeline: Pipeline, name: str, vae: Any) -> int:
+def _processor_multiple(pipeline: Pipeline, name: str, vae: Any) -> int:
     """What the pipeline's own processor asks width and height to be multiples of: 1 if it has none.
 
     The pipeline object is built around nothing but a VAE. Some constructors stop at another component that isn't

@@ -93,12 +93,12 @@ def normalise(vae: Any, z: "torch.Tensor", rule: Rule = NO_EXCEPTION) -> "torch.
     Returns:
         the shape of `z`, or (B, 4C, h/2, w/2) for an autoencoder with batch-norm statistics (Flux 2).
     """
-    return _applied(vae, z, rule, lambda cells, scaling: (cells - scaling.mean) * scaling.scale)
+    return _apply(vae, z, rule, lambda cells, scaling: (cells - scaling.mean) * scaling.scale)
 
 
 def normalise_deviation(vae: Any, deviation: "torch.Tensor", rule: Rule = NO_EXCEPTION) -> "torch.Tensor":
     """The deviation of the normalised latents: `normalise(mean) + normalise_deviation(std) * noise` is a draw."""
-    return _applied(vae, deviation, rule, lambda cells, scaling: cells * scaling.scale.abs())
+    return _apply(vae, deviation, rule, lambda cells, scaling: cells * scaling.scale.abs())
 
 
 def denormalise(vae: Any, latents: "torch.Tensor", rule: Rule = NO_EXCEPTION) -> "torch.Tensor":
@@ -110,7 +110,7 @@ def denormalise(vae: Any, latents: "torch.Tensor", rule: Rule = NO_EXCEPTION) ->
     return unpatchify(z, family.patch_first) if scaling.patchify else z
 
 
-def _applied(
+def _apply(
     vae: Any, z: "torch.Tensor", rule: Rule, change: "Callable[[torch.Tensor, Scaling], torch.Tensor]"
 ) -> "torch.Tensor":
     family = rule.family
@@ -186,10 +186,10 @@ def _sigma_data(pipeline: Pipeline) -> float:
     if "sigma_data" in config:
         return float(config["sigma_data"])
     kind = model_loading.class_of(repository, *pipeline.components["scheduler"])
-    told = inspect.signature(kind.__init__).parameters.get("sigma_data")
-    if told is None:
+    parameter = inspect.signature(kind.__init__).parameters.get("sigma_data")
+    if parameter is None:
         raise ModelError(
             f"{pipeline.name}: its {kind.__name__} has no sigma_data, by which latents of {pipeline.class_name} are "
             "scaled: give it the scheduler of the original model"
         )
-    return float(told.default)
+    return float(parameter.default)

@@ -148,7 +148,7 @@ def _calls(kind: Any, common: dict[str, Any]) -> tuple[Call, ...]:
     parameters = [name for name in inspect.signature(kind.encode_prompt).parameters if name != "self"]
     found: list[dict[str, Any]] = []
     tree = _source(kind.__call__)
-    settled = _settled(tree, inspect.signature(kind.__call__).parameters)
+    settled = _constants(tree, inspect.signature(kind.__call__).parameters)
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "self.encode_prompt"):
             continue
@@ -173,7 +173,7 @@ def _calls(kind: Any, common: dict[str, Any]) -> tuple[Call, ...]:
     )
 
 
-def _settled(tree: ast.AST, parameters: Collection[str]) -> dict[str, ast.Constant]:
+def _constants(tree: ast.AST, parameters: Collection[str]) -> dict[str, ast.Constant]:
     """The variables of a function that are given one constant, and nothing else (Kandinsky 3's `cut_context`)."""
     given: dict[str, list[ast.AST]] = {}
     for node in ast.walk(tree):

@@ -52,7 +52,7 @@ def load_text(
     components = text_components(pipeline)
     parts: dict[str, Any] = {name: None for name, entry in pipeline.index.items() if names_component(entry)}
     # What the index leaves out, such as a VAE for which another stands in, the constructor asks for all the same.
-    parts |= dict.fromkeys(_required(kind) - parts.keys() - pipeline.index.keys())
+    parts |= dict.fromkeys(_required_components(kind) - parts.keys() - pipeline.index.keys())
     for component in components:
         if component.is_model:
             parts[component.name] = model_loading.load_model(
@@ -67,7 +67,7 @@ def load_text(
         del parts[name]  # a few numbers, which some constructors read
     folder = pipeline.repository.fetch([INDEX, *small])
 
-    def opened(shells: Iterable[str]) -> TextEncoder:
+    def open_pipeline(shells: Iterable[str]) -> TextEncoder:
         given = {**parts, **{name: model_loading.shell_of(pipeline, name, dtype) for name in shells}}
         with model_loading.quiet():
             model = kind.from_pretrained(folder, use_safetensors=True, **given)
@@ -75,10 +75,10 @@ def load_text(
         # bitsandbytes tells columns that need 16 bits from those that don't by all rows that it gets at once
         return TextEncoder(model, usage, device, dtype, one_at_a_time=quantization == "8bit")
 
-    return _first_that_works(opened, pipeline)
+    return _first_that_works(open_pipeline, pipeline)
 
 
-def _required(kind: Any) -> set[str]:
+def _required_components(kind: Any) -> set[str]:
     """The components without which a pipeline can't be made."""
     parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
     return {
@@ -100,16 +100,16 @@ def _must_know_words(model: Any, pipeline: Pipeline) -> None:
                 )
 
 
-def _first_that_works(opened: Callable[[Iterable[str]], "TextEncoder"], pipeline: Pipeline) -> "TextEncoder":
+def _first_that_works(open_pipeline: Callable[[Iterable[str]], "TextEncoder"], pipeline: Pipeline) -> "TextEncoder":
     """Open the pipeline with the shells that its row names; without a row with none, then with all there may be."""
     shells = shells_of(pipeline)
     if not families.of(pipeline.class_name).text.outputs:
         try:
-            return opened(())
+            return open_pipeline(())
         except FAILURES:  # mostly of a component that is None
             shells = [*shells, *(name for name in VAES if name in pipeline.components and name not in shells)]
     try:
-        return opened(shells)
+        return open_pipeline(shells)
     except FAILURES as error:
         why = " ".join(str(error).split()).rstrip(".")
         empty = [

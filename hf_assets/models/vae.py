@@ -44,10 +44,10 @@ def load_vae(
             f"{pipeline.name}: {component.class_name} gives no distribution, so there are neither moments nor draws: "
             f'set latents to "mode", not "{settings.kind}"'
         )
-    return Vae(pipeline, reads, settings, functools.partial(_opened, component, device, settings), dtype)
+    return Vae(pipeline, reads, settings, functools.partial(_open, component, device, settings), dtype)
 
 
-def _opened(component: Component, device: "Device", settings: LatentSettings, dtype: "torch.dtype") -> Any:
+def _open(component: Component, device: "Device", settings: LatentSettings, dtype: "torch.dtype") -> Any:
     """The autoencoder with its weights."""
     model = model_loading.load_model(component, device, dtype)
     if settings.tiling:
@@ -147,7 +147,7 @@ class Vae:
             if encoded.ndim == 5 and not self.reads.reads_frames:
                 z, num_samples = z.transpose(1, 2).flatten(0, 1), len(z)
             z = normalisation.denormalise(self._model, z, self._rule)
-            decoded = torch.cat([self._decoded(part) for part in self._parts(z)])
+            decoded = torch.cat([self._decode(part) for part in self._parts(z)])
             if self.reads.makes == "audio":
                 return decoded.float().clamp(-1, 1)
             if encoded.ndim == 5 and not self.reads.reads_frames:
@@ -239,7 +239,7 @@ class Vae:
             return tensor.reshape(-1, num_frames, *tensor.shape[1:]).transpose(1, 2)
         return tensor.squeeze(2) if self._drops_frames else tensor
 
-    def _decoded(self, z: "torch.Tensor") -> "torch.Tensor":
+    def _decode(self, z: "torch.Tensor") -> "torch.Tensor":
         import torch
 
         decoded = self._model.decode(z, **_decoder_options(self._model, z))

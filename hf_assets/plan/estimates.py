@@ -43,7 +43,7 @@ def bytes_to_fetch(
     parts = (*unknown, *missing)
     num_bytes = source.bytes_to_read(snapshot, [part.file for part in parts if part.is_whole])
     paths = {part.file.hash: part.file.path for part in parts if not part.is_whole and not part.file.content}
-    asked = api.Asked("dataset", snapshot.repository, snapshot.commit, DatasetError)
+    asked = api.Subject("dataset", snapshot.repository, snapshot.commit, DatasetError)
     return num_bytes + _to_download(asked, paths.values())
 
 
@@ -62,7 +62,7 @@ def _to_stream(source: Source, snapshot: Snapshot, column: str, parts: Sequence[
 def model_bytes_to_fetch(components: Iterable[Component]) -> int:
     """Bytes that loading these components would download."""
     return sum(
-        _to_download(api.Asked("model", one.repository.name, one.repository.sha, ModelError), one.files)
+        _to_download(api.Subject("model", one.repository.name, one.repository.sha, ModelError), one.files)
         for one in components
         if one.repository.sha is not None
     )
@@ -115,7 +115,7 @@ def _text_elements(config: dict[str, Any], max_tokens: int | None) -> int:
     return int(tokens) * int(width)
 
 
-def _to_download(asked: api.Asked, paths: Iterable[str]) -> int:
+def _to_download(asked: api.Subject, paths: Iterable[str]) -> int:
     from huggingface_hub import DryRunFileInfo, hf_hub_download
 
     def num_bytes(path: str) -> int:

@@ -30,7 +30,7 @@ from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering, joining
-from hf_assets.store.spilling import Spilled
+from hf_assets.store.spilling import SpilledRows
 from hf_assets.store.tensors import TensorStore
 
 # Rows whose bytes no run has read: the reason under which they are counted.
@@ -97,7 +97,7 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     scan = rows.Scan(source, snapshot, wanted, recipe.folders.metadata / "columns", say)
     with TemporaryDirectory(prefix="hf-assets-plan-") as folder:
         found = _Needs(recipe, snapshot, Path(folder))
-        for table in filtering.judged(scan.tables, recipe.filter):
+        for table in filtering.judge_tables(scan.tables, recipe.filter):
             found.add(table)
         latents_side = _latents(recipe, found, Path(folder))
         texts = _embeds(recipe, found, Path(folder))
@@ -135,8 +135,8 @@ class _Needs:
         self.companions = embeds.companions(recipe, self.text)
         self.num_rows = self.num_media = self.volume = self.num_unknown_texts = 0
         self.unknown: list[FileRows] = []
-        self.latents = Spilled(folder / "latents", _LATENTS, "latent_key")
-        self.embeds = Spilled(folder / "embeds", _EMBEDS, "embed_key")
+        self.latents = SpilledRows(folder / "latents", _LATENTS, "latent_key")
+        self.embeds = SpilledRows(folder / "embeds", _EMBEDS, "embed_key")
 
     def add(self, judged: pa.Table) -> None:
         """Rows of the split, each with why it is dropped (`filtering.judge`)."""
@@ -231,7 +231,7 @@ class _Tally:
         return _Side(stage, rate, num_bytes, estimates.model_bytes_to_fetch(components), np.concatenate(self.rows))
 
 
-def _tally(needed: Spilled, store: TensorStore, why: reasons.Why, folder: Path) -> _Tally:
+def _tally(needed: SpilledRows, store: TensorStore, why: reasons.Why, folder: Path) -> _Tally:
     """Hold what is needed against the store, part by part."""
     tally = _Tally(why)
     for number, (keyed, index) in enumerate(zip(needed.parts(), store.compact_index(folder), strict=True)):

@@ -20,7 +20,7 @@ from hf_assets.encode import embeds, encoders
 from hf_assets.encode.encoders import Encoder, Record
 from hf_assets.stages import captions as captions_stage
 from hf_assets.store.index import RETRY
-from hf_assets.store.spilling import Spilled
+from hf_assets.store.spilling import SpilledRows
 
 _MEDIA = pa.schema([schema.ROW, pa.field("media_hash", fingerprint.PACKED)])
 _TEXT = pa.schema([pa.field("text_hash", fingerprint.PACKED)])
@@ -52,9 +52,9 @@ class Why:
         """
         self.recipe, self.encoder, self.component, self.folder = recipe, encoder, component, folder
         self.counts: Counter[str] = Counter()
-        self.left = Spilled(folder / "left", left, left.names[-1])
+        self.left = SpilledRows(folder / "left", left, left.names[-1])
         self._count_left = count_left
-        self._keys: Spilled | None = None
+        self._keys: SpilledRows | None = None
 
     def add(self, number: int, todo: encoders.Work, missing: pa.Table) -> None:
         """What is missing (`Work.missing`) of a part of the needed samples."""
@@ -90,15 +90,17 @@ class Why:
             left = left & ~hit
         return samples.filter(pa.array(left))
 
-    def last(self, table: str, columns: list[str], form: Callable[[pa.Table], pa.Table], kept: pa.Schema) -> Spilled:
+    def last(
+        self, table: str, columns: list[str], form: Callable[[pa.Table], pa.Table], kept: pa.Schema
+    ) -> SpilledRows:
         """A table of the last run in a form that takes little room; no rows, or not all, where they can't be read."""
-        spilled = Spilled(self.folder / kept.names[-1], kept, kept.names[-1])
+        spilled = SpilledRows(self.folder / kept.names[-1], kept, kept.names[-1])
         for batch in _batches(self.recipe.folders.metadata / f"{table}.parquet", columns):
             spilled.add(form(pa.table(batch)))
         spilled.close()
         return spilled
 
-    def _last_keys(self, key: str) -> Spilled:
+    def _last_keys(self, key: str) -> SpilledRows:
         """The keys of the last run."""
         if self._keys is None:
             kept = pa.schema([pa.field(key, fingerprint.PACKED)])
@@ -111,7 +113,7 @@ class Why:
         return self._keys
 
 
-def of_latents(recipe: Recipe, encoder: Encoder, needed: Spilled, folder: Path) -> Why:
+def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, folder: Path) -> Why:
     """Why latents aren't there.
 
     Media that the last training set lacks are `media` where they took the place of others that are gone, else `new`.
@@ -128,7 +130,7 @@ def of_latents(recipe: Recipe, encoder: Encoder, needed: Spilled, folder: Path) 
             lambda rows: pa.table([rows["row"], fingerprint.pack(rows["media_hash"])], schema=_MEDIA),
             _MEDIA,
         )
-        current = Spilled(folder / "current", _MEDIA, "media_hash")
+        current = SpilledRows(folder / "current", _MEDIA, "media_hash")
         for part in needed.parts():
             current.add(part)
         current.close()

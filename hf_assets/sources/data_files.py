@@ -22,7 +22,7 @@ PARQUET_CONVERSION = 'use its Parquet conversion (revision "refs/convert/parquet
 NO_SETTINGS = frozenset({"name", "version", "data_dir", "data_files", "description", "features"})
 
 
-class Listed(NamedTuple):
+class SplitFiles(NamedTuple):
     """The files of a split.
 
     Attributes:
@@ -38,7 +38,7 @@ class Listed(NamedTuple):
     format: Format | None
 
 
-def data_files_of(spec: SourceSpec, commit: str | None) -> Listed:
+def data_files_of(spec: SourceSpec, commit: str | None) -> SplitFiles:
     """Paths or URLs of the split's files, in the order of its rows.
 
     Args:
@@ -67,10 +67,10 @@ def data_files_of(spec: SourceSpec, commit: str | None) -> Listed:
     for split, _ in terms:
         if split not in files:
             of = f' in dataset_config "{builder.config.name}"' if spec.dataset_config else ""
-            raise DatasetError(f'{shown} has no split "{split}"{of}: set split to one of {_listed(files)}')
+            raise DatasetError(f'{shown} has no split "{split}"{of}: set split to one of {_list_text(files)}')
     parts = tuple(Part(split, len(files[split]), slice) for split, slice in terms)
     is_whole = all(not part.slice for part in parts)
-    return Listed(
+    return SplitFiles(
         [path for split, _ in terms for path in files[split]],
         () if is_whole else parts,
         [path for listed in files.values() for path in listed],
@@ -137,7 +137,7 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
             if isinstance(error, ValueError) and line.startswith(("Config name is missing", "BuilderConfig ")):
                 wrong = f'has no dataset_config "{spec.dataset_config}"' if spec.dataset_config else "has several"
                 names = datasets.get_dataset_config_names(name, revision=commit)
-                raise DatasetError(f"{shown} {wrong}: set dataset_config to one of {_listed(names)}") from None
+                raise DatasetError(f"{shown} {wrong}: set dataset_config to one of {_list_text(names)}") from None
             if isinstance(error, RuntimeError) and "scripts" in line:
                 raise DatasetError(f"{shown} is made by a script, which is never run: {PARQUET_CONVERSION}") from None
             raise DatasetError(f"the files of {shown} can't be listed: {line}") from error
@@ -170,5 +170,5 @@ def _know_lance() -> None:
     load.infer_module_for_data_files_list = infer_by_rows
 
 
-def _listed(names: Any) -> str:
+def _list_text(names: Any) -> str:
     return ", ".join(f'"{name}"' for name in names) or "none"

@@ -64,7 +64,7 @@ def table_of(entries: Iterable[DataFile]) -> pa.Table:
     )
 
 
-def found(paths: pa.Array, table: pa.Table, column: str) -> pa.Array:
+def look_up(paths: pa.Array, table: pa.Table, column: str) -> pa.Array:
     """What the listing says of each path; null where it has no such file."""
     return table[column].combine_chunks().take(pc.index_in(paths, value_set=table["path"].combine_chunks()))
 

@@ -15,14 +15,14 @@ from hf_assets.sources.source import Source
 from hf_assets.sources.spec import WHOLE_FILE, Snapshot
 
 
-class Named(NamedTuple):
+class NamedFiles(NamedTuple):
     """The files that rows name; null where there is no such file."""
 
     path: pa.Array
     hash: pa.Array
 
 
-def hashes_of(source: Source, snapshot: Snapshot, beside: str, names: pa.Array) -> Named:
+def hashes_of(source: Source, snapshot: Snapshot, beside: str, names: pa.Array) -> NamedFiles:
     """Find files by the names that rows give them: relative to the file of these rows, else to the repository.
 
     Args:
@@ -30,7 +30,7 @@ def hashes_of(source: Source, snapshot: Snapshot, beside: str, names: pa.Array) 
     """
     if not snapshot.media:
         nothing = pa.nulls(len(names), pa.string())
-        return Named(nothing, nothing)
+        return NamedFiles(nothing, nothing)
     plain = _within(names, snapshot)
     folder = posixpath.dirname(beside)
     below = _normal(pc.binary_join_element_wise(folder, plain, "/")) if folder else plain
@@ -40,7 +40,7 @@ def hashes_of(source: Source, snapshot: Snapshot, beside: str, names: pa.Array) 
         others = source.locate(snapshot, plain)
         paths = pc.coalesce(paths, pc.if_else(pc.is_valid(others), plain, pa.scalar(None, pa.string())))
         hashes = pc.coalesce(hashes, others)
-    return Named(paths, hashes)
+    return NamedFiles(paths, hashes)
 
 
 def with_named_media(
@@ -65,7 +65,9 @@ def with_named_media(
     for file, part in zip(snapshot.files, parts, strict=True):
         nothing = pa.nulls(part.num_rows, pa.string())
         names = nothing if part.media_paths is None else part.media_paths
-        found = Named(nothing, nothing) if part.media_paths is None else hashes_of(source, snapshot, file.path, names)
+        found = (
+            NamedFiles(nothing, nothing) if part.media_paths is None else hashes_of(source, snapshot, file.path, names)
+        )
         paths.append(found.path)
         hashes.append(found.hash)
     path, content = pa.concat_arrays(paths), pa.concat_arrays(hashes)

@@ -58,9 +58,9 @@ def read(source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path
 
     parts = list(_read_files(source, snapshot, wanted, memory, say))
     columns = [part for part, _ in parts]
-    table = _joined(snapshot, columns)
+    table = _join(snapshot, columns)
     table, named = named_media.with_named_media(table, source, snapshot, columns, wanted.media)
-    table, slices = _sliced(table, snapshot, [part.num_rows for part in columns])
+    table, slices = _slice(table, snapshot, [part.num_rows for part in columns])
     for path in wanted.required if schema.COLUMNS in table.column_names else ():
         if (mistake := missing_field(table.schema.field(schema.COLUMNS).type, path)) is not None:
             raise DatasetError(mistake)
@@ -85,7 +85,7 @@ class Scan:
         self.source, self.snapshot, self.wanted, self.memory = source, snapshot, wanted, memory
         facts = [(part.num_rows, part.table.schema) for part, _ in _read_files(source, snapshot, wanted, memory, say)]
         self.counts = [num_rows for num_rows, _ in facts]
-        self.schema = _unified(snapshot, [schema for _, schema in facts])
+        self.schema = _unify(snapshot, [schema for _, schema in facts])
         for path in wanted.required if schema.COLUMNS in self.schema.names else ():
             if (mistake := missing_field(self.schema.field(schema.COLUMNS).type, path)) is not None:
                 raise DatasetError(mistake)
@@ -93,7 +93,7 @@ class Scan:
     def tables(self, max_rows: int = 65_536) -> Iterator[pa.Table]:
         """The rows as `read` gives them, of whole files with up to `max_rows` together."""
         row = file = 0
-        for num_files, taken in self._taken():
+        for num_files, taken in self._slice_counts():
             start = 0
             for group in _groups(self.counts[file : file + num_files], max_rows):
                 files_of_group = range(file + group.start, file + group.stop)
@@ -106,7 +106,7 @@ class Scan:
                     yield table.slice(low, high - low).set_column(0, schema.ROW, numbers)
             file += num_files
 
-    def _taken(self) -> list[tuple[int, slices.Slice]]:
+    def _slice_counts(self) -> list[tuple[int, slices.Slice]]:
         """Number of files, and the rows of these that are taken, for each part of the split."""
         if not self.snapshot.parts:
             return [(len(self.counts), slices.Slice(0, sum(self.counts)))]
@@ -123,7 +123,7 @@ class Scan:
         if parts and self.schema.names:
             like = [self.schema.empty_table(), parts[0].table]
             parts[0] = parts[0]._replace(table=pa.concat_tables(like, promote_options="permissive"))
-        table = _joined(snapshot, parts)
+        table = _join(snapshot, parts)
         whole, _ = named_media.with_named_media(table, self.source, snapshot, parts, self.wanted.media, is_whole=False)
         return whole
 
@@ -175,7 +175,7 @@ def _read_files(
                 say(f"reading columns: {done}")
 
 
-def _unified(snapshot: Snapshot, schemas: list[pa.Schema]) -> pa.Schema:
+def _unify(snapshot: Snapshot, schemas: list[pa.Schema]) -> pa.Schema:
     """One schema for all files."""
     try:
         return pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
@@ -198,7 +198,7 @@ def snapshot_of(raw_dataset: pa.Table) -> Snapshot:
     return snapshot._replace(parts=tuple(Part(*part) for part in snapshot.parts))
 
 
-def _joined(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
+def _join(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
     counts = np.array([part.num_rows for part in parts], dtype=np.int64)
     which_file = np.repeat(np.arange(len(parts), dtype=np.int32), counts)
     starts = np.cumsum(counts) - counts
@@ -225,7 +225,7 @@ def _joined(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
     return place.replace_schema_metadata({SNAPSHOT: facts})
 
 
-def _sliced(table: pa.Table, snapshot: Snapshot, counts: list[int]) -> tuple[pa.Table, list[slices.Slice]]:
+def _slice(table: pa.Table, snapshot: Snapshot, counts: list[int]) -> tuple[pa.Table, list[slices.Slice]]:
     """The rows that the split's slices take, numbered anew; and these slices by number."""
     if not snapshot.parts:
         return table, []

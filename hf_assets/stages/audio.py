@@ -53,7 +53,7 @@ class AudioRules(BaseModel):
         return self
 
 
-class Encoded(NamedTuple):
+class AudioInput(NamedTuple):
     """What an encoder of sound reads."""
 
     sample_rate_hz: int
@@ -61,7 +61,7 @@ class Encoded(NamedTuple):
     hop_samples: int
 
 
-def assign(media: pa.Table, rules: AudioRules, reads: Encoded) -> pa.Table:
+def assign(media: pa.Table, rules: AudioRules, reads: AudioInput) -> pa.Table:
     """Add each clip's part and bucket, or the reason why it is dropped.
 
     Args:

@@ -118,7 +118,7 @@ def extract(filtered: pa.Table, rules: CaptionRules) -> tuple[pa.Table, pa.Table
         texts = _Texts(np.arange(len(filtered)), pa.chunked_array([pa.repeat(rules.instance_prompt, len(filtered))]))
         texts = texts._replace(values=texts.values.cast(schema.CAPTION))
     else:
-        texts = _rewritten(_found(filtered, rules), rules)
+        texts = _rewrite(_find(filtered, rules), rules)
     counts = np.bincount(texts.at, minlength=len(filtered))
     has_captions = counts > 0
     offsets = np.concatenate([[0], np.cumsum(counts[has_captions])]).astype(np.int32)
@@ -178,7 +178,7 @@ def identities(texts: pa.Table) -> pa.ChunkedArray:
     return made
 
 
-def _found(filtered: pa.Table, rules: CaptionRules) -> _Texts:
+def _find(filtered: pa.Table, rules: CaptionRules) -> _Texts:
     """What the columns hold: the first of captions, fallback and description that has anything for a row."""
     texts = _Texts(np.empty(0, np.int64), pa.chunked_array([], schema.CAPTION))
     for column in rules.columns_of_captions:
@@ -187,7 +187,7 @@ def _found(filtered: pa.Table, rules: CaptionRules) -> _Texts:
     if (fallback := rules.fallback_column) is not None:
         others.append(lambda: _texts(filtered, "fallback_caption_column", fallback))
     if rules.joined_columns or rules.joined_if_there:
-        others.append(lambda: _joined(filtered, rules))
+        others.append(lambda: _join(filtered, rules))
     if (description := rules.description_column) is not None:
         others.append(lambda: _descriptions(filtered, "description_column", description))
     for read in others:
@@ -198,11 +198,11 @@ def _found(filtered: pa.Table, rules: CaptionRules) -> _Texts:
     return texts
 
 
-def _rewritten(texts: _Texts, rules: CaptionRules) -> _Texts:
+def _rewrite(texts: _Texts, rules: CaptionRules) -> _Texts:
     if rules.replacements:
-        texts = _cleaned(texts.at, rewriting.replaced(texts.values, rules.replacements))
+        texts = _clean(texts.at, rewriting.replace(texts.values, rules.replacements))
     if rules.shuffle is not None:
-        source, values = rewriting.shuffled(texts.values, rules.shuffle)
+        source, values = rewriting.shuffle(texts.values, rules.shuffle)
         texts = _Texts(texts.at[source], values)
     if rules.instance_prompt is not None:
         prompt = pa.scalar(rules.instance_prompt, schema.CAPTION)
@@ -213,14 +213,14 @@ def _rewritten(texts: _Texts, rules: CaptionRules) -> _Texts:
 
 def _texts(filtered: pa.Table, key: str, column: str) -> _Texts:
     """The texts of a column, of lists (of lists) each of their texts."""
-    return _flattened(schema.column(filtered, column), key, column)
+    return _flatten(schema.column(filtered, column), key, column)
 
 
 def _descriptions(filtered: pa.Table, key: str, column: str) -> _Texts:
     """As `_texts`; a struct gives one text, of its fields' texts with a space between."""
     values = schema.column(filtered, column)
     if not pa.types.is_struct(values.type):
-        return _flattened(values, key, column)
+        return _flatten(values, key, column)
     named = [name for name in DESCRIPTION_FIELDS if values.type.get_field_index(name) >= 0]
     if not named:
         fields = ", ".join(field.name for field in values.type)
@@ -231,7 +231,7 @@ def _descriptions(filtered: pa.Table, key: str, column: str) -> _Texts:
     return _one_text([(f"{column}.{name}", pc.struct_field(values, name)) for name in named], key, len(filtered))
 
 
-def _joined(filtered: pa.Table, rules: CaptionRules) -> _Texts:
+def _join(filtered: pa.Table, rules: CaptionRules) -> _Texts:
     """One text of several columns, with a space between; the items of a list have a comma between.
 
     Raises:
@@ -242,11 +242,11 @@ def _joined(filtered: pa.Table, rules: CaptionRules) -> _Texts:
         names = ", ".join(rules.joined_if_there)
         raise DatasetError(f"the dataset has none of the columns {names}: name those of the prompt in {FIELDS_KEY}")
     columns = (*rules.joined_columns, *there)
-    values = [(column, _items_joined(schema.column(filtered, column))) for column in columns]
+    values = [(column, _join_items(schema.column(filtered, column))) for column in columns]
     return _one_text(values, FIELDS_KEY, len(filtered))
 
 
-def _items_joined(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _join_items(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Lists of texts as one text each."""
     if not schema.is_list(values.type) or not _is_text(values.type.value_type):
         return values
@@ -264,13 +264,13 @@ def _one_text(columns: list[tuple[str, pa.ChunkedArray]], key: str, num_rows: in
     """One text of each row's texts that aren't empty, with a space between."""
     joined = pa.chunked_array([pa.nulls(num_rows, schema.CAPTION)])
     for name, values in columns:
-        part = _stripped(values, key, name)
+        part = _strip(values, key, name)
         both = pc.binary_join_element_wise(joined, part, pa.scalar(" ", schema.CAPTION))
         joined = pc.coalesce(both, joined, part)
-    return _cleaned(np.arange(num_rows), joined)
+    return _clean(np.arange(num_rows), joined)
 
 
-def _stripped(values: pa.ChunkedArray, key: str, column: str) -> pa.ChunkedArray:
+def _strip(values: pa.ChunkedArray, key: str, column: str) -> pa.ChunkedArray:
     """Texts without white space at both ends; null where nothing is left."""
     _must_be_text(values.type, key, column)
     stripped = pc.utf8_trim_whitespace(_readable(values.cast(schema.CAPTION)))
@@ -285,13 +285,13 @@ def _lyrics(filtered: pa.Table, columns: tuple[str, ...]) -> pa.ChunkedArray:
     """
     there = [column for column in columns if schema.has_column(filtered, column)]
     if there:
-        return _stripped(schema.column(filtered, there[0]), "lyrics_column", there[0])
+        return _strip(schema.column(filtered, there[0]), "lyrics_column", there[0])
     if columns[0] != USUAL_LYRICS:
         raise DatasetError(f'column "{columns[0]}" is not in the dataset: correct lyrics_column, or leave it out')
     return pa.chunked_array([pa.nulls(len(filtered), schema.CAPTION)])
 
 
-def _flattened(values: pa.ChunkedArray, key: str, column: str) -> _Texts:
+def _flatten(values: pa.ChunkedArray, key: str, column: str) -> _Texts:
     at = np.arange(len(values))
     while schema.is_list(values.type):
         at = at[schema.list_parents(values)]
@@ -299,10 +299,10 @@ def _flattened(values: pa.ChunkedArray, key: str, column: str) -> _Texts:
     if pa.types.is_null(values.type):
         values = values.cast(schema.CAPTION)
     _must_be_text(values.type, key, column)
-    return _cleaned(at, _readable(values.cast(schema.CAPTION)))
+    return _clean(at, _readable(values.cast(schema.CAPTION)))
 
 
-def _cleaned(at: npt.NDArray[np.int64], values: pa.ChunkedArray) -> _Texts:
+def _clean(at: npt.NDArray[np.int64], values: pa.ChunkedArray) -> _Texts:
     """Stripped, and without what is then empty."""
     stripped = pc.utf8_trim_whitespace(values)
     is_text = pc.fill_null(pc.not_equal(stripped, ""), False)
@@ -336,11 +336,11 @@ def _readable_chunk(texts: pa.LargeStringArray) -> pa.LargeStringArray:
     try:
         texts.validate(full=True)
     except pa.ArrowInvalid:  # rare enough to look at each row
-        return pa.array([_decoded(data) for data in texts.cast(pa.large_binary()).to_pylist()], schema.CAPTION)
+        return pa.array([_decode(data) for data in texts.cast(pa.large_binary()).to_pylist()], schema.CAPTION)
     return texts
 
 
-def _decoded(data: bytes | None) -> str | None:
+def _decode(data: bytes | None) -> str | None:
     try:
         return None if data is None else data.decode()
     except UnicodeDecodeError:

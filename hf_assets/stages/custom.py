@@ -75,7 +75,7 @@ def load(rule: CustomRule) -> Callable[..., Any]:
         with _importable(rule):
             module = importlib.import_module(rule.module)
     except (Exception, SystemExit) as error:
-        raise DatasetError(f"{rule.file} can't be imported: {_said(error)}") from error
+        raise DatasetError(f"{rule.file} can't be imported: {_message_of(error)}") from error
     function = getattr(module, rule.function, None)
     if not callable(function):
         raise DatasetError(f'{rule.file} has no function "{rule.function}"')
@@ -127,38 +127,38 @@ def _of_batch(
     numbers: list[int], batch: pa.RecordBatch, function: Callable[..., Any], rule: CustomRule
 ) -> npt.NDArray[np.bool_]:
     if not rule.batched:
-        verdicts = [
-            _checked(number, functools.partial(function, row), rule)
+        results = [
+            _check(number, functools.partial(function, row), rule)
             for number, row in zip(numbers, batch.to_pylist(), strict=True)
         ]
-        return np.array(verdicts, bool)
+        return np.array(results, bool)
     rows = f"rows {numbers[0]} to {numbers[-1]}"
     try:
         returned = function(batch)
         values = returned.to_pylist() if isinstance(returned, pa.Array | pa.ChunkedArray) else list(returned)
     except (Exception, SystemExit) as error:
-        raise DatasetError(f"{rule.name} failed on {rows}: {_said(error)}") from error
+        raise DatasetError(f"{rule.name} failed on {rows}: {_message_of(error)}") from error
     if len(values) != len(numbers):
         raise DatasetError(f"{rule.name} returned {len(values)} values for the {len(numbers)} of {rows}")
-    wrong = [at for at, value in enumerate(values) if not _is_verdict(value)]
+    wrong = [at for at, value in enumerate(values) if not _is_boolean(value)]
     if wrong:
         raise DatasetError(f"{rule.name} returned {values[wrong[0]]!r} for row {numbers[wrong[0]]}, not true or false")
     return np.array(values, bool)
 
 
-def _checked(number: int, call: Callable[[], Any], rule: CustomRule) -> bool:
+def _check(number: int, call: Callable[[], Any], rule: CustomRule) -> bool:
     try:
         value = call()
     except (Exception, SystemExit) as error:
-        raise DatasetError(f"{rule.name} failed on row {number}: {_said(error)}") from error
-    if not _is_verdict(value):
+        raise DatasetError(f"{rule.name} failed on row {number}: {_message_of(error)}") from error
+    if not _is_boolean(value):
         raise DatasetError(f"{rule.name} returned {value!r} for row {number}, not true or false")
     return bool(value)
 
 
-def _is_verdict(value: Any) -> bool:
+def _is_boolean(value: Any) -> bool:
     return isinstance(value, bool | np.bool_)
 
 
-def _said(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -87,8 +87,8 @@ def evaluate(
             raise DatasetError(f'where "{expression}" can\'t be evaluated: {line}') from None
     if len(found) != len(raw_dataset):
         raise DatasetError(f'where "{expression}" makes one value of many rows: use only the row\'s own columns')
-    verdict = found["verdict"]
-    return pc.fill_null(verdict, False), pc.is_null(verdict)
+    holds = found["verdict"]
+    return pc.fill_null(holds, False), pc.is_null(holds)
 
 
 def _database() -> "duckdb.DuckDBPyConnection":

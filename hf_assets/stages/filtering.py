@@ -102,21 +102,21 @@ def judge(raw_dataset: pa.Table, rules: FilterRules) -> pa.Table:
     Raises:
         DatasetError: a column that `rules` names holds something of another type, or a function of the user's failed.
     """
-    (table,) = judged(lambda: iter([raw_dataset]), rules)
+    (table,) = judge_tables(lambda: iter([raw_dataset]), rules)
     return table
 
 
-def judged(tables: Callable[[], Iterator[pa.Table]], rules: FilterRules) -> Iterator[pa.Table]:
+def judge_tables(tables: Callable[[], Iterator[pa.Table]], rules: FilterRules) -> Iterator[pa.Table]:
     """`judge` for a dataset in several tables.
 
     Args:
         tables: all rows of the split, in its order; asked for twice where a number of rows is to be chosen.
     """
     if rules.max_num_samples is None:
-        yield from (table.append_column("dropped_for", _judged(table, rules)) for table in tables())
+        yield from (table.append_column("dropped_for", _first_reasons(table, rules)) for table in tables())
         return
     known_by = (*rules.sampled_by, *rules.sampled_by_if_there)
-    first_look = [(sampling.contents(table, known_by), _judged(table, rules)) for table in tables()]
+    first_look = [(sampling.contents(table, known_by), _first_reasons(table, rules)) for table in tables()]
     is_candidate = np.concatenate([np.empty(0, bool), *(pc.is_null(judged).to_numpy() for _, judged in first_look)])
     contents = np.concatenate([np.empty(0, np.uint64), *(contents for contents, _ in first_look)])
     lost = sampling.left_out(contents, is_candidate, rules.max_num_samples)
@@ -127,13 +127,13 @@ def judged(tables: Callable[[], Iterator[pa.Table]], rules: FilterRules) -> Iter
         yield table.append_column("dropped_for", pc.if_else(is_lost, "max_num_samples", dropped_for))
 
 
-def _judged(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
+def _first_reasons(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
     """Each row's reason, but for the choice among those that have none."""
     dropped_for = pa.chunked_array([pa.nulls(len(raw_dataset), pa.string())])
-    for passes, missing, reason in _verdicts(raw_dataset, rules):
+    for passes, missing, reason in _rule_results(raw_dataset, rules):
         dropped_for = pc.coalesce(dropped_for, _reasons(passes, missing, reason))
     if rules.custom is not None:
-        dropped_for = _judged_by_function(raw_dataset, rules.custom, dropped_for)
+        dropped_for = _drop_by_function(raw_dataset, rules.custom, dropped_for)
     return dropped_for
 
 
@@ -179,7 +179,7 @@ def _reasons(passes: pa.ChunkedArray, missing: pa.ChunkedArray, reason: str) -> 
     return pc.if_else(missing, f"{reason}_missing", pc.if_else(passes, pa.scalar(None, pa.string()), reason))
 
 
-def _verdicts(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
+def _rule_results(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
     """(passes, value missing, reason) of each rule, in the order in which they are reported."""
     if rules.collection:
         yield *_is_of(raw_dataset, rules.collection), "other_collection"
@@ -187,9 +187,9 @@ def _verdicts(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.Ch
         column = f"{rules.quality_column}.{metric}"
         values = _numbers(raw_dataset, column, "name another in quality_thresholds, or drop the rule")
         yield *_at_least(values, threshold), f"low_{metric}"
-    yield from _size_verdicts(raw_dataset, rules)
+    yield from _size_rule_results(raw_dataset, rules)
     if rules.frames is not None and rules.num_frames_column is not None:
-        yield from _verdicts_by_frames(raw_dataset, rules.frames, rules.num_frames_column)
+        yield from _results_by_frames(raw_dataset, rules.frames, rules.num_frames_column)
     if rules.where is not None:
         yield *expressions.evaluate(raw_dataset, rules.where, rules.where_columns), "where"
 
@@ -200,14 +200,14 @@ def _is_of(raw_dataset: pa.Table, collection: tuple[str, ...]) -> tuple[pa.Chunk
     accepted = pa.array(collection)
     missing = pc.is_null(values)
     if not schema.is_list(values.type):
-        return pc.is_in(_named(values), value_set=accepted), missing
+        return pc.is_in(_names(values), value_set=accepted), missing
     passes = np.zeros(len(values), bool)
-    is_accepted = pc.is_in(_named(pc.list_flatten(values)), value_set=accepted)
+    is_accepted = pc.is_in(_names(pc.list_flatten(values)), value_set=accepted)
     passes[schema.list_parents(values)[is_accepted.to_numpy()]] = True
     return pa.chunked_array([pa.array(passes)]), missing
 
 
-def _named(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _names(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Names as text, numbers too: a dataset may number its collections."""
     kind = values.type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind):
@@ -215,7 +215,9 @@ def _named(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return values.cast(pa.string())
 
 
-def _size_verdicts(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
+def _size_rule_results(
+    raw_dataset: pa.Table, rules: FilterRules
+) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
     limits = (rules.min_width, rules.min_height)
     if rules.width_column and rules.height_column and (rules.has_size_rules or rules.by_size):
         remedy = "name another column, or give neither width_column nor height_column"
@@ -228,7 +230,7 @@ def _size_verdicts(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[
             if limit is not None:
                 yield *_at_least(values, limit), reason
         if rules.by_size is not None:
-            yield from _verdicts_by_size(*sizes, rules.by_size)
+            yield from _results_by_size(*sizes, rules.by_size)
     elif rules.has_size_rules and _has_usual_sizes(raw_dataset):
         unknown = _lacks_usual_sizes(raw_dataset)
         usual = tuple(schema.column(raw_dataset, column) for column in USUAL_SIZE_COLUMNS)
@@ -238,7 +240,7 @@ def _size_verdicts(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[
                 yield pc.or_kleene(unknown, passes), pc.and_not(missing, unknown), reason
 
 
-def _verdicts_by_size(
+def _results_by_size(
     width: pa.ChunkedArray, height: pa.ChunkedArray, rules: GeometryRules
 ) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
     """What the media's own size will decide. A row whose columns don't tell is left to it."""
@@ -249,7 +251,7 @@ def _verdicts_by_size(
         yield pa.chunked_array([pa.array(~(is_known & breaks))]), pa.scalar(False), reason
 
 
-def _verdicts_by_frames(
+def _results_by_frames(
     raw_dataset: pa.Table, rules: FrameRules, column: str
 ) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
     """What the clips' own numbers of frames will decide. A row whose column doesn't tell is left to it."""
@@ -305,10 +307,10 @@ def _at_least(values: pa.ChunkedArray, threshold: float) -> tuple[pa.ChunkedArra
     return pc.greater_equal(pc.cast(values, pa.float64()), threshold), missing
 
 
-def _judged_by_function(raw_dataset: pa.Table, rule: CustomRule, dropped_for: pa.ChunkedArray) -> pa.ChunkedArray:
+def _drop_by_function(raw_dataset: pa.Table, rule: CustomRule, dropped_for: pa.ChunkedArray) -> pa.ChunkedArray:
     """The function sees the rows that no other rule has dropped."""
     is_kept = pc.is_null(dropped_for)
-    verdicts = custom.evaluate(raw_dataset.filter(is_kept), rule)
+    passes = custom.evaluate(raw_dataset.filter(is_kept), rule)
     reasons = np.full(len(raw_dataset), None, object)
-    reasons[np.flatnonzero(is_kept.to_numpy())[~verdicts]] = "filter_func"
+    reasons[np.flatnonzero(is_kept.to_numpy())[~passes]] = "filter_func"
     return pc.coalesce(dropped_for, pa.array(reasons, pa.string()))

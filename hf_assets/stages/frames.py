@@ -50,9 +50,9 @@ class FrameRules(BaseModel):
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> Self:
         if self.max_frames is not None and self.fewest > self.max_frames:
-            told = "" if self.min_frames is not None else " (num_frames, as min_frames is not given)"
+            origin = "" if self.min_frames is not None else " (num_frames, as min_frames is not given)"
             raise ValueError(
-                f"min_frames is {self.fewest}{told}, above max_frames of {self.max_frames}: no clip has so many"
+                f"min_frames is {self.fewest}{origin}, above max_frames of {self.max_frames}: no clip has so many"
             )
         return self
 
@@ -106,8 +106,8 @@ def assign(samples: pa.Table, rules: FrameRules, stride: int) -> pa.Table:
     counts = samples["original_num_frames"].to_numpy().astype(np.int64)
     dropped_for = samples["dropped_for"]
     for reason, applies in limits(counts, rules):
-        verdict = pc.if_else(pa.array(applies), reason, pa.scalar(None, pa.string()))
-        dropped_for = pc.coalesce(dropped_for, verdict)
+        reasons = pc.if_else(pa.array(applies), reason, pa.scalar(None, pa.string()))
+        dropped_for = pc.coalesce(dropped_for, reasons)
     taken = pa.array(lengths(np.maximum(counts, 1), rules, stride).astype(np.int32))
     first = pa.array(np.zeros(len(samples), np.int32))
     bucket = pc.binary_join_element_wise(samples["bucket"], taken.cast(pa.string()), "@")

@@ -25,7 +25,7 @@ import xxhash
 
 from hf_assets.errors import DatasetError
 from hf_assets.schema import SIZE
-from hf_assets.stages.geometry_rules import GeometryRules, aligned, megapixels
+from hf_assets.stages.geometry_rules import GeometryRules, align, megapixels
 
 # Bump when a change to this module changes any sample's geometry.
 VERSION = 2
@@ -198,8 +198,8 @@ def _fit(width: int, height: int, aspect: float, size: float, rules: GeometryRul
 
 def _fit_area(width: int, height: int, aspect: float, megapixels: float, rules: GeometryRules) -> tuple[Size, Size]:
     raw = width / height
-    edge = aligned(int(math.sqrt(megapixels * 1e6)), rules)
-    target = aligned(edge * math.sqrt(aspect), rules), aligned(edge / math.sqrt(aspect), rules)
+    edge = align(int(math.sqrt(megapixels * 1e6)), rules)
+    target = align(edge * math.sqrt(aspect), rules), align(edge / math.sqrt(aspect), rules)
     intermediary = (target[0], int(target[0] / raw)) if target[0] < target[1] else (int(target[1] * raw), target[1])
     return target, _covering(intermediary, target, raw)
 
@@ -207,7 +207,7 @@ def _fit_area(width: int, height: int, aspect: float, megapixels: float, rules: 
 def _fit_edge(width: int, height: int, aspect: float, edge: int, rules: GeometryRules) -> tuple[Size, Size]:
     raw = width / height
     wanted = (edge, int(edge / aspect)) if width < height else (int(edge * aspect), edge)
-    target = aligned(wanted[0], rules), aligned(wanted[1], rules)
+    target = align(wanted[0], rules), align(wanted[1], rules)
     if raw >= 1:
         inter_height = max(target[1], wanted[1])
         intermediary = int(inter_height * raw), inter_height

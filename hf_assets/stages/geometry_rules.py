@@ -138,10 +138,10 @@ class GeometryRules(BaseModel):
             return int(self.resolution)
         wanted = megapixels(self.resolution, self)
         named = [edge for area, edge in NAMED_AREAS.items() if abs(wanted - area) < 0.05]
-        return aligned(named[0] if named else math.sqrt(wanted * 1e6), self)
+        return align(named[0] if named else math.sqrt(wanted * 1e6), self)
 
 
-def aligned(length: float, rules: GeometryRules) -> int:
+def align(length: float, rules: GeometryRules) -> int:
     """The nearest multiple of the alignment, at least one of it; halves go to the even multiple, as Python rounds."""
     return max(round(length / rules.alignment) * rules.alignment, rules.alignment)
 

@@ -36,7 +36,7 @@ def join(
         rows left out.
     """
     latent_at = pc.index_in(captions["row"], value_set=vae_latents["row"].combine_chunks())
-    texts, embed_keys = _embedded(with_companions(captions, buckets, companions(text_embeds)), text_embeds)
+    texts, embed_keys = _with_embeds(with_companions(captions, buckets, companions(text_embeds)), text_embeds)
     complete = pc.and_(pc.is_valid(latent_at), pc.greater(pc.list_value_length(embed_keys), 0))
     latents = vae_latents.take(latent_at.filter(complete))
     rows = latents["row"]
@@ -75,7 +75,7 @@ def with_companions(captions: pa.Table, buckets: pa.Table | None, names: Collect
     return rows.append_column(schema.DURATION, audio.durations_s(buckets).take(bucket_at))
 
 
-def _embedded(captions: pa.Table, text_embeds: pa.Table) -> tuple[pa.ListArray, pa.ListArray]:
+def _with_embeds(captions: pa.Table, text_embeds: pa.Table) -> tuple[pa.ListArray, pa.ListArray]:
     """Each row's captions that have an embed, and these embeds' keys."""
     lists = captions["captions"].cast(schema.CAPTIONS.field("captions").type).combine_chunks()
     flat = lists.flatten()

@@ -46,20 +46,20 @@ class ShuffleRules(BaseModel):
 def mistake_in(replacement: Replacement) -> str | None:
     """What is wrong with a replacement; None where it is right."""
     try:
-        replaced(pa.chunked_array([[""]], schema.CAPTION), (replacement,))
+        replace(pa.chunked_array([[""]], schema.CAPTION), (replacement,))
     except pa.ArrowInvalid as error:
         return str(error).splitlines()[0].removeprefix("Invalid regular expression: ")
     return None
 
 
-def replaced(captions: pa.ChunkedArray, replacements: tuple[Replacement, ...]) -> pa.ChunkedArray:
+def replace(captions: pa.ChunkedArray, replacements: tuple[Replacement, ...]) -> pa.ChunkedArray:
     """Captions with all replacements made, one after the other."""
     for pattern, text in replacements:
         captions = pc.replace_substring_regex(captions, pattern=pattern, replacement=text)
     return captions
 
 
-def shuffled(captions: pa.ChunkedArray, rules: ShuffleRules) -> tuple[npt.NDArray[np.int64], pa.ChunkedArray]:
+def shuffle(captions: pa.ChunkedArray, rules: ShuffleRules) -> tuple[npt.NDArray[np.int64], pa.ChunkedArray]:
     """Each caption's shuffled forms, drawn from its text and the seed. A form that was there already is left out.
 
     Python objects exist for one batch at a time.

@@ -29,7 +29,7 @@ def left_out(
     candidates = np.flatnonzero(is_candidate)
     lost = np.zeros(len(row_contents), bool)
     if len(candidates) > count:
-        numbers = _mixed(row_contents, _occurrence(row_contents))[candidates]
+        numbers = _mix(row_contents, _occurrence(row_contents))[candidates]
         lost[candidates[np.argsort(numbers, kind="stable")[count:]]] = True
     return lost
 
@@ -39,7 +39,7 @@ def contents(raw_dataset: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.ui
     found = np.zeros(len(raw_dataset), np.uint64)
     for column in columns:
         values = schema.column(raw_dataset, column)
-        found = _mixed(found, np.concatenate([np.empty(0, np.uint64), *map(_hashes, values.chunks)]))
+        found = _mix(found, np.concatenate([np.empty(0, np.uint64), *map(_hashes, values.chunks)]))
     return found
 
 
@@ -71,7 +71,7 @@ def _occurrence(contents: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return counts
 
 
-def _mixed(first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _mix(first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """One hash of two, by the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
     mixed = first * np.uint64(0x9E3779B97F4A7C15) + second + np.uint64(0x632BE59BD9B4E019)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

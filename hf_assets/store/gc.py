@@ -64,9 +64,9 @@ def survey(store: TensorStore, live: pa.Array, grace: timedelta) -> Garbage:
     """
     before = datetime.now(UTC) - grace
     parts = index.read_parts(store.index_folder)
-    table = index.joined(parts)
+    table = index.join_parts(parts)
     damaged = store.damaged(table)
-    stored = index.stored(table)
+    stored = index.stored_rows(table)
     stored = stored.filter(pc.invert(pc.is_in(stored["shard"], value_set=pa.array(sorted(damaged), pa.string()))))
     order, is_newest = index.copies(stored)
     stored = stored.take(order)

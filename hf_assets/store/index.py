@@ -89,13 +89,13 @@ def part_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.parquet") if not path.name.startswith("."))
 
 
-def joined(parts: Mapping[str, pa.Table | None]) -> pa.Table:
+def join_parts(parts: Mapping[str, pa.Table | None]) -> pa.Table:
     """The rows of all parts that aren't damaged (`INDEX`)."""
     whole = [part for part in parts.values() if part is not None]
     return pa.concat_tables(whole) if whole else INDEX.empty_table()
 
 
-def stored(index: pa.Table) -> pa.Table:
+def stored_rows(index: pa.Table) -> pa.Table:
     """The rows of an index that name a tensor."""
     is_stored = pc.equal(index["status"], OK)
     return index if pc.all(is_stored).as_py() else index.filter(is_stored)
@@ -103,7 +103,7 @@ def stored(index: pa.Table) -> pa.Table:
 
 def stored_keys(index: pa.Table) -> pa.Array:
     """The keys of an index that can be read."""
-    return pc.unique(stored(index)["key"])
+    return pc.unique(stored_rows(index)["key"])
 
 
 def failures(index: pa.Table) -> pa.Table:

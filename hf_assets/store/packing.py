@@ -20,7 +20,7 @@ FLOAT8 = "float8_e4m3fn"
 FLOAT8_MAX = 448.0
 
 
-class Packed(NamedTuple):
+class PackedSample(NamedTuple):
     """Tensors as they are to be stored.
 
     Attributes:
@@ -35,7 +35,7 @@ class Packed(NamedTuple):
 
 def pack(
     tensors: Mapping[str, "torch.Tensor"], *, masks: Mapping[str, str] | None = None, dtype: "torch.dtype | None" = None
-) -> Packed:
+) -> PackedSample:
     """One sample's tensors, smaller.
 
     Args:
@@ -48,12 +48,12 @@ def pack(
     error = norm = 0.0
     for name, tensor in tensors.items():
         mask = tensors.get((masks or {}).get(name, ""))
-        whole = tensor if mask is None else _masked(tensor, mask)
+        whole = tensor if mask is None else _apply_mask(tensor, mask)
         kept, ranges = _without_zeros(whole)
         if ranges is not None:
             packed[name + KEPT] = ranges
         is_embedding = kept.is_floating_point() and "mask" not in name and not name.endswith("ids")
-        stored, scale = _cast(kept, dtype or kept.dtype) if is_embedding else _narrowed(kept)
+        stored, scale = _cast(kept, dtype or kept.dtype) if is_embedding else _narrow(kept)
         if scale is not None:
             packed[name + SCALE] = scale
         packed[name] = stored
@@ -61,7 +61,7 @@ def pack(
             back = stored.double() if scale is None else stored.double() * scale.double()
             error += float((back - kept.double()).square().sum())
             norm += float(kept.double().square().sum())
-    return Packed(packed, error, norm)
+    return PackedSample(packed, error, norm)
 
 
 def unpack(packed: Mapping[str, "torch.Tensor"]) -> "dict[str, torch.Tensor]":
@@ -76,7 +76,7 @@ def unpack(packed: Mapping[str, "torch.Tensor"]) -> "dict[str, torch.Tensor]":
     return restored
 
 
-def _masked(tensor: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+def _apply_mask(tensor: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
     axis = list(tensor.shape).index(mask.numel())
     shape = [1] * tensor.ndim
     shape[axis] = -1
@@ -122,7 +122,7 @@ def _with_zeros(stored: "torch.Tensor", facts: list[int]) -> "torch.Tensor":
     return whole
 
 
-def _narrowed(tensor: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor | None]":
+def _narrow(tensor: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor | None]":
     """Whole numbers in one byte each, where they fit and that saves enough."""
     import torch
 

@@ -14,7 +14,7 @@ PARTS = 32
 WRITTEN_ROWS = 65_536
 
 
-class Spilled:
+class SpilledRows:
     """Rows by the first bits of their key. Write all (`add`), then read part by part.
 
     Two of them agree about which part a key lies in.

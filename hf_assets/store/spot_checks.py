@@ -45,7 +45,7 @@ def first(keys: pa.Array) -> pa.Array:
 def sample(store: TensorStore, keys: pa.Array) -> Iterator[Tensor]:
     """Read the tensors of a few of the keys (`first`), as many as `MAX_BYTES` allow."""
     chosen = first(keys)
-    stored = index.stored(store.index())
+    stored = index.stored_rows(store.index())
     stored = stored.filter(pc.is_in(stored["key"], value_set=chosen))
     order, is_newest = index.copies(stored)
     num_bytes = 0

@@ -73,7 +73,7 @@ class TensorReader:
 
     def _rows_of(self, wanted: pa.Array) -> tuple[pa.Table, pa.Array]:
         """The index's rows of these keys, one copy of each, by key and tensor; and the keys that have none."""
-        stored = index.stored(self.store.index())
+        stored = index.stored_rows(self.store.index())
         stored = stored.filter(pc.is_in(stored["key"], value_set=wanted))
         order, is_newest = index.copies(stored)
         rows = stored.take(pa.array(order[is_newest]))
@@ -98,12 +98,12 @@ class TensorReader:
                 self._shard(shard).get_tensor(f"{key}.{name}").clone()
             )  # what is read is the map itself
         except SafetensorError as error:
-            raise self._damaged(shard, str(error)) from None
+            raise self._damage_error(shard, str(error)) from None
         if checksum(tensor) != expected:
-            raise self._damaged(shard, f"{name} of {key} isn't what was written")
+            raise self._damage_error(shard, f"{name} of {key} isn't what was written")
         return tensor
 
-    def _damaged(self, shard: str, details: str) -> StoreError:
+    def _damage_error(self, shard: str, details: str) -> StoreError:
         return StoreError(
             f"shard {self.store.shard_path(shard)} is damaged ({details}): run `hf-assets verify`, which sets it "
             "aside, then materialize this dataset again, which computes its samples anew"

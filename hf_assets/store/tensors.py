@@ -21,7 +21,7 @@ from hf_assets import files, fingerprint
 from hf_assets.errors import StoreError
 from hf_assets.store import generations, index, shards
 from hf_assets.store.index import INDEX, OK, RETRY, now
-from hf_assets.store.spilling import Spilled
+from hf_assets.store.spilling import SpilledRows
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ class TensorStore:
         Args:
             folder: where rows are kept meanwhile.
         """
-        spilled = Spilled(folder, index.COMPACT, "key")
+        spilled = SpilledRows(folder, index.COMPACT, "key")
         facts = [SHARD_FACTS.empty_table()]
         for part in index.compact_parts(self.index_folder):
             spilled.add(part)
@@ -71,7 +71,7 @@ class TensorStore:
 
     def index(self) -> pa.Table:
         """All samples whose shard is whole, and all failures (`INDEX`)."""
-        table = index.joined(index.read_parts(self.index_folder))
+        table = index.join_parts(index.read_parts(self.index_folder))
         damaged = self.damaged(table)
         if not damaged:
             return table
@@ -158,7 +158,7 @@ class TensorStore:
             user: metadata folder of the dataset; what its tables name is no garbage from now on.
         """
         generations.register(self.folder, user)
-        with self._locked(fcntl.LOCK_SH):
+        with self._lock(fcntl.LOCK_SH):
             yield
 
     @contextlib.contextmanager
@@ -169,13 +169,13 @@ class TensorStore:
             StoreError: a run is at work here.
         """
         try:
-            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
                 yield
         except BlockingIOError:
             raise StoreError(f"a run is using {self.folder}: try again when it is done") from None
 
     @contextlib.contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
+    def _lock(self, how: int) -> Iterator[None]:
         self.index_folder.mkdir(parents=True, exist_ok=True)
         with (self.index_folder / ".lock").open("a") as lock:
             fcntl.flock(lock, how)
@@ -198,7 +198,7 @@ class TensorStore:
             .aggregate([("shard_bytes", "max"), ("shard_mtime_ns", "max")])
         )
         present = self.present()
-        remembered = self._remembered()
+        remembered = self._read_memory()
         looked_at: dict[str, list[int]] = {}
         damaged = set()
         for shard, num_bytes, mtime_ns in zip(
@@ -240,7 +240,7 @@ class TensorStore:
     def _memory(self) -> Path:
         return self.index_folder / ".verified.json"
 
-    def _remembered(self) -> dict[str, list[int]]:
+    def _read_memory(self) -> dict[str, list[int]]:
         """Shards whose time isn't the one in the index: size, time, and whether they were whole then."""
         try:
             known: dict[str, list[int]] = json.loads(self._memory.read_text())

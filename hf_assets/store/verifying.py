@@ -50,7 +50,7 @@ def verify_store(store: TensorStore, add_bytes: Callable[[int], None]) -> Verify
             files.set_aside(store.shard_path(shard))
             damaged.append(f"{store.shard_path(shard).name}: altered")
         add_bytes(status.st_size)
-    stored = index.stored(index.joined(parts))
+    stored = index.stored_rows(index.join_parts(parts))
     is_whole = pc.is_in(stored["shard"], value_set=pa.array(sorted(whole), pa.string()))
     keys = pc.unique(stored.filter(is_whole)["key"])
     lost = stored.filter(pc.invert(pc.is_in(stored["key"], value_set=keys)))

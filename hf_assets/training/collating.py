@@ -38,7 +38,7 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         elif len({value.shape for value in values}) == 1:
             batch[name] = torch.stack(values)
         else:
-            batch[name] = _padded(name, values)
+            batch[name] = _pad(name, values)
             if values[0].is_floating_point():
                 masks[f"{name}_mask"] = pad_sequence(
                     [torch.ones(len(value), dtype=torch.bool) for value in values], True
@@ -46,7 +46,7 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**masks, **batch}
 
 
-def _padded(name: str, values: list[torch.Tensor]) -> torch.Tensor:
+def _pad(name: str, values: list[torch.Tensor]) -> torch.Tensor:
     """(L, …) each -> (B, M, …)."""
     if name == "latents" or not values[0].dim() or len({value.shape[1:] for value in values}) > 1:
         shapes = ", ".join(sorted({"x".join(map(str, value.shape)) for value in values}))

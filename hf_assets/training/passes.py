@@ -57,7 +57,7 @@ class Passes:
         self._rank, self._world_size = rank, world_size
         self._first = first
         counts = np.bincount(buckets)
-        shared, self._rest = _cut(counts, batch_size, world_size, drop_last=drop_last)
+        shared, self._rest = _cut_batches(counts, batch_size, world_size, drop_last=drop_last)
         self._shared = _Batches(*(part.reshape(-1, world_size)[:, rank].copy() for part in shared))
         spare = len(self._rest.lengths) % world_size
         resting = self._rest.lengths[len(self._rest.lengths) - spare :]
@@ -66,7 +66,7 @@ class Passes:
 
     def steps(self, number: int, first: int = 0) -> Iterator[list[int]]:
         """The samples of this rank's batch in each step of a pass, from the first on."""
-        order = self._ordered(number)
+        order = self._order(number)
         order += self._first
         batches = self._batches(number)
         turns = np.argsort(self._random(STEPS, number, self.num_steps), kind="stable")[first:]
@@ -75,7 +75,7 @@ class Passes:
             for start, length in zip(starts, lengths, strict=True):
                 yield order[start : start + length].tolist()
 
-    def _ordered(self, number: int) -> np.ndarray:
+    def _order(self, number: int) -> np.ndarray:
         """(N,) samples by bucket, shuffled within each."""
         bits = np.uint64(max(int(self._buckets.max()).bit_length(), 1))
         keys = self._random(ORDER, number, len(self._buckets)) >> bits
@@ -95,7 +95,7 @@ class Passes:
         return np.random.PCG64(np.random.SeedSequence([*self._seed, purpose, number])).random_raw(size)
 
 
-def _cut(counts: np.ndarray, batch_size: int, world_size: int, *, drop_last: bool) -> tuple[_Batches, _Batches]:
+def _cut_batches(counts: np.ndarray, batch_size: int, world_size: int, *, drop_last: bool) -> tuple[_Batches, _Batches]:
     """The batches of which W of one bucket make a step each, and the other ones.
 
     Args:
@@ -106,19 +106,19 @@ def _cut(counts: np.ndarray, batch_size: int, world_size: int, *, drop_last: boo
     num_shared = counts // at_once
     left = counts - num_shared * at_once
     if drop_last:
-        rest = _chopped(starts + num_shared * at_once, left // batch_size * batch_size, batch_size)
-        return _chopped(starts, num_shared * at_once, batch_size), rest
+        rest = _chop(starts + num_shared * at_once, left // batch_size * batch_size, batch_size)
+        return _chop(starts, num_shared * at_once, batch_size), rest
     if batch_size > 1 and num_shared.any() and not _can_be_cut(left, batch_size, world_size):
         num_shared[num_shared.argmax()] -= 1  # one step's batches more, and they can
         left = counts - num_shared * at_once
     ends = starts + num_shared * at_once
     if _can_be_cut(left, batch_size, world_size):
-        rest = _chopped(ends, left, batch_size)
-        rest = _halved(rest, -len(rest.starts) % world_size)
+        rest = _chop(ends, left, batch_size)
+        rest = _halve(rest, -len(rest.starts) % world_size)
     else:
-        rest = _chopped(ends, left, 1)
+        rest = _chop(ends, left, 1)
     similar = np.argsort(-rest.lengths, kind="stable")  # ranks that wait for each other get batches of about one size
-    return _chopped(starts, num_shared * at_once, batch_size), _Batches(*(part[similar] for part in rest))
+    return _chop(starts, num_shared * at_once, batch_size), _Batches(*(part[similar] for part in rest))
 
 
 def _can_be_cut(counts: np.ndarray, batch_size: int, world_size: int) -> bool:
@@ -127,7 +127,7 @@ def _can_be_cut(counts: np.ndarray, batch_size: int, world_size: int) -> bool:
     return bool(-(-num_batches // world_size) * world_size <= counts.sum())
 
 
-def _chopped(starts: np.ndarray, counts: np.ndarray, batch_size: int) -> _Batches:
+def _chop(starts: np.ndarray, counts: np.ndarray, batch_size: int) -> _Batches:
     """Batches of B of each of these ranges; the last of each may be smaller."""
     num_batches = -(-counts // batch_size)
     within = np.arange(num_batches.sum()) - np.repeat(np.cumsum(num_batches) - num_batches, num_batches)
@@ -137,7 +137,7 @@ def _chopped(starts: np.ndarray, counts: np.ndarray, batch_size: int) -> _Batche
     )
 
 
-def _halved(batches: _Batches, times: int) -> _Batches:
+def _halve(batches: _Batches, times: int) -> _Batches:
     """Split the largest batch into two, again and again."""
     heap = [(-length, start) for start, length in zip(*(part.tolist() for part in batches), strict=True)]
     heapq.heapify(heap)

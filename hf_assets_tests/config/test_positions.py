@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_assets.config import positions
-from hf_assets.config.positions import Node, find, joined, of_json, of_yaml
+from hf_assets.config.positions import Node, child_path, find, of_json, of_yaml
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -48,7 +48,7 @@ def test_every_key_and_item_of_any_json_is_found(value: Any, indent: Any, ascii:
 def test_a_key_is_found_by_its_path_whatever_dots_it_holds(value: dict[str, Any]) -> None:
     node = of_json(json.dumps(value))
     for key in value:
-        assert find(node, joined("", key)) == node.children[key][0]
+        assert find(node, child_path("", key)) == node.children[key][0]
 
 
 YAML = """\
@@ -100,7 +100,7 @@ def test_yaml_is_found_where_it_is_written(path: str, place: tuple[int, int]) ->
 
 
 def test_keys_that_stand_twice_are_told_once() -> None:
-    assert [*positions.repeated(of_yaml(YAML, 1))] == ["attributes.datasets[1].id"]
+    assert [*positions.repeated_keys(of_yaml(YAML, 1))] == ["attributes.datasets[1].id"]
     twice = "a: &a {x: 1, x: 2}\nb: *a\nc: [{y: 1, y: 2}]\n"
-    assert [*positions.repeated(of_yaml(twice))] == ["a.x", "c[0].y"]
-    assert [*positions.repeated(of_yaml("&a [*a]"))] == []
+    assert [*positions.repeated_keys(of_yaml(twice))] == ["a.x", "c[0].y"]
+    assert [*positions.repeated_keys(of_yaml("&a [*a]"))] == []

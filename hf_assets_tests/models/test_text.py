@@ -186,7 +186,7 @@ class LayersFirst(Trap):  # HiDream
         return prompt_embeds, None
 
 
-class Packed(Trap):  # Kandinsky 5: no batch axis, and one that grows with the tokens
+class PackedSample(Trap):  # Kandinsky 5: no batch axis, and one that grows with the tokens
     def encode_prompt(self, prompt):
         prompt_embeds = torch.cat([torch.full((len(text), 1), 1.0) for text in prompt])
         return prompt_embeds  # noqa: RET504
@@ -236,7 +236,7 @@ class HasNegatives(Trap):
     [
         (RewritesTheList, [{"prompt_embeds": [5.0]}, {"prompt_embeds": [7.0]}]),
         (LayersFirst, [{"prompt_embeds": [[3.0]] * 4}, {"prompt_embeds": [[5.0]] * 4}]),
-        (Packed, [{"prompt_embeds": [[1.0]] * 3}, {"prompt_embeds": [[1.0]] * 5}]),
+        (PackedSample, [{"prompt_embeds": [[1.0]] * 3}, {"prompt_embeds": [[1.0]] * 5}]),
         (TakesOne, [{"prompt_embeds": [[3.0]] * 2}, {"prompt_embeds": [[5.0]] * 2}]),
         (CountsForItself, [{"prompt_embeds": [3.0]}, {"prompt_embeds": [5.0]}]),
         (

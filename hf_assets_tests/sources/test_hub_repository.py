@@ -256,13 +256,13 @@ def test_no_further_attempt_follows_one_that_took_long(monkeypatch: pytest.Monke
         raise ConnectionError("refused")
 
     with pytest.raises(DatasetError, match=r"can't be reached for dataset \"d\" \(refused\)"):
-        api.call(request, api.Asked("dataset", "d", None, DatasetError))
+        api.call(request, api.Subject("dataset", "d", None, DatasetError))
     assert len(calls) == 1
 
 
 def test_what_is_not_the_hubs_is_raised_as_it_is() -> None:
     with pytest.raises(ZeroDivisionError):
-        api.call(lambda: 1 // 0, api.Asked("dataset", "d", None, DatasetError))
+        api.call(lambda: 1 // 0, api.Subject("dataset", "d", None, DatasetError))
 
 
 # What reading costs

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from hf_assets import schema
 from hf_assets.stages import audio
-from hf_assets.stages.audio import AudioRules, Encoded
+from hf_assets.stages.audio import AudioInput, AudioRules
 
-READS = Encoded(sample_rate_hz=48_000, num_channels=2, hop_samples=1_920)  # 25 steps a second
+READS = AudioInput(sample_rate_hz=48_000, num_channels=2, hop_samples=1_920)  # 25 steps a second
 
 
 def clips(*lengths: tuple[int, int], channels: int = 2) -> pa.Table:
@@ -26,7 +26,7 @@ def clips(*lengths: tuple[int, int], channels: int = 2) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema.AUDIO_MEDIA)
 
 
-def assigned(*lengths: tuple[int, int], reads: Encoded = READS, original: int = 2, **rules: object) -> list[dict]:
+def assigned(*lengths: tuple[int, int], reads: AudioInput = READS, original: int = 2, **rules: object) -> list[dict]:
     table = audio.assign(clips(*lengths, channels=original), AudioRules.model_validate(rules), reads)
     assert table.column_names == [*schema.AUDIO_BUCKETS.names, "dropped_for"]
     table.select(schema.AUDIO_BUCKETS.names).cast(schema.AUDIO_BUCKETS)
@@ -63,7 +63,7 @@ def test_any_interval_is_taken_as_it_is_written(interval: float, bucket: str, ta
 
 
 def test_the_encoders_steps_and_rate_decide_how_much_of_an_interval_is_taken() -> None:
-    (clip,) = assigned((10 * 48_000, 48_000), reads=Encoded(44_100, 1, 2_048))
+    (clip,) = assigned((10 * 48_000, 48_000), reads=AudioInput(44_100, 1, 2_048))
     assert (clip["bucket"], clip["num_samples"]) == ("9s", 9 * 44_100 // 2_048 * 2_048)
     assert (clip["sample_rate_hz"], clip["num_channels"]) == (44_100, 1)
 

@@ -14,7 +14,7 @@ import torch
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import StoreError
-from hf_assets.store.spilling import Spilled
+from hf_assets.store.spilling import SpilledRows
 from hf_assets.store.tensors import Sample, TensorStore
 from hf_assets_tests.store.samples import HEADER, filled, keys_of, read
 
@@ -99,7 +99,7 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_store(small_disk: Pat
 
 
 def test_a_full_disk_for_temporary_files_is_told(small_disk: Path) -> None:
-    spilled = Spilled(small_disk / "rows", pa.schema([pa.field("key", fingerprint.PACKED)]), "key")
+    spilled = SpilledRows(small_disk / "rows", pa.schema([pa.field("key", fingerprint.PACKED)]), "key")
     keys = fingerprint.pack(pa.array([fingerprint.of_bytes(str(number).encode()) for number in range(100_000)]))
     with pytest.raises(StoreError, match=r"disk of .* is full: free space, then run again"):
         spilled.add(pa.table({"key": keys}))

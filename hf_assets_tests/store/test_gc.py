@@ -239,7 +239,7 @@ def test_an_index_read_during_garbage_collection_is_whole(tmp_path: Path) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "part_names", listed)
         parts = index.read_parts(store.index_folder)
-    assert sorted(index.stored_keys(index.joined(parts)).to_pylist()) == list("abcd")
+    assert sorted(index.stored_keys(index.join_parts(parts)).to_pylist()) == list("abcd")
 
 
 def test_an_index_read_part_by_part_during_garbage_collection_is_whole(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_killed_at_any_moment_the_store_stays_valid(tmp_path: Path) -> None:
         collect(store, live)
         assert keys_of(store) == left
         assert read(store, left)
-        assert shards(store) == set(index.stored(store.index())["shard"].to_pylist())
+        assert shards(store) == set(index.stored_rows(store.index())["shard"].to_pylist())
         assert all(fingerprint.of_file(store.shard_path(shard)) == shard for shard in shards(store))
         if not was_killed:
             break

@@ -8,7 +8,7 @@ import pytest
 
 from hf_assets import fingerprint
 from hf_assets.store import spilling
-from hf_assets.store.spilling import PARTS, Spilled
+from hf_assets.store.spilling import PARTS, SpilledRows
 
 SCHEMA = pa.schema([("row", pa.int64()), ("key", fingerprint.PACKED)])
 
@@ -23,7 +23,7 @@ def test_rows_lie_by_their_keys_and_keep_their_order(
     written_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spilling, "WRITTEN_ROWS", written_rows)
-    spilled = Spilled(tmp_path / "rows", SCHEMA, "key")
+    spilled = SpilledRows(tmp_path / "rows", SCHEMA, "key")
     whole = rows(0, 1_000)
     for start in range(0, 1_000, 37):
         spilled.add(whole.slice(start, 37))
@@ -37,6 +37,6 @@ def test_rows_lie_by_their_keys_and_keep_their_order(
 
 
 def test_of_nothing_every_part_is_empty(tmp_path: Path) -> None:
-    spilled = Spilled(tmp_path / "rows", SCHEMA, "key")
+    spilled = SpilledRows(tmp_path / "rows", SCHEMA, "key")
     spilled.add(SCHEMA.empty_table())
     assert [len(part) for part in spilled.parts()] == [0] * PARTS

@@ -259,7 +259,7 @@ def _write(batches: Iterator[pa.Table], path: Path, schema: pa.Schema | None = N
             if writer is None:
                 schema = schema or batch.schema
                 writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
-            waiting.append(_fitted(batch, writer.schema))
+            waiting.append(_fit(batch, writer.schema))
             if sum(map(len, waiting)) >= GROUP_ROWS or sum(table.nbytes for table in waiting) >= GROUP_BYTES:
                 writer.write_table(pa.concat_tables(waiting))
                 waiting = []
@@ -272,7 +272,7 @@ def _write(batches: Iterator[pa.Table], path: Path, schema: pa.Schema | None = N
             writer.close()
 
 
-def _fitted(batch: pa.Table, schema: pa.Schema) -> pa.Table:
+def _fit(batch: pa.Table, schema: pa.Schema) -> pa.Table:
     """A batch in the file's columns; a value that doesn't fit raises ArrowInvalid."""
     if batch.schema.equals(schema):
         return batch

@@ -134,7 +134,7 @@ class Repository:
         fragment = next((one for one in listed if one.file.content_hash == file.content_hash), None)
         if fragment is None:
             raise DatasetError(f'"{file.path}" has changed since raw_dataset was made: materialize raw_dataset again')
-        laid_out = self._laid_out(fragment.root, fragment.manifest, fragment.needed)
+        laid_out = self._lay_out(fragment.root, fragment.manifest, fragment.needed)
         with laid_out as folder, conversion.unreadable(file.path, LANCE, folder):
             conversion.write(lambda: _batches(folder, fragment, format), target)
 
@@ -154,7 +154,7 @@ class Repository:
         if root not in self._newest:
             raise DatasetError(f'"{root}_versions" holds no manifest, without which a Lance dataset is none: add it')
         [manifest] = self.entries([self._newest[root]])
-        with self._laid_out(root, manifest, ()) as folder, conversion.unreadable(manifest.path, LANCE, folder):
+        with self._lay_out(root, manifest, ()) as folder, conversion.unreadable(manifest.path, LANCE, folder):
             dataset = lance.dataset(folder)
             fields = [_field_identity(field) for field in dataset.lance_schema.fields()]
             columns = [fields, [str(kind) for kind in dataset.schema.types]]
@@ -162,7 +162,7 @@ class Repository:
         if not metadata:
             content = fingerprint.of_value([VERSION, columns])
             return [Fragment(DataFile(manifest.path, MARK + content, 0), root, None, manifest, ())]
-        needed = [self._needed(root, one) for one in metadata]
+        needed = [self._files_of(root, one) for one in metadata]
         entries = self.entries([path for paths in needed for path in paths])
         found = []
         for one, paths in zip(metadata, needed, strict=True):
@@ -172,7 +172,7 @@ class Repository:
             found.append(Fragment(file, root, one.id, manifest, tuple(files)))
         return found
 
-    def _needed(self, root: str, metadata: Any) -> list[str]:
+    def _files_of(self, root: str, metadata: Any) -> list[str]:
         """Paths of a fragment's files, the first one of which names it."""
         described = metadata.to_json()
         held = [described.get(name) for name in ("files", "overlays", "deletion_file")]
@@ -216,7 +216,7 @@ class Repository:
         return found
 
     @contextlib.contextmanager
-    def _laid_out(self, root: str, manifest: DataFile, needed: Iterable[DataFile]) -> Iterator[str]:
+    def _lay_out(self, root: str, manifest: DataFile, needed: Iterable[DataFile]) -> Iterator[str]:
         """A folder with these files of a Lance dataset, and no others."""
         with tempfile.TemporaryDirectory() as folder:
             for file in (manifest, *needed):
@@ -257,7 +257,7 @@ def _batches(folder: str, fragment: Fragment, format: Format) -> Iterator[pa.Tab
     columns = format.settings.get("columns")
     dataset = lance.dataset(folder)
     rows = dataset.scanner(columns=columns, blob_handling="all_binary", limit=1)
-    yield _plain(rows.projected_schema.empty_table(), features)
+    yield _without_lance_types(rows.projected_schema.empty_table(), features)
     if fragment.number is None:
         return
     found = dataset.get_fragment(fragment.number)
@@ -271,10 +271,10 @@ def _batches(folder: str, fragment: Fragment, format: Format) -> Iterator[pa.Tab
         io_buffer_size=BUFFER_BYTES,
     )
     for batch in batches:
-        yield _plain(pa.Table.from_batches([batch]), features)
+        yield _without_lance_types(pa.Table.from_batches([batch]), features)
 
 
-def _plain(table: pa.Table, features: pa.Schema | None) -> pa.Table:
+def _without_lance_types(table: pa.Table, features: pa.Schema | None) -> pa.Table:
     """A batch with the types that README.md names, and none of Lance's own."""
     from datasets.table import table_cast
 

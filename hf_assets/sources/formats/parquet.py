@@ -84,7 +84,7 @@ def read_columns(
         table = parquet.read(columns=leaves, use_pandas_metadata=False)
     # By name, since `a` also selects a column that is called `a.b`.
     found = {top: table[top].combine_chunks() if top in table.column_names else None for top in tree}
-    arrays = [_taken(found[top], kinds[top], below, num_rows) for top, below in tree.items()]
+    arrays = [_select_fields(found[top], kinds[top], below, num_rows) for top, below in tree.items()]
     struct = pa.StructArray.from_arrays(arrays, names=list(tree))
     return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes, paths)
 
@@ -215,7 +215,7 @@ def _leaves(kind: pa.DataType, below: Tree | None, path: str) -> Iterator[str]:
                 yield from _leaves(kind.field(name).type, further, f"{path}.{name}")
 
 
-def _taken(values: pa.Array | None, kind: pa.DataType, below: Tree | None, num_rows: int) -> pa.Array:
+def _select_fields(values: pa.Array | None, kind: pa.DataType, below: Tree | None, num_rows: int) -> pa.Array:
     """The wanted fields of a column.
 
     A column that lacks one shows what it has instead, as nulls: `missing_field` names it, if no file has the field.
@@ -230,14 +230,14 @@ def _taken(values: pa.Array | None, kind: pa.DataType, below: Tree | None, num_r
         if pa.types.is_fixed_size_list(kind):
             values = values.cast(pa.list_(kind.value_type))
         inner = values.values
-        return schema.with_values(values, _taken(inner, kind.value_type, below, len(inner)))
+        return schema.with_values(values, _select_fields(inner, kind.value_type, below, len(inner)))
     if not pa.types.is_struct(kind):
         return pa.nulls(num_rows, _plain_type(kind))
     there = [name for name in below if kind.get_field_index(name) >= 0]
     arrays = []
     for name in there:
         inner = None if values is None or values.type.get_field_index(name) < 0 else values.field(name)
-        arrays.append(_taken(inner, kind.field(name).type, below[name], num_rows))
+        arrays.append(_select_fields(inner, kind.field(name).type, below[name], num_rows))
     others = [field.name for field in kind if field.name not in below] if len(there) < len(below) else []
     arrays += [pa.nulls(num_rows)] * len(others)
     mask = None if values is None else values.is_null()

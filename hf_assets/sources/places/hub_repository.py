@@ -42,11 +42,11 @@ class HubSource:
             DatasetError: no such dataset, revision, configuration or split; gated; the Hub can't be reached.
         """
         spec = self.spec
-        if spec.is_pinned and (known := self._remembered(str(spec.revision))) is not None:
+        if spec.is_pinned and (known := self._read_listing(str(spec.revision))) is not None:
             return Snapshot(spec.dataset_name, str(spec.revision), False, *known)
         info = self._info(spec.revision)
         commit = str(info.sha)
-        split = self._remembered(commit)
+        split = self._read_listing(commit)
         if split is None:
             split = self._list(info)
             files.write_atomically(self._memory_of(commit), json.dumps(split).encode())
@@ -57,15 +57,15 @@ class HubSource:
 
         One that isn't Parquet is fetched and turned into it.
         """
-        return self._converted(snapshot, file).open("rb") if file.content else self._open(snapshot, file)
+        return self._convert(snapshot, file).open("rb") if file.content else self._open(snapshot, file)
 
     def open_media(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
         if file.content:
-            return self._converted(snapshot, file).open("rb")
+            return self._convert(snapshot, file).open("rb")
         return self._open(snapshot, file) if self.spec.streaming else self.fetch(snapshot, file).open("rb")
 
     def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
-        return listing.found(paths, self._listing(snapshot), "hash")
+        return listing.look_up(paths, self._listing(snapshot), "hash")
 
     def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
         from huggingface_hub import constants
@@ -77,7 +77,7 @@ class HubSource:
         if not missing:
             return 0
         paths = pa.array(sorted({file.path for file in missing}), pa.string())
-        sizes = listing.found(paths, self._listing(snapshot), "num_bytes")
+        sizes = listing.look_up(paths, self._listing(snapshot), "num_bytes")
         return int(pc.sum(sizes).as_py() or 0)
 
     def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
@@ -91,7 +91,7 @@ class HubSource:
                 data = handle.read()
             if hashes.is_of(data, file.content_hash):
                 return data
-            raise self._damaged(file, "it was read over the network")
+            raise self._damage_error(file, "it was read over the network")
         path = self._download(snapshot, file)
         data = path.read_bytes()
         if not hashes.is_of(data, file.content_hash):
@@ -99,7 +99,7 @@ class HubSource:
             data = path.read_bytes()
         if hashes.is_of(data, file.content_hash):
             return data
-        raise self._damaged(file, f'check the disk of "{path}"')
+        raise self._damage_error(file, f'check the disk of "{path}"')
 
     def _open(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
         from huggingface_hub import HfFileSystem
@@ -108,14 +108,14 @@ class HubSource:
         handle: Any = self._call(lambda: HfFileSystem().open(path, "rb", cache_type="none"), snapshot.commit)
         return cast(BinaryIO, _Ranges(handle, lambda read: self._call(read, snapshot.commit)))
 
-    def _converted(self, snapshot: Snapshot, file: DataFile) -> Path:
+    def _convert(self, snapshot: Snapshot, file: DataFile) -> Path:
         return self.tables.of(file, snapshot.format, self._repository(snapshot))
 
     def _repository(self, snapshot: Snapshot) -> Repository:
         def entries(paths: list[str]) -> list[DataFile]:
             listed = self._listing(snapshot)
             names = pa.array(paths, pa.string())
-            hashes, sizes = (listing.found(names, listed, column).to_pylist() for column in ("hash", "num_bytes"))
+            hashes, sizes = (listing.look_up(names, listed, column).to_pylist() for column in ("hash", "num_bytes"))
             return [DataFile(*file) for file in zip(paths, hashes, sizes, strict=True)]
 
         if snapshot.commit not in self.repositories:
@@ -155,9 +155,9 @@ class HubSource:
         path = self._download(snapshot, file, force_download=True)
         if self._is_whole(path, file):
             return path
-        raise self._damaged(file, f'check the disk of "{path}"')
+        raise self._damage_error(file, f'check the disk of "{path}"')
 
-    def _damaged(self, file: DataFile, remedy: str) -> DatasetError:
+    def _damage_error(self, file: DataFile, remedy: str) -> DatasetError:
         return DatasetError(
             f'"{file.path}" of dataset "{self.spec.dataset_name}" isn\'t what its hash says, though fetched anew: '
             f"{remedy}, then run again"
@@ -202,8 +202,8 @@ class HubSource:
             lambda paths: [self._data_file(siblings.get(path), path) for path in paths],
             lambda file: self.fetch(Snapshot(spec.dataset_name, str(info.sha), False, ()), file),
         )
-        entries, parts = repository.split(_within(root, listed.paths), listed.parts)
-        beside = _within(root, listed.siblings)
+        entries, parts = repository.split(_inner_paths(root, listed.paths), listed.parts)
+        beside = _inner_paths(root, listed.siblings)
         tables, parts = self.tables.split(entries, beside, listed.format, parts)
         streaming.check(spec, tables, listed.format)
         media = self._media(entries, beside, siblings, listed.format)
@@ -238,7 +238,7 @@ class HubSource:
     def _memory_of_listing(self, commit: str) -> Path:
         return self.memory / "listings" / f"{fingerprint.of_value([self.spec.dataset_name, commit])}.parquet"
 
-    def _remembered(self, commit: str) -> listing.Split | None:
+    def _read_listing(self, commit: str) -> listing.Split | None:
         try:
             listed, media, format, parts = json.loads(self._memory_of(commit).read_bytes())
             tables = tuple(DataFile(*file) for file in listed)
@@ -251,10 +251,10 @@ class HubSource:
         return split
 
     def _call(self, request: Callable[[], T], revision: str | None) -> T:
-        return api.call(request, api.Asked("dataset", self.spec.dataset_name, revision, DatasetError))
+        return api.call(request, api.Subject("dataset", self.spec.dataset_name, revision, DatasetError))
 
 
-def _within(root: str, urls: list[str]) -> list[str]:
+def _inner_paths(root: str, urls: list[str]) -> list[str]:
     """Paths within a repository; addresses elsewhere stay as they are."""
     return [url.removeprefix(root) for url in urls]
 

@@ -41,10 +41,10 @@ class LocalFiles:
 
     def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
         root = Path(snapshot.repository)
-        names = [name for name in paths.unique().to_pylist() if name is not None and _is_file_within(root, name)]
+        names = [name for name in paths.unique().to_pylist() if name is not None and _is_inside(root, name)]
         hashes = self.hashes.of([root / name for name in names])
         known = listing.table_of(DataFile(name, hashes[root / name], 0) for name in names)
-        return listing.found(paths, known, "hash")
+        return listing.look_up(paths, known, "hash")
 
     def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
         return 0
@@ -52,7 +52,7 @@ class LocalFiles:
     def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:
         path = Path(snapshot.repository) / file.path
         if not path.is_file() or self.hashes.of([path])[path] != file.content_hash:
-            raise self._changed(path)
+            raise self._change_error(path)
         return path
 
     def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
@@ -66,7 +66,7 @@ class LocalFiles:
             lambda file: self.fetch(snapshot, file),
         )
 
-    def _changed(self, path: Path) -> DatasetError:
+    def _change_error(self, path: Path) -> DatasetError:
         return DatasetError(f'"{path}" has changed since raw_dataset was made: materialize raw_dataset again')
 
     def _entries(self, root: Path, paths: list[Path]) -> list[DataFile]:
@@ -124,6 +124,6 @@ def _below(name: str, root: Path) -> str:
     return f"{below}/".removeprefix("./") if name.endswith("/") else below
 
 
-def _is_file_within(root: Path, name: str) -> bool:
+def _is_inside(root: Path, name: str) -> bool:
     """Whether a name that a row gives is one of the folder's files, and not one of another place."""
     return not os.path.isabs(name) and ".." not in Path(name).parts and (root / name).is_file()

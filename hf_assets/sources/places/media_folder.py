@@ -80,7 +80,7 @@ def _table(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
             columns["caption"] = pa.array([Path(path).stem.replace("_", " ") for path in paths], pa.string())
         case "table":
             assert rules.table is not None
-            columns |= _looked_up(root, paths, rules.table)
+            columns |= _captions_of_table(root, paths, rules.table)
             columns[rules.media] = media
     return pa.table(columns)
 
@@ -99,7 +99,7 @@ def _lines(paths: list[Path]) -> pa.Array:
     return pa.array([lines[0] if lines else None for lines in captions], pa.string())
 
 
-def _looked_up(root: Path, paths: list[str], rules: CaptionTable) -> dict[str, Any]:
+def _captions_of_table(root: Path, paths: list[str], rules: CaptionTable) -> dict[str, Any]:
     """The caption of each media file and the table's other columns, by the file's path within the folder, or name."""
     table = _read(root / rules.path, rules)
     for column in (rules.filename_column, *rules.caption_columns, *filter(None, [rules.fallback_column])):
