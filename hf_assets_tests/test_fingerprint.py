@@ -32,7 +32,7 @@ def test_how_text_within_lists_and_structs_lies_in_memory_does_not_matter() -> N
 def test_a_fingerprint_stays_what_it_was_in_earlier_releases() -> None:
     nested = [{"e": "x", "f": [b"q"]}, None, {"e": None, "f": None}]
     table = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"], "c": [["u"], [], ["v", None]], "d": nested})
-    assert fingerprint.of_table(table) == "494701236ba949f115e82e7c018f738f"
+    assert fingerprint.of_table(table) == "2b3530e340c1688d63a187cdaf6c0a28"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from hf_assets.previews import token_counts
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import joining, keys
 from hf_assets.store import generations, packing
-from hf_assets.store.index import failures
 from hf_assets.store.tensors import Sample, TensorStore
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def encode(
         identity=("caption", "embed_key"),
         computed=computed,
         reused=len(table) - computed,
-        quarantined=failed_rows(_rows_of(todo.keyed, captions, buckets), "embed_key", failures(todo.index), STAGE),
+        quarantined=failed_rows(_rows_of(todo.keyed, captions, buckets), "embed_key", todo.failures, STAGE),
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,

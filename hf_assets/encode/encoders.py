@@ -26,11 +26,13 @@ class Encoder(NamedTuple):
     Attributes:
         fingerprint: of all that a result depends on besides the sample: weights, settings, dtype, code versions.
         header: what a shard's metadata say about how it was made.
+        tried_by: version of code that isn't in keys, of which a mended one tries what failed again.
     """
 
     pipeline: Pipeline
     fingerprint: str
     header: dict[str, str]
+    tried_by: str = ""
 
 
 HELD_COLUMNS = ("key", "shard", "shape", "num_bytes")
@@ -60,6 +62,11 @@ class Work(NamedTuple):
         return look_up(self.store, self.encoder, self.key, self.keyed)
 
     @property
+    def failures(self) -> pa.Table:
+        """What can't be computed (`store.index.failures`)."""
+        return failures(self.index, self.encoder.tried_by)
+
+    @property
     def lacking(self) -> pa.Table:
         """The rows whose key is not stored."""
         return self.keyed.filter(pc.is_null(self.held_at))
@@ -70,7 +77,7 @@ class Work(NamedTuple):
         lacking = self.lacking
         if not len(lacking):
             return lacking
-        has_failed = pc.is_in(lacking[self.key], value_set=failures(self.index)["key"].combine_chunks())
+        has_failed = pc.is_in(lacking[self.key], value_set=self.failures["key"].combine_chunks())
         lacking = lacking.filter(pc.invert(has_failed))
         first = (
             pa.table({"key": lacking[self.key], "at": pa.array(np.arange(len(lacking)))})
@@ -180,15 +187,20 @@ def with_record(
     return table.replace_schema_metadata({**(table.schema.metadata or {}), RECORD: json.dumps(record)})
 
 
-def vae_of(recipe: Recipe, code_version: str) -> Encoder:
-    """Pin the VAE. Nothing is loaded, and nothing downloaded but a few small files."""
+def vae_of(recipe: Recipe, code_version: str, decoded_by: str) -> Encoder:
+    """Pin the VAE. Nothing is loaded, and nothing downloaded but a few small files.
+
+    Args:
+        code_version: of what is in every key.
+        decoded_by: version of the decoder.
+    """
     pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=hash_cache(recipe))
     component = vae_fingerprint(pipeline, recipe.model.latents)
     encoder = _encoder("vae_latents", pipeline, component, code_version, {"dtype": recipe.model.dtype})
     unusual = [f"{name} {value}" for name, value in recipe.model.latents.changed.items()]
     if recipe.video and recipe.video.is_i2v:
         unusual.append("is_i2v")
-    return encoder._replace(header={**encoder.header, "settings": ", ".join(unusual)})
+    return encoder._replace(header={**encoder.header, "settings": ", ".join(unusual)}, tried_by=decoded_by)
 
 
 def text_of(recipe: Recipe, code_version: str) -> Encoder:

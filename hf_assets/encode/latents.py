@@ -31,7 +31,6 @@ from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
 from hf_assets.stages import keys
 from hf_assets.store import generations
-from hf_assets.store.index import failures
 from hf_assets.store.tensors import Sample, TensorStore
 
 if TYPE_CHECKING:
@@ -58,8 +57,22 @@ class Job(NamedTuple):
 
 
 def version(recipe: Recipe) -> str:
-    """Of everything here that changes a latent: this module, the decoder, the VAE side."""
-    return f"{VERSION}.{medium_of(recipe).version}.{vae_side.VERSION}"
+    """Of everything here that changes a latent, or which samples have one: this module, the decoder, the VAE side."""
+    return f"{key_version(recipe)}.{medium_of(recipe).version}"
+
+
+def key_version(recipe: Recipe) -> str:
+    """Of everything here that changes all latents: it is part of each one's key.
+
+    The decoder's own version isn't: what a decoder does beyond the plain case is a part of the keys of the samples to
+    which it does it.
+    """
+    return f"{VERSION}.{medium_of(recipe).plain}.{vae_side.VERSION}"
+
+
+def vae_of(recipe: Recipe) -> encoders.Encoder:
+    """The VAE, pinned (`encoders.vae_of`)."""
+    return encoders.vae_of(recipe, key_version(recipe), medium_of(recipe).version)
 
 
 def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
@@ -68,7 +81,7 @@ def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
     Raises:
         ModelError: the pipeline can't be found, or has no VAE.
     """
-    encoder = encoders.vae_of(recipe, version(recipe))
+    encoder = vae_of(recipe)
     keyed = buckets.append_column("latent_key", latent_keys(recipe, buckets, encoder))
     return encoders.look_up(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
 
@@ -118,7 +131,7 @@ def encode(
         identity=("row", "latent_key", "latent_shape"),
         computed=run.computed,
         reused=len(pc.unique(table["latent_key"])) - run.computed,
-        quarantined=failed_rows(todo.keyed, "latent_key", failures(todo.index), STAGE, raw_dataset),
+        quarantined=failed_rows(todo.keyed, "latent_key", todo.failures, STAGE, raw_dataset),
         bytes_read=run.bytes_read,
     )
     return outcome, {
@@ -158,7 +171,7 @@ class _Run:
         with (
             _keep_threads(),
             vae_side.load_vae(encoder.pipeline, compute.device, dtype, self.recipe.model.latents) as vae,
-            ShardWriter(store, encoder.header, compute.unit_samples) as shards,
+            ShardWriter(store, encoder.header, compute.unit_samples, tried_by=encoder.tried_by) as shards,
             Progress("encoding latents", len(jobs), self.say) as progress,
         ):
             encoders.confirm(encoder, self.recipe)

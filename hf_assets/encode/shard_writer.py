@@ -14,17 +14,27 @@ class ShardWriter:
 
     At most `unit_samples` samples, 512 MiB or 30 seconds of work wait in memory.
 
+    Args:
+        tried_by: see `TensorStore.fail`.
+
     As a context manager: what waits is written at the end, also where an exception ends the work, unless it is that
     nothing can be written.
     """
 
     def __init__(
-        self, store: TensorStore, header: Mapping[str, str], unit_samples: int, *, by_shape: bool = True
+        self,
+        store: TensorStore,
+        header: Mapping[str, str],
+        unit_samples: int,
+        *,
+        by_shape: bool = True,
+        tried_by: str = "",
     ) -> None:
         self.store = store
         self.header = header
         self.unit_samples = unit_samples
         self.by_shape = by_shape
+        self.tried_by = tried_by
         self.waiting: dict[object, list[Sample]] = {}
         self.failed: dict[str, tuple[str, str]] = {}
         self.computed = 0
@@ -60,6 +70,6 @@ class ShardWriter:
             samples = self.waiting.pop(shape)
             self.store.write(samples, self.header)
             self.computed += len(samples)
-        self.store.fail(self.failed)
+        self.store.fail(self.failed, self.tried_by)
         self.failed = {}
         self.written_at = time.monotonic()

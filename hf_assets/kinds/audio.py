@@ -35,6 +35,7 @@ class AudioMedium:
     """
 
     version = str(audio.VERSION)
+    plain = f"audio {audio.PLAIN_VERSION}"
     assigned_by = parts.VERSION
     reads_model = True
     extension = "wav"

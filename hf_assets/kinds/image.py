@@ -34,6 +34,7 @@ class ImageMedium:
     """
 
     version = str(image.VERSION)
+    plain = f"image {image.PLAIN_VERSION}"
     assigned_by = geometry.VERSION
     reads_model = False
     extension = "jpg"

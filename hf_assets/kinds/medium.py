@@ -25,7 +25,9 @@ class Medium(Protocol):
     """One dataset's kind of media: from bytes to facts, from facts to buckets, from bytes to what the encoder reads.
 
     Attributes:
-        version: of everything that decodes: it is part of each latent's key.
+        version: of everything that decodes.
+        plain: version of the values that plain samples decode to, those to which the decoder does nothing special; and
+            what else than `latents` is stored. It is part of each latent's key.
         assigned_by: version of the code that assigns shapes and parts.
         reads_model: whether `assign` asks what the model's VAE reads, so that the run's pinned model is to be told.
         extension: of the name under which trainers know a row: row 12 is `12.jpg`.
@@ -39,6 +41,7 @@ class Medium(Protocol):
     """
 
     version: str
+    plain: str
     assigned_by: int
     reads_model: bool
     extension: str

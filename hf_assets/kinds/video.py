@@ -57,7 +57,9 @@ class VideoMedium:
         self.recipe = recipe
         self.rules = recipe.video or FrameRules()
         # With it, a sample has more tensors.
-        self.version = f"video {video.VERSION}{' i2v' if self.rules.is_i2v else ''}"
+        stored = " i2v" if self.rules.is_i2v else ""
+        self.version = f"video {video.VERSION}{stored}"
+        self.plain = f"video {video.PLAIN_VERSION}{stored}"
 
     @property
     def probed_by(self) -> int | str:

@@ -30,6 +30,9 @@ from hf_assets.media import signatures
 
 # Bump when a change to this module changes any clip's facts or samples.
 VERSION = 1
+# Part of each latent's key. Bump when a change to this module changes a plain clip's samples, one to which the
+# decoder does nothing special: all of them are then encoded anew.
+PLAIN_VERSION = 1
 
 RATES_HZ = range(1_000, 768_001)
 # A file that unpacks to more is taken for a decompression bomb.

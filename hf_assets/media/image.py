@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 # Bump when a change to this module changes any picture's size or pixels.
 VERSION = 1
+# Part of each latent's key. Bump when a change to this module changes a plain picture's pixels, one to which the
+# decoder does nothing special: all of them are then encoded anew.
+PLAIN_VERSION = 1
 
 # 16,384 x 16,384: above every camera (200 megapixels), about 1 GB decoded. A header that claims more is taken for a
 # decompression bomb. Pillow itself refuses a WebP above 179 megapixels, before we can ask.

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 # Bump when a change to this module changes any clip's facts or pixels.
 VERSION = 1
+# Part of each latent's key. Bump when a change to this module changes a plain clip's frames, one to which the
+# decoder does nothing special: all of them are then encoded anew.
+PLAIN_VERSION = 1
 
 # 8,192 x 8,192: above every camera (8K is half of it), 0.2 GB decoded. A header that claims more is taken for a bomb.
 MAX_FRAME_PIXELS = 2**26

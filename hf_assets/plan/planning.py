@@ -130,7 +130,7 @@ class _Needs:
         self.recipe, self.snapshot = recipe, snapshot
         self.medium = medium_of(recipe)
         self.known = probe.Known(recipe)
-        self.vae = encoders.vae_of(recipe, latents.version(recipe))
+        self.vae = latents.vae_of(recipe)
         self.text = encoders.text_of(recipe, embeds.VERSION)
         self.companions = embeds.companions(recipe, self.text)
         self.num_rows = self.num_media = self.volume = self.num_unknown_texts = 0

@@ -19,7 +19,8 @@ OK = "ok"
 RETRY = "retry"
 
 # One row per tensor of a sample. A sample that failed has one row per attempt, with its reason in `status` and no
-# shard; a row with status `retry` that is newer than these makes it count as missing again.
+# shard; a row with status `retry` that is newer than these makes it count as missing again, and so does code of
+# another version than the one that failed last.
 INDEX = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -29,6 +30,7 @@ INDEX = pa.schema(
         pa.field("dtype", pa.string()),
         pa.field("status", pa.string(), nullable=False),
         pa.field("message", pa.string()),
+        pa.field("tried_by", pa.string()),  # of a failure: the version of the code
         pa.field("checksum", pa.string()),  # of the tensor's bytes
         pa.field("num_bytes", pa.int64()),  # of the tensor
         pa.field("shard_bytes", pa.int64()),
@@ -42,12 +44,21 @@ COMPACT = pa.schema(
         pa.field("key", fingerprint.PACKED),
         *(
             INDEX.field(name)
-            for name in ("shard", "status", "message", "num_bytes", "shard_bytes", "shard_mtime_ns", "written_at")
+            for name in (
+                "shard",
+                "status",
+                "message",
+                "tried_by",
+                "num_bytes",
+                "shard_bytes",
+                "shard_mtime_ns",
+                "written_at",
+            )
         ),
     ]
 )
 # Columns whose values repeat within a part; keys and checksums don't.
-REPEATING = ["tensor", "shard", "dtype", "status", "message"]
+REPEATING = ["tensor", "shard", "dtype", "status", "message", "tried_by"]
 
 
 def commit(folder: Path, rows: pa.Table) -> Path:
@@ -106,8 +117,11 @@ def stored_keys(index: pa.Table) -> pa.Array:
     return pc.unique(stored_rows(index)["key"])
 
 
-def failures(index: pa.Table) -> pa.Table:
+def failures(index: pa.Table, tried_by: str | None = None) -> pa.Table:
     """The keys that failed, weren't computed since, and aren't marked to be tried again.
+
+    Args:
+        tried_by: only what this version of the code can't compute, as it found out last.
 
     Returns:
         `key`, `status` (the reason), `message` (both of the last attempt), `first_seen`, `last_seen`.
@@ -118,8 +132,10 @@ def failures(index: pa.Table) -> pa.Table:
     is_marker = pc.equal(others["status"], RETRY)
     failed, markers = others.filter(pc.invert(is_marker)), others.filter(is_marker)
     attempts = failed.group_by("key", use_threads=False).aggregate(
-        [("status", "last"), ("message", "last"), ("written_at", "min"), ("written_at", "max")]
+        [("status", "last"), ("message", "last"), ("tried_by", "last"), ("written_at", "min"), ("written_at", "max")]
     )
+    if tried_by is not None:
+        attempts = attempts.filter(pc.equal(attempts["tried_by_last"], tried_by))
     marked = markers.group_by("key").aggregate([("written_at", "max")])
     marked_at = marked["written_at_max"].take(pc.index_in(attempts["key"], value_set=marked["key"].combine_chunks()))
     is_settled = pc.fill_null(pc.less_equal(marked_at, attempts["written_at_max"]), True)

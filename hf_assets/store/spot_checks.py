@@ -73,7 +73,7 @@ def _read(store: TensorStore, row: dict[str, Any]) -> Tensor:
             data = file.read(last - first)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Tensor(key, name, None, True, f"{row['shard']}: {error}")
-    if fingerprint.of_bytes(data) != row["checksum"]:
+    if fingerprint.checksum(data) != row["checksum"]:
         return Tensor(key, name, None, True, f"{row['shard']}: it isn't what was written")
     values = _floats(data, entry["dtype"])
     if values is None:

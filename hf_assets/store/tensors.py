@@ -126,10 +126,14 @@ class TensorStore:
         mtime_ns = self.shard_path(shard).stat().st_mtime_ns
         return shard, {"shard": shard, "shard_bytes": len(data), "shard_mtime_ns": mtime_ns, "written_at": now()}
 
-    def fail(self, failures: Mapping[str, tuple[str, str]]) -> None:
-        """Commit that samples can't be computed: key -> (reason, message)."""
+    def fail(self, failures: Mapping[str, tuple[str, str]], tried_by: str = "") -> None:
+        """Commit that samples can't be computed: key -> (reason, message).
+
+        Args:
+            tried_by: version of the code that can't; another one tries again.
+        """
         rows = [
-            {"key": key, "status": reason, "message": message, "written_at": now()}
+            {"key": key, "status": reason, "message": message, "tried_by": tried_by, "written_at": now()}
             for key, (reason, message) in failures.items()
         ]
         self._commit(rows)
@@ -250,7 +254,7 @@ class TensorStore:
 
 
 def checksum(tensor: "torch.Tensor") -> str:
-    """Hash of a tensor's bytes."""
+    """Of a tensor's bytes, against accidents."""
     import torch
 
-    return fingerprint.of_bytes(tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy().data)
+    return fingerprint.checksum(tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy().data)

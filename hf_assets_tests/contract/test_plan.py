@@ -230,7 +230,7 @@ def test_what_failed_is_planned_again_once_it_is_marked_for_a_retry(world: World
     (recipe,) = loading.load(world.folder / "datasets.json").recipes
     todo = latents.work(recipe, world.table("buckets"))
     failed = todo.missing["latent_key"][:1]
-    todo.store.fail({failed[0].as_py(): ("non_finite", "as a test has it")})
+    todo.store.fail({failed[0].as_py(): ("non_finite", "as a test has it")}, todo.encoder.tried_by)
     plan = planned(world)["vae_latents"]
     assert (plan["compute"], plan["quarantined"]) == ({"geometry": 3}, 1)
     assert world.materialize().computed["vae_latents"] == 3

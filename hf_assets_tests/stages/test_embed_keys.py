@@ -25,7 +25,7 @@ def test_no_lyrics_are_as_if_they_had_not_been_asked_for(nothing):
 
 
 def test_what_reads_differently_has_another_key():
-    plain = "embed 1 e|a"
+    line = "embed 1|encoder 1:e|caption 1:a"
     found = [
         key("a"),
         key("b"),
@@ -36,7 +36,9 @@ def test_what_reads_differently_has_another_key():
         key("a|la"),
         key("a|", lyrics=["la"]),
         key("a", lyrics=["|la"]),
-        key(f"lyrics|{len(plain)}|{plain}|la"),
+        key("a|lyrics 2:la"),
+        key(line),
+        key("", encoder="e|caption 1:a"),
         key("a", seconds=[1.0]),
         key("a", seconds=[1.5]),
         key("a", lyrics=["1.0"]),

@@ -104,3 +104,12 @@ def test_the_ledger_knows_the_last_look_unless_another_is_asked_for(
     assert [row["reason"] or "ok" for row in rows] == ([] if known is None else [known])
     assert all(row["first_seen"] <= row["last_seen"] for row in rows)
     assert book.read({"other"}) == {}
+
+
+def test_another_version_of_the_decoder_tries_what_failed_again(tmp_path):
+    store = TensorStore(tmp_path)
+    store.fail({"a": NON_FINITE}, "image 1")
+    assert index.failures(store.index(), "image 1")["key"].to_pylist() == ["a"]
+    assert not len(index.failures(store.index(), "image 2"))
+    store.fail({"a": NON_FINITE}, "image 2")  # and finds that it can't do better
+    assert index.failures(store.index(), "image 2")["key"].to_pylist() == ["a"]
