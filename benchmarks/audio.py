@@ -38,7 +38,7 @@ def main() -> None:
         volume = float(np.sum(medium_of(recipe).volume(found.buckets)))
     print(f"{given.clips} clips of {found.shape}, from {' and '.join(FORMATS)} at {RATE_HZ:,} Hz, stereo")
     sound_s = volume / found.buckets["sample_rate_hz"][0].as_py()
-    found.tell("seconds of sound", given.clips * given.seconds, sound_s)
+    found.print_rates("seconds of audio", given.clips * given.seconds, sound_s)
 
 
 def _clips(count: int, duration_s: int) -> Iterator[bytes]:

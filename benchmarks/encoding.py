@@ -46,7 +46,7 @@ class Timed(NamedTuple):
     run_s: float
     after_s: float
 
-    def tell(self, unit: str, probed: float, encoded: float) -> None:
+    def print_rates(self, unit: str, probed: float, encoded: float) -> None:
         """Print amounts per second.
 
         Args:

@@ -41,7 +41,7 @@ def main() -> None:
         recipe = recipe_of(Path(folder), given.model, "ltx", table, entry)
         found = timed(recipe, Compute(device=given.device, batch_size=given.batch_size, decode_threads=2))
     print(f"{given.clips} clips of {found.shape}, from {given.frames} frames of 640 x 360, h264")
-    found.tell("frames", given.clips * given.frames, pc.sum(found.buckets["num_frames"]).as_py())
+    found.print_rates("frames", given.clips * given.frames, pc.sum(found.buckets["num_frames"]).as_py())
 
 
 def _clips(count: int, num_frames: int, width: int = 640, height: int = 360) -> Iterator[bytes]:

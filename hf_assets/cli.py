@@ -90,7 +90,7 @@ def plan(
     one latent per row, and none where the image turns out to be known.
 
     Why a caption is encoded: retry, damaged, caption (it is new), encoder, dtype,
-    code, duration (of its clip, where text encoders are told), unknown_until_read.
+    code, duration (of its clip, where text encoders read it), unknown_until_read.
 
     Fetch counts data files and model weights that the Hugging Face cache
     lacks; a file is fetched whole where one of its rows is needed. Store

@@ -54,7 +54,7 @@ class Attributes(BaseModel):
 
 
 class AnyAttributes(BaseModel):
-    """Any attributes: Dagster tells no column of what pydantic finds, so `load` checks them, which knows the file."""
+    """Any attributes: Dagster gives no column for what pydantic finds, so `load` checks them, which knows the file."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -135,7 +135,7 @@ class HuggingFaceDatasets(dg.Component):
 
 
 def _place_of(context: dg.ComponentLoadContext) -> str:
-    """The folders below `defs`, and what tells apart the components of one file: no two have the same."""
+    """The folders below `defs`, and what distinguishes the components of one file: no two have the same."""
     path, root = context.path, context.defs_module_path
     path = path.with_suffix("") if path.is_file() else path
     below = path.relative_to(root).parts if path.is_relative_to(root) else ()

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 SIZE = pa.list_(pa.int32(), 2)
 
-# Of a picture that shows several images: [left, top, width, height] in pixels of the one that is taken.
+# Of a composite image, which shows several: [left, top, width, height] in pixels of the one that is taken.
 CELL = pa.field("cell", pa.list_(pa.int32(), 4))
 
 # Position of the row in the split.
@@ -32,9 +32,9 @@ COLUMNS = "columns"
 CAPTION = pa.large_string()
 
 CAPTIONS = pa.schema([ROW, pa.field("captions", pa.list_(CAPTION))])
-# Of sound, the table of captions has this too.
+# Of audio, the table of captions has this too.
 LYRICS = pa.field("lyrics", CAPTION)
-# How much of a clip is encoded. Rows of captions, and texts, have it where the text encoders are told.
+# How much of a clip is encoded. Rows of captions, and texts, have it where the text encoders read it.
 DURATION = pa.field("duration_s", pa.float64())
 
 MEDIA = pa.schema([ROW, pa.field("media_hash", pa.string()), pa.field("original_size", SIZE)])

@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
         }
     ],
 }
-# What tells the demo's folder from another one of the same name.
+# What distinguishes the demo's folder from another one of the same name.
 MARKER = ".hf_assets_demo"
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from examples.demo.photographs import FIRST, Photograph, picture
 
 ROOT = Path(__file__).parents[2]
-# What tells this example's folder from another one of the same name.
+# What distinguishes this example's folder from another one of the same name.
 MARKER = ".hf_assets_train"
 # The photographs that are close views of some material; the others show things.
 TEXTURES = {"brick.png", "grass.png", "gravel.png", "retina.jpg", "ihc.png", "moon.png"}

@@ -19,7 +19,7 @@ NUM_WORKERS = 1
 
 
 class Trainer:
-    """A UNet that learns to tell the noise in latents, from batches of a mixture."""
+    """A UNet that learns to find the noise in latents, from batches of a mixture."""
 
     def __init__(self, config: Path, say: Callable[[str], None]) -> None:
         torch.manual_seed(SEED)
@@ -47,7 +47,7 @@ class Trainer:
             self.had[batch["dataset"][0]] += 1
             if len(self.losses) % SHOWN_STEPS == 0:
                 mean = sum(self.losses[-SHOWN_STEPS:]) / SHOWN_STEPS
-                self.say(f"step {len(self.losses):>4}   loss {mean:.3f}   batches so far: {told(self.had)}")
+                self.say(f"step {len(self.losses):>4}   loss {mean:.3f}   batches so far: {shares(self.had)}")
         return {
             "unet": self.unet.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -91,6 +91,6 @@ def described(mixture: Mixture, batches: MixedBatches) -> str:
     return "\n".join([f"{len(mixture)} samples, {len(batches)} steps an epoch:", *lines])
 
 
-def told(counts: Counter[str]) -> str:
+def shares(counts: Counter[str]) -> str:
     total = sum(counts.values())
     return ", ".join(f"{name} {count} ({count / total:.0%})" for name, count in sorted(counts.items(), reverse=True))

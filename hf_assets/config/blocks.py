@@ -59,10 +59,10 @@ class FilterFunc(Block):
 
 
 class CompositeImage(Block):
-    """Pictures that show several images, of which one is taken."""
+    """Composite images, which show several, of which one is taken."""
 
-    enabled: Flag = Field(False, description="True: take one cell of each picture.")
-    image_count: Annotated[int, Field(gt=0, le=10_000)] = Field(1, description="Images in one picture.")
+    enabled: Flag = Field(False, description="True: take one cell of each composite.")
+    image_count: Annotated[int, Field(gt=0, le=10_000)] = Field(1, description="Images in one composite.")
     select_index: Annotated[int, Field(ge=0)] = Field(
         0, description="Which one is taken: from 0, by rows from the top left."
     )

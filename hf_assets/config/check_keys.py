@@ -62,7 +62,7 @@ class Checks(Block):
     )
     finite: Check = Field(Check(), description="Sampled latents and embeds can be read, and hold no NaN or infinity.")
     value_range: RangeCheck = Field(RangeCheck(), description="No sampled latent has values that the family never has.")
-    decode_back: QualityCheck = Field(QualityCheck(), description="Latents decode to the pictures they were made from.")
+    decode_back: QualityCheck = Field(QualityCheck(), description="Latents decode to the images they were made from.")
     coverage: Check = Field(Check(), description="Each sample of the training set has its latent and embeds stored.")
     duplicates: DuplicatesCheck = Field(
         DuplicatesCheck(), description="Samples whose media an earlier one has already, as a share of all."

@@ -74,7 +74,7 @@ TRAINER_ONLY = frozenset(
 ELSEWHERE = frozenset(["conditioning_image_embeds", "distillation_cache"])
 
 
-# Pictures that a trainer evaluates with.
+# Images that a trainer evaluates with.
 EVALUATION = "eval"
 
 
@@ -194,21 +194,21 @@ class Dataset(Block):
         None, description="Column of the videos' numbers of frames: `min_frames` and `max_frames` then need no video."
     )
     fps_column: Name | None = Field(
-        None, description="Column of the videos' frames per second, recorded in place of what their files tell."
+        None, description="Column of the videos' frames per second, recorded in place of what their files say."
     )
     caption_column: Names = Field(
         ["caption"],
         description="Column or columns of the captions; dotted paths lead into structs and lists of structs. All texts "
-        "that they hold for a row are its captions; a reader draws one for each epoch. Of sound, none by default.",
+        "that they hold for a row are its captions; a reader draws one for each epoch. Of audio, none by default.",
     )
     audio_caption_fields: Annotated[list[Name], Field(min_length=1)] = Field(
         ["prompt", "tags"],
-        description="Of sound: columns whose texts, joined by a space, are the prompt of a clip that has no caption in "
+        description="Of audio: columns whose texts, joined by a space, are the prompt of a clip that has no caption in "
         "`caption_column`. Of the default ones, one has to be there.",
     )
     lyrics_column: Name = Field(
         "lyrics",
-        description="Of sound: column of the lyrics, else `norm_lyrics`. They are encoded apart from the prompt, by "
+        description="Of audio: column of the lyrics, else `norm_lyrics`. They are encoded apart from the prompt, by "
         "pipelines that read lyrics.",
     )
     fallback_caption_column: Name | None = Field(None, description="Used for rows that have no caption there.")
@@ -235,7 +235,7 @@ class Dataset(Block):
         None, description="Of the rows that pass, so many are kept, chosen by what they hold and not by their position."
     )
     composite_image_config: CompositeImage = Field(
-        CompositeImage(), description="Pictures that show several images, of which one is taken."
+        CompositeImage(), description="Composite images, which show several, of which one is taken."
     )
 
     resolution: Number = Field(1024, description="Target size, in the unit that `resolution_type` says.")
@@ -294,7 +294,7 @@ class Dataset(Block):
     @classmethod
     def _id_is_a_folder_name(cls, value: str) -> str:
         if len(value) > MAX_ID_LENGTH:
-            raise ValueError(f"use {MAX_ID_LENGTH} characters or less")
+            raise ValueError(f"use at most {MAX_ID_LENGTH} characters")
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
             raise ValueError("use letters, digits, _, - and . only, and start with a letter, a digit or _")
         return value
@@ -424,8 +424,8 @@ class Model(Block):
     embeds_dtype: Literal["float32", "bfloat16", "float16", "float8_e4m3fn"] | None = Field(
         None,
         description=(
-            "Type in which text embeds are stored, where it isn't `dtype`. What is lost is told as `relative_error`; "
-            "`float8_e4m3fn` is read back as `dtype`."
+            "Type in which text embeds are stored, where it isn't `dtype`. What is lost is reported as "
+            "`relative_error`; `float8_e4m3fn` is read back as `dtype`."
         ),
     )
     text_quantization: Literal["8bit", "4bit"] | None = Field(

@@ -19,7 +19,7 @@ INTRODUCTION = f"""# The config file
 One JSON file, named by `HF_ASSETS_CONFIG`, else `datasets.json` in the working directory. Relative paths in it are
 relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {{}}` or `"config": {{}}`
 there: they mean the same, and a key that stands in two of these with different values is an error, as is a key that
-isn't known. All mistakes are told at once, a line for each: `file: json.path: what, and what to do (line, column)`.
+isn't known. All mistakes are reported at once, a line for each: `file: json.path: what, and what to do (line, column)`.
 This page is made from the code (`python -m hf_assets.config.keys_page`).
 
 SimpleTuner's own files work as they are: a bare list of entries (`multidatabackend.json`) takes the model and the

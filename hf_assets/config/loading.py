@@ -186,7 +186,7 @@ class _Reader:
         if isinstance(kind, str) and kind in ELSEWHERE:
             self.notes.append(f'{path} is for the trainer only, as dataset_type is "{kind}"')
             return None
-        if kind == EVALUATION:  # pictures like any other; what they are for is the trainer's business
+        if kind == EVALUATION:  # images like any other; what they are for is the trainer's business
             self.notes.append(
                 f'{path} is made like a dataset of images; that dataset_type is "{kind}" is for the trainer'
             )

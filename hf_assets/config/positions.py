@@ -89,7 +89,7 @@ def of_yaml(text: str, document: int = 0) -> Node:
     """The places of all values of one document of a YAML text.
 
     Raises:
-        IndexError: there are less documents.
+        IndexError: there are fewer documents.
     """
     return _of_yaml(list(yaml.compose_all(text, Loader=yaml.SafeLoader))[document], {})
 

@@ -102,8 +102,8 @@ class Recipe(BaseModel):
     @property
     def required_columns(self) -> tuple[str, ...]:
         """The columns besides the media that this recipe reads, as dotted paths."""
-        told = (self.fps_column,) if self.fps_column else ()
-        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns, *told)))
+        rates = (self.fps_column,) if self.fps_column else ()
+        return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns, *rates)))
 
     @property
     def optional_columns(self) -> tuple[str, ...]:

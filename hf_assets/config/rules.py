@@ -88,17 +88,17 @@ def _caption_file(dataset: Dataset) -> CaptionFile | None:
 
 
 def audio_rules(dataset: Dataset) -> AudioRules | None:
-    """Which part of each clip; None for media that are no sound.
+    """Which part of each clip; None for media that are no audio.
 
     Raises:
         ValidationError: values that contradict each other.
-        RuleError: filters by size, which sound has not.
+        RuleError: filters by size, which audio has not.
     """
     if dataset.dataset_type != "audio":
         return None
     for key in ("min_width", "min_height"):
         if getattr(dataset.filter_func, key) is not None:
-            raise RuleError(f"filter_func.{key}", "has no effect on sound; remove it")
+            raise RuleError(f"filter_func.{key}", "has no effect on audio; remove it")
     low, high = dataset.audio.min_duration_seconds, dataset.audio.max_duration_seconds
     if low is not None and high is not None and low > high:
         raise RuleError("audio.min_duration_seconds", f"is {low:g}, above max_duration_seconds of {high:g}; swap them")
@@ -106,7 +106,7 @@ def audio_rules(dataset: Dataset) -> AudioRules | None:
 
 
 def composite_rules(dataset: Dataset) -> CompositeRules | None:
-    """Which cell of a picture; None: the whole."""
+    """Which cell of an image; None: the whole."""
     given = dataset.composite_image_config
     if not given.enabled or given.image_count == 1:
         return None
@@ -221,18 +221,18 @@ def caption_rules(dataset: Dataset, cache: TextEmbeds | None, folder: Path) -> C
 
 
 def _columns_of_captions(dataset: Dataset) -> tuple[str, ...]:
-    """The columns that each hold captions: of sound on the Hub, only what is named, since others make the prompt."""
+    """The columns that each hold captions: of audio on the Hub, only what is named, since others make the prompt."""
     return tuple(dict.fromkeys(dataset.caption_column)) if _has_caption_column(dataset) else ()
 
 
 def _named_fields(dataset: Dataset) -> tuple[str, ...]:
-    """The columns of the prompt of sound that the user names: they have to be there."""
+    """The columns of the prompt of audio that the user names: they have to be there."""
     is_named = "audio_caption_fields" in dataset.model_fields_set
     return tuple(dict.fromkeys(dataset.audio_caption_fields)) if is_named else ()
 
 
 def _default_fields(dataset: Dataset) -> tuple[str, ...]:
-    """The columns of the prompt of sound where the user names none."""
+    """The columns of the prompt of audio where the user names none."""
     is_named = _has_caption_column(dataset) or "audio_caption_fields" in dataset.model_fields_set
     return () if is_named else tuple(dataset.audio_caption_fields)
 
@@ -249,7 +249,7 @@ def _lyrics_columns(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _limits_of_frames(dataset: Dataset) -> FrameRules | None:
-    """Just what `frames.limits` reads, where a column tells the numbers of frames."""
+    """Just what `frames.limits` reads, where a column gives the numbers of frames."""
     rules = frame_rules(dataset)
     if rules is None or dataset.num_frames_column is None:
         return None

@@ -22,7 +22,7 @@ def boolean(value: Any) -> Any:
 Flag = Annotated[bool, BeforeValidator(boolean)]
 
 
-# Far above any picture or clip, and far below what overflows when it is squared.
+# Far above any image or clip, and far below what overflows when it is squared.
 Number = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 

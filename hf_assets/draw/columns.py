@@ -15,7 +15,7 @@ MEANING = {
     "media_hash": "Hash of the media's bytes.",
     "original_size": "Width and height as displayed, in pixels.",
     "resized_size": "Width and height before the crop, in pixels.",
-    "intermediary_size": "Width and height as trainers are told them, in pixels.",
+    "intermediary_size": "Width and height as trainers are given them, in pixels.",
     "target_size": "Width and height of what is encoded, in pixels.",
     "crop_top_left": "Top and left of the crop in the resized image, in pixels.",
     "aspect_ratio": "Width over height, rounded.",

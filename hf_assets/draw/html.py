@@ -28,7 +28,7 @@ class Table(NamedTuple):
 
 
 class Svg(NamedTuple):
-    """A chart of `report.charts`."""
+    """A chart of `draw.charts`."""
 
     source: str
 

@@ -14,7 +14,7 @@ def lengths(captions: pa.Table) -> np.ndarray:
 
 
 def crop_loss(buckets: pa.Table) -> float:
-    """Mean share of a picture that its crop leaves out, 0 to 1."""
+    """Mean share of an image that its crop leaves out, 0 to 1."""
     if not len(buckets):
         return 0.0
     resized, target = (_area(buckets[name]) for name in ("resized_size", "target_size"))
@@ -22,7 +22,7 @@ def crop_loss(buckets: pa.Table) -> float:
 
 
 def upscaled_share(buckets: pa.Table) -> float:
-    """Share of the pictures that are enlarged, 0 to 1."""
+    """Share of the images that are enlarged, 0 to 1."""
     if not len(buckets):
         return 0.0
     before, after = (_area(buckets[name]) for name in ("original_size", "resized_size"))

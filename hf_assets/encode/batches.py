@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 # A batch has at most so many values, but always one sample: 85 images of a megapixel, or one clip of 5 s at 480 lines.
 BATCH_VALUES = 2**28
-# So many values may wait for the encoder, decoded, whatever shapes they have; each takes one byte, of sound four.
+# So many values may wait for the encoder, decoded, whatever shapes they have; each takes one byte, of audio four.
 WAITING_VALUES = 2**30
 
 

@@ -44,12 +44,12 @@ def fit(
     """Compute the shapes and parts of media from their facts.
 
     Rows are dropped that the medium can't use, such as images smaller than `minimum_image_size`, and those that are
-    smaller than `min_width` and `min_height` where no column told so before.
+    smaller than `min_width` and `min_height` where no column showed it before.
 
     Args:
         media: the medium's `media`.
         medium: where several tables are fitted, so that what it found out about the model is asked once.
-        sizeless: the `row`s of which no column told (`filtering.sizeless`).
+        sizeless: the `row`s of which no column gives the size (`filtering.sizeless`).
 
     Returns:
         A table of the medium's `buckets`, and the dropped rows with their reasons.

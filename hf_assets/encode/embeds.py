@@ -35,7 +35,7 @@ VERSION = f"2.{text_side.VERSION}"
 
 
 def inputs(recipe: Recipe) -> tuple[str, ...]:
-    """The tables that `encode` reads: of sound also what says how much of each clip is encoded."""
+    """The tables that `encode` reads: of audio also what says how much of each clip is encoded."""
     return ("captions", "buckets") if recipe.kind == "audio" else ("captions",)
 
 
@@ -43,7 +43,7 @@ def work(recipe: Recipe, captions: pa.Table, buckets: pa.Table | None = None) ->
     """Which embeds these rows (`schema.CAPTIONS`) need, and what the store holds.
 
     Args:
-        buckets: of sound, the rows' parts.
+        buckets: of audio, the rows' parts.
 
     Raises:
         ModelError: the pipeline can't be found, or has no text encoder.
@@ -64,7 +64,7 @@ def with_keys(rows: pa.Table, encoder: encoders.Encoder) -> pa.Table:
 
 
 def companions(recipe: Recipe, encoder: encoders.Encoder) -> list[str]:
-    """What of a row, beside its captions, these text encoders read: of sound only."""
+    """What of a row, beside its captions, these text encoders read: of audio only."""
     if recipe.kind != "audio":
         return []
     usage = prompt.remembered_usage(encoder.pipeline, encoders.usage_cache(recipe))
@@ -82,7 +82,7 @@ def encode(
     """Give every distinct caption its embed: those that the store holds are reused, each other one is computed once.
 
     Args:
-        buckets: of sound, the rows' parts.
+        buckets: of audio, the rows' parts.
 
     Returns:
         the outcome, and what is worth knowing about the encoder and its speed.

@@ -52,7 +52,7 @@ def by_file(located: pa.Table, snapshot: Snapshot) -> Iterator[FileRows]:
     codes = paths.dictionary_encode().indices.to_numpy()
     rows = located["row"].to_numpy()
     file_rows = located["file_row"].to_numpy()
-    # A file may be listed twice in a row: then only its rows tell where it begins again.
+    # A file may be listed twice in a row: then only its rows show where it begins again.
     is_border = (np.diff(codes) != 0) | (np.diff(file_rows) <= 0)
     edges = [0, *(np.flatnonzero(is_border) + 1).tolist(), len(codes)]
     for start, stop in itertools.pairwise(edges):

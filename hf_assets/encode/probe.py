@@ -27,7 +27,7 @@ UNIT_ROWS = 8192
 
 
 class LedgerAnswer(NamedTuple):
-    """What the ledger tells about the wanted rows, before any media is read."""
+    """What the ledger knows about the wanted rows, before any media is read."""
 
     media: pa.Table  # the medium's `media`
     quarantined: pa.Table  # `schema.QUARANTINE`

@@ -1,4 +1,4 @@
-"""Work of this process: threads that run ahead of the consumer, never further than they are told."""
+"""Work of this process: threads that run ahead of the consumer, never further than asked."""
 
 import queue
 import threading

@@ -19,7 +19,7 @@ def hold(device: str, say: Callable[[str], None], folder: Path | None = None) ->
     killed and no daemon watches: the next run would wait for ever.
 
     Args:
-        device: as torch names it; with what `CUDA_VISIBLE_DEVICES` leaves visible, it tells devices apart.
+        device: as torch names it; with what `CUDA_VISIBLE_DEVICES` leaves visible, it distinguishes devices.
         folder: where the locks lie.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all") if device.startswith("cuda") else ""

@@ -1,4 +1,4 @@
-"""Sound as a medium: a part of each clip, as the VAE reads it. See `kinds.medium.Medium`."""
+"""Audio as a medium: a part of each clip, as the VAE reads it. See `kinds.medium.Medium`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-# Pictures show the first ten minutes, at a rate that is enough for them.
+# Thumbnails show the first ten minutes, at a rate that is enough for them.
 SHOWN_RATE_HZ, SHOWN_SECONDS = 16_000, 600
 # As Stable Audio and ACE-Step have it, nearly: where no configuration was read.
 USUAL_RATE_HZ = 44_100
 
 
 class AudioMedium:
-    """Clips of one column.
+    """Audio of one column.
 
     Which part of a clip is taken depends on the VAE's configuration: on its sample rate and the samples of a step. Only
     small JSON files are read for it.
@@ -114,7 +114,7 @@ class AudioMedium:
         from hf_assets.models.inputs import input_of
 
         reads = input_of(pipeline)
-        assert reads.hop_samples is not None, "`assign` refuses a VAE that reads no sound"
+        assert reads.hop_samples is not None, "`assign` refuses a VAE that reads no audio"
         distinct = buckets.group_by(list(self.keyed[:2])).aggregate([]).to_pylist()
         made_for = {(one["sample_rate_hz"], one["num_channels"]) for one in distinct}
         steps = np.unique(buckets["num_samples"].to_numpy() % reads.hop_samples)
@@ -149,14 +149,14 @@ class AudioMedium:
         """What the VAE reads, from its configuration; where that is written in no known way, measured.
 
         Raises:
-            ModelError: there is no VAE, it reads no sound, or less channels than the config asks for.
+            ModelError: there is no VAE, it reads no audio, or fewer channels than the config asks for.
         """
         vae = vae_component(pipeline)
         known = autoencoders.sound(vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/")))
         reads = AudioInput(*known) if known else _measure(pipeline)
         if reads is None:
             raise ModelError(
-                f"{pipeline.name}: {vae.class_name} reads no sound: choose a pipeline that makes sound, or another "
+                f"{pipeline.name}: {vae.class_name} reads no audio: choose a pipeline that makes audio, or another "
                 "dataset_type"
             )
         if self.rules.channels is not None and self.rules.channels > reads.num_channels:

@@ -1,4 +1,4 @@
-"""Pictures as a medium: resized, cropped, one tensor each. See `kinds.medium.Medium`."""
+"""Images as a medium: resized, cropped, one tensor each. See `kinds.medium.Medium`."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,10 @@ EXAMPLE_SIZES = ((1600, 900), (900, 1600), (1000, 1000))
 
 
 class ImageMedium:
-    """Pictures of one column.
+    """Images of one column.
 
-    Where a recipe takes a cell of each picture (a composite image), the cell's size is the `original_size`, and the
-    cell is one more column, which decides the latent too. The ledger keeps the whole picture's size.
+    Where a recipe takes a cell of each image (a composite image), the cell's size is the `original_size`, and the
+    cell is one more column, which decides the latent too. The ledger keeps the whole image's size.
     """
 
     version = str(image.VERSION)
@@ -77,7 +77,7 @@ class ImageMedium:
     def assign(self, media: pa.Table) -> pa.Table:
         if self.recipe.composite is None:
             return geometry.assign(media, self.recipe.geometry)
-        # A picture with fewer pixels than cells has none for this one.
+        # An image with fewer pixels than cells has none for this one.
         edges = np.stack(schema.halves(media["original_size"]))
         is_there = pa.array(edges.min(axis=0) >= 1)
         assigned = geometry.assign(media.filter(is_there), self.recipe.geometry)
@@ -126,7 +126,7 @@ class ImageMedium:
 
 
 def example_sizes(rules: GeometryRules) -> tuple[str, list[str]]:
-    """Target sizes that can be told before any media are known, and of what they are."""
+    """Target sizes that are known before any media are, and of what they are."""
     if not rules.draws_aspect:
         return "16:9, 9:16 and 1:1", [geometry.geometry_of(*size, rules).bucket for size in EXAMPLE_SIZES]
     aspects = [bucket.aspect for bucket in rules.crop_aspect_buckets or ()]

@@ -29,7 +29,7 @@ class Medium(Protocol):
         plain: version of the values that plain samples decode to, those to which the decoder does nothing special; and
             what else than `latents` is stored. It is part of each latent's key.
         assigned_by: version of the code that assigns shapes and parts.
-        reads_model: whether `assign` asks what the model's VAE reads, so that the run's pinned model is to be told.
+        reads_model: whether `assign` asks what the model's VAE reads, so that it has to be the run's pinned one.
         extension: of the name under which trainers know a row: row 12 is `12.jpg`.
         facts: what `probe` finds, as the ledger keeps it. What part of the media a recipe takes is not part of it, so
             that another part costs no look at the bytes.
@@ -83,7 +83,7 @@ class Medium(Protocol):
         ...
 
     def with_column_facts(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
-        """The buckets with what columns of the dataset tell in place of the media; nothing that decides a latent."""
+        """The buckets with what columns of the dataset say in place of the media; nothing that decides a latent."""
         ...
 
     def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
@@ -133,7 +133,7 @@ class Medium(Protocol):
         ...
 
     def volume(self, buckets: pa.Table) -> np.ndarray:
-        """What each row's latent grows with: pixels, over all frames, or samples of sound. (N,) int64"""
+        """What each row's latent grows with: pixels, over all frames, or samples of audio. (N,) int64"""
         ...
 
     @property
@@ -142,7 +142,7 @@ class Medium(Protocol):
         ...
 
     def elements_per_volume(self, config: dict[str, Any]) -> float:
-        """Numbers in a latent per unit of volume, as an autoencoder's configuration tells."""
+        """Numbers in a latent per unit of volume, by an autoencoder's configuration."""
         ...
 
 

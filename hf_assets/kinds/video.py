@@ -1,4 +1,4 @@
-"""Clips as a medium: some frames of each, resized and cropped as pictures are. See `kinds.medium.Medium`."""
+"""Videos as a medium: some frames of each, resized and cropped as images are. See `kinds.medium.Medium`."""
 
 import functools
 from collections.abc import Callable
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class VideoMedium:
-    """Clips of one column.
+    """Videos of one column.
 
     How many frames of a clip are taken depends on the VAE's stride in time. It is read from the VAE's configuration, or
-    where that doesn't tell, measured; what is encoded is held against a measurement always.
+    where that doesn't say, measured; what is encoded is held against a measurement always.
     """
 
     reads_model = True
@@ -86,7 +86,7 @@ class VideoMedium:
         return frames.assign(geometry.assign(media, self.recipe.geometry), self.rules, self._stride)
 
     def with_column_facts(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
-        """The rate that a column tells goes before the one that was measured."""
+        """The rate that a column gives goes before the one that was measured."""
         if self.recipe.fps_column is None:
             return buckets
         rows = pc.index_in(buckets["row"], value_set=raw_dataset["row"].combine_chunks())
@@ -120,7 +120,7 @@ class VideoMedium:
         stride = _reads(pipeline).temporal_stride
         if len(wrong := [one for one in pc.unique(buckets["num_frames"]).to_pylist() if (one - 1) % stride]):
             raise ModelError(
-                f"{pipeline.name}: its VAE takes 1 + k x {stride} frames, and clips were cut to {wrong[0]}: "
+                f"{pipeline.name}: its VAE takes 1 + k x {stride} frames, and videos were cut to {wrong[0]}: "
                 "materialize buckets again"
             )
 
@@ -130,7 +130,7 @@ class VideoMedium:
         check_sizes(sizes, reads.spatial_multiple)
         given = np.array(sorted({self.rules.fewest, self.rules.most}))
         taken = frames.lengths(given, self.rules, reads.temporal_stride)
-        cut = ", ".join(f"{few:,} of clips with {many:,}" for few, many in zip(taken, given, strict=True))
+        cut = ", ".join(f"{few:,} of videos with {many:,}" for few, many in zip(taken, given, strict=True))
         return f"target sizes of {shown}: {', '.join(sizes)}; frames: {cut}"
 
     def volume(self, buckets: pa.Table) -> np.ndarray:
@@ -148,7 +148,7 @@ class VideoMedium:
 
 
 def _frame_stride(pipeline: Pipeline) -> int:
-    """The VAE's stride in time, without loading anything where its configuration tells."""
+    """The VAE's stride in time, without loading anything where its configuration gives it."""
     vae = vae_component(pipeline)
     known = autoencoders.frame_stride(vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/")))
     return known or _reads(pipeline).temporal_stride

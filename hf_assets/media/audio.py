@@ -2,7 +2,7 @@
 
 What a clip sounds like is settled here, once: floats of -1 to 1, one or two channels, at the wanted sample rate.
 soundfile reads what it knows with up to two channels (WAV, FLAC, Ogg, MP3 and the like), PyAV everything else that is
-in `CONTAINERS`: M4A, WebM, the sound of a video. Files are streamed: of a long one, what is before and behind the
+in `CONTAINERS`: M4A, WebM, the audio of a video. Files are streamed: of a long one, what is before and behind the
 wanted part is at most decoded, never kept.
 
 - Mono to stereo: both channels are the same. Stereo to mono: their mean. More than two channels are mixed to stereo by
@@ -39,7 +39,7 @@ RATES_HZ = range(1_000, 768_001)
 MAX_SECONDS = 24 * 3600
 # Floats of one decoded clip: 1 GiB, 46 minutes of stereo at 48 kHz.
 MAX_VALUES = 2**28
-# Lossy codecs and resampling overshoot full scale a little; no sound is 12 dB above it.
+# Lossy codecs and resampling overshoot full scale a little; no audio is 12 dB above it.
 MAX_PEAK = 4.0
 
 # FFmpeg's demuxers that may read a file: those that hold media. Others (playlists, lists of files) open other files.
@@ -74,11 +74,11 @@ class AudioFacts:
 
 
 def probe(data: bytes) -> AudioFacts:
-    """Read a file's length, sample rate and channels from its header; where that doesn't tell, decode it and count.
+    """Read a file's length, sample rate and channels from its header; where that doesn't say, decode it and count.
 
     Raises:
-        MediaError: `empty` (no bytes, or no samples), `undecodable`, `no_audio`, `truncated` (less is there than the
-            header says), `too_short` (one sample is no sound), `too_large` (more than `MAX_SECONDS`), `unsupported`
+        MediaError: `empty` (no bytes, or no samples), `undecodable`, `no_audio`, `truncated` (fewer samples than the
+            header says), `too_short` (one sample is no audio), `too_large` (more than `MAX_SECONDS`), `unsupported`
             (an absurd sample rate).
     """
     with _open(data) as file:
@@ -257,7 +257,7 @@ class _Container:
         return AudioFacts(self.sample_rate, channels, num_samples)
 
     def _header_duration_s(self) -> float:
-        """The duration that the header tells; 0 where it is derived from a bit rate, or is that of a video."""
+        """The duration that the header gives; 0 where it is derived from a bit rate, or is that of a video."""
         if self._container.format.name not in TELLS_DURATION:
             return 0
         if self._stream.duration and self._stream.time_base:
@@ -387,7 +387,7 @@ def _count(blocks: Iterator[np.ndarray], sample_rate: int) -> int:
 
 
 def _lost_bytes(log: str) -> int:
-    """How many bytes of sound a header announces that aren't there, from what libsndfile notes of it.
+    """How many bytes of audio a header announces that aren't there, from what libsndfile notes of it.
 
     A recorder that writes into a pipe can't know the length, and announces as much as the field holds.
     """
@@ -407,10 +407,10 @@ def _require_whole_pages(data: bytes) -> None:
 
 
 def _mp3_has_length(data: bytes) -> bool:
-    """Whether an MP3 says how long it is: in a Xing header, in place of the first frame's sound.
+    """Whether an MP3 says how long it is: in a Xing header, in place of the first frame's audio.
 
     Raises:
-        MediaError: `truncated`: it has less bytes than the header says.
+        MediaError: `truncated`: it has fewer bytes than the header says.
     """
     start = 0
     if data.startswith(b"ID3"):

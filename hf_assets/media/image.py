@@ -1,7 +1,7 @@
 """Turn an image file's bytes into facts (header only) and into pixels.
 
-What a picture looks like is settled here, once: upright, in sRGB, over white, 8 bits a channel, the first frame of an
-animation. `probe` and `decode` read the orientation with one function, so the size that `probe` tells is the size that
+What an image looks like is settled here, once: upright, in sRGB, over white, 8 bits a channel, the first frame of an
+animation. `probe` and `decode` read the orientation with one function, so the size that `probe` gives is the size that
 `decode` returns.
 
 Pillow's plugins are used without `Image.open`: the signature alone decides the format, so nothing is tried out, no
@@ -42,7 +42,7 @@ from hf_assets.media import signatures
 if TYPE_CHECKING:
     import torch
 
-# Bump when a change to this module changes any picture's size or pixels.
+# Bump when a change to this module changes any image's size or pixels.
 VERSION = 1
 # Part of each latent's key. Bump when a change to this module changes a plain picture's pixels, one to which the
 # decoder does nothing special: all of them are then encoded anew.
@@ -67,7 +67,7 @@ SIGNATURES: list[tuple[int, bytes, type[ImageFile.ImageFile]]] = [
     *[(0, start, PpmImagePlugin.PpmImageFile) for start in (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf")],
 ]
 
-# What turns a picture upright, by the value of its EXIF orientation; 1 and anything unknown is upright already.
+# What turns an image upright, by the value of its EXIF orientation; 1 and anything unknown is upright already.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -129,12 +129,12 @@ def decode(data: bytes) -> Image.Image:
 def fit(
     picture: Image.Image, resized_size: Sequence[int], crop_top_left: Sequence[int], target_size: Sequence[int]
 ) -> "torch.Tensor":
-    """Resize a picture with antialiasing (bicubic, as Pillow's, within 1 level but for 1 value in 10,000) and crop it.
+    """Resize an image with antialiasing (bicubic, as Pillow's, within 1 level but for 1 value in 10,000) and crop it.
 
     Args:
         picture: mode RGB.
         resized_size: (width, height) before the crop.
-        crop_top_left: (top, left) of the crop in the resized picture.
+        crop_top_left: (top, left) of the crop in the resized image.
         target_size: (width, height) of the crop.
 
     Returns:
@@ -172,20 +172,21 @@ def to_pixels(
 
     Args:
         original_size: the (width, height) that the geometry was made for.
-        cell: (left, top, width, height) of the part of the picture that is the image; None: all of it.
+        cell: (left, top, width, height) of the part of the decoded image that is taken; None: all of it.
 
     Returns:
         (3, H, W) uint8, RGB, 0 to 255.
 
     Raises:
-        MediaError: as `decode`, and `size_mismatch`: the picture is not of `original_size`.
+        MediaError: as `decode`, and `size_mismatch`: the image is not of `original_size`.
     """
     picture = decode(data)
     if cell is not None:
         left, top, width, height = cell
         if left + width > picture.width or top + height > picture.height:
             raise MediaError(
-                "size_mismatch", f"the image decodes to {picture.width} x {picture.height} pixels, less than its header"
+                "size_mismatch",
+                f"the image decodes to {picture.width} x {picture.height} pixels, fewer than its header",
             )
         picture = picture.crop((left, top, left + width, top + height))
     if original_size is not None and picture.size != tuple(original_size):
@@ -225,7 +226,7 @@ def _set_up_pillow() -> None:
     """
     if _PILLOW_IS_QUIET not in warnings.filters:
         warnings.filterwarnings("ignore", module=r"PIL\.")
-    # Some libraries set this; a truncated file would then decode to a picture that is half gray.
+    # Some libraries set this; a truncated file would then decode to an image that is half gray.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 

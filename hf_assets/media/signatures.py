@@ -4,8 +4,8 @@ from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["image", "video", "audio"]
 
-WORDS: dict[Kind, str] = {"image": "a picture", "video": "a video", "audio": "sound"}
-PLURALS: dict[Kind, str] = {"image": "the pictures", "video": "the videos", "audio": "the sound"}
+WORDS: dict[Kind, str] = {"image": "an image", "video": "a video", "audio": "audio"}
+PLURALS: dict[Kind, str] = {"image": "the images", "video": "the videos", "audio": "the audio"}
 
 SIGNATURES: tuple[tuple[int, bytes, Kind, str], ...] = (
     (0, b"\xff\xd8\xff", "image", "JPEG"),

@@ -37,7 +37,7 @@ PLAIN_VERSION = 1
 # 8,192 x 8,192: above every camera (8K is half of it), 0.2 GB decoded. A header that claims more is taken for a bomb.
 MAX_FRAME_PIXELS = 2**26
 
-# As many pictures as H.264 and HEVC may reorder.
+# As many frames as H.264 and HEVC may reorder.
 MAX_LEADING_PICTURES = 16
 
 # What may be opened: containers, as FFmpeg calls them. Others, playlists above all, could make it read other files.
@@ -77,7 +77,7 @@ def probe(data: bytes) -> VideoFacts:
 
     Raises:
         MediaError: `empty`, `undecodable` (not a video of a known format, or its first frame is broken), `truncated`
-            (bytes that its container speaks of are missing), `no_video` (no stream of moving pictures), `no_frames`,
+            (bytes that its container speaks of are missing), `no_video` (no video stream), `no_frames`,
             `too_large` (a frame has more than `MAX_FRAME_PIXELS`).
     """
     times: list[int | None] = []
@@ -199,7 +199,7 @@ def sheet(pictures: "Sequence[Image.Image]") -> "Image.Image":
 
 
 class _Clip:
-    """An open container, the stream of moving pictures in it, and its decoder.
+    """An open container, the video stream in it, and its decoder.
 
     Attributes:
         num_left_out: packets that were left out at the start, see `decode`.
@@ -220,7 +220,7 @@ class _Clip:
             self.decoder.extradata = context.extradata
         else:
             self.decoder = context
-        # One thread: several clips are decoded at a time. Broken bits are an error, not a guess at the picture.
+        # One thread: several videos are decoded at a time. Broken bits are an error, not a guess at the frame.
         self.decoder.thread_count = 1
         self.decoder.options = {"err_detect": "explode"}
 
@@ -264,9 +264,7 @@ def _open(data: bytes) -> Iterator[_Clip]:
         with av.open(BytesIO(data), options={"format_whitelist": CONTAINERS, "protocol_whitelist": ""}) as container:
             streams = [one for one in container.streams.video if not _is_cover(one)]
             if not streams:
-                raise _broken(
-                    data, "no_video", f"the file ({container.format.name}) holds no stream of moving pictures"
-                )
+                raise _broken(data, "no_video", f"the file ({container.format.name}) holds no video stream")
             context = streams[0].codec_context
             if context is None:
                 raise _broken(data, "undecodable", "the video's codec is unknown")
@@ -292,7 +290,7 @@ def _broken(data: bytes, reason: str, message: str) -> MediaError:
 
 
 def _is_cover(stream: Any) -> bool:
-    """Whether a stream is one picture, such as the cover of a piece of music."""
+    """Whether a stream is one image, such as the cover of a piece of music."""
     return bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
@@ -358,7 +356,7 @@ def _upright(pixels: np.ndarray, frame: Any) -> np.ndarray:
 
 
 def _is_cut(data: bytes) -> bool:
-    """Whether a container speaks of bytes behind the end of the file. Of some containers this can't be told."""
+    """Whether a container speaks of bytes behind the end of the file. Of some containers this can't be known."""
     if data[:4] == b"RIFF":
         size = struct.unpack_from("<I", data, 4)[0] if len(data) >= 8 else 0
         return 8 + size > len(data) + 1 and size != 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""What an autoencoder's configuration tells about the shape of its latents, read without loading it.
+"""What an autoencoder's configuration says about the shape of its latents, read without loading it.
 
 Diffusers has no one name for any of it.
 """
@@ -6,14 +6,14 @@ Diffusers has no one name for any of it.
 import math
 from typing import Any, NamedTuple
 
-# Where a configuration doesn't tell: as Flux and Qwen-Image have it, more than most.
+# Where a configuration doesn't say: as Flux and Qwen-Image have it, more than most.
 USUAL_CHANNELS, USUAL_CELL_PX = 16, 8
-# Of sound, as Stable Audio has it.
+# Of audio, as Stable Audio has it.
 USUAL_HOP_SAMPLES = 2048
 
 
 class Sound(NamedTuple):
-    """The sound that an autoencoder reads."""
+    """The audio that an autoencoder reads."""
 
     sample_rate_hz: int
     num_channels: int
@@ -41,7 +41,7 @@ def cell_px(config: dict[str, Any]) -> int:
 
 
 def frame_stride(config: dict[str, Any]) -> int | None:
-    """Frames that become one latent frame, where a configuration tells; None where it doesn't."""
+    """Frames that become one latent frame, where a configuration gives it; None where it doesn't."""
     for name in ("scale_factor_temporal", "temporal_compression_ratio"):
         if isinstance(config.get(name), int | float):
             return int(config[name])
@@ -54,8 +54,8 @@ def frame_stride(config: dict[str, Any]) -> int | None:
 
 
 def sound(config: dict[str, Any]) -> Sound | None:
-    """What a class reads of which the configuration tells all: Oobleck, LongCat's, SAME and the like. None for others,
-    of pictures or spectrograms too.
+    """What a class reads of which the configuration says all: Oobleck, LongCat's, SAME and the like. None for others,
+    of images or spectrograms too.
     """
     rate = config.get("sampling_rate") or config.get("sample_rate")
     channels = next((config[name] for name in ("audio_channels", "num_channels") if config.get(name)), None)

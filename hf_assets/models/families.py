@@ -1,4 +1,4 @@
-"""What neither a pipeline's configuration nor its code tells: one row for each pipeline class.
+"""What neither a pipeline's configuration nor its code says: one row for each pipeline class.
 
 A pipeline without a row works by the rules alone, as `Family()` says.
 """
@@ -27,10 +27,10 @@ class Output(NamedTuple):
         padding: what the positions beyond the caption hold.
             `none`: there are none.
             `zeros`: zeros. They aren't stored, and come back as they were.
-            `ignored`: values that the denoiser doesn't attend to, as `mask` tells it (tested). They aren't stored, and
+            `ignored`: values that the denoiser doesn't attend to, as `mask` says (tested). They aren't stored, and
             come back as zeros.
             `read`: values that the denoiser attends to. They are stored.
-        mask: the output that tells which positions the denoiser attends to.
+        mask: the output that says which positions the denoiser attends to.
     """
 
     shape: tuple[int, ...]
@@ -129,7 +129,7 @@ class Family(NamedTuple):
 
 
 _BY_SIGMA = Latents(times_sigma_data=True)
-_WITH_PICTURE = Text(unsupported="with each its text encoder reads the picture to edit, which a dataset row has not")
+_WITH_IMAGE = Text(unsupported="with each its text encoder reads the image to edit, which a dataset row has not")
 
 # pipeline class -> its row
 FAMILIES: dict[str, Family] = {
@@ -273,7 +273,7 @@ FAMILIES: dict[str, Family] = {
         "krea/Krea-2",
         text=Text({"prompt_embeds": masked(512, 12, 2560, by="prompt_embeds_mask")}, batches=True),
     ),
-    "LongCatImageEditPipeline": Family("LongCat image edit", "meituan-longcat/LongCat-Image-Edit", text=_WITH_PICTURE),
+    "LongCatImageEditPipeline": Family("LongCat image edit", "meituan-longcat/LongCat-Image-Edit", text=_WITH_IMAGE),
     "LTX2Pipeline": Family(
         "LTX-2",
         "Lightricks/LTX-2",
@@ -305,9 +305,9 @@ FAMILIES: dict[str, Family] = {
         "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
         text=Text({"prompt_embeds": masked(300, 4096, by="prompt_attention_mask")}, batches=True),
     ),
-    "QwenImageEditInpaintPipeline": Family("Qwen-Image edit, inpaint", "Qwen/Qwen-Image-Edit", text=_WITH_PICTURE),
-    "QwenImageEditPipeline": Family("Qwen-Image edit", "Qwen/Qwen-Image-Edit", text=_WITH_PICTURE),
-    "QwenImageEditPlusPipeline": Family("Qwen-Image edit plus", "Qwen/Qwen-Image-Edit-2509", text=_WITH_PICTURE),
+    "QwenImageEditInpaintPipeline": Family("Qwen-Image edit, inpaint", "Qwen/Qwen-Image-Edit", text=_WITH_IMAGE),
+    "QwenImageEditPipeline": Family("Qwen-Image edit", "Qwen/Qwen-Image-Edit", text=_WITH_IMAGE),
+    "QwenImageEditPlusPipeline": Family("Qwen-Image edit plus", "Qwen/Qwen-Image-Edit-2509", text=_WITH_IMAGE),
     "QwenImagePipeline": Family("Qwen-Image", "Qwen/Qwen-Image", text=Text({"prompt_embeds": Output((512, 3584))})),
     "SanaPipeline": Family(
         "Sana",

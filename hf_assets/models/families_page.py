@@ -47,7 +47,7 @@ and as it is stored for a caption of 20 and of 77 tokens (a template that the pi
   second encoder's output before it looks at the mask. HiDream's and CogVideoX's values beyond the caption differ
   with the caption, so they can't be stored once either.
 
-In a shard, `{name}.kept` tells which positions a tensor's rows are, and `{name}.scale` what to multiply it by
+In a shard, `{name}.kept` says which positions a tensor's rows are, and `{name}.scale` what to multiply it by
 (`hf_assets/store/packing.py`); `TrainingSet` gives whole tensors."""
 
 SETTINGS = """## Settings
@@ -84,7 +84,7 @@ One row in `FAMILIES`, keyed by the pipeline's class:
 
 `text` holds the shape of each output for the longest caption and how it is padded: `Output` (not), `zeros`,
 `masked` or `whole`; `batches=True` if several captions may share a forward; `latents` only what the VAE's
-configuration doesn't tell. Then a tiny pipeline of it in `hf_assets_tests/tiny_pipelines`, and its line in
+configuration doesn't say. Then a tiny pipeline of it in `hf_assets_tests/tiny_pipelines`, and its line in
 `models/test_text_families.py`, `test_vae_families.py` and, for `masked`, `test_padding.py`: these tests fail where
 the row is wrong, and where one of them is missing. This page is made again."""
 

@@ -1,6 +1,6 @@
 """What a pipeline's VAE can be given, found out from configurations alone: no weights are loaded.
 
-Shape letters: B batch, F frames, H W pixels, S samples of sound.
+Shape letters: B batch, F frames, H W pixels, S samples of audio.
 """
 
 import contextlib
@@ -30,13 +30,13 @@ class VaeInput(NamedTuple):
     """The media that a pipeline's VAE reads.
 
     Attributes:
-        makes: what the pipeline makes of its latents. One that makes videos also reads pictures, as one frame.
-        num_channels: 3 for RGB, 4 where an opaque alpha channel is added to it, or the channels of sound.
-        reads_frames: whether the autoencoder itself takes (B, 3, F, H, W); else frames are pictures to it.
-        spatial_multiple: what width and height in pixels must be multiples of; 1 for sound.
+        makes: what the pipeline makes of its latents. One that makes videos also reads images, as one frame.
+        num_channels: 3 for RGB, 4 where an opaque alpha channel is added to it, or the channels of audio.
+        reads_frames: whether the autoencoder itself takes (B, 3, F, H, W); else frames are images to it.
+        spatial_multiple: what width and height in pixels must be multiples of; 1 for audio.
         temporal_stride: frames per latent frame after the first one, which stands for itself; 1 where each does.
-        sample_rate_hz: of sound; None for pictures and videos.
-        hop_samples: samples of sound per latent step; None for pictures and videos.
+        sample_rate_hz: of audio; None for images and videos.
+        hop_samples: samples of audio per latent step; None for images and videos.
         has_distribution: whether it gives a mean and a deviation, and not just latents.
     """
 
@@ -59,7 +59,7 @@ class VaeInput(NamedTuple):
         return num_frames - (num_frames - 1) % self.temporal_stride
 
     def fitting_samples(self, num_samples: int) -> int:
-        """The largest number of samples of sound, at most `num_samples`, that is whole latent steps."""
+        """The largest number of samples of audio, at most `num_samples`, that is whole latent steps."""
         return num_samples - num_samples % (self.hop_samples or 1)
 
 
@@ -67,7 +67,7 @@ def input_of(pipeline: Pipeline) -> VaeInput:
     """Measure with a VAE on the meta device. Only small configuration files are fetched.
 
     Raises:
-        ModelError: there is no VAE, or it reads neither pictures nor videos nor sound.
+        ModelError: there is no VAE, or it reads neither images nor videos nor audio.
     """
     component = vae_component(pipeline)
     vae = _without_weights(component)
@@ -91,16 +91,16 @@ def spatial_multiple(pipeline: Pipeline) -> int:
     the first is measured with a VAE on the meta device, or what the table of families says.
 
     Raises:
-        ModelError: the pipeline makes sound, or see `input_of`.
+        ModelError: the pipeline makes audio, or see `input_of`.
     """
     reads = input_of(pipeline)
     if reads.makes == "audio":
-        raise ModelError(f"{pipeline.name} makes sound: choose a pipeline that makes pictures or videos")
+        raise ModelError(f"{pipeline.name} makes audio: choose a pipeline that makes images or videos")
     return reads.spatial_multiple
 
 
 def sample_rate_hz(vae: Any) -> int | None:
-    """Of the sound that an autoencoder reads; None if it reads pictures."""
+    """Of the audio that an autoencoder reads; None if it reads images."""
     rate = getattr(vae.config, "sampling_rate", None) or getattr(vae.config, "sample_rate", None)
     return None if rate is None else int(rate)
 
@@ -118,7 +118,7 @@ class Posterior(NamedTuple):
 
 def posterior(vae: Any, media: "torch.Tensor") -> Posterior:
     """Encode, with any autoencoder of diffusers."""
-    # LongCat's autoencoder draws unless it is told not to.
+    # LongCat's autoencoder draws unless it is asked not to.
     settled = {"sample_posterior": False} if "sample_posterior" in inspect.signature(vae.encode).parameters else {}
     output = vae.encode(media, **settled)
     distribution = getattr(output, "latent_dist", None)
@@ -152,7 +152,7 @@ def _has_frames(vae: Any) -> bool:
 
 
 def _measure_pictures(pipeline: Pipeline, component: Component, vae: Any) -> tuple[int, bool, Posterior]:
-    """Channels of the pictures that it reads, whether it wants a frame axis, and what it makes of one picture."""
+    """Channels of the images that it reads, whether it wants a frame axis, and what it makes of one image."""
     side = PROBE_SIDE_PX
     likely = _has_frames(vae)
     shapes = [
@@ -167,7 +167,7 @@ def _measure_pictures(pipeline: Pipeline, component: Component, vae: Any) -> tup
             return num_channels, reads_frames, made
         reasons.append(made)
     raise ModelError(
-        f"{pipeline.name}: {component.class_name} encodes neither pictures nor videos nor waveforms "
+        f"{pipeline.name}: {component.class_name} encodes neither images nor videos nor waveforms "
         f"({_first_line(reasons[0])}): choose a pipeline that makes one of them"
     )
 
@@ -198,7 +198,7 @@ def _temporal_stride(vae: Any, num_channels: int) -> int:
     side = PROBE_FRAMES_SIDE_PX
     one, many = (_try(vae, (1, num_channels, frames, side, side)) for frames in (1, 1 + PROBE_FRAMES))
     if isinstance(one, Exception) or isinstance(many, Exception):
-        return 1  # it has a frame axis, and reads pictures only (Qwen-Image 2.1)
+        return 1  # it has a frame axis, and reads images only (Qwen-Image 2.1)
     return PROBE_FRAMES // (many.mean.shape[2] - one.mean.shape[2])
 
 
@@ -215,7 +215,7 @@ def _sound(pipeline: Pipeline, component: Component, vae: Any, rate: int) -> Vae
         reasons.append(made)
     raise ModelError(
         f"{pipeline.name}: {component.class_name} encodes no waveforms ({_first_line(reasons[0])}): "
-        "choose a pipeline whose VAE reads sound itself, and not its spectrogram"
+        "choose a pipeline whose VAE reads audio itself, and not its spectrogram"
     )
 
 

@@ -1,6 +1,6 @@
 """The one rule that turns any autoencoder's posterior into the latents that its denoiser reads, and back.
 
-Shape letters: B batch, C latent channels, f h w latent cells (frames, height, width), s latent steps of sound.
+Shape letters: B batch, C latent channels, f h w latent cells (frames, height, width), s latent steps of audio.
 """
 
 import inspect

@@ -127,7 +127,7 @@ def arguments(kind: Any) -> dict[str, Any]:
             chosen[name] = offered[name].default
         elif parameter.default is inspect.Parameter.empty:
             raise ModelError(
-                f"{kind.__name__}.encode_prompt needs {name} beside the caption, which captions don't tell: "
+                f"{kind.__name__}.encode_prompt needs {name} beside the caption, which captions don't say: "
                 "choose another pipeline"
             )
     return chosen

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hf_assets.models.model_loading import Device, Quantization
 
 PROBE_CAPTION = "a photo"
-# A tokenizer that knows anything tells some of these apart.
+# A tokenizer that knows anything distinguishes some of these.
 PROBE_WORDS = ("a", "b", "e", "i", "1", ".")
 # How the names of outputs begin that are for a negative prompt.
 NEGATIVE = ("negative", "uncond")
@@ -72,7 +72,7 @@ def load_text(
         with model_loading.quiet():
             model = kind.from_pretrained(folder, use_safetensors=True, **given)
             _must_know_words(model, pipeline)
-        # bitsandbytes tells columns that need 16 bits from those that don't by all rows that it gets at once
+        # bitsandbytes decides which columns need 16 bits by all rows that it gets at once
         return TextEncoder(model, usage, device, dtype, one_at_a_time=quantization == "8bit")
 
     return _first_that_works(open_pipeline, pipeline)
@@ -193,7 +193,7 @@ class TextEncoder:
         ]
 
     def num_tokens(self, captions: list[str]) -> list[int] | None:
-        """How many tokens each caption has, before anything is cut; None where no tokenizer tells.
+        """How many tokens each caption has, before anything is cut; None where no tokenizer says.
 
         Of several tokenizers, the one that takes the longest captions counts.
         """

@@ -1,6 +1,6 @@
-"""The VAE side of a pipeline: pictures, videos or sound to latents and back, without a text encoder or denoiser.
+"""The VAE side of a pipeline: images, videos or audio to latents and back, without a text encoder or denoiser.
 
-Shape letters: B batch, C latent channels, F frames, H W pixels, S samples of sound, f h w s latent cells.
+Shape letters: B batch, C latent channels, F frames, H W pixels, S samples of audio, f h w s latent cells.
 """
 
 import functools
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from hf_assets.models.model_loading import Device
 
-# An autoencoder for pictures gets so many frames of a video at a time.
+# An autoencoder for images gets so many frames of a video at a time.
 FRAMES_AT_A_TIME = 8
 
 
@@ -101,14 +101,14 @@ class Vae:
 
         Args:
             media: on any device, one of
-                (B, 3, H, W) pictures, uint8, RGB, 0 to 255; H and W are multiples of `spatial_multiple`;
+                (B, 3, H, W) images, uint8, RGB, 0 to 255; H and W are multiples of `spatial_multiple`;
                 (B, 3, F, H, W) videos, likewise; F is 1 + k x `reads.temporal_stride`;
-                (B, `reads.num_channels`, S) sound at `reads.sample_rate_hz`, float, -1 to 1; S is a multiple of
+                (B, `reads.num_channels`, S) audio at `reads.sample_rate_hz`, float, -1 to 1; S is a multiple of
                 `reads.hop_samples`.
             in_float32: compute with the weights in float32: for samples that overflow in half precision.
 
         Returns:
-            (B, C, h, w), (B, C, f, h, w) for a pipeline that makes videos (a picture is one frame there), or (B, C, s),
+            (B, C, h, w), (B, C, f, h, w) for a pipeline that makes videos (an image is one frame there), or (B, C, s),
             in the VAE's dtype, on its device. Values may be non-finite in half precision.
         """
         return self._encode(media, in_float32)["latents"]
@@ -212,7 +212,7 @@ class Vae:
         import torch
 
         assert media.dtype == torch.uint8, f"pixels are {media.dtype}, not uint8"
-        assert media.ndim in (4, 5), f"pixels are neither pictures nor videos: {tuple(media.shape)}"
+        assert media.ndim in (4, 5), f"pixels are neither images nor videos: {tuple(media.shape)}"
         assert media.shape[1] == RGB, f"pixels are not RGB: {tuple(media.shape)}"
         # Copied as uint8, a quarter of the bytes, and converted there in float32, as diffusers' processors do.
         black = self._row.black
@@ -224,12 +224,12 @@ class Vae:
         if images.ndim == 5:
             num_frames, stride = images.shape[2], self.reads.temporal_stride
             assert num_frames == self.reads.fitting_frames(num_frames), f"{num_frames} frames are not 1 + k x {stride}"
-            assert num_frames == 1 or self.reads.keeps_frames, f"{self._name} makes pictures, not videos"
+            assert num_frames == 1 or self.reads.keeps_frames, f"{self._name} makes images, not videos"
         return images
 
     def _sound(self, media: "torch.Tensor") -> "torch.Tensor":
-        assert media.is_floating_point(), f"sound is {media.dtype}, not float"
-        assert media.ndim == 3, f"sound is no (B, channels, S): {tuple(media.shape)}"
+        assert media.is_floating_point(), f"audio is {media.dtype}, not float"
+        assert media.ndim == 3, f"audio is no (B, channels, S): {tuple(media.shape)}"
         num_samples = media.shape[2]
         assert num_samples == self.reads.fitting_samples(num_samples), f"{num_samples} samples are no whole steps"
         return media.to(self.device, non_blocking=True).float()
@@ -269,7 +269,7 @@ def _noise(like: "torch.Tensor", seeds: Sequence[int]) -> "torch.Tensor":
 
 def _decoder_options(vae: Any, z: "torch.Tensor") -> dict[str, Any]:
     """What three decoders want to know besides: that each frame is decoded alone, that no noise is left, and, as
-    Kandinsky's pipelines tell it, that latents are taken as they are.
+    Kandinsky's pipelines ask it to, that latents are taken as they are.
     """
     import torch
 

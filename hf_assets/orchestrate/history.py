@@ -24,7 +24,7 @@ DEAD_AFTER_S = 3600.0
 
 # Tags of the runs that a refresh starts: which dataset, and all that its results follow from.
 DATASET_TAG, STATE_TAG = "hf_assets/dataset", "hf_assets/state"
-# How many runs in vain are told apart.
+# How many runs in vain are counted, at most.
 MOST_TRIES = 12
 
 

@@ -8,7 +8,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.encode.pins import pins_of
 from hf_assets.encode.revisions import Revision
 
-# Tags of Dagster's events, by which it tells what is stale.
+# Tags of Dagster's events, by which it decides what is stale.
 DATA_VERSION = "dagster/data_version"
 INPUT_DATA_VERSION = "dagster/input_data_version"
 

@@ -1,4 +1,4 @@
-"""What Dagster's history tells a check about a dataset."""
+"""What Dagster's history says about a dataset."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""What work would fetch and store, and how long it would take, told from listings, headers and earlier runs."""
+"""What work would fetch and store, and how long it would take, from listings, headers and earlier runs."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +19,11 @@ from hf_assets.sources.source import Source
 from hf_assets.sources.spec import Snapshot
 
 REQUEST_THREADS = 8
-# So many stored samples of each part tell what one takes.
+# So many stored samples of each part show what one takes.
 SAMPLED = 64
 ITEM_BYTES = {"float8_e4m3fn": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 
-# Where neither the store nor a configuration tells: as Flux and Qwen-Image have it, more than most.
+# Where neither the store nor a configuration says: as Flux and Qwen-Image have it, more than most.
 USUAL_TOKENS = 512
 
 
@@ -69,16 +69,16 @@ def model_bytes_to_fetch(components: Iterable[Component]) -> int:
 
 
 def latent_bytes_per_volume(medium: Medium, encoder: encoders.Encoder, vae: Component) -> float:
-    """Bytes of a latent per pixel, or what else the medium counts, as the configuration tells."""
+    """Bytes of a latent per pixel, or what else the medium counts, by the configuration."""
     config = vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/"))
     return ITEM_BYTES[encoder.header["dtype"]] * medium.elements_per_volume(config)
 
 
 def embed_bytes(encoder: encoders.Encoder, components: list[Component], max_tokens: int | None) -> float:
-    """Bytes of a caption's embeds, as the configurations tell.
+    """Bytes of a caption's embeds, by the configurations.
 
     Args:
-        max_tokens: what `encode_prompt` is told, where it is.
+        max_tokens: what `encode_prompt` is given, where it is.
     """
     configs = [one.repository.read_json(f"{one.folder}/config.json") for one in components if one.is_model]
     return ITEM_BYTES[encoder.header["dtype"]] * sum(_text_elements(config, max_tokens) for config in configs)

@@ -1,4 +1,4 @@
-"""What a run would do, told without computing and without reading any media.
+"""What a run would do, found without computing and without reading any media.
 
 A plan takes the steps of a run as far as they go without media: it resolves the revision, reads the columns of files
 that are new (and keeps them, for the run), filters, takes captions, asks the ledger for media facts, computes geometry
@@ -222,7 +222,9 @@ class _Tally:
     def stage(self, num_unknown: int) -> StagePlan:
         self.why.settle()
         counts = dict(self.why.counts)
-        assert sum(counts.values()) == self.num_missing, f"{self.num_missing} are missing, of which {counts} are told"
+        assert sum(counts.values()) == self.num_missing, (
+            f"{self.num_missing} are missing, of which {counts} have a reason"
+        )
         return StagePlan(self.reuse, counts | ({UNKNOWN: num_unknown} if num_unknown else {}), self.quarantined)
 
     def side(self, stage: StagePlan, table: Path, num_bytes: float, components: list[Component]) -> _Side:

@@ -1,4 +1,4 @@
-"""Why samples aren't in the store, told from the tables of the last run.
+"""Why samples aren't in the store, by the tables of the last run.
 
 These are read when the first sample is missing, and kept on the disk by their hashes, as what is needed is: so each
 part is held against its part of them.
@@ -31,7 +31,7 @@ class Why:
 
     Attributes:
         counts: by reason.
-        left: samples whose key doesn't tell the reason.
+        left: samples whose key doesn't give the reason.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Why:
         """
         Args:
             component: the reason where the encoder itself changed.
-            left: what of a sample tells its reason, by a hash.
-            tell: counts all that is `left`.
+            left: what of a sample decides its reason, as a hash.
+            count_left: counts all that is `left`.
             folder: where tables of the last run are kept meanwhile.
         """
         self.recipe, self.encoder, self.component, self.folder = recipe, encoder, component, folder
@@ -117,7 +117,7 @@ def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, folder: Pa
     """Why latents aren't there.
 
     Media that the last training set lacks are `media` where they took the place of others that are gone, else `new`.
-    This tells a changed row from an added one where positions didn't shift; where they did, both are `new`.
+    This distinguishes a changed row from an added one where positions didn't shift; where they did, both are `new`.
 
     Args:
         needed: with `row` and `media_hash` of all rows.

@@ -28,7 +28,7 @@ class SplitFiles(NamedTuple):
     Attributes:
         paths: paths or URLs of files, or of folders of Lance datasets with a slash behind, in the order of the rows.
         parts: how many of these belong to each slice; empty where all rows of all files are taken.
-        siblings: the files of all splits, which tell a folder's labels.
+        siblings: the files of all splits, which decide a folder's labels.
         format: None for Parquet.
     """
 

@@ -5,7 +5,7 @@ length. What is left is cut to whole steps of the encoder, at the encoder's samp
 fractions of whole samples, so that a clip of exactly 9 s is one of 9 s at any sample rate.
 
 The rules are those that SimpleTuner documents. Where we differ from what it does: `min_duration_seconds` and
-`max_duration_seconds` drop clips, a random part is drawn from the clip's hash and the seed, and a bucket's name tells
+`max_duration_seconds` drop clips, a random part is drawn from the clip's hash and the seed, and a bucket's name gives
 the length exactly.
 """
 
@@ -54,7 +54,7 @@ class AudioRules(BaseModel):
 
 
 class AudioInput(NamedTuple):
-    """What an encoder of sound reads."""
+    """What an encoder of audio reads."""
 
     sample_rate_hz: int
     num_channels: int

@@ -3,7 +3,7 @@
 A column gives a row as many captions as it holds texts: one for a text column, several for lists. All are kept, and all
 are encoded; a reader draws one for each epoch.
 
-Sound has a prompt that several columns make together, and lyrics, which are kept apart from it.
+Audio has a prompt that several columns make together, and lyrics, which are kept apart from it.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ COMPANIONS = (schema.LYRICS.name, schema.DURATION.name)
 
 # Where the columns of a prompt are named.
 FIELDS_KEY = "audio_caption_fields"
-# Of sound that has no lyrics, this column may be missing.
+# Of audio that has no lyrics, this column may be missing.
 USUAL_LYRICS = "lyrics"
 
 

@@ -1,9 +1,9 @@
-"""One cell of a picture that shows several, side by side or in a grid.
+"""One cell of a composite image, which shows several side by side or in a grid.
 
-As SimpleTuner has it, a picture of n images is a strip: n cells side by side, and columns of pixels that are left over
-at the right belong to none. Where we differ: a strip is not the only layout. `layout` names the rows and columns of a
-grid; without it, a grid of several rows and several columns is taken for one where its cells are nearer to squares than
-those of a strip would be. So a 1024 x 1024 picture of four is 2 x 2, and one of 2048 x 512 is a strip.
+As SimpleTuner has it, a composite of n images is a strip: n cells side by side, and columns of pixels that are left
+over at the right belong to none. Where we differ: a strip is not the only layout. `layout` names the rows and columns
+of a grid; without it, a grid of several rows and several columns is taken for one where its cells are nearer to squares
+than those of a strip would be. So a 1024 x 1024 composite of four is 2 x 2, and one of 2048 x 512 is a strip.
 """
 
 import math
@@ -27,9 +27,9 @@ class CompositeRules(BaseModel):
     """Which cell is taken.
 
     Attributes:
-        image_count: images in one picture.
+        image_count: images in one composite.
         select_index: which one, from 0 by rows from the top left.
-        layout: (rows, columns); None: found from each picture's own size.
+        layout: (rows, columns); None: found from each composite's own size.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,7 +43,7 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 
 
 def layouts(width: Integers, height: Integers, rules: CompositeRules) -> Integers:
-    """(N, 2) rows and columns of each picture's grid."""
+    """(N, 2) rows and columns of each composite's grid."""
     if rules.layout is not None:
         return np.broadcast_to(np.array(rules.layout, np.int64), (len(width), 2))
     count = rules.image_count
@@ -57,14 +57,14 @@ def layouts(width: Integers, height: Integers, rules: CompositeRules) -> Integer
 
 
 def cells(original_size: pa.ChunkedArray, rules: CompositeRules) -> Integers:
-    """The cell of each picture.
+    """The cell of each composite.
 
     Args:
         original_size: [width, height] in pixels, as displayed.
 
     Returns:
         (N, 4) left, top, width, height in pixels. Pixels that are left over at the right and at the bottom belong to
-        no cell; a picture with fewer pixels than cells has cells without any.
+        no cell; a composite with fewer pixels than cells has cells without any.
     """
     width, height = (edge.astype(np.int64) for edge in schema.halves(original_size))
     rows, columns = layouts(width, height, rules).T

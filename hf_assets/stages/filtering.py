@@ -34,10 +34,10 @@ class FilterRules(BaseModel):
         width_column, height_column: columns with the size in pixels. Without them the columns `width` and `height` are
             used in rows that have numbers in both, else the media's own header, once it is read (`judge_sizes`).
         by_size: limits that are held against the media's own size later; here already in rows whose `width_column` and
-            `height_column` tell it.
-        composite: sizes are those of a picture's cell.
-        frames: limits of clips, held against their own numbers of frames later; here already in rows whose
-            `num_frames_column` tells it.
+            `height_column` give it.
+        composite: sizes are those of an image's cell.
+        frames: limits of videos, held against their own numbers of frames later; here already in rows whose
+            `num_frames_column` gives it.
         where: an SQL expression over `where_columns`.
         custom: a function of the user's own.
         max_num_samples: of the rows that satisfy all else, so many are kept (`sampling`).
@@ -97,7 +97,7 @@ def judge(raw_dataset: pa.Table, rules: FilterRules) -> pa.Table:
     """Add a `dropped_for` column: null for a kept row, else the first rule it breaks.
 
     A row whose value is missing (a null, a column or a metric that isn't there) can't be said to pass, so it is
-    dropped; but where a column is only looked at for its usual name, the row's media tell later.
+    dropped; but where a column is only looked at for its usual name, the row's media decide later.
 
     Raises:
         DatasetError: a column that `rules` names holds something of another type, or a function of the user's failed.
@@ -138,14 +138,14 @@ def _first_reasons(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray
 
 
 def sizeless(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
-    """The `row`s whose size no column tells, so that `rules` are to be held against their media (`judge_sizes`)."""
+    """The `row`s whose size no column gives, so that `rules` are to be held against their media (`judge_sizes`)."""
     if not rules.has_size_rules or rules.width_column:
         return raw_dataset["row"].slice(0, 0)
     return raw_dataset["row"].filter(_lacks_usual_sizes(raw_dataset))
 
 
 def judge_sizes(original_size: pa.ChunkedArray, rules: FilterRules) -> pa.Array:
-    """For media whose size no column tells: null for a kept one, else the first rule it breaks."""
+    """For media whose size no column gives: null for a kept one, else the first rule it breaks."""
     width, height = schema.halves(original_size)
     dropped_for = pa.nulls(len(original_size), pa.string())
     for size, limit, reason in zip((width, height), (rules.min_width, rules.min_height), SIZE_REASONS, strict=True):
@@ -243,7 +243,7 @@ def _size_rule_results(
 def _results_by_size(
     width: pa.ChunkedArray, height: pa.ChunkedArray, rules: GeometryRules
 ) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
-    """What the media's own size will decide. A row whose columns don't tell is left to it."""
+    """What the media's own size will decide. A row whose columns don't say is left to it."""
     edges = [np.nan_to_num(pc.fill_null(values.cast(pa.float64()), 0).to_numpy()) for values in (width, height)]
     is_known = (edges[0] >= 1) & (edges[1] >= 1)
     whole = [edge.astype(np.int64) for edge in edges]
@@ -254,7 +254,7 @@ def _results_by_size(
 def _results_by_frames(
     raw_dataset: pa.Table, rules: FrameRules, column: str
 ) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
-    """What the clips' own numbers of frames will decide. A row whose column doesn't tell is left to it."""
+    """What the videos' own numbers of frames will decide. A row whose column doesn't say is left to it."""
     values = _numbers(raw_dataset, column, "name another column, or leave the key out", "num_frames_column")
     counts = np.nan_to_num(pc.fill_null(values.cast(pa.float64()), 0).to_numpy()).astype(np.int64)
     for reason, breaks in frames.limits(counts, rules):
@@ -264,7 +264,7 @@ def _results_by_frames(
 def _of_cells(
     sizes: tuple[pa.ChunkedArray, pa.ChunkedArray], composite: CompositeRules | None
 ) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """Width and height of the cell that is taken of each picture, null where the picture's are."""
+    """Width and height of the cell that is taken of each image, null where the image's are."""
     if composite is None:
         return sizes
     missing = pc.or_(pc.is_null(sizes[0], nan_is_null=True), pc.is_null(sizes[1], nan_is_null=True))
@@ -281,7 +281,7 @@ def _has_usual_sizes(raw_dataset: pa.Table) -> bool:
 
 
 def _lacks_usual_sizes(raw_dataset: pa.Table) -> pa.ChunkedArray:
-    """Of each row, whether not both of the usual columns tell its size."""
+    """Of each row, whether not both of the usual columns give its size."""
     if not _has_usual_sizes(raw_dataset):
         return pa.chunked_array([pa.repeat(True, len(raw_dataset))])
     width, height = (schema.column(raw_dataset, column) for column in USUAL_SIZE_COLUMNS)

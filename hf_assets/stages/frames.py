@@ -29,12 +29,12 @@ class FrameRules(BaseModel):
 
     Attributes:
         num_frames: the most frames of a clip that are encoded. Default: 125; for `resolution_frames`, `max_frames`.
-        min_frames: clips with fewer are dropped. Default: `num_frames`; for `resolution_frames`, none is.
-        max_frames: clips with more are dropped.
+        min_frames: videos with fewer are dropped. Default: `num_frames`; for `resolution_frames`, none is.
+        max_frames: videos with more are dropped.
         frame_interval: lengths are rounded down to it, so that there are fewer of them: to its multiples, or, where it
             is a multiple of the VAE's stride, to 1 + its multiples. A clip that is shorter keeps its length.
-        bucket_strategy: `aspect_ratio`: clips of one length, unless `min_frames` allows shorter ones.
-            `resolution_frames`: clips of all lengths, each its own.
+        bucket_strategy: `aspect_ratio`: videos of one length, unless `min_frames` allows shorter ones.
+            `resolution_frames`: videos of all lengths, each its own.
         is_i2v: the first frame is also stored by itself, to train image-to-video with.
     """
 
@@ -66,14 +66,14 @@ class FrameRules(BaseModel):
 
     @property
     def fewest(self) -> int:
-        """Clips with fewer frames are dropped."""
+        """Videos with fewer frames are dropped."""
         if self.min_frames is not None:
             return self.min_frames
         return self.most if self.bucket_strategy == "aspect_ratio" else 1
 
 
 def limits(num_frames: Counts, rules: FrameRules) -> Iterator[tuple[str, np.ndarray]]:
-    """Of each reason to drop a clip, which clips it applies to."""
+    """Of each reason to drop a clip, which videos it applies to."""
     yield "too_few_frames", num_frames < rules.fewest
     if rules.max_frames is not None:
         yield "too_many_frames", num_frames > rules.max_frames

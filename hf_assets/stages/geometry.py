@@ -97,7 +97,7 @@ def _geometry(width: int, height: int, aspect: float, rules: GeometryRules) -> G
     # that it records doesn't show it. Only the crop does.
     resized = intermediary
     if rules.crop and rules.target_downsample_size is not None and (width, height) != (edge, edge):
-        # A square crop is cut from the picture in its own aspect; other crops have chosen an aspect before.
+        # A square crop is cut from the image in its own aspect; other crops have chosen an aspect before.
         shape = _own_aspect(width, height, rules) if square else aspect
         _, downsampled = _fit(width, height, shape, rules.target_downsample_size, rules)
         resized = _covering(downsampled, target, raw)

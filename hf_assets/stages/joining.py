@@ -32,7 +32,7 @@ def join(
             lack some.
 
     Returns:
-        A table of `schema.TRAINING_SET`, `more` and, of sound, `schema.LYRICS`, in the split's order, and the number of
+        A table of `schema.TRAINING_SET`, `more` and, of audio, `schema.LYRICS`, in the split's order, and the number of
         rows left out.
     """
     latent_at = pc.index_in(captions["row"], value_set=vae_latents["row"].combine_chunks())
@@ -55,14 +55,14 @@ def join(
         made = made.append(schema.LYRICS)
     for field in made:
         if field.name not in columns:
-            is_there = field.name in media.column_names  # sound has no size
+            is_there = field.name in media.column_names  # audio has no size
             columns[field.name] = media[field.name] if is_there else pa.nulls(len(media), field.type)
     table = pa.table([columns[name] for name in made.names], schema=made)
     return table, len(captions) - len(table)
 
 
 def with_companions(captions: pa.Table, buckets: pa.Table | None, names: Collection[str]) -> pa.Table:
-    """Rows of captions with just those of `captions.COMPANIONS` that are named: what text encoders are told of each.
+    """Rows of captions with just those of `captions.COMPANIONS` that are named: what text encoders read of each.
 
     Args:
         buckets: of the rows' media, where the duration is named; a row that isn't among them has none.

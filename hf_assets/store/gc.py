@@ -173,7 +173,7 @@ def _without_dead(store: TensorStore, shard: str, rows: pa.Table) -> pa.Table:
     data = store.shard_path(shard).read_bytes()
     if (
         fingerprint.of_bytes(data) != shard
-    ):  # altered, though its size and time don't tell: its samples are to be computed anew
+    ):  # altered, though its size and time don't show it: its samples are to be computed anew
         files.set_aside(store.shard_path(shard))
         return others
     names = pc.binary_join_element_wise(moved["key"], moved["tensor"], ".").to_pylist()

@@ -24,7 +24,7 @@ FILE_HASH = pa.field("file_hash", pa.string(), nullable=False)
 
 
 class Ledger:
-    """Facts about the media of one column: (file hash, row in file) -> media hash, and what else a look tells.
+    """Facts about the media of one column: (file hash, row in file) -> media hash, and what else a look finds.
 
     Append-only Parquet parts in one folder, named `{file hash}.{what was looked at, and how}.{content hash}.parquet`;
     a part's appearance is the commit, so concurrent writers are harmless. Of media that are files of their own, a part
@@ -32,7 +32,7 @@ class Ledger:
 
     Attributes:
         looks: schema of what one look found. A row with a `reason` could not be read as media; its facts are null.
-        known: schema of what all looks together tell: the last one's findings, when the first and the last were.
+        known: schema of what all looks together say: the last one's findings, when the first and the last were.
     """
 
     def __init__(self, folder: Path, column: str, probed_by: int | str, facts: pa.Schema) -> None:
@@ -60,14 +60,14 @@ class Ledger:
         }
 
     def parts(self) -> dict[str, list[Path]]:
-        """The parts that there are now, by the file whose rows they tell of."""
+        """The parts that there are now, by the file whose rows they are about."""
         found = defaultdict(list)
         for path in self.folder.glob(f"*.{self.way}.*.parquet"):
             found[path.name.split(".")[0]].append(path)
         return found
 
     def facts(self, parts: list[Path]) -> pa.Table | None:
-        """What all parts of one file tell (`known`), each row once; None where none can be read."""
+        """What all parts of one file say (`known`), each row once; None where none can be read."""
         tables = [table.cast(self.looks) for path in parts if (table := files.read_table(path)) is not None]
         return (
             _facts(pa.concat_tables(tables), "file_row").select(self.known.names).cast(self.known) if tables else None

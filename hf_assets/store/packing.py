@@ -1,6 +1,6 @@
 """How embeds lie in a shard: without the positions that hold zeros, and in the type that the recipe asks for.
 
-What brings a tensor back lies beside it, as small tensors of their own, so a shard tells all by itself:
+What brings a tensor back lies beside it, as small tensors of their own, so a shard needs nothing else:
 
 - `{name}.kept`, int32: `[axis, length, start, stop, start, stop, …]`, the ranges of positions along an axis of that
   length that are stored, one after the other; the others held zeros.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 KEPT, SCALE = ".kept", ".scale"
-# Less than this many bytes aren't worth a tensor of their own.
+# Fewer than this many bytes aren't worth a tensor of their own.
 WORTH_BYTES = 512
 FLOAT8 = "float8_e4m3fn"
 FLOAT8_MAX = 448.0
@@ -84,7 +84,7 @@ def _apply_mask(tensor: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
 
 
 def _without_zeros(tensor: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor | None]":
-    """The tensor without its zero slices along the axis that saves most, and what tells where they were."""
+    """The tensor without its zero slices along the axis that saves most, and what says where they were."""
     import torch
 
     best, best_axis = None, 0

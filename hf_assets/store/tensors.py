@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 
-# What tells whether a shard is as it was written.
+# What shows whether a shard is as it was written.
 SHARD_FACTS = pa.schema([index.INDEX.field(name) for name in ("shard", "shard_bytes", "shard_mtime_ns")])
 
 
@@ -192,7 +192,7 @@ class TensorStore:
     def damaged(self, table: pa.Table) -> set[str]:
         """Shards of an index that are missing or aren't what it says.
 
-        Size and time tell that a file wasn't touched since it was written; one that was touched, or moved here, is
+        Size and time show that a file wasn't touched since it was written; one that was touched, or moved here, is
         read and hashed once, and that is remembered.
         """
         expected = (

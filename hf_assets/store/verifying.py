@@ -33,7 +33,7 @@ def verify_store(store: TensorStore, add_bytes: Callable[[int], None]) -> Verify
     """Read every shard and every part of the index. A damaged one is renamed, so that its samples count as missing.
 
     Args:
-        add_bytes: told of progress.
+        add_bytes: gets the bytes that were read since its last call.
     """
     damaged = []
     parts = index.read_parts(store.index_folder)

@@ -59,7 +59,7 @@ class MixedBatches(Sampler[list[int]]):
 
     Attributes:
         num_resting: by dataset, how many samples each pass leaves out, for they can't be dealt to the ranks evenly, or
-            by `drop_last`. Without `drop_last` they are less than the ranks, and others in each pass.
+            by `drop_last`. Without `drop_last` they are fewer than the ranks, and others in each pass.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class MixedBatches(Sampler[list[int]]):
             gradient_accumulation_steps: steps that make one step in `start_step` and `end_step`.
 
         Raises:
-            ConfigError: a dataset has less samples than there are ranks, or none takes part.
+            ConfigError: a dataset has fewer samples than there are ranks, or none takes part.
         """
         self.rank, self.world_size = _ranks(rank, world_size)
         self._steps_per_epoch, self._steps_per_update = steps_per_epoch, gradient_accumulation_steps
@@ -213,7 +213,7 @@ class MixedBatches(Sampler[list[int]]):
                 wanted = "full batch" if drop_last else "sample"
                 raise ConfigError(
                     f"{name} has {len(source.buckets):,} samples, not a {wanted} for each of {self.world_size} ranks: "
-                    f"leave it out, or use {'smaller batches or ' if drop_last else ''}less ranks"
+                    f"leave it out, or use {'smaller batches or ' if drop_last else ''}fewer ranks"
                 )
 
 

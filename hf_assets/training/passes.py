@@ -28,10 +28,10 @@ class Passes:
 
     First the full batches of one bucket that all ranks can have. Of what remains of the buckets, smaller batches are
     made, and the largest of them halved until W divides their number. Where that can't be, as with B = 1 and an N that
-    W doesn't divide, less than W samples rest in each pass, in turn. With `drop_last` there are full batches only.
+    W doesn't divide, fewer than W samples rest in each pass, in turn. With `drop_last` there are full batches only.
 
     Attributes:
-        num_steps: of a pass. 0: there are less samples than ranks, or no full batch for each.
+        num_steps: of a pass. 0: there are fewer samples than ranks, or no full batch for each.
         num_resting: samples that a pass leaves out.
     """
 

@@ -26,8 +26,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
 
     `len(ts)` samples; `ts[i]` is a dict with `latents` (no batch axis), one entry per tensor of the text side under
     the name that the pipeline gives it (no batch axis either), `caption`, `file`, `row`, `original_size` and
-    `target_size` ([width, height]) and `crop_top_left` ([top, left]); of videos and sound also which part was taken,
-    and of sound its `lyrics`. A sample with several captions gives one of them, drawn by `epoch` and its media.
+    `target_size` ([width, height]) and `crop_top_left` ([top, left]); of videos and audio also which part was taken,
+    and of audio its `lyrics`. A sample with several captions gives one of them, drawn by `epoch` and its media.
 
     It stays as it was opened while runs or garbage collection go on beside it, and can be used by the workers of a
     `DataLoader`.

@@ -20,7 +20,7 @@ from hf_assets.store.ledger import WHOLE_FILES
 from hf_assets.store.tensors import TensorStore
 from hf_assets.store.verifying import VerifyReport
 
-# Folders beside a dataset's tables, of files that begin with the hash of the file they tell of.
+# Folders beside a dataset's tables, of files that begin with the hash of the file they are about.
 REMEMBERED = ("columns", "ledger", "sources/converted")
 
 
@@ -151,7 +151,7 @@ def orphaned_previews(folder: Path, keep: int) -> Iterator[Path]:
     decoded = sorted((folder / DECODED).glob("[!.]*.jpg"))
     try:
         named = generations.named_keys(folder, keep)
-    except StoreError:  # which the folder of the tensors tells of
+    except StoreError:  # which the folder of the tensors reports
         return
     is_named = pc.is_in(pa.array([path.stem for path in decoded], pa.string()), value_set=named)
     yield from (path for path, stays in zip(decoded, is_named.to_pylist(), strict=True) if not stays)

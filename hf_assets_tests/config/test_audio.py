@@ -156,7 +156,7 @@ def test_every_key_of_sound_is_tested() -> None:
             {"huggingface": {"audio_column": "a"}, "config": {"audio_column": "b"}},
             'config.audio_column: is "b", but datasets[0].huggingface.audio_column is "a"; keep one',
         ),
-        ({"filter_func": {"min_width": 3}}, "filter_func.min_width: has no effect on sound; remove it"),
+        ({"filter_func": {"min_width": 3}}, "filter_func.min_width: has no effect on audio; remove it"),
         *[({key: None}, f"{key}: ") for key in ("crop", "image_column", "aspect_bucket_alignment")],
     ],
 )

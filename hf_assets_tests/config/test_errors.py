@@ -37,7 +37,7 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("id", "a/b", 'is "a/b"; use letters, digits, _, - and . only, and start with a letter, a digit or _'),
         ("id", "", 'is ""; use letters'),
         ("id", 3, "is 3; write text"),
-        ("id", "a" * 101, f'is "{"a" * 76}…; use 100 characters or less'),
+        ("id", "a" * 101, f'is "{"a" * 76}…; use at most 100 characters'),
         ("type", "csv", 'is "csv"; use "huggingface" or "local"'),
         ("dataset_type", "movie", 'is "movie"; use "image"'),
         ("dataset_name", "", 'is ""; write something'),

@@ -74,7 +74,7 @@ def test_a_picture_shows_the_whole_clip(models: Path, tmp_path: Path) -> None:
 
 
 def test_a_pipeline_of_pictures_reads_no_sound(models: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"AutoencoderKL reads no sound: choose a pipeline that makes sound"):
+    with pytest.raises(ModelError, match=r"AutoencoderKL reads no audio: choose a pipeline that makes audio"):
         one_clip(medium(tmp_path, models / "sd15"), wav(440, 1.0))
 
 

@@ -96,7 +96,7 @@ def test_what_is_no_autoencoder_of_media_is_said_in_one_line(with_vae, name):
 
 
 def test_a_spectrogram_is_no_picture(with_vae):
-    with pytest.raises(ModelError, match="AutoencoderKL encodes neither pictures nor videos nor waveforms"):
+    with pytest.raises(ModelError, match="AutoencoderKL encodes neither images nor videos nor waveforms"):
         input_of(with_vae("AutoencoderKL", {**EIGHT_PX, "in_channels": 1}))  # AudioLDM 2
 
 
@@ -106,7 +106,7 @@ def test_a_configuration_of_another_class_is_said_in_one_line(with_vae):
 
 
 def test_a_pipeline_that_makes_sound_takes_no_pictures(built):
-    with pytest.raises(ModelError, match="makes sound: choose a pipeline that makes pictures or videos"):
+    with pytest.raises(ModelError, match="makes audio: choose a pipeline that makes images or videos"):
         spatial_multiple(resolved(built("stableaudio")))
 
 

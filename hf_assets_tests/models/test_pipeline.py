@@ -92,7 +92,7 @@ def test_a_class_that_needs_an_absent_library_says_which(copied):
         ({"_class_name": "DDPMPipeline"}, "DDPMPipeline has no encode_prompt, so it reads no captions"),
         (
             {"_class_name": "QwenImageEditPipeline"},
-            "QwenImageEditPipeline are not supported: with each .* picture to edit",
+            "QwenImageEditPipeline are not supported: with each .* image to edit",
         ),
         ({"text_encoder": [None, None], "tokenizer": [None, None]}, "has no text encoder"),
         ({"text_encoder": ["transformers", "BertModel"]}, "text_encoder lacks .* weights of BertModel"),
@@ -215,7 +215,7 @@ def test_only_the_wanted_side_is_downloaded(copied, tmp_path):
 ERRORS = """
 import sys
 from hf_assets.models import resolve_pipeline, PipelineSource
-from hf_assets.sources import api
+from hf_assets.hub import api
 from hf_assets.errors import ModelError
 api.WAITS_S = (0.01, 0.01)
 for name, revision in [line.rstrip("\\n").split("@") for line in sys.stdin]:

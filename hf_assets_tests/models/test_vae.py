@@ -118,7 +118,7 @@ def test_a_picture_is_one_frame_to_a_pipeline_that_makes_videos(built):
     ("family", "shape", "message"),
     [
         ("wan", (1, 3, 4, 32, 32), "4 frames are not 1 . k x 4"),
-        ("qwenimage", (1, 3, 5, 32, 32), "makes pictures, not videos"),
+        ("qwenimage", (1, 3, 5, 32, 32), "makes images, not videos"),
         ("sd15", (1, 4, 32, 32), "pixels are not RGB"),
     ],
 )

@@ -130,7 +130,7 @@ def test_a_row_without_an_array_has_no_media(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.list_(pa.string()), pa.float32(), pa.list_(pa.list_(LIST))])
 def test_a_column_that_holds_no_samples_is_named(kind: pa.DataType, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r'column "audio.array" .* which is no sound: store samples as floats'):
+    with pytest.raises(DatasetError, match=r'column "audio.array" .* which is no audio: store samples as floats'):
         media(tmp_path, column([None], kind))
 
 

@@ -1,4 +1,4 @@
-"""Sound that a dataset keeps as arrays of samples, as the WAV file that holds exactly these samples.
+"""Audio that a dataset keeps as arrays of samples, as the WAV file that holds exactly these samples.
 
 So it is media like any other: its hash is one of the samples and their rate, whatever file and row group they lie in.
 """
@@ -33,7 +33,7 @@ def sample_type(kind: pa.DataType) -> pa.DataType | None:
 
 
 def wav(array: pa.Scalar, rate_hz: float | None) -> bytes | None:
-    """The file; None for a row without an array. What is no sound becomes bytes that no decoder takes.
+    """The file; None for a row without an array. What is no audio becomes bytes that no decoder takes.
 
     Args:
         array: (S,), (C, S), or (S, C) with more than `MAX_CHANNELS` samples, of a type of `FORMATS`.
@@ -42,7 +42,7 @@ def wav(array: pa.Scalar, rate_hz: float | None) -> bytes | None:
         return None
     values = array.values
     kind = sample_type(array.type)
-    assert kind in FORMATS, f"{kind}: `sources.parquet` refuses such columns"
+    assert kind in FORMATS, f"{kind}: `parquet` refuses such columns"
     code, name = FORMATS[kind]
     if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
         rows = [values]

@@ -116,7 +116,7 @@ def unreadable(path: str, kind: str, folder: str) -> Iterator[None]:
     """Say in one line that a file can't be read, whatever says so.
 
     Args:
-        folder: where it was put to be read, which isn't told.
+        folder: where it was put to be read, which no message names.
 
     Raises:
         DatasetError: something went wrong within the block.
@@ -200,7 +200,7 @@ def _tables(rows: Any, format: Format, batch_rows: int) -> Iterator[pa.Table]:
     """A streamed dataset as tables, with media as they are."""
     if format.kind == "webdataset" or format.kind in FOLDERS:
         # As Arrow, `datasets` loses the order of the columns in the last row of a tar. Media are declared as what they
-        # are kept as, since `datasets` asks for decoders of sound even where it decodes none.
+        # are kept as, since `datasets` asks for decoders of audio even where it decodes none.
         features = _without_media(rows.features, format)
         rows_left = iter(rows.cast(features))
         while batch := list(itertools.islice(rows_left, batch_rows)):

@@ -329,7 +329,7 @@ def _media_field(arrow: pa.Schema, column: str, file: str) -> _Media:
 def _require_samples(kind: pa.DataType, column: str, file: str) -> None:
     if (samples := arrays.sample_type(kind)) not in arrays.FORMATS:
         raise DatasetError(
-            f'column "{column}.array" ("{file}") holds {samples or kind}, which is no sound: store samples as floats '
+            f'column "{column}.array" ("{file}") holds {samples or kind}, which is no audio: store samples as floats '
             "of -1 to 1, or as integers of 16 or 32 bits"
         )
 
@@ -346,7 +346,7 @@ def _data_of(values: pa.Array, media: _Media) -> Callable[[int], bytes | None]:
 def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[[pa.Array], bool]) -> pa.Array | None:
     """The files that rows name as their media, where they don't hold the bytes.
 
-    The statistics of the file tell for most files that all rows hold them, without reading a row. Bytes are looked at
+    The statistics of the file say for most files that all rows hold them, without reading a row. Bytes are looked at
     only where some rows of a group hold none, and a row of it names a file of the dataset.
     """
     if media.path is None:
