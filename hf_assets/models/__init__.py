@@ -1,4 +1,14 @@
-"""Diffusers pipelines as encoders: what they are pinned to, their fingerprints, and their two sides."""
+"""Diffusers pipelines as encoders: what they are pinned to, their fingerprints, and their two sides.
+
+`resolve_pipeline` pins a pipeline to a commit without a download; `vae_fingerprint` and `text_fingerprint` hash what a
+latent or an embed depends on; `load_vae` and `load_text` load one side each, and never the denoiser. `input_of` says
+what a VAE reads (channels, strides, sample rate) without loading its weights.
+
+No family has encode code of its own: `prompt` reads from a pipeline's code how its `encode_prompt` is called,
+`normalisation` has one rule for all autoencoders, and `families` is the table of what neither of them can know.
+
+Open `pipeline` first, then `families`.
+"""
 
 from hf_assets.models.components import text_fingerprint, vae_fingerprint
 from hf_assets.models.inputs import VaeInput, input_of, spatial_multiple
