@@ -6,7 +6,7 @@ from pydantic import (
     Field,
 )
 
-from hf_assets.config.values import Block, Finite, Number
+from hf_assets.values import Block, Finite, Number
 
 Severity = Literal["off", "warn", "error"]
 

@@ -13,10 +13,15 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from hf_assets.config import cron
-from hf_assets.config.blocks import Aspect, Audio, CaptionFile, CaptionShuffle, CompositeImage, FilterFunc, Video
+from hf_assets.config.blocks import CaptionFile, FilterFunc
 from hf_assets.config.check_keys import Checks
-from hf_assets.config.values import Block, Flag, Name, Names, Number, Repository
 from hf_assets.sources import slices
+from hf_assets.stages.audio import AudioRules
+from hf_assets.stages.composites import CompositeRules
+from hf_assets.stages.frames import FrameRules
+from hf_assets.stages.geometry_rules import GeometryKeys
+from hf_assets.stages.rewriting import ShuffleRules
+from hf_assets.values import Block, Flag, Name, Names, Repository
 
 # An id is part of names of files, which may have 255 bytes.
 MAX_ID_LENGTH = 100
@@ -91,12 +96,7 @@ ONLY_FOR = {
     ("image",): ("image_column", "composite_image_config"),
     ("video",): ("video_column", "video", "num_frames_column", "fps_column"),
     ("audio",): ("audio_column", "audio", "audio_caption_fields", "lyrics_column"),
-    ("image", "video"): (
-        *("width_column", "height_column", "resolution", "resolution_type", "minimum_image_size"),
-        *("maximum_image_size", "target_downsample_size", "minimum_aspect_ratio", "maximum_aspect_ratio"),
-        *("max_upscale_threshold", "crop", "crop_style", "crop_aspect", "crop_aspect_buckets"),
-        *("aspect_bucket_alignment", "aspect_bucket_rounding"),
-    ),
+    ("image", "video"): ("width_column", "height_column", *GeometryKeys.model_fields),
 }
 
 
@@ -130,8 +130,8 @@ CaptionStrategy = Literal["huggingface", "instanceprompt", "filename", "textfile
 DataFiles = Name | list[Name] | dict[Name, Name | list[Name]]
 
 
-class Dataset(Block):
-    """One dataset: a SimpleTuner backend of type `huggingface` or `local`."""
+class EntryKeys(Block):
+    """The keys of a dataset that no stage reads as they are, and its blocks."""
 
     id: str = Field(description="Name of the dataset's assets and folders: letters, digits, `_`, `-` and `.`.")
     type: Literal["huggingface", "local"] = Field(
@@ -187,9 +187,9 @@ class Dataset(Block):
 
     image_column: Name = Field("image", description="Column of the images.")
     audio_column: Name = Field("audio", description="Column of the clips.")
-    audio: Audio = Field(Audio(), description="Which part of each clip is encoded.")
+    audio: AudioRules = Field(AudioRules(), description="Which part of each clip is encoded.")
     video_column: Name = Field("video", description="Column of the videos.")
-    video: Video = Field(Video(), description="Which clips are used, and which of their frames.")
+    video: FrameRules = Field(FrameRules(), description="Which videos are used, and which of their frames.")
     num_frames_column: Name | None = Field(
         None, description="Column of the videos' numbers of frames: `min_frames` and `max_frames` then need no video."
     )
@@ -220,7 +220,7 @@ class Dataset(Block):
     instance_prompt: Name | None = Field(None, description="A text for every caption; see the next two keys.")
     prepend_instance_prompt: Flag = Field(False, description="True: captions begin with `instance_prompt`.")
     only_instance_prompt: Flag = Field(False, description="True: `instance_prompt` is every caption.")
-    caption_shuffle: CaptionShuffle = Field(CaptionShuffle(), description="Shuffled forms of captions.")
+    caption_shuffle: ShuffleRules = Field(ShuffleRules(), description="Shuffled forms of captions.")
     caption_filter_list: Name | list[Name] | None = Field(
         None,
         description="What is taken out of captions: a list, or a file of lines (`.txt`) or of a list (`.json`), of "
@@ -234,49 +234,8 @@ class Dataset(Block):
     max_num_samples: PositiveInt | None = Field(
         None, description="Of the rows that pass, so many are kept, chosen by what they hold and not by their position."
     )
-    composite_image_config: CompositeImage = Field(
-        CompositeImage(), description="Composite images, which show several, of which one is taken."
-    )
-
-    resolution: Number = Field(1024, description="Target size, in the unit that `resolution_type` says.")
-    resolution_type: Literal["pixel", "area", "pixel_area"] = Field(
-        "pixel_area",
-        description="`pixel`: the shorter edge; `area`: megapixels; `pixel_area`: edge of a square of the wanted area.",
-    )
-    minimum_image_size: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        None, description="Smaller images are dropped; same unit as `resolution`."
-    )
-    crop: Flag = Field(
-        False, description="True: crop to `crop_aspect`. False: keep the aspect, up to rounding to the alignment."
-    )
-    maximum_image_size: Number | None = Field(
-        None, description="With `target_downsample_size`, as in SimpleTuner; same unit as `resolution`."
-    )
-    target_downsample_size: Number | None = Field(
-        None, description="With `crop`: images are first resized to this size, then cropped."
-    )
-    minimum_aspect_ratio: Number | None = Field(
-        None, description="Images of a smaller width / height are dropped; rounded as `aspect_bucket_rounding` says."
-    )
-    maximum_aspect_ratio: Number | None = Field(None, description="Images of a larger width / height are dropped.")
-    max_upscale_threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        None, description="By how much an image may be enlarged: 0.2 for a fifth. Those that need more are dropped."
-    )
-    crop_style: Literal["random", "center", "centre", "corner", "face"] = Field(
-        "random", description="Where the crop lies. A random one is drawn from the image's content hash."
-    )
-    crop_aspect: Literal["square", "preserve", "closest", "random"] = Field(
-        "square",
-        description="Aspect of the crop where `crop` is true: `closest` and `random` choose among "
-        "`crop_aspect_buckets`.",
-    )
-    crop_aspect_buckets: Annotated[list[Aspect], Field(min_length=1)] | None = Field(
-        None,
-        description='Ratios of width to height, for `random` also with their share: `{"aspect": 1.5, "weight": 0.3}`.',
-    )
-    aspect_bucket_alignment: PositiveInt = Field(64, description="Both target edges are multiples of this, in pixels.")
-    aspect_bucket_rounding: Annotated[int, Field(ge=1, le=9)] = Field(
-        2, description="Digits to which an aspect is rounded."
+    composite_image_config: CompositeRules = Field(
+        CompositeRules(), description="Composite images, which show several, of which one is taken."
     )
 
     error_budget: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -320,6 +279,10 @@ class Dataset(Block):
         if value is None and NEEDED.get(info.data.get("type", "")) == info.field_name:
             raise PydanticCustomError("missing", "Field required")
         return value
+
+
+class Dataset(GeometryKeys, EntryKeys):
+    """One dataset: a SimpleTuner backend of type `huggingface` or `local`."""
 
     @model_validator(mode="after")
     def _source_is_of_its_type(self) -> "Dataset":

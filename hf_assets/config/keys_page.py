@@ -10,9 +10,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from hf_assets.config import simpletuner
-from hf_assets.config.blocks import AspectBucket, Audio, CaptionFile, CaptionShuffle, CompositeImage, FilterFunc, Video
+from hf_assets.config.blocks import CaptionFile, FilterFunc
 from hf_assets.config.check_keys import Checks
 from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds, VaeOverride
+from hf_assets.stages.audio import AudioRules
+from hf_assets.stages.composites import CompositeRules
+from hf_assets.stages.frames import FrameRules
+from hf_assets.stages.geometry_rules import AspectBucket
+from hf_assets.stages.rewriting import ShuffleRules
 
 INTRODUCTION = f"""# The config file
 
@@ -34,10 +39,10 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("An entry of `datasets`", Dataset),
     ("`parquet` and `csv`", CaptionFile),
     ("`filter_func`", FilterFunc),
-    ("`composite_image_config`", CompositeImage),
-    ("`audio`", Audio),
-    ("`video`", Video),
-    ("`caption_shuffle`", CaptionShuffle),
+    ("`composite_image_config`", CompositeRules),
+    ("`audio`", AudioRules),
+    ("`video`", FrameRules),
+    ("`caption_shuffle`", ShuffleRules),
     ("`crop_aspect_buckets`", AspectBucket),
     ("`checks`", Checks),
     *((f"`checks.{name}`", type(field.default)) for name, field in Checks.model_fields.items()),
@@ -82,8 +87,9 @@ def _kind(annotation: Any) -> str:
         return " or ".join(f"`{json.dumps(value)}`" for value in get_args(annotation))
     if origin in (types.UnionType, typing.Union):
         return " or ".join(dict.fromkeys(_kind(part) for part in get_args(annotation) if part is not type(None)))
-    if origin is list:
-        return f"list of {' or '.join(dict.fromkeys(_kind(part) for part in get_args(annotation)))}"
+    if origin in (list, tuple):
+        parts = [part for part in get_args(annotation) if part is not ...]
+        return f"list of {' or '.join(dict.fromkeys(_kind(part) for part in parts))}"
     if origin is dict:
         return f"object of {_kind(get_args(annotation)[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

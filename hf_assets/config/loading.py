@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hf_assets.config import mistakes, positions, rules, simpletuner, training_part
+from hf_assets.config.defaults import settled
 from hf_assets.config.keys import (
     ELSEWHERE,
     EVALUATION,
@@ -26,11 +27,11 @@ from hf_assets.config.mistakes import Mistake, nearest, quote
 from hf_assets.config.positions import child_path
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.config.rules import RuleError
-from hf_assets.config.values import boolean
 from hf_assets.errors import ConfigError
 from hf_assets.models.normalisation import LatentSettings
 from hf_assets.models.pipeline import ComponentSource, PipelineSource
 from hf_assets.sources.spec import SourceSpec
+from hf_assets.values import boolean
 
 ENVIRONMENT_VARIABLE = "HF_ASSETS_CONFIG"
 DEFAULT_FILE = "datasets.json"
@@ -201,8 +202,8 @@ class _Reader:
         model: type[Entry] = _KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
         if model is Dataset:
             without = (*TRAINER_ONLY, *(without_effect(str(merged.get("dataset_type", "image")))))
-            merged = {**{key: value for key, value in self.defaults.items() if key not in without}, **merged}
-            trainer = {**{key: value for key, value in self.defaults.items() if key in TRAINER_ONLY}, **trainer}
+            merged = settled(merged, {key: value for key, value in self.defaults.items() if key not in without})
+            trainer = settled(trainer, {key: value for key, value in self.defaults.items() if key in TRAINER_ONLY})
             for key, message in training_part.mistakes(trainer):
                 self.error(child_path(origins.get(key, path), key), message)
         found = self.block(model, {**merged, "trainer": trainer}, path, origins)
@@ -295,15 +296,10 @@ class _Reader:
         return Recipe(
             id=dataset.id,
             source=self.source(dataset),
-            kind=dataset.dataset_type,
             media_column=rules.media_column(dataset),
             filter=rules.filter_rules(dataset, plugins, self.base),
             captions=rules.caption_rules(dataset, cache, self.base),
-            composite=rules.composite_rules(dataset),
-            geometry=rules.geometry_rules(dataset),
-            audio=rules.audio_rules(dataset),
-            video=rules.frame_rules(dataset),
-            fps_column=dataset.fps_column,
+            settings=rules.media_settings(dataset),
             model=self.model(model),
             folders=Folders(
                 metadata=cache_dir / "huggingface_metadata" / dataset.id,

@@ -21,6 +21,9 @@ REMEDIES = {
     "string_type": "write text",
     "string_too_short": "write something, or leave the key out",
     "too_short": "write something, or leave the key out",
+    "too_long": "write {max_length} at most",
+    "list_type": "write a list",
+    "tuple_type": "write a list",
     "int_type": "write a whole number",
     "int_from_float": "write a whole number",
     "float_type": "write a number",
@@ -113,7 +116,9 @@ def of_block(
             continue  # said by `of_json`
         location = [*found["loc"]]
         message = _message_of(found, model)
-        if not location and (named := re.match(r"(\w+) (.+)", message)) and named[1] in Dataset.model_fields:
+        if found["type"] == "at_key":
+            location, message = [*location, found["ctx"]["key"]], found["ctx"]["message"]
+        elif not location and (named := re.match(r"(\w+) (.+)", message)) and named[1] in Dataset.model_fields:
             location, message = [named[1]], named[2]  # of a check over several keys, which names the first
         at = (origins or {}).get(str(location[0]), path) if location else path
         for part in location:

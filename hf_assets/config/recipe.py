@@ -12,15 +12,12 @@ from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
 from hf_assets.config.check_keys import Checks
+from hf_assets.config.settings import MediaSettings, VideoSettings
 from hf_assets.models.normalisation import LatentSettings
 from hf_assets.models.pipeline import PipelineSource
 from hf_assets.sources.spec import SourceSpec
-from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
-from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.filtering import FilterRules
-from hf_assets.stages.frames import FrameRules
-from hf_assets.stages.geometry_rules import GeometryRules
 
 
 class Folders(BaseModel):
@@ -63,15 +60,10 @@ class Recipe(BaseModel):
 
     id: str
     source: SourceSpec
-    kind: Literal["image", "video", "audio"] = "image"
     media_column: str
     filter: FilterRules
     captions: CaptionRules
-    composite: CompositeRules | None = None
-    geometry: GeometryRules
-    video: FrameRules | None = None
-    fps_column: str | None = None
-    audio: AudioRules | None = None
+    settings: MediaSettings
     model: ModelRecipe
     folders: Folders
     error_budget: float = 0.5
@@ -80,6 +72,11 @@ class Recipe(BaseModel):
     trainer: dict[str, Any] = {}
     prefix: tuple[str, ...] = ()  # of the asset keys, where another project takes these graphs in
     resource_prefix: str = ""  # of the names of Dagster's resources, there too
+
+    @property
+    def kind(self) -> Literal["image", "video", "audio"]:
+        """What a row's media is."""
+        return self.settings.kind
 
     @property
     def group(self) -> str:
@@ -102,7 +99,8 @@ class Recipe(BaseModel):
     @property
     def required_columns(self) -> tuple[str, ...]:
         """The columns besides the media that this recipe reads, as dotted paths."""
-        rates = (self.fps_column,) if self.fps_column else ()
+        fps_column = self.settings.fps_column if isinstance(self.settings, VideoSettings) else None
+        rates = (fps_column,) if fps_column else ()
         return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns, *rates)))
 
     @property

@@ -4,20 +4,18 @@ import json
 import re
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from hf_assets.config.blocks import CaptionFile
 from hf_assets.config.keys import Dataset, TextEmbeds
+from hf_assets.config.settings import AudioSettings, ImageSettings, MediaSettings, VideoSettings
 from hf_assets.sources.spec import CaptionTable, FolderRules
 from hf_assets.stages import custom, expressions, rewriting
-from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.captions import CaptionRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.custom import CustomRule
 from hf_assets.stages.filtering import FilterRules
 from hf_assets.stages.frames import FrameRules
-from hf_assets.stages.geometry_rules import AspectBucket, GeometryRules
-from hf_assets.stages.rewriting import Replacement, ShuffleRules
+from hf_assets.stages.geometry_rules import GeometryKeys, GeometryRules
+from hf_assets.stages.rewriting import Replacement
 
 DEFAULT_QUALITY_COLUMN = "quality_assessment"
 LYRICS_FALLBACK = "norm_lyrics"
@@ -36,31 +34,37 @@ class RuleError(Exception):
         self.message = message
 
 
+def media_settings(dataset: Dataset) -> MediaSettings:
+    """What is taken of each row's media.
+
+    Raises:
+        ValidationError: values that contradict each other.
+        RuleError: filters by size, which audio has not.
+    """
+    match dataset.dataset_type:
+        case "image":
+            return ImageSettings(geometry=geometry_rules(dataset), composite=composite_rules(dataset))
+        case "video":
+            return VideoSettings(geometry=geometry_rules(dataset), frames=dataset.video, fps_column=dataset.fps_column)
+        case "audio":
+            for key in ("min_width", "min_height"):
+                if getattr(dataset.filter_func, key) is not None:
+                    raise RuleError(f"filter_func.{key}", "has no effect on audio; remove it")
+            return AudioSettings(part=dataset.audio)
+
+
 def geometry_rules(dataset: Dataset) -> GeometryRules:
     """Sizes and crops.
 
     Raises:
         ValidationError: values that contradict each other.
     """
-    buckets = dataset.crop_aspect_buckets
-    return GeometryRules(
-        resolution=dataset.resolution,
-        resolution_type=dataset.resolution_type,
-        minimum_image_size=dataset.minimum_image_size or None,
-        maximum_image_size=dataset.maximum_image_size,
-        target_downsample_size=dataset.target_downsample_size,
-        minimum_aspect_ratio=dataset.minimum_aspect_ratio,
-        maximum_aspect_ratio=dataset.maximum_aspect_ratio,
-        max_upscale_threshold=dataset.max_upscale_threshold,
-        crop=dataset.crop,
-        crop_style=dataset.crop_style,
-        crop_aspect=dataset.crop_aspect,
-        crop_aspect_buckets=None
-        if buckets is None
-        else tuple(AspectBucket(aspect=one.aspect, weight=one.weight) for one in buckets),
-        alignment=dataset.aspect_bucket_alignment,
-        rounding=dataset.aspect_bucket_rounding,
-    )
+    return GeometryRules(**{key: getattr(dataset, key) for key in GeometryKeys.model_fields})
+
+
+def composite_rules(dataset: Dataset) -> CompositeRules | None:
+    """Which cell of an image; None: the whole."""
+    return dataset.composite_image_config if dataset.composite_image_config.takes_cells else None
 
 
 def folder_rules(dataset: Dataset) -> FolderRules:
@@ -87,53 +91,12 @@ def _caption_file(dataset: Dataset) -> CaptionFile | None:
     return dataset.parquet or dataset.csv
 
 
-def audio_rules(dataset: Dataset) -> AudioRules | None:
-    """Which part of each clip; None for media that are no audio.
-
-    Raises:
-        ValidationError: values that contradict each other.
-        RuleError: filters by size, which audio has not.
-    """
-    if dataset.dataset_type != "audio":
-        return None
-    for key in ("min_width", "min_height"):
-        if getattr(dataset.filter_func, key) is not None:
-            raise RuleError(f"filter_func.{key}", "has no effect on audio; remove it")
-    low, high = dataset.audio.min_duration_seconds, dataset.audio.max_duration_seconds
-    if low is not None and high is not None and low > high:
-        raise RuleError("audio.min_duration_seconds", f"is {low:g}, above max_duration_seconds of {high:g}; swap them")
-    return AudioRules(**dataset.audio.model_dump())
-
-
-def composite_rules(dataset: Dataset) -> CompositeRules | None:
-    """Which cell of an image; None: the whole."""
-    given = dataset.composite_image_config
-    if not given.enabled or given.image_count == 1:
-        return None
-    layout = (given.layout[0], given.layout[1]) if given.layout else None
-    return CompositeRules(image_count=given.image_count, select_index=given.select_index, layout=layout)
-
-
 def media_column(dataset: Dataset) -> str:
     """The column that holds a row's media."""
     if dataset.type == "local":
         return dataset.dataset_type
     by_kind = {"image": dataset.image_column, "video": dataset.video_column, "audio": dataset.audio_column}
     return by_kind[dataset.dataset_type]
-
-
-def frame_rules(dataset: Dataset) -> FrameRules | None:
-    """Which clips, and which of their frames; None for what isn't moving.
-
-    Raises:
-        RuleError: no clip satisfies the limits.
-    """
-    if dataset.dataset_type != "video":
-        return None
-    try:
-        return FrameRules(**dataset.video.model_dump())
-    except ValidationError as error:
-        raise RuleError("video", str(error.errors()[0]["ctx"]["error"])) from None
 
 
 def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRules:
@@ -204,7 +167,6 @@ def caption_rules(dataset: Dataset, cache: TextEmbeds | None, folder: Path) -> C
         RuleError: a filter list that can't be read, or an expression in it that is none.
     """
     only_prompt = dataset.only_instance_prompt or dataset.caption_strategy == "instanceprompt"
-    shuffle = dataset.caption_shuffle
     lists = [dataset.caption_filter_list, cache.caption_filter_list if cache else None]
     return CaptionRules(
         columns_of_captions=_columns_of_captions(dataset),
@@ -216,7 +178,7 @@ def caption_rules(dataset: Dataset, cache: TextEmbeds | None, folder: Path) -> C
         instance_prompt=dataset.instance_prompt if only_prompt or dataset.prepend_instance_prompt else None,
         only_instance_prompt=only_prompt,
         replacements=tuple(one for given in lists if given is not None for one in _replacements(given, folder)),
-        shuffle=ShuffleRules(**shuffle.model_dump(exclude={"enable"})) if shuffle.enable else None,
+        shuffle=dataset.caption_shuffle if dataset.caption_shuffle.enable else None,
     )
 
 
@@ -250,10 +212,9 @@ def _lyrics_columns(dataset: Dataset) -> tuple[str, ...]:
 
 def _limits_of_frames(dataset: Dataset) -> FrameRules | None:
     """Just what `frames.limits` reads, where a column gives the numbers of frames."""
-    rules = frame_rules(dataset)
-    if rules is None or dataset.num_frames_column is None:
+    if dataset.num_frames_column is None:
         return None
-    return FrameRules(num_frames=rules.fewest, max_frames=rules.max_frames)
+    return FrameRules(num_frames=dataset.video.fewest, max_frames=dataset.video.max_frames)
 
 
 def _limits_of(rules: GeometryRules) -> GeometryRules:
@@ -265,7 +226,7 @@ def _limits_of(rules: GeometryRules) -> GeometryRules:
         minimum_image_size=rules.minimum_image_size,
         minimum_aspect_ratio=rules.minimum_aspect_ratio,
         maximum_aspect_ratio=rules.maximum_aspect_ratio,
-        rounding=rules.rounding,
+        aspect_bucket_rounding=rules.aspect_bucket_rounding,
     )
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from hf_assets import fingerprint
 from hf_assets.config.recipe import Recipe
+from hf_assets.config.settings import VideoSettings
 from hf_assets.encode.revisions import hash_cache
 from hf_assets.errors import ModelError
 from hf_assets.models.components import text_fingerprint, vae_fingerprint
@@ -198,7 +199,7 @@ def vae_of(recipe: Recipe, code_version: str, decoded_by: str) -> Encoder:
     component = vae_fingerprint(pipeline, recipe.model.latents)
     encoder = _encoder("vae_latents", pipeline, component, code_version, {"dtype": recipe.model.dtype})
     unusual = [f"{name} {value}" for name, value in recipe.model.latents.changed.items()]
-    if recipe.video and recipe.video.is_i2v:
+    if isinstance(recipe.settings, VideoSettings) and recipe.settings.frames.is_i2v:
         unusual.append("is_i2v")
     return encoder._replace(header={**encoder.header, "settings": ", ".join(unusual)}, tried_by=decoded_by)
 

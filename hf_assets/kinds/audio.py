@@ -9,13 +9,14 @@ from pydantic import BaseModel
 
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
+from hf_assets.config.settings import AudioSettings
 from hf_assets.errors import ModelError
 from hf_assets.media import audio, sonogram
 from hf_assets.models import autoencoders
 from hf_assets.models.components import vae_component
 from hf_assets.models.pipeline import Pipeline, resolve_pipeline
 from hf_assets.stages import audio as parts
-from hf_assets.stages.audio import AudioInput, AudioRules
+from hf_assets.stages.audio import AudioInput
 
 if TYPE_CHECKING:
     import torch
@@ -55,8 +56,8 @@ class AudioMedium:
     )
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.rules = recipe.audio or AudioRules()
+        assert isinstance(recipe.settings, AudioSettings)
+        self.recipe, self.rules = recipe, recipe.settings.part
 
     @property
     def probed_by(self) -> int | str:
@@ -64,7 +65,7 @@ class AudioMedium:
 
     @property
     def settings(self) -> tuple[str | BaseModel, ...]:
-        return str(audio.VERSION), self.recipe.media_column, self.rules, self.recipe.model.pipeline
+        return str(audio.VERSION), self.recipe.media_column, self.recipe.settings, self.recipe.model.pipeline
 
     def probe(self, data: bytes) -> dict[str, Any]:
         facts = audio.probe(data)

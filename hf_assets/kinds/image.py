@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
+from hf_assets.config.settings import ImageSettings
 from hf_assets.errors import ModelError
 from hf_assets.media import image
 from hf_assets.models import autoencoders
@@ -43,8 +44,9 @@ class ImageMedium:
     training = pa.schema([])
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        cell = [schema.CELL] if recipe.composite is not None else []
+        assert isinstance(recipe.settings, ImageSettings)
+        self.recipe, self.rules = recipe, recipe.settings
+        cell = [schema.CELL] if self.rules.composite is not None else []
         self.media = pa.schema([*schema.MEDIA, *cell])
         self.buckets = pa.schema([*schema.BUCKETS, *cell])
         self.keyed = (*ImageMedium.keyed, *(field.name for field in cell))
@@ -56,8 +58,8 @@ class ImageMedium:
 
     @property
     def settings(self) -> tuple[str | BaseModel, ...]:
-        whole = (str(image.VERSION), self.recipe.media_column, self.recipe.geometry)
-        return whole if self.recipe.composite is None else (*whole, str(composites.VERSION), self.recipe.composite)
+        versions = (str(image.VERSION), *((str(composites.VERSION),) if self.rules.composite else ()))
+        return *versions, self.recipe.media_column, self.rules
 
     def probe(self, data: bytes) -> dict[str, Any]:
         facts = image.probe(data)
@@ -65,9 +67,9 @@ class ImageMedium:
 
     def describe(self, facts: pa.Table) -> pa.Table:
         size = schema.pairs(facts["width"], facts["height"])
-        if self.recipe.composite is None:
+        if self.rules.composite is None:
             return pa.table([facts["row"], facts["media_hash"], size], schema=self.media)
-        cells = composites.cells(pa.chunked_array([size]), self.recipe.composite).astype(np.int32)
+        cells = composites.cells(pa.chunked_array([size]), self.rules.composite).astype(np.int32)
         columns = [
             pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
             for values, kind in ((cells[:, 2:], schema.SIZE), (cells, schema.CELL.type))
@@ -75,12 +77,12 @@ class ImageMedium:
         return pa.table([facts["row"], facts["media_hash"], *columns], schema=self.media)
 
     def assign(self, media: pa.Table) -> pa.Table:
-        if self.recipe.composite is None:
-            return geometry.assign(media, self.recipe.geometry)
+        if self.rules.composite is None:
+            return geometry.assign(media, self.rules.geometry)
         # An image with fewer pixels than cells has none for this one.
         edges = np.stack(schema.halves(media["original_size"]))
         is_there = pa.array(edges.min(axis=0) >= 1)
-        assigned = geometry.assign(media.filter(is_there), self.recipe.geometry)
+        assigned = geometry.assign(media.filter(is_there), self.rules.geometry)
         empty = media.filter(pc.invert(is_there))
         empty = empty.append_column("dropped_for", pa.repeat("too_small", len(empty)))
         return pa.concat_tables([assigned, empty], promote_options="default").sort_by("row")
@@ -99,17 +101,17 @@ class ImageMedium:
 
     def thumbnail(self, data: bytes) -> "Image.Image | None":
         picture = image.decode(data)
-        if self.recipe.composite is None:
+        if self.rules.composite is None:
             return picture
         size = pa.FixedSizeListArray.from_arrays(pa.array(picture.size, pa.int32()), type=schema.SIZE)
-        left, top, width, height = composites.cells(pa.chunked_array([size]), self.recipe.composite)[0].tolist()
+        left, top, width, height = composites.cells(pa.chunked_array([size]), self.rules.composite)[0].tolist()
         return picture.crop((left, top, left + width, top + height)) if width and height else None
 
     def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
         check_sizes(pc.unique(buckets["bucket"]).to_pylist(), spatial_multiple(pipeline))
 
     def examples(self, pipeline: Pipeline) -> str:
-        shown, sizes = example_sizes(self.recipe.geometry)
+        shown, sizes = example_sizes(self.rules.geometry)
         check_sizes(sizes, spatial_multiple(pipeline))
         return f"target sizes of {shown}: {', '.join(sizes)}"
 
@@ -119,7 +121,7 @@ class ImageMedium:
 
     @property
     def usual_volume(self) -> int:
-        return self.recipe.geometry.edge_px**2
+        return self.rules.geometry.edge_px**2
 
     def elements_per_volume(self, config: dict[str, Any]) -> float:
         return autoencoders.channels(config) / autoencoders.cell_px(config) ** 2

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
+from hf_assets.config.settings import VideoSettings
 from hf_assets.errors import ModelError
 from hf_assets.kinds.image import check_sizes, example_sizes
 from hf_assets.media import video
@@ -19,7 +20,6 @@ from hf_assets.models.components import vae_component
 from hf_assets.models.inputs import input_of
 from hf_assets.models.pipeline import Pipeline, resolve_pipeline
 from hf_assets.stages import frames, geometry
-from hf_assets.stages.frames import FrameRules
 
 if TYPE_CHECKING:
     import torch
@@ -54,10 +54,10 @@ class VideoMedium:
     assigned_by = 1000 * geometry.VERSION + frames.VERSION
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.rules = recipe.video or FrameRules()
+        assert isinstance(recipe.settings, VideoSettings)
+        self.recipe, self.rules = recipe, recipe.settings
         # With it, a sample has more tensors.
-        stored = " i2v" if self.rules.is_i2v else ""
+        stored = " i2v" if self.rules.frames.is_i2v else ""
         self.version = f"video {video.VERSION}{stored}"
         self.plain = f"video {video.PLAIN_VERSION}{stored}"
 
@@ -67,11 +67,7 @@ class VideoMedium:
 
     @property
     def settings(self) -> tuple[str | BaseModel, ...]:
-        column = self.recipe.fps_column or ""
-        return (
-            *(str(video.VERSION), self.recipe.media_column, column),
-            *(self.recipe.geometry, self.rules, self.recipe.model.pipeline),
-        )
+        return str(video.VERSION), self.recipe.media_column, self.rules, self.recipe.model.pipeline
 
     def probe(self, data: bytes) -> dict[str, Any]:
         facts = video.probe(data)
@@ -83,14 +79,14 @@ class VideoMedium:
         return pa.table([facts["row"], facts["media_hash"], size, *columns], schema=schema.VIDEO_MEDIA)
 
     def assign(self, media: pa.Table) -> pa.Table:
-        return frames.assign(geometry.assign(media, self.recipe.geometry), self.rules, self._stride)
+        return frames.assign(geometry.assign(media, self.rules.geometry), self.rules.frames, self._stride)
 
     def with_column_facts(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
         """The rate that a column gives goes before the one that was measured."""
-        if self.recipe.fps_column is None:
+        if self.rules.fps_column is None:
             return buckets
         rows = pc.index_in(buckets["row"], value_set=raw_dataset["row"].combine_chunks())
-        rates = schema.column(raw_dataset, self.recipe.fps_column).take(rows)
+        rates = schema.column(raw_dataset, self.rules.fps_column).take(rows)
         fps = pc.coalesce(rates.cast(pa.float64()), buckets["fps"])
         return buckets.set_column(buckets.schema.get_field_index("fps"), "fps", fps)
 
@@ -107,13 +103,13 @@ class VideoMedium:
     ) -> "dict[str, torch.Tensor]":
         """`latents`; for image-to-video also the first frame's, (B, C, 1, h, w), and its pixels, (B, 3, H, W)."""
         encoded = {"latents": encode(batch)}
-        if self.rules.is_i2v:
+        if self.rules.frames.is_i2v:
             encoded |= {"first_frame_latents": encode(batch[:, :, :1]), "first_frame_pixels": batch[:, :, 0]}
         return encoded
 
     def thumbnail(self, data: bytes) -> "Image.Image | None":
         """The first, middle and last of the frames that are taken, on one sheet."""
-        return video.sheet(video.thumbnails(data, num_frames=self.rules.most))
+        return video.sheet(video.thumbnails(data, num_frames=self.rules.frames.most))
 
     def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
         check_sizes(pc.unique(buckets["bucket"]).to_pylist(), _reads(pipeline).spatial_multiple)
@@ -125,11 +121,11 @@ class VideoMedium:
             )
 
     def examples(self, pipeline: Pipeline) -> str:
-        shown, sizes = example_sizes(self.recipe.geometry)
+        shown, sizes = example_sizes(self.rules.geometry)
         reads = _reads(pipeline)
         check_sizes(sizes, reads.spatial_multiple)
-        given = np.array(sorted({self.rules.fewest, self.rules.most}))
-        taken = frames.lengths(given, self.rules, reads.temporal_stride)
+        given = np.array(sorted({self.rules.frames.fewest, self.rules.frames.most}))
+        taken = frames.lengths(given, self.rules.frames, reads.temporal_stride)
         cut = ", ".join(f"{few:,} of videos with {many:,}" for few, many in zip(taken, given, strict=True))
         return f"target sizes of {shown}: {', '.join(sizes)}; frames: {cut}"
 
@@ -140,7 +136,7 @@ class VideoMedium:
 
     @property
     def usual_volume(self) -> int:
-        return self.recipe.geometry.edge_px**2 * self.rules.most
+        return self.rules.geometry.edge_px**2 * self.rules.frames.most
 
     def elements_per_volume(self, config: dict[str, Any]) -> float:
         stride = autoencoders.frame_stride(config) or 1

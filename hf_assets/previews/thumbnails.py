@@ -15,6 +15,7 @@ from PIL import Image
 
 from hf_assets import files, fingerprint
 from hf_assets.config.recipe import Recipe
+from hf_assets.config.settings import ImageSettings
 from hf_assets.draw import numbers, sheets
 from hf_assets.kinds.medium import medium_of
 
@@ -30,7 +31,8 @@ class Thumbnails:
     """The thumbnails of one dataset's media."""
 
     def __init__(self, recipe: Recipe) -> None:
-        cut = None if recipe.composite is None else recipe.composite.model_dump(mode="json")
+        composite = recipe.settings.composite if isinstance(recipe.settings, ImageSettings) else None
+        cut = None if composite is None else composite.model_dump(mode="json", exclude={"enabled"})
         made_of = [VERSION, recipe.kind, recipe.media_column, cut]
         self.folder = recipe.folders.metadata / FOLDER / fingerprint.of_value(made_of)[:8]
         self.medium = medium_of(recipe)

@@ -10,14 +10,16 @@ the length exactly.
 """
 
 from fractions import Fraction
-from typing import Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from hf_assets.values import Block, Number, mistake_at
 
 # Bump when a change to this module changes any clip's part or bucket.
 VERSION = 1
@@ -28,28 +30,29 @@ MAX_VALUES = 2**28
 BATCH_ROWS = 65_536
 
 
-class AudioRules(BaseModel):
-    """What the user says about durations, in SimpleTuner's keys. Limits are inclusive.
+class AudioRules(Block):
+    """Which part of each clip is encoded. In SimpleTuner's keys; limits are inclusive."""
 
-    Attributes:
-        channels: clips with more are mixed to so many first; None: to as many as the encoder reads.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    bucket_strategy: Literal["duration"] = "duration"
-    duration_interval: float = Field(default=3.0, ge=0.01, allow_inf_nan=False)
-    min_duration_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    max_duration_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    truncation_mode: Literal["beginning", "end", "random"] = "beginning"
-    channels: Literal[1, 2] | None = None
-    seed: int = 0
+    bucket_strategy: Literal["duration"] = Field("duration", description="Clips of one length are one bucket.")
+    duration_interval: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = Field(
+        3.0, description="Clips are cut to a multiple of this, in seconds; shorter ones keep their length."
+    )
+    min_duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="Shorter clips are dropped."
+    )
+    max_duration_seconds: Number | None = Field(None, description="Longer clips are dropped.")
+    truncation_mode: Literal["beginning", "end", "random"] = Field(
+        "beginning", description="Which part is taken. A random one is drawn from the clip's content hash."
+    )
+    channels: Literal[1, 2] | None = Field(
+        None, description="1: clips are mixed to mono first. Default: as many channels as the VAE reads."
+    )
 
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> Self:
         low, high = self.min_duration_seconds, self.max_duration_seconds
         if low is not None and high is not None and low > high:
-            raise ValueError(f"min_duration_seconds is {low:g}, above max_duration_seconds of {high:g}; swap them")
+            raise mistake_at("min_duration_seconds", f"is {low:g}, above max_duration_seconds of {high:g}; swap them")
         return self
 
 
@@ -61,11 +64,12 @@ class AudioInput(NamedTuple):
     hop_samples: int
 
 
-def assign(media: pa.Table, rules: AudioRules, reads: AudioInput) -> pa.Table:
+def assign(media: pa.Table, rules: AudioRules, reads: AudioInput, seed: int = 0) -> pa.Table:
     """Add each clip's part and bucket, or the reason why it is dropped.
 
     Args:
         media: of `schema.AUDIO_MEDIA`.
+        seed: another one, other random parts.
 
     Returns:
         The clips with the rest of `schema.AUDIO_BUCKETS`, and `dropped_for`: null, `too_short` (below the minimum, or
@@ -96,7 +100,7 @@ def assign(media: pa.Table, rules: AudioRules, reads: AudioInput) -> pa.Table:
         "sample_rate_hz": np.full(len(media), reads.sample_rate_hz),
         "num_channels": np.full(len(media), reads.num_channels),
         "mixed_to": np.minimum(mixed_to, reads.num_channels),
-        "first_sample": _starts(available - taken, media["media_hash"], rules),
+        "first_sample": _starts(available - taken, media["media_hash"], rules, seed),
         "num_samples": taken,
         "bucket": _buckets(intervals, interval, taken, reads.sample_rate_hz),
         "dropped_for": dropped_for,
@@ -132,7 +136,9 @@ def _is_above(
     return num_samples * limit.denominator > rate * limit.numerator
 
 
-def _starts(slack: npt.NDArray[np.int64], media_hash: pa.ChunkedArray, rules: AudioRules) -> npt.NDArray[np.int64]:
+def _starts(
+    slack: npt.NDArray[np.int64], media_hash: pa.ChunkedArray, rules: AudioRules, seed: int
+) -> npt.NDArray[np.int64]:
     """Where each part begins, of a clip that is so many samples longer than it."""
     if rules.truncation_mode == "beginning":
         return np.zeros_like(slack)
@@ -140,7 +146,7 @@ def _starts(slack: npt.NDArray[np.int64], media_hash: pa.ChunkedArray, rules: Au
         return slack
     digest = xxhash.xxh3_64_intdigest
     draws = (
-        digest(f"{media}:{rules.seed}".encode()) >> 11
+        digest(f"{media}:{seed}".encode()) >> 11
         for start in range(0, len(media_hash), BATCH_ROWS)
         for media in media_hash.slice(start, BATCH_ROWS).to_pylist()
     )

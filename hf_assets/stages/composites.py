@@ -7,14 +7,15 @@ than those of a strip would be. So a 1024 x 1024 composite of four is 2 x 2, and
 """
 
 import math
-from typing import TypeAlias
+from typing import Annotated, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field, PositiveInt, model_validator
 
 from hf_assets import schema
+from hf_assets.values import Block, Flag
 
 # Bump when a change to this module changes a cell.
 VERSION = 1
@@ -23,20 +24,38 @@ VERSION = 1
 MARGIN = 1.05
 
 
-class CompositeRules(BaseModel):
-    """Which cell is taken.
+class CompositeRules(Block):
+    """Composite images, which show several, of which one is taken."""
 
-    Attributes:
-        image_count: images in one composite.
-        select_index: which one, from 0 by rows from the top left.
-        layout: (rows, columns); None: found from each composite's own size.
-    """
+    enabled: Flag = Field(False, description="True: take one cell of each composite.")
+    image_count: Annotated[int, Field(gt=0, le=10_000)] = Field(1, description="Images in one composite.")
+    select_index: Annotated[int, Field(ge=0)] = Field(
+        0, description="Which one is taken: from 0, by rows from the top left."
+    )
+    layout: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2, strict=False)] | None = Field(
+        None,
+        description="`[rows, columns]`. Default: a strip of images side by side, or the grid of several rows and "
+        "columns whose cells are nearest to squares, where they are nearer than the strip's.",
+    )
 
-    model_config = ConfigDict(frozen=True)
+    @model_validator(mode="after")
+    def _cell_is_there(self) -> Self:
+        if self.layout and self.layout[0] * self.layout[1] != self.image_count:
+            raise ValueError(
+                f"layout is {self.layout[0]} x {self.layout[1]}, but image_count is {self.image_count}; "
+                "make their product equal"
+            )
+        if self.select_index >= self.image_count:
+            raise ValueError(
+                f"select_index is {self.select_index}, but image_count is {self.image_count}; "
+                f"use 0 to {self.image_count - 1}"
+            )
+        return self
 
-    image_count: int = 1
-    select_index: int = 0
-    layout: tuple[int, int] | None = None
+    @property
+    def takes_cells(self) -> bool:
+        """Whether less than the whole image is taken."""
+        return self.enabled and self.image_count > 1
 
 
 Integers: TypeAlias = npt.NDArray[np.int64]

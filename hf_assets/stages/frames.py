@@ -13,7 +13,9 @@ from typing import Literal, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
+
+from hf_assets.values import Block, Flag
 
 # Bump when a change to this module changes any clip's frames or bucket.
 VERSION = 1
@@ -24,28 +26,32 @@ USUAL_FRAMES = 125
 Counts = np.ndarray  # (N,) int64, frames of each clip
 
 
-class FrameRules(BaseModel):
-    """What the user says about frames, in SimpleTuner's keys. Limits are inclusive.
+class FrameRules(Block):
+    """Which videos are used, and which of their frames. In SimpleTuner's keys; limits are inclusive."""
 
-    Attributes:
-        num_frames: the most frames of a clip that are encoded. Default: 125; for `resolution_frames`, `max_frames`.
-        min_frames: videos with fewer are dropped. Default: `num_frames`; for `resolution_frames`, none is.
-        max_frames: videos with more are dropped.
-        frame_interval: lengths are rounded down to it, so that there are fewer of them: to its multiples, or, where it
-            is a multiple of the VAE's stride, to 1 + its multiples. A clip that is shorter keeps its length.
-        bucket_strategy: `aspect_ratio`: videos of one length, unless `min_frames` allows shorter ones.
-            `resolution_frames`: videos of all lengths, each its own.
-        is_i2v: the first frame is also stored by itself, to train image-to-video with.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_frames: int | None = Field(default=None, ge=1)
-    min_frames: int | None = Field(default=None, ge=1)
-    max_frames: int | None = Field(default=None, ge=1)
-    frame_interval: int | None = Field(default=None, ge=1)
-    bucket_strategy: Literal["aspect_ratio", "resolution_frames"] = "aspect_ratio"
-    is_i2v: bool = False
+    num_frames: PositiveInt | None = Field(
+        None,
+        description="The most frames of a video that are encoded: its first ones, as many as the VAE takes. Default: "
+        "125; for `resolution_frames`, `max_frames`.",
+    )
+    min_frames: PositiveInt | None = Field(
+        None,
+        description="Videos with fewer are dropped. Default: `num_frames`; for `resolution_frames`, none is.",
+    )
+    max_frames: PositiveInt | None = Field(None, description="Videos with more are dropped.")
+    frame_interval: PositiveInt | None = Field(
+        None,
+        description="Lengths are rounded down to its multiples (to 1 + its multiples, where it is a multiple of the "
+        "VAE's stride in time), so that there are fewer buckets.",
+    )
+    bucket_strategy: Literal["aspect_ratio", "resolution_frames"] = Field(
+        "aspect_ratio",
+        description="`aspect_ratio`: videos of one length, unless `min_frames` allows shorter ones. "
+        "`resolution_frames`: videos of all lengths, each its own.",
+    )
+    is_i2v: Flag = Field(
+        False, description="True: the first frame's pixels and its own latent are stored too, for image-to-video."
+    )
 
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> Self:
@@ -58,7 +64,7 @@ class FrameRules(BaseModel):
 
     @property
     def most(self) -> int:
-        """The most frames of a clip that are encoded."""
+        """The most frames of a video that are encoded."""
         if self.num_frames is not None:
             return self.num_frames
         has_limit = self.bucket_strategy == "resolution_frames" and self.max_frames is not None
@@ -73,7 +79,7 @@ class FrameRules(BaseModel):
 
 
 def limits(num_frames: Counts, rules: FrameRules) -> Iterator[tuple[str, np.ndarray]]:
-    """Of each reason to drop a clip, which videos it applies to."""
+    """Of each reason to drop a video, which videos it applies to."""
     yield "too_few_frames", num_frames < rules.fewest
     if rules.max_frames is not None:
         yield "too_many_frames", num_frames > rules.max_frames

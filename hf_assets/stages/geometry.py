@@ -86,7 +86,7 @@ def _geometry(width: int, height: int, aspect: float, rules: GeometryRules) -> G
     square = rules.crop and rules.crop_aspect == "square"
     target, intermediary = _fit(width, height, aspect, rules.resolution, rules)
     edge = rules.edge_px
-    ratio = 1.0 if square else round(target[0] / target[1], rules.rounding)
+    ratio = 1.0 if square else round(target[0] / target[1], rules.aspect_bucket_rounding)
     if ratio == 1.0:
         if intermediary[0] < edge and not square:
             intermediary = (edge, edge)
@@ -111,7 +111,7 @@ def limits(
     found: list[tuple[str, npt.NDArray[np.bool_]]] = []
     if rules.minimum_image_size:
         found.append(("too_small", _are_too_small(width, height, rules)))
-    aspects = np.round(width / np.maximum(height, 1), rules.rounding)
+    aspects = np.round(width / np.maximum(height, 1), rules.aspect_bucket_rounding)
     if rules.minimum_aspect_ratio is not None:
         found.append(("aspect_too_low", aspects < rules.minimum_aspect_ratio))
     if rules.maximum_aspect_ratio is not None:
@@ -149,11 +149,12 @@ def _are_too_small(
     return too_small
 
 
-def assign(samples: pa.Table, rules: GeometryRules) -> pa.Table:
+def assign(samples: pa.Table, rules: GeometryRules, seed: int = 0) -> pa.Table:
     """Add each sample's geometry, its bucket, or the reason why it is dropped.
 
     Args:
         samples: needs `media_hash` (string) and `original_size` ([width, height] as displayed); neither may be null.
+        seed: another one, other random crops and aspects.
 
     Returns:
         The samples with, in this order: `resized_size`, `intermediary_size`, `target_size` ([width, height], see
@@ -164,7 +165,7 @@ def assign(samples: pa.Table, rules: GeometryRules) -> pa.Table:
         DatasetError: a size has an edge below 1 pixel.
     """
     packed = _packed_sizes(samples)
-    draws = _draws(samples["media_hash"], rules.seed) if rules.draws_aspect or rules.crop_style == "random" else None
+    draws = _draws(samples["media_hash"], seed) if rules.draws_aspect or rules.crop_style == "random" else None
     choices = rules.crop_aspect_buckets or () if rules.draws_aspect else (None,)
     sizes, size_of_row = np.unique(packed, return_inverse=True)
     # Geometry is computed once per distinct pair of size and drawn aspect; rows only point at it.
@@ -186,7 +187,7 @@ def assign(samples: pa.Table, rules: GeometryRules) -> pa.Table:
 
 
 def _own_aspect(width: int, height: int, rules: GeometryRules) -> float:
-    return max(round(width / height, rules.rounding), 10.0**-rules.rounding)
+    return max(round(width / height, rules.aspect_bucket_rounding), 10.0**-rules.aspect_bucket_rounding)
 
 
 def _fit(width: int, height: int, aspect: float, size: float, rules: GeometryRules) -> tuple[Size, Size]:

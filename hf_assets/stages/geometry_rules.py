@@ -1,9 +1,11 @@
 """What the user says about sizes and crops, in SimpleTuner's keys and units. What follows from it: `geometry`."""
 
 import math
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
+
+from hf_assets.values import Block, Flag, Number
 
 # Areas in megapixels that stand for these edges; any area within 0.05 of one counts as it.
 NAMED_AREAS = {0.25: 512, 0.5: 768, 1.0: 1024, 2.0: 1536, 4.0: 2048}
@@ -14,16 +16,82 @@ MEGAPIXELS_BELOW = 20
 MIN_EDGE_PX = 8
 
 
-class AspectBucket(BaseModel):
-    """One aspect ratio (width / height) to crop to, with its share of the samples where the choice is random."""
+class AspectBucket(Block):
+    """An aspect with its share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    aspect: Number = Field(description="Width / height. A bare number in the list means the same.")
+    weight: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="Share of the samples where `crop_aspect` is `random`; all have one, or none."
+    )
 
-    aspect: float = Field(gt=0, allow_inf_nan=False)
-    weight: float | None = Field(default=None, gt=0, le=1)
+
+def _with_its_name(value: Any) -> Any:
+    return {"aspect": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-class GeometryRules(BaseModel):
+Aspect = Annotated[AspectBucket, BeforeValidator(_with_its_name)]
+
+
+class GeometryKeys(Block):
+    """The keys about sizes and crops, each right by itself; whether they fit each other, `GeometryRules` checks."""
+
+    resolution: Number = Field(1024, description="Target size, in the unit that `resolution_type` says.")
+    resolution_type: Literal["pixel", "area", "pixel_area"] = Field(
+        "pixel_area",
+        description="`pixel`: the shorter edge; `area`: megapixels; `pixel_area`: edge of a square of the wanted area.",
+    )
+    minimum_image_size: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="Smaller images are dropped; same unit as `resolution`."
+    )
+    crop: Flag = Field(
+        False, description="True: crop to `crop_aspect`. False: keep the aspect, up to rounding to the alignment."
+    )
+    maximum_image_size: Number | None = Field(
+        None, description="With `target_downsample_size`, as in SimpleTuner; same unit as `resolution`."
+    )
+    target_downsample_size: Number | None = Field(
+        None, description="With `crop`: images are first resized to this size, then cropped."
+    )
+    minimum_aspect_ratio: Number | None = Field(
+        None, description="Images of a smaller width / height are dropped; rounded as `aspect_bucket_rounding` says."
+    )
+    maximum_aspect_ratio: Number | None = Field(None, description="Images of a larger width / height are dropped.")
+    max_upscale_threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="By how much an image may be enlarged: 0.2 for a fifth. Those that need more are dropped."
+    )
+    crop_style: Literal["random", "center", "centre", "corner", "face"] = Field(
+        "random", description="Where the crop lies. A random one is drawn from the image's content hash."
+    )
+    crop_aspect: Literal["square", "preserve", "closest", "random"] = Field(
+        "square",
+        description="Aspect of the crop where `crop` is true: `closest` and `random` choose among "
+        "`crop_aspect_buckets`.",
+    )
+    crop_aspect_buckets: Annotated[tuple[Aspect, ...], Field(min_length=1, strict=False)] | None = Field(
+        None,
+        description='Ratios of width to height, for `random` also with their share: `{"aspect": 1.5, "weight": 0.3}`.',
+    )
+    aspect_bucket_alignment: PositiveInt = Field(64, description="Both target edges are multiples of this, in pixels.")
+    aspect_bucket_rounding: Annotated[int, Field(ge=1, le=9)] = Field(
+        2, description="Digits to which an aspect is rounded."
+    )
+
+    @field_validator("crop_style")
+    @classmethod
+    def _style_is_known(cls, style: str) -> str:
+        if style == "face":
+            raise ValueError(
+                "'face' needs a face detector, which this tool does not have; use 'center', 'corner' or 'random'"
+            )
+        return "center" if style == "centre" else style
+
+    @field_validator("minimum_image_size")
+    @classmethod
+    def _none_for_no_limit(cls, size: float | None) -> float | None:
+        return size or None
+
+
+class GeometryRules(GeometryKeys):
     """What the user says about sizes and crops, in SimpleTuner's keys and units.
 
     `resolution`, `minimum_image_size`, `maximum_image_size` and `target_downsample_size` share one unit: megapixels for
@@ -33,40 +101,6 @@ class GeometryRules(BaseModel):
     An image must not be enlarged by more than `max_upscale_threshold` (0.2: by a fifth of its edges): with
     `crop_aspect` `closest`, only buckets within that are considered; an image for which there is none, is dropped.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    resolution: float = Field(default=1024, gt=0, allow_inf_nan=False)
-    resolution_type: Literal["pixel", "area", "pixel_area"] = "pixel_area"
-    crop: bool = False
-    crop_style: Literal["center", "corner", "random"] = "random"
-    crop_aspect: Literal["square", "preserve", "closest", "random"] = "square"
-    crop_aspect_buckets: tuple[AspectBucket, ...] | None = None
-    minimum_image_size: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    maximum_image_size: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    target_downsample_size: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    minimum_aspect_ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    maximum_aspect_ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_upscale_threshold: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    alignment: int = Field(default=64, ge=1)
-    rounding: int = Field(default=2, ge=1, le=9)
-    seed: int = 0
-
-    @field_validator("crop_style", mode="before")
-    @classmethod
-    def _one_spelling(cls, style: Any) -> Any:
-        if style == "face":
-            raise ValueError(
-                "'face' needs a face detector, which this tool does not have; use 'center', 'corner' or 'random'"
-            )
-        return "center" if style == "centre" else style
-
-    @field_validator("crop_aspect_buckets", mode="before")
-    @classmethod
-    def _one_form(cls, buckets: Any) -> Any:
-        if not isinstance(buckets, list | tuple):
-            return buckets
-        return tuple({"aspect": bucket} if isinstance(bucket, int | float) else bucket for bucket in buckets)
 
     @model_validator(mode="after")
     def _units(self) -> Self:
@@ -143,7 +177,8 @@ class GeometryRules(BaseModel):
 
 def align(length: float, rules: GeometryRules) -> int:
     """The nearest multiple of the alignment, at least one of it; halves go to the even multiple, as Python rounds."""
-    return max(round(length / rules.alignment) * rules.alignment, rules.alignment)
+    alignment = rules.aspect_bucket_alignment
+    return max(round(length / alignment) * alignment, alignment)
 
 
 def megapixels(size: float, rules: GeometryRules) -> float:

@@ -1,16 +1,17 @@
 """Change the wording of captions: replace parts of them, or bring their parts into another order."""
 
 import random
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from hf_assets import schema
+from hf_assets.values import Block, Flag
 
 SEPARATORS = {"comma": ",", "space": " ", "period": "."}
 
@@ -24,23 +25,15 @@ class Replacement(NamedTuple):
     text: str = ""
 
 
-class ShuffleRules(BaseModel):
-    """More captions of the same parts in another order.
+class ShuffleRules(Block):
+    """More captions of the same parts in another order."""
 
-    Attributes:
-        count: how many of each caption, besides the original.
-        split_on: what lies between two parts.
-        position_start: so many parts stay in front.
-        include_original: whether the caption as it was is kept.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    count: int = 1
-    seed: int = 0
-    split_on: Literal["comma", "space", "period"] = "comma"
-    position_start: int = 0
-    include_original: bool = True
+    enable: Flag = Field(False, description="True: shuffle.")
+    count: Annotated[int, Field(gt=0, le=1_000)] = Field(1, description="Shuffled forms of each caption.")
+    seed: int = Field(0, description="Another seed, another order.")
+    split_on: Literal["comma", "space", "period"] = Field("comma", description="What lies between two parts.")
+    position_start: Annotated[int, Field(ge=0)] = Field(0, description="So many parts stay in front.")
+    include_original: Flag = Field(True, description="True: the caption as it was is kept too.")
 
 
 def mistake_in(replacement: Replacement) -> str | None:

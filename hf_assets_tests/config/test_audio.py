@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from hf_assets.config import loading
-from hf_assets.config.blocks import Audio
 from hf_assets.config.keys import ONLY_FOR
 from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.config.settings import AudioSettings
 from hf_assets.errors import ConfigError
 from hf_assets.stages.audio import AudioRules
 
@@ -51,7 +51,7 @@ def test_the_pages_example_works_as_it_stands(tmp_path: Path) -> None:
     assert recipe.captions.lyrics_columns == ("lyrics", "norm_lyrics")
     assert recipe.required_columns == ("tags",)
     assert recipe.optional_columns == ("lyrics", "norm_lyrics")
-    assert recipe.audio == AudioRules()
+    assert recipe.settings == AudioSettings()
 
 
 def test_prompt_and_lyrics_have_usual_columns_which_may_be_missing(tmp_path: Path) -> None:
@@ -102,11 +102,11 @@ def test_the_same_said_otherwise_is_the_same_recipe(one: dict[str, Any], other: 
         ({"audio_caption_fields": ["tags"]}, lambda recipe: recipe.captions),
         ({"audio_caption_fields": ["prompt", "tags"]}, lambda recipe: recipe.captions),  # now they have to be there
         ({"lyrics_column": "text"}, lambda recipe: recipe.captions),
-        ({"audio": {"duration_interval": 2}}, lambda recipe: recipe.audio),
-        ({"audio": {"min_duration_seconds": 2}}, lambda recipe: recipe.audio),
-        ({"audio": {"max_duration_seconds": 2}}, lambda recipe: recipe.audio),
-        ({"audio": {"truncation_mode": "random"}}, lambda recipe: recipe.audio),
-        ({"audio": {"channels": 1}}, lambda recipe: recipe.audio),
+        ({"audio": {"duration_interval": 2}}, lambda recipe: recipe.settings),
+        ({"audio": {"min_duration_seconds": 2}}, lambda recipe: recipe.settings),
+        ({"audio": {"max_duration_seconds": 2}}, lambda recipe: recipe.settings),
+        ({"audio": {"truncation_mode": "random"}}, lambda recipe: recipe.settings),
+        ({"audio": {"channels": 1}}, lambda recipe: recipe.settings),
     ],
 )
 def test_a_key_changes_the_version_of_what_reads_it_and_of_nothing_else(
@@ -114,14 +114,14 @@ def test_a_key_changes_the_version_of_what_reads_it_and_of_nothing_else(
 ) -> None:
     before, after = recipe_of(tmp_path, ENTRY), recipe_of(tmp_path, ENTRY, **edit)
     assert code_version(1, part(before)) != code_version(1, part(after))
-    parts = [lambda r: r.media_column, lambda r: r.captions, lambda r: r.audio, lambda r: r.filter, lambda r: r.model]
-    assert sum(code_version(1, one(before)) != code_version(1, one(after)) for one in parts) == 1
+    parts = ("media_column", "captions", "settings", "filter", "model")
+    assert sum(code_version(1, getattr(before, one)) != code_version(1, getattr(after, one)) for one in parts) == 1
 
 
 def test_every_key_of_sound_is_tested() -> None:
     assert set(ONLY_FOR["audio",]) == {"audio_column", "audio", "audio_caption_fields", "lyrics_column"}
     tested = {"duration_interval", "min_duration_seconds", "max_duration_seconds", "truncation_mode", "channels"}
-    assert set(Audio.model_fields) == tested | {"bucket_strategy"}  # which has one value
+    assert set(AudioRules.model_fields) == tested | {"bucket_strategy"}  # which has one value
 
 
 @pytest.mark.parametrize(
@@ -176,4 +176,4 @@ def test_defaults_of_simpletuners_own_file_that_concern_pictures_are_left_out(tm
     (tmp_path / "config.json").write_text(json.dumps({**MODEL, "resolution": 512, "instance_prompt": "sks"}))
     (tmp_path / "datasets.json").write_text(json.dumps([ENTRY, {**ENTRY, "id": "b", "dataset_type": "image"}]))
     sound, picture = loading.load(tmp_path / "datasets.json").recipes
-    assert (sound.kind, picture.geometry.resolution) == ("audio", 512)
+    assert (sound.kind, picture.settings.geometry.resolution) == ("audio", 512)

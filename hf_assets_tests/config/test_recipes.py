@@ -10,9 +10,14 @@ import pytest
 
 from hf_assets.config import cron, loading
 from hf_assets.config.blocks import FilterFunc
-from hf_assets.config.keys import NOT_YET, ONLY_FOR, TRAINER_ONLY, Dataset, Model, TextEmbeds, VaeOverride
+from hf_assets.config.defaults import settled
+from hf_assets.config.keys import NOT_YET, ONLY_FOR, TRAINER_ONLY, Dataset, EntryKeys, Model, TextEmbeds, VaeOverride
 from hf_assets.config.loading import Config
 from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.stages.audio import AudioRules
+from hf_assets.stages.composites import CompositeRules
+from hf_assets.stages.frames import FrameRules
+from hf_assets.stages.geometry_rules import GeometryKeys
 
 MODEL = {"pretrained_model_name_or_path": "user/model"}
 ENTRY = {"id": "a", "type": "huggingface", "dataset_name": "user/a"}
@@ -21,10 +26,10 @@ PARTS: dict[str, Callable[[Recipe], Any]] = {
     "image": lambda recipe: recipe.media_column,
     "filter": lambda recipe: recipe.filter,
     "captions": lambda recipe: recipe.captions,
-    "geometry": lambda recipe: recipe.geometry,
-    "composite": lambda recipe: recipe.composite or "",
-    "frames": lambda recipe: recipe.video or "",
-    "rate": lambda recipe: recipe.fps_column or "",
+    "geometry": lambda recipe: getattr(recipe.settings, "geometry", ""),
+    "composite": lambda recipe: getattr(recipe.settings, "composite", None) or "",
+    "frames": lambda recipe: getattr(recipe.settings, "frames", ""),
+    "rate": lambda recipe: getattr(recipe.settings, "fps_column", None) or "",
     "vae": lambda recipe: recipe.model.without_text,
     "text": lambda recipe: recipe.model.without_vae,
 }
@@ -393,8 +398,9 @@ def test_a_bare_list_takes_the_model_and_the_defaults_from_the_config_json_besid
     assert (pipeline.repository, pipeline.revision, pipeline.variant) == ("user/model", None, "fp16")
     assert pipeline.vae is not None
     assert (pipeline.vae.repository, first.model.dtype) == ("user/vae", "float32")
-    assert (first.geometry.resolution, first.geometry.resolution_type, first.geometry.alignment) == (512, "pixel", 32)
-    assert (second.geometry.resolution, second.geometry.alignment) == (1024, 32)
+    one, other = first.settings.geometry, second.settings.geometry
+    assert (one.resolution, one.resolution_type, one.aspect_bucket_alignment) == (512, "pixel", 32)
+    assert (other.resolution, other.aspect_bucket_alignment) == (1024, 32)
     assert (first.trainer, second.trainer) == ({"train_batch_size": 4}, {"train_batch_size": 2})
     assert (first.captions.instance_prompt, second.captions.instance_prompt) == (None, "sks")
     assert first.folders.metadata == tmp_path / "caches/a/huggingface_metadata/a"
@@ -429,9 +435,9 @@ def test_pictures_for_evaluation_are_pictures(tmp_path: Path) -> None:
 
 
 def test_text_that_says_false_is_false_and_whole_numbers_are_aspects(tmp_path: Path) -> None:
-    assert recipe_of(tmp_path, {"crop": "False"}).geometry.crop is False
+    assert recipe_of(tmp_path, {"crop": "False"}).settings.geometry.crop is False
     aspects = {"crop": "True", "crop_aspect": "random", "crop_aspect_buckets": [1, {"aspect": 2}, 0.5]}
-    buckets = recipe_of(tmp_path, aspects).geometry.crop_aspect_buckets
+    buckets = recipe_of(tmp_path, aspects).settings.geometry.crop_aspect_buckets
     assert [bucket.aspect for bucket in buckets or ()] == [1.0, 2.0, 0.5]
 
 
@@ -474,3 +480,35 @@ def test_a_filter_function_is_found_beside_the_config_and_known_by_its_source(tm
     moved.mkdir()
     (moved / "mine.py").write_text(source)
     assert versions(load(content, moved).recipes[0])["filter"] == versions_of[1]
+
+
+def test_a_key_of_media_is_written_once() -> None:
+    assert not set(EntryKeys.model_fields) & set(GeometryKeys.model_fields)
+    blocks = {"audio": AudioRules, "video": FrameRules, "composite_image_config": CompositeRules}
+    assert {name: Dataset.model_fields[name].annotation for name in blocks} == blocks
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "own"),
+    [
+        ({"composite_image_config": GRID}, "image", {"geometry", "composite"}),
+        ({"dataset_type": "video", "fps_column": "rate"}, "video", {"geometry", "frames", "fps_column"}),
+        ({"dataset_type": "audio"}, "audio", {"part"}),
+    ],
+)
+def test_a_recipe_carries_the_settings_of_its_kind_and_of_no_other(
+    entry: dict[str, Any], kind: str, own: set[str], tmp_path: Path
+) -> None:
+    recipe = recipe_of(tmp_path, entry)
+    assert (recipe.kind, set(recipe.model_dump()["settings"])) == (kind, own | {"kind"})
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_defaults_fill_in_what_an_entry_leaves_out_key_by_key() -> None:
+    entry = {"crop": True, "video": {"num_frames": 9}}
+    first, then = {"video": {"num_frames": 5, "is_i2v": True}}, {"video": {"is_i2v": False, "max_frames": 8}, "crop": 0}
+    assert settled(entry, first, then) == {
+        "crop": True,
+        "video": {"num_frames": 9, "is_i2v": True, "max_frames": 8},
+    }
+    assert entry == {"crop": True, "video": {"num_frames": 9}}

@@ -210,7 +210,7 @@ class History(RuleBasedStateMachine):
         rules = GeometryRules(
             resolution=entry["resolution"],
             resolution_type="pixel_area",
-            alignment=8,
+            aspect_bucket_alignment=8,
             crop=entry.get("crop", False),
             crop_style="center",
         )

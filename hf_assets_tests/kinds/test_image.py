@@ -7,6 +7,7 @@ import pytest
 
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
+from hf_assets.config.settings import ImageSettings
 from hf_assets.kinds.image import ImageMedium, example_sizes
 from hf_assets.stages import keys
 from hf_assets.stages.geometry_rules import GeometryRules
@@ -42,7 +43,7 @@ def test_the_key_changes_with_each_thing_that_the_latent_depends_on_and_with_not
 
 
 def test_what_is_known_of_pictures_is_found_where_the_first_release_put_it(tmp_path: Path) -> None:
-    medium = ImageMedium(Recipe.model_construct(composite=None))
+    medium = ImageMedium(Recipe.model_construct(settings=ImageSettings()))
     assert medium.version == "1"
     assert Ledger(tmp_path, "image", medium.probed_by, medium.facts).way == "0bb39d300ecd86519604dea5f38028bd"
 
@@ -54,7 +55,7 @@ def test_sizes_are_told_before_any_picture_is_known(crop_aspect: str, sizes: lis
     rules = {
         "resolution": 64,
         "resolution_type": "pixel",
-        "alignment": 32,
+        "aspect_bucket_alignment": 32,
         "crop": True,
         "crop_aspect_buckets": [1, 1.5],
     }

@@ -15,6 +15,7 @@ import torch
 from hf_assets import fingerprint, schema
 from hf_assets.config import loading
 from hf_assets.config.recipe import Recipe
+from hf_assets.config.settings import VideoSettings
 from hf_assets.definitions import build_definitions
 from hf_assets.draw import sheets
 from hf_assets.kinds.video import VideoMedium
@@ -212,7 +213,7 @@ def test_a_clips_key_holds_which_frames_are_taken_and_nothing_that_changes_no_la
 
 
 def test_for_image_to_video_everything_is_encoded_anew() -> None:
-    recipes = [Recipe.model_construct(video=FrameRules(is_i2v=flag)) for flag in (False, True)]
+    recipes = [Recipe.model_construct(settings=VideoSettings(frames=FrameRules(is_i2v=flag))) for flag in (False, True)]
     assert len({VideoMedium(recipe).version for recipe in recipes}) == 2
 
 

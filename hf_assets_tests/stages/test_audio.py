@@ -26,8 +26,10 @@ def clips(*lengths: tuple[int, int], channels: int = 2) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema.AUDIO_MEDIA)
 
 
-def assigned(*lengths: tuple[int, int], reads: AudioInput = READS, original: int = 2, **rules: object) -> list[dict]:
-    table = audio.assign(clips(*lengths, channels=original), AudioRules.model_validate(rules), reads)
+def assigned(
+    *lengths: tuple[int, int], reads: AudioInput = READS, original: int = 2, seed: int = 0, **rules: object
+) -> list[dict]:
+    table = audio.assign(clips(*lengths, channels=original), AudioRules.model_validate(rules), reads, seed)
     assert table.column_names == [*schema.AUDIO_BUCKETS.names, "dropped_for"]
     table.select(schema.AUDIO_BUCKETS.names).cast(schema.AUDIO_BUCKETS)
     return table.to_pylist()

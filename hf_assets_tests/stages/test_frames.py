@@ -90,7 +90,7 @@ def test_frames_and_bucket_are_recorded_and_the_first_reason_to_drop_a_clip_stay
         for row, (size, count) in enumerate([([640, 480], 130), ([640, 480], 7), ([20, 20], 7)])
     ]
     media = pa.Table.from_pylist(rows, schema=schema.VIDEO_MEDIA)
-    rules = GeometryRules(resolution=480, resolution_type="pixel", alignment=16, minimum_image_size=64)
+    rules = GeometryRules(resolution=480, resolution_type="pixel", aspect_bucket_alignment=16, minimum_image_size=64)
     assigned = frames.assign(geometry.assign(media, rules), FrameRules(**SEED), 8)
     names = ("first_frame", "num_frames", "bucket", "dropped_for")
     kept, short, small = assigned.select(names).to_pylist()

@@ -1,4 +1,7 @@
-"""Kinds of values that keys have: what is accepted, and what is said of the rest."""
+"""Kinds of values that settings have: what is accepted, and what is said of the rest.
+
+A block of settings is one frozen model (`Block`), which validates what the user wrote and is then read by a stage.
+"""
 
 import re
 from typing import Annotated, Any
@@ -10,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
 )
+from pydantic_core import PydanticCustomError
 
 
 def boolean(value: Any) -> Any:
@@ -57,3 +61,8 @@ def _as_list(value: Any) -> Any:
 
 
 Names = Annotated[list[Name], Field(min_length=1), BeforeValidator(_as_list)]
+
+
+def mistake_at(key: str, message: str) -> PydanticCustomError:
+    """A mistake that shows when several keys of a block are compared, to be reported at one of them."""
+    return PydanticCustomError("at_key", "{key} {message}", {"key": key, "message": message})
