@@ -4,8 +4,10 @@ import contextlib
 import gc
 import importlib
 import importlib.util
+import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hf_assets.errors import ModelError
@@ -33,11 +35,13 @@ class _Logging(NamedTuple):
 def quiet() -> Iterator[None]:
     """Keep diffusers and transformers from reporting what is meant: cut captions, absent components, progress.
 
-    Nor do they report what of torch they use that will be gone one day.
+    Nor do they report what of torch they use that will be gone one day, nor ask anything.
     """
     import diffusers
     import transformers
 
+    # Nobody is asked on the terminal whether code of a repository may run: it may not.
+    transformers.dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     before = []
     for library in (diffusers.utils.logging, transformers.utils.logging):
         before.append(_Logging(library, library.get_verbosity(), library.is_progress_bar_enabled()))
@@ -55,11 +59,19 @@ def quiet() -> Iterator[None]:
                 library.enable_progress_bar()
 
 
+# Modules of pipelines in diffusers, and names of classes. Not `AutoModel` and its like: these read from the repository
+# which class to load, and may find it in a third one.
+MODULE = re.compile(r"[a-z][a-z0-9_]*")
+CLASS = re.compile(r"(?!Auto[A-Z])[A-Z]\w*")
+LIBRARIES = ("diffusers", "transformers")
+
+
 def class_of(repository: "Repository", library: str, class_name: str) -> Any:
     """The class that model_index.json names: of diffusers, transformers, or one of diffusers' pipeline modules.
 
     Raises:
-        ModelError: the installed versions have no such class, or it is code that lies in the repository.
+        ModelError: the installed versions have no such class, it is code that lies in the repository, or none that a
+            pipeline is made of.
     """
     import diffusers
 
@@ -68,19 +80,56 @@ def class_of(repository: "Repository", library: str, class_name: str) -> Any:
             f"{repository.name} brings its own {class_name} in {own[0]}: code from a repository is never run, "
             "so choose a pipeline that diffusers has"
         )
+    if not MODULE.fullmatch(library) or not CLASS.fullmatch(class_name):
+        raise _no_component(repository, library, class_name)
     with quiet():
-        module = library if library in ("diffusers", "transformers") else f"diffusers.pipelines.{library}"
+        module = library if library in LIBRARIES else f"diffusers.pipelines.{library}"
         try:
             kind = getattr(importlib.import_module(module), class_name)
             if type(kind).__name__ == "DummyObject":  # of a library that isn't installed; using it says which
                 kind.from_pretrained()
-            return kind
         except (ImportError, AttributeError, RuntimeError) as error:
             why = " ".join(str(error).split())
             raise ModelError(
                 f"{repository.name} needs the class {class_name} of {library}, which is not to be had with diffusers "
                 f"{diffusers.__version__} here ({why}): upgrade diffusers and transformers, or install what it needs"
             ) from error
+    if not isinstance(kind, type) or kind.__module__.split(".")[0] not in LIBRARIES or not issubclass(kind, _bases()):
+        raise _no_component(repository, library, class_name)
+    return kind
+
+
+def _bases() -> tuple[type, ...]:
+    """What pipelines, and the components of pipelines, are."""
+    import diffusers
+    import transformers
+    from diffusers import configuration_utils
+    from transformers import feature_extraction_utils, image_processing_utils, processing_utils, tokenization_utils_base
+
+    return (
+        *(diffusers.DiffusionPipeline, diffusers.ModelMixin, diffusers.SchedulerMixin, configuration_utils.ConfigMixin),
+        *(transformers.PreTrainedModel, tokenization_utils_base.PreTrainedTokenizerBase),
+        *(processing_utils.ProcessorMixin, feature_extraction_utils.FeatureExtractionMixin),
+        *(image_processing_utils.BaseImageProcessor, transformers.image_processing_base.ImageProcessingMixin),
+    )
+
+
+def _no_component(repository: "Repository", library: str, class_name: str) -> ModelError:
+    return ModelError(
+        f"{repository.name}: model_index.json names {library}.{class_name}, which is no class of a component: "
+        "choose a pipeline that diffusers has"
+    )
+
+
+def load_small(component: "Component", folder: Path) -> Any:
+    """A tokenizer, a processor, or what else has no weights.
+
+    Args:
+        folder: of the repository, with the component's files in it.
+    """
+    kind = class_of(component.repository, component.library, component.class_name)
+    with quiet():
+        return kind.from_pretrained(folder / component.folder, trust_remote_code=False)
 
 
 def load_model(
@@ -102,6 +151,7 @@ def load_model(
     """
     import diffusers
     import torch
+    import transformers
     from safetensors import SafetensorError
 
     if quantization and offload:
@@ -114,6 +164,8 @@ def load_model(
     folder = component.repository.fetch(component.files) / component.folder
     dtype_name = "torch_dtype" if issubclass(kind, diffusers.ModelMixin) else "dtype"
     options: dict[str, Any] = {dtype_name: dtype, "variant": component.variant, "use_safetensors": True}
+    if issubclass(kind, transformers.PreTrainedModel):
+        options["trust_remote_code"] = False
     if quantization:
         options |= {"quantization_config": _quantization_config(quantization, dtype), "device_map": {"": device}}
     with quiet():

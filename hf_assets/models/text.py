@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
-from hf_assets.models import families, model_loading, prompt
+from hf_assets.models import chat_templates, families, model_loading, prompt
 from hf_assets.models.components import TEXT_PARTS, VAES, shells_of, text_components
 from hf_assets.models.pipeline import INDEX, Pipeline, names_component
 
@@ -58,19 +58,22 @@ def load_text(
             parts[component.name] = model_loading.load_model(
                 component, device, dtype, quantization=quantization, offload=offload
             )
-        else:
-            del parts[component.name]  # tokenizers and processors are loaded by the pipeline itself
     small = [file for component in components if not component.is_model for file in component.files]
     schedulers = [name for name in pipeline.components if name.endswith("scheduler")]
     small += [path for path in pipeline.repository.paths if path.rpartition("/")[0] in schedulers]
-    for name in schedulers:
-        del parts[name]  # a few numbers, which some constructors read
     folder = pipeline.repository.fetch([INDEX, *small])
+    for name in schedulers:  # a few numbers, which some constructors read
+        model_loading.class_of(pipeline.repository, *pipeline.components[name])
+        del parts[name]
 
     def open_pipeline(shells: Iterable[str]) -> TextEncoder:
+        for component in components:
+            if not component.is_model and parts[component.name] is None:
+                parts[component.name] = part = model_loading.load_small(component, folder)
+                chat_templates.bound(part, component.name, pipeline.name)
         given = {**parts, **{name: model_loading.shell_of(pipeline, name, dtype) for name in shells}}
         with model_loading.quiet():
-            model = kind.from_pretrained(folder, use_safetensors=True, **given)
+            model = kind.from_pretrained(folder, use_safetensors=True, trust_remote_code=False, **given)
             _must_know_words(model, pipeline)
         # bitsandbytes decides which columns need 16 bits by all rows that it gets at once
         return TextEncoder(model, usage, device, dtype, one_at_a_time=quantization == "8bit")

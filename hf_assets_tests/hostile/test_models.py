@@ -1,0 +1,117 @@
+"""Nothing that a model's repository brings is run, and nobody is asked whether it may."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_assets.errors import ModelError
+from hf_assets.models import chat_templates, model_loading
+from hf_assets.models.pipeline import PipelineSource, resolve_pipeline
+from hf_assets.models.text import load_text
+from hf_assets_tests import tiny_pipelines
+
+RAN = "code of the repository ran"
+CODE = f"raise SystemExit('{RAN}')\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tiny_pipelines.build("sd15", tmp_path / "sd15")
+
+
+def edit(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def load(folder: Path) -> None:
+    import torch
+
+    load_text(resolve_pipeline(PipelineSource(repository=str(folder))), "cpu", torch.float32).release()
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["transformers", "AutoTokenizer"],  # asked "[y/N]" for the code that the repository's auto_map names
+        ["transformers", "AutoModel"],
+        ["diffusers", "AutoModel"],
+        ["diffusers", "AutoPipelineForText2Image"],
+        ["transformers", "pipeline"],
+        ["antigravity", "Anything"],  # importing a module is running it
+        ["os", "system"],
+        ["..loaders", "FromSingleFileMixin"],
+        ["stable_diffusion", "CLIPTextModel"],  # a class, but not of what that module is for
+        ["diffusers", "logging"],
+        ["transformers", "TrainingArguments"],
+    ],
+)
+@pytest.mark.parametrize("component", ["tokenizer", "text_encoder", "scheduler"])
+def test_a_component_is_of_a_concrete_class_of_the_libraries(folder: Path, component: str, named: list[str]) -> None:
+    if component == "text_encoder" and named[0] == "stable_diffusion":
+        pytest.skip("the class is the right one for it")
+    edit(folder / "model_index.json", **{component: named})
+    before = set(sys.modules)
+    with pytest.raises(ModelError) as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+    assert not {"antigravity"} & (set(sys.modules) - before)
+
+
+def test_an_auto_map_is_ignored_and_nobody_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda prompt="": pytest.fail(f"asked: {prompt}"))
+    for path, name in (("text_encoder/config.json", "AutoModel"), ("tokenizer/tokenizer_config.json", "AutoTokenizer")):
+        edit(folder / path, auto_map={name: "stranger/third--code.Evil", "AutoConfig": "code.Evil"})
+        (folder / path).with_name("code.py").write_text(CODE)
+    load(folder)
+
+
+def test_what_asks_for_code_deep_within_the_libraries_gets_no_for_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    monkeypatch.setattr("builtins.input", lambda prompt="": pytest.fail(f"asked: {prompt}"))
+    (tmp_path / "config.json").write_text(json.dumps({"auto_map": {"AutoConfig": "code.Evil"}}))
+    (tmp_path / "code.py").write_text(CODE)
+    with model_loading.quiet(), pytest.raises(ValueError, match="custom code"):
+        transformers.AutoConfig.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{% for a in range(9999) %}" * 3 + "{% endfor %}" * 3, "more than 2 s"),
+        ("{{ 10 ** (10 ** 10) }}", "of memory"),
+        ("{{ 'a' * 10 ** 10 }}", "of memory"),
+    ],
+)
+def test_a_chat_template_has_a_limit_of_time_and_memory(
+    template: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_templates, "LIMIT_S", 2.0)
+    with pytest.raises(ModelError, match=message):
+        chat_templates.bound(Part(template), "tokenizer", "stranger/model")
+
+
+def test_a_template_that_waits_for_a_caption_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_templates, "LIMIT_S", 1.0)
+    part = Part("{{ messages[0].content }}")
+    chat_templates.bound(part, "tokenizer", "stranger/model")
+    assert part.apply_chat_template("a photo") == "a photo"
+    with pytest.raises(ModelError, match="stranger/model: the chat template of tokenizer takes more than 1 s"):
+        part.apply_chat_template("for ever")
+
+
+class Part:
+    def __init__(self, template: str) -> None:
+        self.chat_template = template
+
+    def apply_chat_template(self, caption: str) -> str:
+        end = time.monotonic() + (10 if caption == "for ever" else 0)
+        while time.monotonic() < end:
+            pass
+        return caption
