@@ -1,25 +1,28 @@
 """Files that are either wholly there or not at all, and tables that know when they are damaged."""
 
-import os
-from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from hf_assets.blobs.atomic import refusals_explained, write_atomically, written_atomically
+from hf_assets.blobs import Location, ObjectPath, at
+from hf_assets.blobs.atomic import refusals_explained, written_atomically
 from hf_assets.blobs.interface import DAMAGED_PREFIX, TEMPORARY_PREFIX
 
 __all__ = [
     "DAMAGED_PREFIX",
     "TEMPORARY_PREFIX",
     "is_whole_table",
+    "parquet",
     "read_table",
     "refusals_explained",
+    "remove",
     "set_aside",
     "write_atomically",
     "write_table",
     "written_atomically",
+    "written_ns",
 ]
 
 # `write_table` puts this and a hash of all other bytes between a Parquet file's pages and its footer, where readers
@@ -30,7 +33,16 @@ CHECKSUM_BYTES = len(CHECKSUM_MARK) + 32
 PARQUET_MARK = b"PAR1"
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_atomically(location: Location, data: bytes | memoryview) -> None:
+    """Write a file: a reader or a crash sees all of it or nothing.
+
+    Raises:
+        StoreError: there is no room for it, or it may not be written.
+    """
+    at(location.parent).put(location.name, data)
+
+
+def write_table(location: Location, table: pa.Table) -> None:
     """Write a Parquet file atomically, with a checksum of all of it. Any reader of Parquet reads it."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
@@ -38,13 +50,13 @@ def write_table(path: Path, table: pa.Table) -> None:
     at = _footer_start(data)
     assert at is not None
     pages, footer = data[:at], data[at:]
-    write_atomically(path, b"".join([pages, CHECKSUM_MARK, _checksum(pages, footer), footer]))
+    write_atomically(location, b"".join([pages, CHECKSUM_MARK, _checksum(pages, footer), footer]))
 
 
-def read_table(path: Path) -> pa.Table | None:
+def read_table(location: Location) -> pa.Table | None:
     """Read a Parquet file that `write_table` wrote; None where it is missing or a bit of it isn't as it was written."""
     try:
-        data = path.read_bytes()
+        data = at(location.parent).get(location.name)
     except FileNotFoundError:
         return None
     return pq.read_table(pa.BufferReader(data)) if is_whole_table(memoryview(data)) else None
@@ -60,11 +72,31 @@ def is_whole_table(data: memoryview) -> bool:
     return mark == CHECKSUM_MARK and checksum == _checksum(data[:start], data[stop:])
 
 
-def set_aside(path: Path) -> Path:
+def parquet(location: Location) -> Any:
+    """What pyarrow is to be given in place of a path to a Parquet file: of one that lies elsewhere, its bytes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if isinstance(location, ObjectPath):
+        return pa.BufferReader(location.read_bytes())
+    return location
+
+
+def set_aside(location: Location) -> Location:
     """Rename a damaged file, so that nothing takes it for data."""
-    aside = path.with_name(f"{DAMAGED_PREFIX}{path.name}")
-    os.replace(path, aside)
-    return aside
+    return location.with_name(at(location.parent).set_aside(location.name))
+
+
+def remove(location: Location) -> int:
+    """Remove a file if it is there. Returns its size."""
+    return at(location.parent).delete(location.name)
+
+
+def written_ns(location: Location) -> int | None:
+    """When a file was last written, in nanoseconds since 1970; None where there is none."""
+    blob = at(location.parent).stat(location.name)
+    return blob and blob.modified_ns
 
 
 def _checksum(pages: memoryview, footer: memoryview) -> bytes:

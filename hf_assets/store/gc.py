@@ -5,20 +5,21 @@ stored twice, a shard that no part of the index names, or a part that names a sh
 garbage next time, the last counts as missing, as it should.
 """
 
-import os
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+import posixpath
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import files, fingerprint
+from hf_assets import fingerprint
+from hf_assets.blobs import Blob, Blobs
+from hf_assets.blobs.interface import DAMAGED_PREFIX, TEMPORARY_PREFIX
 from hf_assets.store import index
 from hf_assets.store.index import INDEX
 from hf_assets.store.shards import select
-from hf_assets.store.tensors import TensorStore
+from hf_assets.store.tensors import TensorStore, shard_name
 
 # A shard of which a larger share is dead is written anew without it.
 MAX_DEAD_SHARE = 0.5
@@ -38,7 +39,7 @@ class Garbage(NamedTuple):
         dead_shards: shards without a tensor that stays.
         sparse_shards: shards of which most is dead, to be written anew.
         damaged_shards: shards that the index names, but that are missing or altered.
-        stray_files: shards that no index part names, temporary and damaged files.
+        strays: shards that no index part names, temporary and damaged blobs; `stray_bytes`: their size.
         num_parts: parts of the index now; `is_scattered`: whether they are to be joined.
     """
 
@@ -50,7 +51,8 @@ class Garbage(NamedTuple):
     dead_shards: list[str]
     sparse_shards: list[str]
     damaged_shards: list[str]
-    stray_files: list[Path]
+    strays: list[str]
+    stray_bytes: int
     num_parts: int
     is_scattered: bool
 
@@ -62,8 +64,8 @@ def survey(store: TensorStore, live: pa.Array, grace: timedelta) -> Garbage:
         live: the keys that are in use.
         grace: what is younger stays.
     """
-    before = datetime.now(UTC) - grace
-    parts = index.read_parts(store.index_folder)
+    before = store.blobs.now() - grace
+    parts = index.read_parts(store.index_blobs)
     table = index.join_parts(parts)
     damaged = store.damaged(table)
     stored = index.stored_rows(table)
@@ -81,6 +83,7 @@ def survey(store: TensorStore, live: pa.Array, grace: timedelta) -> Garbage:
     kept, dead = stored.filter(pc.invert(goes)), stored.filter(goes)
     rows = pa.concat_tables([kept, table.filter(pc.not_equal(table["status"], index.OK))])
     dead_keys = pc.unique(dead["key"])
+    strays = _strays(store, set(pc.unique(table["shard"]).to_pylist()), before)
     return Garbage(
         rows,
         num_samples=pc.count_distinct(kept["key"]).as_py(),
@@ -90,7 +93,8 @@ def survey(store: TensorStore, live: pa.Array, grace: timedelta) -> Garbage:
         dead_shards=dead_shards,
         sparse_shards=sparse_shards,
         damaged_shards=sorted(damaged),
-        stray_files=_strays(store, set(pc.unique(table["shard"]).to_pylist()), before),
+        strays=strays,
+        stray_bytes=sum(blob.num_bytes for name in strays if (blob := store.blobs.stat(name)) is not None),
         num_parts=len(parts),
         is_scattered=len(rows) < len(table) or len(parts) > max(1, -(-len(rows) // PART_ROWS)),
     )
@@ -103,8 +107,8 @@ def sweep(store: TensorStore, garbage: Garbage, grace: timedelta) -> int:
         The bytes that were freed. A shard that was written anew goes after another grace period.
     """
     # first what frees space, so that a full disk can be tidied
-    dead = [store.shard_path(shard) for shard in (*garbage.dead_shards, *garbage.damaged_shards)]
-    freed = sum(remove(path) for path in (*dead, *garbage.stray_files))
+    dead = map(shard_name, (*garbage.dead_shards, *garbage.damaged_shards))
+    freed = sum(map(store.blobs.delete, (*dead, *garbage.strays)))
     rows = garbage.rows
     for shard in garbage.sparse_shards:
         rows = _without_dead(store, shard, rows)
@@ -112,39 +116,26 @@ def sweep(store: TensorStore, garbage: Garbage, grace: timedelta) -> int:
         _replace_index(store, rows)
     for shard in garbage.sparse_shards:
         if not grace:
-            freed += remove(store.shard_path(shard))
-        elif (path := store.shard_path(shard)).exists():
-            os.utime(path)  # from now on nothing names it, and it stays for another grace period
+            freed += store.blobs.delete(shard_name(shard))
+        else:
+            store.blobs.touch(shard_name(shard))  # from now on nothing names it, and it stays for another grace period
     return freed
 
 
-def leftovers(folder: Path, before: datetime) -> list[Path]:
-    """Files in a folder that a killed process left, and that were found damaged."""
-    latest = {
-        files.TEMPORARY_PREFIX: min(before, datetime.now(UTC) - IN_HANDS).timestamp(),
-        files.DAMAGED_PREFIX: before.timestamp(),
-    }
-    return sorted(
-        path for prefix, time_s in latest.items() for path in folder.glob(f"{prefix}*") if is_older(path, time_s)
-    )
+def leftovers(place: Blobs, folder: str, before: datetime) -> list[str]:
+    """Blobs in a folder that a killed process left, and that were found damaged."""
+    latest = {TEMPORARY_PREFIX: min(before, place.now() - IN_HANDS), DAMAGED_PREFIX: before}
+    return [
+        blob.name
+        for blob in place.list(folder, hidden=True)
+        for prefix, time in latest.items()
+        if posixpath.basename(blob.name).startswith(prefix) and is_older(blob, time)
+    ]
 
 
-def is_older(path: Path, time_s: float) -> bool:
-    """Whether a file was last written before a time; one that is gone was not."""
-    try:
-        return path.stat().st_mtime <= time_s
-    except FileNotFoundError:
-        return False
-
-
-def remove(path: Path) -> int:
-    """Remove a file if it is there. Returns its size."""
-    try:
-        num_bytes = path.stat().st_size
-        path.unlink()
-    except FileNotFoundError:
-        return 0
-    return num_bytes
+def is_older(blob: Blob, time: datetime) -> bool:
+    """Whether a file was last written before a time, by the clock of the place where it lies."""
+    return blob.modified_ns <= time.timestamp() * 1e9
 
 
 def _dead_share(kept: pa.Table, dead: pa.Table) -> dict[str, float]:
@@ -156,43 +147,41 @@ def _dead_share(kept: pa.Table, dead: pa.Table) -> dict[str, float]:
     return {shard: size / max(size + alive[shard], 1) if shard in alive else 1.0 for shard, size in gone.items()}
 
 
-def _strays(store: TensorStore, named: set[str], before: datetime) -> list[Path]:
-    time_s = before.timestamp()
-    shards = [store.shard_path(shard) for shard in sorted(store.present()) if shard not in named]
-    return [
-        *(path for path in shards if is_older(path, time_s)),
-        *leftovers(store.folder, before),
-        *leftovers(store.index_folder, before),
+def _strays(store: TensorStore, named: set[str], before: datetime) -> list[str]:
+    shards = [
+        shard_name(shard)
+        for shard, blob in sorted(store.present().items())
+        if shard not in named and is_older(blob, before)
     ]
+    return [*shards, *leftovers(store.blobs, "", before), *leftovers(store.blobs, "index", before)]
 
 
 def _without_dead(store: TensorStore, shard: str, rows: pa.Table) -> pa.Table:
     """Copy a shard's tensors that stay, byte by byte, into a new shard, and commit it. Returns the index after that."""
     is_there = pc.fill_null(pc.equal(rows["shard"], shard), False)
     others, moved = rows.filter(pc.invert(is_there)), rows.filter(is_there)
-    data = store.shard_path(shard).read_bytes()
+    data = store.blobs.get(shard_name(shard))
     if (
         fingerprint.of_bytes(data) != shard
     ):  # altered, though its size and time don't show it: its samples are to be computed anew
-        files.set_aside(store.shard_path(shard))
+        store.blobs.set_aside(shard_name(shard))
         return others
     names = pc.binary_join_element_wise(moved["key"], moved["tensor"], ".").to_pylist()
     _, facts = store.place(select(data, set(names)))
     for name, value in facts.items():
         column = pa.array([value] * len(moved), INDEX.field(name).type)
         moved = moved.set_column(moved.schema.get_field_index(name), INDEX.field(name), column)
-    index.commit(store.index_folder, moved)
+    index.commit(store.index_blobs, moved)
     return pa.concat_tables([others, moved])
 
 
 def _replace_index(store: TensorStore, rows: pa.Table) -> None:
     """Commit rows as few parts, then remove all other parts."""
-    old = index.part_names(store.index_folder)
+    old = index.part_names(store.index_blobs)
     ordered = rows.take(pa.array(np.argsort(rows["written_at"].cast(pa.int64()).to_numpy(), kind="stable")))
     new = {
-        index.commit(store.index_folder, ordered.slice(start, PART_ROWS)).name
-        for start in range(0, len(ordered), PART_ROWS)
+        index.commit(store.index_blobs, ordered.slice(start, PART_ROWS)) for start in range(0, len(ordered), PART_ROWS)
     }
     for name in old:
         if name not in new:
-            remove(store.index_folder / name)
+            store.index_blobs.delete(name)

@@ -6,15 +6,15 @@ knows all that is needed, whatever his config names.
 """
 
 import json
-import os
 from collections.abc import Iterable
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import files, fingerprint
+from hf_assets import blobs, files, fingerprint
+from hf_assets.blobs import Location
+from hf_assets.blobs.location import relative, resolved
 from hf_assets.errors import StoreError
 from hf_assets.store.index import now
 
@@ -26,28 +26,30 @@ NAMING = {"vae_latents": "latent_key", "text_embeds": "embed_key"}
 FILE_HASHES = b"hf_assets.file_hashes"
 
 
-def register(store: Path, user: Path) -> None:
+def register(store: Location, user: Location) -> None:
     """Note that the dataset whose metadata folder is `user` reads this store."""
-    relative = os.path.relpath(user, store)
-    path = store / REFERENCES / f"{fingerprint.of_value(relative)}.json"
-    content = json.dumps({"metadata": relative}).encode()
-    if not path.exists() or path.read_bytes() != content:
-        files.write_atomically(path, content)
+    name = relative(user, store)
+    references = blobs.at(store / REFERENCES)
+    file, content = f"{fingerprint.of_value(name)}.json", json.dumps({"metadata": name}).encode()
+    if references.get_versioned(file)[0] != content:
+        references.put(file, content)
 
 
-def users(store: Path) -> list[Path]:
+def users(store: Location) -> list[Location]:
     """Metadata folders of the datasets that read this store.
 
     Raises:
         StoreError: one of them isn't there, so what it needs isn't known.
     """
     found = []
-    for path in sorted((store / REFERENCES).glob("*.json")):
+    references = blobs.at(store / REFERENCES)
+    for file in references.list():
+        path = store / REFERENCES / file.name
         try:
-            relative: str = json.loads(path.read_bytes())["metadata"]
+            name: str = json.loads(references.get(file.name))["metadata"]
         except (ValueError, KeyError, TypeError):
             raise StoreError(f"{path} is damaged: delete it, then materialize the datasets that use {store}") from None
-        user = Path(os.path.normpath(store / relative))
+        user = resolved(name, store)
         if not user.is_dir():
             raise StoreError(
                 f"a dataset that uses {store} had its tables in {user}, which is not there: "
@@ -57,7 +59,7 @@ def users(store: Path) -> list[Path]:
     return found
 
 
-def record(folder: Path, training_set: pa.Table, version: str, file_hashes: Iterable[str]) -> None:
+def record(folder: Location, training_set: pa.Table, version: str, file_hashes: Iterable[str]) -> None:
     """Keep which tensors a training set names, unless the newest generation is the same.
 
     Args:
@@ -76,7 +78,7 @@ def record(folder: Path, training_set: pa.Table, version: str, file_hashes: Iter
     )
 
 
-def claim(folder: Path, stage: str, keys: pa.ChunkedArray) -> None:
+def claim(folder: Location, stage: str, keys: pa.ChunkedArray) -> None:
     """Note the keys that a stage's table is about to name: nobody may remove them before the table is there.
 
     Args:
@@ -85,20 +87,20 @@ def claim(folder: Path, stage: str, keys: pa.ChunkedArray) -> None:
     files.write_table(folder / FOLDER / CLAIMS / f"{stage}.parquet", pa.table({"key": keys}))
 
 
-def kept(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
+def kept(folder: Location, count: int) -> tuple[list[Location], list[Location]]:
     """A dataset's last `count` generations, and the older ones."""
     found = _files(folder)
     first = max(len(found) - count, 0)
     return found[first:], found[:first]
 
 
-def named_keys(folder: Path, count: int) -> pa.Array:
+def named_keys(folder: Location, count: int) -> pa.Array:
     """The keys that a dataset's current tables, its last `count` generations and its claims name.
 
     Raises:
         StoreError: one of these can't be read.
     """
-    claims = sorted((folder / FOLDER / CLAIMS).glob("[!.]*.parquet"))
+    claims = _tables(folder / FOLDER / CLAIMS)
     parts = [_read(path)["key"] for path in (*kept(folder, count)[0], *claims)]
     for name, column in NAMING.items():
         path = folder / f"{name}.parquet"
@@ -107,21 +109,25 @@ def named_keys(folder: Path, count: int) -> pa.Array:
     return pc.unique(pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string()))
 
 
-def named_files(folder: Path, count: int) -> set[str]:
+def named_files(folder: Location, count: int) -> set[str]:
     """Hashes of the files that the last `count` generations were read from."""
     return {
         file_hash
         for path in kept(folder, count)[0]
-        for file_hash in json.loads((pq.read_schema(path).metadata or {}).get(FILE_HASHES, b"[]"))
+        for file_hash in json.loads((pq.read_schema(files.parquet(path)).metadata or {}).get(FILE_HASHES, b"[]"))
     }
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Location) -> list[Location]:
     """Oldest first."""
-    return sorted(path for path in (folder / FOLDER).glob("*.parquet") if not path.name.startswith("."))
+    return _tables(folder / FOLDER)
 
 
-def _read(path: Path) -> pa.Table:
+def _tables(folder: Location) -> list[Location]:
+    return [folder / blob.name for blob in blobs.at(folder).list() if blob.name.endswith(".parquet")]
+
+
+def _read(path: Location) -> pa.Table:
     table = files.read_table(path)
     if table is None:
         way_out = "run `hf-assets verify`" if path.parent.name == FOLDER else f"materialize {path.stem} again"

@@ -5,14 +5,16 @@ A part's appearance is the commit.
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import files, fingerprint
+from hf_assets import fingerprint
+from hf_assets.blobs import Blobs
+
+SUFFIX = ".parquet"
 
 # The two values of `status` that aren't the reason of a failure.
 OK = "ok"
@@ -61,43 +63,41 @@ COMPACT = pa.schema(
 REPEATING = ["tensor", "shard", "dtype", "status", "message", "tried_by"]
 
 
-def commit(folder: Path, rows: pa.Table) -> Path:
-    """Write rows (`INDEX`) as one part."""
+def commit(parts: Blobs, rows: pa.Table) -> str:
+    """Write rows (`INDEX`) as one part. Returns its name."""
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd", use_dictionary=REPEATING)
     data = memoryview(sink.getvalue())
-    path = folder / f"{fingerprint.of_bytes(data)}.parquet"
-    files.write_atomically(path, data)
-    return path
+    return parts.put(f"{fingerprint.of_bytes(data)}{SUFFIX}", data).name
 
 
-def read_parts(folder: Path) -> dict[str, pa.Table | None]:
+def read_parts(blobs: Blobs) -> dict[str, pa.Table | None]:
     """Every part by its file name; None for a damaged one.
 
     Parts are listed until what was read is what is there: garbage collection commits new parts before it removes the
     old ones, so nothing is missed that way.
     """
     parts: dict[str, pa.Table | None] = {}
-    while (names := part_names(folder)) != list(parts):
-        read = {name: parts[name] if name in parts else _read_part(folder / name) for name in names}
+    while (names := part_names(blobs)) != list(parts):
+        read = {name: parts[name] if name in parts else _read_part(blobs, name) for name in names}
         parts = {name: part for name, part in read.items() if part is not _GONE}
     return parts
 
 
-def compact_parts(folder: Path) -> Iterator[pa.Table]:
+def compact_parts(blobs: Blobs) -> Iterator[pa.Table]:
     """The parts that aren't damaged (`COMPACT`), one at a time; as with `read_parts` nothing is missed."""
     seen: set[str] = set()
-    while names := [name for name in part_names(folder) if name not in seen]:
+    while names := [name for name in part_names(blobs) if name not in seen]:
         for name in names:
             seen.add(name)
-            part = _read_part(folder / name, compact=True)
+            part = _read_part(blobs, name, compact=True)
             if part is not None and part is not _GONE:
                 yield part
 
 
-def part_names(folder: Path) -> list[str]:
+def part_names(blobs: Blobs) -> list[str]:
     """The parts that lie in an index folder, in order of their names."""
-    return sorted(path.name for path in folder.glob("*.parquet") if not path.name.startswith("."))
+    return [blob.name for blob in blobs.list() if blob.name.endswith(SUFFIX)]
 
 
 def join_parts(parts: Mapping[str, pa.Table | None]) -> pa.Table:
@@ -184,12 +184,12 @@ def _codes(column: pa.ChunkedArray) -> np.ndarray:
 _GONE = pa.table({})
 
 
-def _read_part(path: Path, *, compact: bool = False) -> pa.Table | None:
+def _read_part(blobs: Blobs, name: str, *, compact: bool = False) -> pa.Table | None:
     try:
-        data = path.read_bytes()
+        data = blobs.get(name)
     except FileNotFoundError:
         return _GONE
-    if fingerprint.of_bytes(data) != path.stem:
+    if fingerprint.of_bytes(data) != name.removesuffix(SUFFIX):
         return None
     file = pq.ParquetFile(pa.BufferReader(data))
     if not compact:

@@ -5,13 +5,13 @@ So a row's bytes are looked at once, whatever the revision is called.
 
 from collections import defaultdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import files, fingerprint
+from hf_assets import blobs, files, fingerprint
+from hf_assets.blobs import Location
 
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -35,7 +35,7 @@ class Ledger:
         known: schema of what all looks together say: the last one's findings, when the first and the last were.
     """
 
-    def __init__(self, folder: Path, column: str, probed_by: int | str, facts: pa.Schema) -> None:
+    def __init__(self, folder: Location, column: str, probed_by: int | str, facts: pa.Schema) -> None:
         self.folder = folder
         self.way = fingerprint.of_value([column, probed_by])
         found = [
@@ -59,14 +59,16 @@ class Ledger:
             if (facts := self.facts(listed.get(file_hash, []))) is not None
         }
 
-    def parts(self) -> dict[str, list[Path]]:
+    def parts(self) -> dict[str, list[Location]]:
         """The parts that there are now, by the file whose rows they are about."""
         found = defaultdict(list)
-        for path in self.folder.glob(f"*.{self.way}.*.parquet"):
-            found[path.name.split(".")[0]].append(path)
+        for blob in blobs.at(self.folder).list():
+            file_hash, _, rest = blob.name.partition(".")
+            if rest.startswith(f"{self.way}.") and rest.endswith(".parquet"):
+                found[file_hash].append(self.folder / blob.name)
         return found
 
-    def facts(self, parts: list[Path]) -> pa.Table | None:
+    def facts(self, parts: list[Location]) -> pa.Table | None:
         """What all parts of one file say (`known`), each row once; None where none can be read."""
         tables = [table.cast(self.looks) for path in parts if (table := files.read_table(path)) is not None]
         return (
@@ -75,7 +77,7 @@ class Ledger:
 
     def read_whole(self) -> pa.Table:
         """What is known of media that are files of their own (`whole_known`), each once."""
-        paths = sorted(self.folder.glob(f"{WHOLE_FILES}.{self.way}.*.parquet"))
+        paths = self.parts().get(WHOLE_FILES, [])
         tables = [table.cast(self.whole_looks) for path in paths if (table := files.read_table(path)) is not None]
         if not tables:
             return self.whole_known.empty_table()

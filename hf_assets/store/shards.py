@@ -6,12 +6,16 @@ data.
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from hf_assets.blobs import Blobs
 
 if TYPE_CHECKING:
     import torch
 
 METADATA = "__metadata__"
+# Read of a shard at once, to find its header: as much as the headers of most shards need.
+HEADER_BYTES = 1 << 17
 
 
 def pack(tensors: "Mapping[str, torch.Tensor]", metadata: Mapping[str, str]) -> bytes:
@@ -41,3 +45,22 @@ def select(shard: bytes, names: set[str]) -> bytes:
     text = json.dumps(chosen, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return b"".join([len(text).to_bytes(8, "little"), text, *pieces])
+
+
+def header(blobs: Blobs, name: str) -> tuple[int, dict[str, Any]]:
+    """Where a shard's data starts, and by name each tensor's type, shape and range in the data.
+
+    Raises:
+        FileNotFoundError: there is no such shard.
+        ValueError: it isn't one.
+    """
+    data = blobs.get_range(name, 0, HEADER_BYTES)
+    start = 8 + int.from_bytes(data[:8], "little")
+    if len(data) == HEADER_BYTES < start:
+        blob = blobs.stat(name)
+        if blob is not None and start <= blob.num_bytes:
+            data += blobs.get_range(name, HEADER_BYTES, start)
+    if len(data) < start:
+        raise ValueError("its header is damaged")
+    entries: dict[str, Any] = json.loads(data[8:start])
+    return start, entries

@@ -1,7 +1,5 @@
 """A few stored tensors, read without torch and held against their checksums: what a check of a store may cost."""
 
-import json
-import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import fingerprint
-from hf_assets.store import index
-from hf_assets.store.tensors import TensorStore
+from hf_assets.store import index, shards
+from hf_assets.store.tensors import TensorStore, shard_name
 
 # The checks of a store read at most so much of it.
 MAX_SAMPLES = 32
@@ -60,17 +58,10 @@ def sample(store: TensorStore, keys: pa.Array) -> Iterator[Tensor]:
 def _read(store: TensorStore, row: dict[str, Any]) -> Tensor:
     key, name = row["key"], row["tensor"]
     try:
-        with store.shard_path(row["shard"]).open("rb") as file:
-            start = 8 + int.from_bytes(file.read(8), "little")
-            num_bytes = os.fstat(file.fileno()).st_size
-            if start > num_bytes:
-                raise ValueError("its header is damaged")
-            entry = json.loads(file.read(start - 8))[f"{key}.{name}"]
-            first, last = entry["data_offsets"]
-            if not 0 <= first <= last <= num_bytes - start:
-                raise ValueError("its header is damaged")
-            file.seek(start + first)
-            data = file.read(last - first)
+        start, entries = shards.header(store.blobs, shard_name(row["shard"]))
+        entry = entries[f"{key}.{name}"]
+        first, last = entry["data_offsets"]
+        data = store.blobs.get_range(shard_name(row["shard"]), start + first, start + last)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Tensor(key, name, None, True, f"{row['shard']}: {error}")
     if fingerprint.checksum(data) != row["checksum"]:

@@ -1,13 +1,13 @@
 """Read tensors of memory-mapped shards."""
 
 from collections import OrderedDict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hf_assets.blobs import Location
 from hf_assets.errors import StoreError
 from hf_assets.store import index, packing
 from hf_assets.store.tensors import TensorStore, checksum
@@ -29,7 +29,7 @@ class TensorReader:
         StoreError: a key has no whole shard, or a tensor isn't what was written.
     """
 
-    def __init__(self, folder: Path, keys: pa.ChunkedArray) -> None:
+    def __init__(self, folder: Location, keys: pa.ChunkedArray) -> None:
         self.store = TensorStore(folder)
         self.keys = keys
         self._open: OrderedDict[str, Any] = OrderedDict()

@@ -6,18 +6,17 @@ here, and its keys count as missing.
 """
 
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import files, fingerprint
+from hf_assets import blobs, fingerprint
+from hf_assets.blobs import Blob, Location
 from hf_assets.errors import StoreError
 from hf_assets.store import generations, index, shards
 from hf_assets.store.index import INDEX, OK, RETRY, now
@@ -27,9 +26,16 @@ if TYPE_CHECKING:
     import torch
 
 SUFFIX = ".safetensors"
+# In the folder of the index: what `TensorStore.damaged` found out by reading.
+MEMORY = ".verified.json"
 
 # What shows whether a shard is as it was written.
 SHARD_FACTS = pa.schema([index.INDEX.field(name) for name in ("shard", "shard_bytes", "shard_mtime_ns")])
+
+
+def shard_name(shard: str) -> str:
+    """Its name in the store's folder."""
+    return f"{shard}{SUFFIX}"
 
 
 class Sample(NamedTuple):
@@ -44,14 +50,20 @@ class Sample(NamedTuple):
 
 
 class TensorStore:
-    """A folder of shards with its index."""
+    """A folder of shards with its index.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        blobs: the folder; `index_blobs`: the one of the index's parts.
+    """
+
+    def __init__(self, folder: Location) -> None:
         self.folder = folder
         self.index_folder = folder / "index"
+        self.blobs = blobs.at(folder)
+        self.index_blobs = self.blobs.within("index")
 
-    def shard_path(self, shard: str) -> Path:
-        return self.folder / f"{shard}{SUFFIX}"
+    def shard_path(self, shard: str) -> Location:
+        return self.folder / shard_name(shard)
 
     def compact_index(self, folder: Path) -> Iterator[pa.Table]:
         """The rows of `index` as `index.COMPACT`, those of equal keys together: `spilling.PARTS` tables.
@@ -61,7 +73,7 @@ class TensorStore:
         """
         spilled = SpilledRows(folder, index.COMPACT, "key")
         facts = [SHARD_FACTS.empty_table()]
-        for part in index.compact_parts(self.index_folder):
+        for part in index.compact_parts(self.index_blobs):
             spilled.add(part)
             distinct = part.select(SHARD_FACTS.names).cast(SHARD_FACTS).group_by(SHARD_FACTS.names).aggregate([])
             facts.append(distinct.select(SHARD_FACTS.names))
@@ -71,7 +83,7 @@ class TensorStore:
 
     def index(self) -> pa.Table:
         """All samples whose shard is whole, and all failures (`INDEX`)."""
-        table = index.join_parts(index.read_parts(self.index_folder))
+        table = index.join_parts(index.read_parts(self.index_blobs))
         damaged = self.damaged(table)
         if not damaged:
             return table
@@ -122,9 +134,11 @@ class TensorStore:
             its name, and what the index is to say about it.
         """
         shard = fingerprint.of_bytes(data)
-        files.write_atomically(self.shard_path(shard), data)
-        mtime_ns = self.shard_path(shard).stat().st_mtime_ns
-        return shard, {"shard": shard, "shard_bytes": len(data), "shard_mtime_ns": mtime_ns, "written_at": now()}
+        blob = self.blobs.put(shard_name(shard), data)
+        # whoever's clock is behind, what is young by the place's clock must not look old
+        written_at = max(now(), datetime.fromtimestamp(blob.modified_ns / 1e9, UTC))
+        facts = {"shard": shard, "shard_bytes": len(data), "shard_mtime_ns": blob.modified_ns}
+        return shard, {**facts, "written_at": written_at}
 
     def fail(self, failures: Mapping[str, tuple[str, str]], tried_by: str = "") -> None:
         """Commit that samples can't be computed: key -> (reason, message).
@@ -155,14 +169,14 @@ class TensorStore:
         return len(rows)
 
     @contextlib.contextmanager
-    def in_use(self, user: Path) -> Iterator[None]:
+    def in_use(self, user: Location) -> Iterator[None]:
         """Keep garbage collection away while a run looks up keys and writes. Any number of runs may do so at a time.
 
         Args:
             user: metadata folder of the dataset; what its tables name is no garbage from now on.
         """
         generations.register(self.folder, user)
-        with self._lock(fcntl.LOCK_SH):
+        with self.blobs.in_use():
             yield
 
     @contextlib.contextmanager
@@ -172,22 +186,12 @@ class TensorStore:
         Raises:
             StoreError: a run is at work here.
         """
-        try:
-            with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                yield
-        except BlockingIOError:
-            raise StoreError(f"a run is using {self.folder}: try again when it is done") from None
-
-    @contextlib.contextmanager
-    def _lock(self, how: int) -> Iterator[None]:
-        self.index_folder.mkdir(parents=True, exist_ok=True)
-        with (self.index_folder / ".lock").open("a") as lock:
-            fcntl.flock(lock, how)
+        with self.blobs.alone():
             yield
 
     def _commit(self, rows: list[dict[str, object]]) -> None:
         if rows:
-            index.commit(self.index_folder, pa.Table.from_pylist(rows, schema=INDEX))
+            index.commit(self.index_blobs, pa.Table.from_pylist(rows, schema=INDEX))
 
     def damaged(self, table: pa.Table) -> set[str]:
         """Shards of an index that are missing or aren't what it says.
@@ -205,14 +209,14 @@ class TensorStore:
         remembered = self._read_memory()
         looked_at: dict[str, list[int]] = {}
         damaged = set()
-        for shard, num_bytes, mtime_ns in zip(
+        for shard, num_bytes, written_ns in zip(
             *(expected[name].to_pylist() for name in expected.column_names), strict=True
         ):
-            status = present.get(shard)
-            if status is None or status.st_size != num_bytes:
+            blob = present.get(shard)
+            if blob is None or blob.num_bytes != num_bytes:
                 damaged.add(shard)
-            elif status.st_mtime_ns != mtime_ns:
-                seen = [status.st_size, status.st_mtime_ns]
+            elif blob.modified_ns != written_ns:
+                seen = [blob.num_bytes, blob.modified_ns]
                 known = remembered.get(shard, [])
                 is_whole = bool(known[2]) if known[:2] == seen else self.is_whole(shard)
                 looked_at[shard] = [*seen, int(is_whole)]
@@ -221,33 +225,26 @@ class TensorStore:
         if any(remembered.get(shard) != facts for shard, facts in looked_at.items()):
             # saves time only: a reader may have no right to write here
             with contextlib.suppress(OSError, StoreError):
-                files.write_atomically(self._memory, json.dumps(looked_at).encode())
+                self.index_blobs.put(MEMORY, json.dumps(looked_at).encode())
         return damaged
 
-    def present(self) -> dict[str, os.stat_result]:
+    def present(self) -> dict[str, Blob]:
         """The shards that lie in the folder, committed or not."""
-        found = {}
-        for path in self.folder.glob(f"*{SUFFIX}"):
-            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
-                if not path.name.startswith("."):
-                    found[path.name.removesuffix(SUFFIX)] = path.stat()
-        return found
+        return {blob.name.removesuffix(SUFFIX): blob for blob in self.blobs.list() if blob.name.endswith(SUFFIX)}
 
     def is_whole(self, shard: str) -> bool:
         """Read all of a shard: whether its bytes are those that it is named for."""
+        name = shard_name(shard)
+        path = self.blobs.local_path(name)
         try:
-            return fingerprint.of_file(self.shard_path(shard)) == shard
+            return (fingerprint.of_bytes(self.blobs.get(name)) if path is None else fingerprint.of_file(path)) == shard
         except OSError:  # gone, or on a bad disk
             return False
-
-    @property
-    def _memory(self) -> Path:
-        return self.index_folder / ".verified.json"
 
     def _read_memory(self) -> dict[str, list[int]]:
         """Shards whose time isn't the one in the index: size, time, and whether they were whole then."""
         try:
-            known: dict[str, list[int]] = json.loads(self._memory.read_text())
+            known: dict[str, list[int]] = json.loads(self.index_blobs.get(MEMORY))
         except (OSError, ValueError):
             return {}
         return known

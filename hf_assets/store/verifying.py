@@ -1,15 +1,15 @@
 """Read everything that is stored, and set aside what isn't as it was written."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import files
+from hf_assets import blobs, files
+from hf_assets.blobs import Location
 from hf_assets.store import index
-from hf_assets.store.tensors import TensorStore
+from hf_assets.store.tensors import TensorStore, shard_name
 
 
 class VerifyReport(NamedTuple):
@@ -21,7 +21,7 @@ class VerifyReport(NamedTuple):
         damaged: each damaged file, as a path within the folder, with what is wrong.
     """
 
-    folder: Path
+    folder: Location
     noun: str
     num_files: int
     num_samples: int
@@ -36,42 +36,43 @@ def verify_store(store: TensorStore, add_bytes: Callable[[int], None]) -> Verify
         add_bytes: gets the bytes that were read since its last call.
     """
     damaged = []
-    parts = index.read_parts(store.index_folder)
+    parts = index.read_parts(store.index_blobs)
     for name, part in parts.items():
         if part is None:
-            files.set_aside(store.index_folder / name)
-            damaged.append(f"{store.index_folder.name}/{name}: altered")
+            store.index_blobs.set_aside(name)
+            damaged.append(f"index/{name}: altered")
     present = store.present()
     whole = set()
-    for shard, status in sorted(present.items()):
+    for shard, blob in sorted(present.items()):
         if store.is_whole(shard):
             whole.add(shard)
-        elif store.shard_path(shard).exists():  # else garbage collection removed it meanwhile
-            files.set_aside(store.shard_path(shard))
-            damaged.append(f"{store.shard_path(shard).name}: altered")
-        add_bytes(status.st_size)
+        elif store.blobs.stat(shard_name(shard)) is not None:  # else garbage collection removed it meanwhile
+            store.blobs.set_aside(shard_name(shard))
+            damaged.append(f"{shard_name(shard)}: altered")
+        add_bytes(blob.num_bytes)
     stored = index.stored_rows(index.join_parts(parts))
     is_whole = pc.is_in(stored["shard"], value_set=pa.array(sorted(whole), pa.string()))
     keys = pc.unique(stored.filter(is_whole)["key"])
     lost = stored.filter(pc.invert(pc.is_in(stored["key"], value_set=keys)))
     missing = set(pc.unique(lost["shard"]).to_pylist()) - present.keys()
-    damaged += [f"{store.shard_path(shard).name}: missing" for shard in sorted(missing)]
-    num_bytes = sum(present[shard].st_size for shard in whole)
+    damaged += [f"{shard_name(shard)}: missing" for shard in sorted(missing)]
+    num_bytes = sum(present[shard].num_bytes for shard in whole)
     return VerifyReport(store.folder, "shard", len(whole), len(keys), num_bytes, damaged)
 
 
-def verify_tables(folder: Path) -> VerifyReport:
+def verify_tables(folder: Location) -> VerifyReport:
     """Read a dataset's tables. Damaged ones that no asset writes (columns, media facts, generations) are renamed."""
     damaged = []
     num_files = num_bytes = 0
-    for path in sorted(folder.glob("**/*.parquet")):
-        if path.name.startswith("."):
+    place = blobs.at(folder)
+    for blob in place.list(recursive=True):
+        if not blob.name.endswith(".parquet"):
             continue
-        data = path.read_bytes()
+        data = place.get(blob.name)
         if not files.is_whole_table(memoryview(data)):
-            damaged.append(f"{path.relative_to(folder)}: altered")
-            if path.parent != folder:
-                files.set_aside(path)
+            damaged.append(f"{blob.name}: altered")
+            if "/" in blob.name:
+                place.set_aside(blob.name)
         else:
             num_files += 1
             num_bytes += len(data)
@@ -80,4 +81,4 @@ def verify_tables(folder: Path) -> VerifyReport:
 
 def num_bytes_of(store: TensorStore) -> int:
     """Bytes that `verify_store` is going to read."""
-    return sum(status.st_size for status in store.present().values())
+    return sum(blob.num_bytes for blob in store.present().values())

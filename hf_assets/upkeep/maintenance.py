@@ -1,14 +1,14 @@
 """Look after what is stored: read it against its checksums, and remove what nothing names any more."""
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import files
+from hf_assets import blobs, files
+from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.progress import Progress
 from hf_assets.errors import StoreError
@@ -82,9 +82,9 @@ def collect_garbage(recipes: Iterable[Recipe], keep: int, grace: timedelta, *, d
         yield _collect_tables(recipe.folders.metadata, keep, grace, delete=delete)
 
 
-def _stores(recipes: list[Recipe]) -> dict[Path, set[Path]]:
+def _stores(recipes: list[Recipe]) -> dict[Location, set[Location]]:
     """The tensor folders of some datasets, and the metadata folders of those that write there."""
-    stores: dict[Path, set[Path]] = {}
+    stores: dict[Location, set[Location]] = {}
     for recipe in recipes:
         for folder in (recipe.folders.latents, recipe.folders.embeds):
             if folder.is_dir():
@@ -93,7 +93,7 @@ def _stores(recipes: list[Recipe]) -> dict[Path, set[Path]]:
 
 
 def _collect_store(
-    store: TensorStore, owners: set[Path], keep: int, grace: timedelta, *, delete: bool
+    store: TensorStore, owners: set[Location], keep: int, grace: timedelta, *, delete: bool
 ) -> GarbageReport:
     if not delete:
         return _report(store.folder, gc.survey(store, _live(store, owners, keep), grace))
@@ -103,12 +103,12 @@ def _collect_store(
         return _report(store.folder, garbage)._replace(freed_bytes=gc.sweep(store, garbage, grace))
 
 
-def _live(store: TensorStore, owners: set[Path], keep: int) -> pa.Array:
-    keys = [generations.named_keys(user, keep) for user in sorted({*generations.users(store.folder), *owners})]
+def _live(store: TensorStore, owners: set[Location], keep: int) -> pa.Array:
+    keys = [generations.named_keys(user, keep) for user in sorted({*generations.users(store.folder), *owners}, key=str)]
     return pc.unique(pa.chunked_array(keys, pa.string()))
 
 
-def _report(folder: Path, garbage: gc.Garbage) -> GarbageReport:
+def _report(folder: Location, garbage: gc.Garbage) -> GarbageReport:
     return GarbageReport(
         str(folder),
         garbage.num_samples,
@@ -119,49 +119,65 @@ def _report(folder: Path, garbage: gc.Garbage) -> GarbageReport:
         len(garbage.sparse_shards),
         len(garbage.damaged_shards),
         garbage.num_parts,
-        *_sizes(garbage.stray_files),
+        tuple(str(folder / name) for name in garbage.strays),
+        garbage.stray_bytes,
     )
 
 
-def _collect_tables(folder: Path, keep: int, grace: timedelta, *, delete: bool) -> GarbageReport:
+def _collect_tables(folder: Location, keep: int, grace: timedelta, *, delete: bool) -> GarbageReport:
     """Old generations, leftovers, and what is remembered of files that no kept training set was read from."""
-    before = datetime.now(UTC) - grace
-    strays = [path for path in generations.kept(folder, keep)[1] if gc.is_older(path, before.timestamp())]
+    place = blobs.at(folder)
+    before = place.now() - grace
+    written = {blob.name: blob for blob in place.list(recursive=True)}
+    old = [f"{generations.FOLDER}/{path.name}" for path in generations.kept(folder, keep)[1]]
+    strays = [name for name in old if name in written and gc.is_older(written[name], before)]
     for part in ("", *REMEMBERED, "sources", generations.FOLDER):
-        strays += gc.leftovers(folder / part, before)
+        strays += gc.leftovers(place, part, before)
     if current := _files_of(folder):  # without a raw_dataset table nobody knows which files are in use
-        named = {WHOLE_FILES, *current, *generations.named_files(folder, keep)}
-        older = min(before, datetime.now(UTC) - gc.IN_HANDS).timestamp()
-        remembered = [path for name in REMEMBERED for path in sorted((folder / name).glob("[!.]*.parquet"))]
-        strays += [path for path in remembered if path.name.split(".")[0] not in named and gc.is_older(path, older)]
-        strays += [path for path in orphaned_previews(folder, keep) if gc.is_older(path, older)]
-    names, num_bytes = _sizes(strays)
-    freed = sum(map(gc.remove, strays)) if delete else None
+        older = min(before, place.now() - gc.IN_HANDS)
+        in_use = {WHOLE_FILES, *current, *generations.named_files(folder, keep)}
+        for name in (*_remembered_of_others(written, in_use), *_orphaned_previews(folder, written, keep)):
+            if gc.is_older(written[name], older):
+                strays.append(name)
+    num_bytes = sum(blob.num_bytes for name in strays if (blob := place.stat(name)) is not None)
+    freed = sum(map(place.delete, strays)) if delete else None
+    names = tuple(str(folder / name) for name in strays)
     return GarbageReport(str(folder), stray_files=names, stray_bytes=num_bytes, freed_bytes=freed)
 
 
-def orphaned_previews(folder: Path, keep: int) -> Iterator[Path]:
+def _remembered_of_others(names: Iterable[str], in_use: set[str]) -> Iterator[str]:
+    """What is remembered of files whose hash isn't among those in use."""
+    for name in names:
+        part, _, file = name.rpartition("/")
+        if part in REMEMBERED and file.endswith(".parquet") and file.split(".")[0] not in in_use:
+            yield name
+
+
+def orphaned_previews(folder: Location, keep: int) -> Iterator[Location]:
     """Thumbnails of rows that the dataset has no more, and decoded latents that no kept training set names."""
+    names = [blob.name for blob in blobs.at(folder).list(recursive=True)]
+    return (folder / name for name in _orphaned_previews(folder, names, keep))
+
+
+def _orphaned_previews(folder: Location, names: Iterable[str], keep: int) -> Iterator[str]:
     raw_dataset = files.read_table(folder / "raw_dataset.parquet")
     if raw_dataset is None:
         return
+    images = [name for name in names if name.endswith(".jpg")]
     hashes = set(pc.unique(raw_dataset["file_hash"].cast(pa.string())).to_pylist())
-    thumbnails = sorted((folder / THUMBNAILS).glob("*/[!.]*.jpg"))
-    yield from (path for path in thumbnails if path.name.split(".")[0] not in hashes)
-    decoded = sorted((folder / DECODED).glob("[!.]*.jpg"))
+    thumbnails = [name for name in images if name.startswith(f"{THUMBNAILS}/")]
+    yield from (name for name in thumbnails if name.rpartition("/")[2].split(".")[0] not in hashes)
+    decoded = [name for name in images if name.startswith(f"{DECODED}/")]
     try:
         named = generations.named_keys(folder, keep)
     except StoreError:  # which the folder of the tensors reports
         return
-    is_named = pc.is_in(pa.array([path.stem for path in decoded], pa.string()), value_set=named)
-    yield from (path for path, stays in zip(decoded, is_named.to_pylist(), strict=True) if not stays)
+    keys = [name.rpartition("/")[2].removesuffix(".jpg") for name in decoded]
+    is_named = pc.is_in(pa.array(keys, pa.string()), value_set=named)
+    yield from (name for name, stays in zip(decoded, is_named.to_pylist(), strict=True) if not stays)
 
 
-def _files_of(folder: Path) -> set[str]:
+def _files_of(folder: Location) -> set[str]:
     """Hashes of the files from which a dataset's current rows were read."""
     table = files.read_table(folder / "raw_dataset.parquet")
     return {file.hash for file in snapshot_of(table).files} if table is not None else set()
-
-
-def _sizes(paths: list[Path]) -> tuple[tuple[str, ...], int]:
-    return tuple(map(str, paths)), sum(path.stat().st_size for path in paths if path.exists())

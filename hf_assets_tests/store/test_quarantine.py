@@ -69,7 +69,7 @@ def test_a_retry_holds_though_the_failure_came_from_a_clock_that_is_ahead(tmp_pa
     store = TensorStore(tmp_path)
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     rows = pa.Table.from_pylist([{"key": "a", "status": "non_finite", "written_at": tomorrow}], schema=INDEX)
-    index.commit(store.index_folder, rows)
+    index.commit(store.index_blobs, rows)
     store.retry(pa.array(["a"]))
     assert settled(store) == ""
 

@@ -89,7 +89,7 @@ def test_temporary_files_are_no_data(tmp_path: Path) -> None:
         shutil.copy(path, path.with_name(f"{files.TEMPORARY_PREFIX}{path.name}"))
     assert keys_of(store) == "a"
     assert store.present().keys() == set(store.index()["shard"].to_pylist())
-    assert len(index.part_names(store.index_folder)) == 1
+    assert len(index.part_names(store.index_blobs)) == 1
 
 
 def test_a_shard_without_a_part_of_the_index_is_no_data(tmp_path: Path) -> None:
