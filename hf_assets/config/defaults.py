@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def settled(entry: Mapping[str, Any], *defaults: Mapping[str, Any]) -> dict[str, Any]:
+def with_defaults(entry: Mapping[str, Any], *defaults: Mapping[str, Any]) -> dict[str, Any]:
     """An entry with the keys that it leaves out, from the first of `defaults` that has one; blocks key by key."""
     made = dict(entry)
     for default in defaults:
@@ -14,5 +14,5 @@ def settled(entry: Mapping[str, Any], *defaults: Mapping[str, Any]) -> dict[str,
             if key not in made:
                 made[key] = value
             elif isinstance(value, Mapping) and isinstance(made[key], Mapping):
-                made[key] = settled(made[key], value)
+                made[key] = with_defaults(made[key], value)
     return made

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hf_assets.config import mistakes, positions, rules, simpletuner, training_part
-from hf_assets.config.defaults import settled
+from hf_assets.config.defaults import with_defaults
 from hf_assets.config.keys import (
     ELSEWHERE,
     EVALUATION,
@@ -202,8 +202,10 @@ class _Reader:
         model: type[Entry] = _KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
         if model is Dataset:
             without = (*TRAINER_ONLY, *(without_effect(str(merged.get("dataset_type", "image")))))
-            merged = settled(merged, {key: value for key, value in self.defaults.items() if key not in without})
-            trainer = settled(trainer, {key: value for key, value in self.defaults.items() if key in TRAINER_ONLY})
+            merged = with_defaults(merged, {key: value for key, value in self.defaults.items() if key not in without})
+            trainer = with_defaults(
+                trainer, {key: value for key, value in self.defaults.items() if key in TRAINER_ONLY}
+            )
             for key, message in training_part.mistakes(trainer):
                 self.error(child_path(origins.get(key, path), key), message)
         found = self.block(model, {**merged, "trainer": trainer}, path, origins)

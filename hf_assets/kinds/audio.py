@@ -143,7 +143,7 @@ class AudioMedium:
         return round(self.rules.duration_interval * USUAL_RATE_HZ)
 
     def elements_per_volume(self, config: dict[str, Any]) -> float:
-        reads = autoencoders.sound(config)
+        reads = autoencoders.audio_config(config)
         return autoencoders.channels(config) / (reads.hop_samples if reads else autoencoders.USUAL_HOP_SAMPLES)
 
     def _reads(self, pipeline: Pipeline) -> AudioInput:
@@ -153,7 +153,7 @@ class AudioMedium:
             ModelError: there is no VAE, it reads no audio, or fewer channels than the config asks for.
         """
         vae = vae_component(pipeline)
-        known = autoencoders.sound(vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/")))
+        known = autoencoders.audio_config(vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/")))
         reads = AudioInput(*known) if known else _measure(pipeline)
         if reads is None:
             raise ModelError(

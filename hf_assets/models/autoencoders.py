@@ -12,7 +12,7 @@ USUAL_CHANNELS, USUAL_CELL_PX = 16, 8
 USUAL_HOP_SAMPLES = 2048
 
 
-class Sound(NamedTuple):
+class AudioConfig(NamedTuple):
     """The audio that an autoencoder reads."""
 
     sample_rate_hz: int
@@ -53,7 +53,7 @@ def frame_stride(config: dict[str, Any]) -> int | None:
     return None
 
 
-def sound(config: dict[str, Any]) -> Sound | None:
+def audio_config(config: dict[str, Any]) -> AudioConfig | None:
     """What a class reads of which the configuration says all: Oobleck, LongCat's, SAME and the like. None for others,
     of images or spectrograms too.
     """
@@ -67,4 +67,4 @@ def sound(config: dict[str, Any]) -> Sound | None:
         hop = math.prod(config["encoder_strides"]) * config.get("patch_size", 1)
     else:
         return None
-    return Sound(int(rate), int(channels), int(hop)) if rate and channels else None
+    return AudioConfig(int(rate), int(channels), int(hop)) if rate and channels else None

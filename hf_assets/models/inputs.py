@@ -72,8 +72,8 @@ def input_of(pipeline: Pipeline) -> VaeInput:
     component = vae_component(pipeline)
     vae = _without_weights(component)
     if (rate := sample_rate_hz(vae)) is not None:
-        return _sound(pipeline, component, vae, rate)
-    num_channels, reads_frames, made = _measure_pictures(pipeline, component, vae)
+        return _audio(pipeline, component, vae, rate)
+    num_channels, reads_frames, made = _measure_images(pipeline, component, vae)
     return VaeInput(
         makes="video" if _makes_videos(pipeline, reads_frames) else "image",
         num_channels=num_channels,
@@ -151,7 +151,7 @@ def _has_frames(vae: Any) -> bool:
     return any(isinstance(layer, torch.nn.Conv3d) for layer in getattr(vae, "encoder", vae).modules())
 
 
-def _measure_pictures(pipeline: Pipeline, component: Component, vae: Any) -> tuple[int, bool, Posterior]:
+def _measure_images(pipeline: Pipeline, component: Component, vae: Any) -> tuple[int, bool, Posterior]:
     """Channels of the images that it reads, whether it wants a frame axis, and what it makes of one image."""
     side = PROBE_SIDE_PX
     likely = _has_frames(vae)
@@ -202,7 +202,7 @@ def _temporal_stride(vae: Any, num_channels: int) -> int:
     return PROBE_FRAMES // (many.mean.shape[2] - one.mean.shape[2])
 
 
-def _sound(pipeline: Pipeline, component: Component, vae: Any, rate: int) -> VaeInput:
+def _audio(pipeline: Pipeline, component: Component, vae: Any, rate: int) -> VaeInput:
     names = ("audio_channels", "num_channels", "in_channels", "input_channels", "dec_out_channels")
     listed = [int(vae.config[name]) for name in names if name in vae.config]
     reasons = []

@@ -190,7 +190,7 @@ class Vae:
 
         model = self._in_float32 if in_float32 else self._model
         with torch.inference_mode():
-            read = self._sound(media) if self.reads.makes == "audio" else self._pictures(media)
+            read = self._audio(media) if self.reads.makes == "audio" else self._pixels(media)
             read = read.to(model.dtype)
             num_frames = read.shape[2] if read.ndim == 5 and not self.reads.reads_frames else None
             if num_frames is not None:
@@ -207,7 +207,7 @@ class Vae:
             tensors["latents"] = normalisation.normalise(model, tensors["latents"], self._rule)
             return {name: self._with_frames(tensor, num_frames).to(self.dtype) for name, tensor in tensors.items()}
 
-    def _pictures(self, media: "torch.Tensor") -> "torch.Tensor":
+    def _pixels(self, media: "torch.Tensor") -> "torch.Tensor":
         """(B, channels, H, W) or (B, channels, F, H, W) float32, as the autoencoder reads them."""
         import torch
 
@@ -227,7 +227,7 @@ class Vae:
             assert num_frames == 1 or self.reads.keeps_frames, f"{self._name} makes images, not videos"
         return images
 
-    def _sound(self, media: "torch.Tensor") -> "torch.Tensor":
+    def _audio(self, media: "torch.Tensor") -> "torch.Tensor":
         assert media.is_floating_point(), f"audio is {media.dtype}, not float"
         assert media.ndim == 3, f"audio is no (B, channels, S): {tuple(media.shape)}"
         num_samples = media.shape[2]
@@ -250,8 +250,8 @@ class Vae:
 
         if not self.batches:
             return torch.split(batch, 1)
-        pictures_of_a_video = self.reads.keeps_frames and not self.reads.reads_frames
-        return torch.split(batch, FRAMES_AT_A_TIME) if pictures_of_a_video else [batch]
+        are_frames_of_a_video = self.reads.keeps_frames and not self.reads.reads_frames
+        return torch.split(batch, FRAMES_AT_A_TIME) if are_frames_of_a_video else [batch]
 
 
 def _noise(like: "torch.Tensor", seeds: Sequence[int]) -> "torch.Tensor":

@@ -31,7 +31,7 @@ def result(
     Args:
         metadata: more than the counts that every stage has.
         data_version: where it isn't the content of the table.
-        tags: see `observing.used`.
+        tags: see `observations.record_used`.
     """
     name = context.asset_key.path[-1]
     folder = recipe.folders.metadata

@@ -10,7 +10,7 @@ import pytest
 
 from hf_assets.config import cron, loading
 from hf_assets.config.blocks import FilterFunc
-from hf_assets.config.defaults import settled
+from hf_assets.config.defaults import with_defaults
 from hf_assets.config.keys import NOT_YET, ONLY_FOR, TRAINER_ONLY, Dataset, EntryKeys, Model, TextEmbeds, VaeOverride
 from hf_assets.config.loading import Config
 from hf_assets.config.recipe import Recipe, code_version
@@ -507,7 +507,7 @@ def test_a_recipe_carries_the_settings_of_its_kind_and_of_no_other(
 def test_defaults_fill_in_what_an_entry_leaves_out_key_by_key() -> None:
     entry = {"crop": True, "video": {"num_frames": 9}}
     first, then = {"video": {"num_frames": 5, "is_i2v": True}}, {"video": {"is_i2v": False, "max_frames": 8}, "crop": 0}
-    assert settled(entry, first, then) == {
+    assert with_defaults(entry, first, then) == {
         "crop": True,
         "video": {"num_frames": 9, "is_i2v": True, "max_frames": 8},
     }

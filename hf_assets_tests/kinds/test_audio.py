@@ -115,4 +115,4 @@ def test_clips_that_were_cut_for_another_vae_are_refused(change: dict[str, int],
     ],
 )
 def test_what_a_vae_reads_is_told_by_its_configuration(config: dict[str, Any], expected: Any) -> None:
-    assert autoencoders.sound(config) == expected
+    assert autoencoders.audio_config(config) == expected

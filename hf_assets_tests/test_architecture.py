@@ -1,0 +1,87 @@
+"""The pages about the code name what is there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "hf_assets"
+ROOMS = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+PAGES = ["docs/architecture.md", "CONTRIBUTING.md"]
+
+
+def bound_in(body: list[ast.stmt]) -> dict[str, list[ast.stmt]]:
+    """The names that statements define, each with what is in it."""
+    found: dict[str, list[ast.stmt]] = {}
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found[node.name] = node.body
+        elif isinstance(node, ast.Assign):
+            found |= {target.id: [] for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found[node.target.id] = []
+    return found
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name below the package is a room, a module, or something that one defines."""
+    path, names = PACKAGE, name.split(".")
+    while names and (path / names[0]).is_dir():
+        path = path / names.pop(0)
+    if not names:
+        return (path / "__init__.py").exists()
+    file = path / f"{names.pop(0)}.py"
+    if not file.exists():
+        return False
+    found = bound_in(ast.parse(file.read_text()).body)
+    for name in names:
+        if name not in found:
+            return False
+        found = bound_in(found[name])
+    return True
+
+
+def spans(page: str) -> set[str]:
+    """The code spans of a page that name a module, a function or a class of ours."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    dotted = re.findall(r"`([a-z_]\w*(?:\.\w+)+)`", text)
+    return {name for name in dotted if name.split(".")[0] in ROOMS and not name.endswith((".py", ".md", ".json"))}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_module_and_function_that_a_page_names_exists(page: str) -> None:
+    assert [name for name in sorted(spans(page)) if not exists(name)] == []
+
+
+def test_the_way_of_a_sample_names_its_functions() -> None:
+    assert len(spans("docs/architecture.md")) > 40  # that the pattern finds them
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("stages.filtering.judge", True),
+        ("kinds.medium.Medium.probe", True),
+        ("stages.filtering.vanished", False),
+        ("kinds.medium.Medium.vanished", False),
+        ("stages.vanished", False),
+    ],
+)
+def test_a_name_that_is_gone_is_noticed(name: str, there: bool) -> None:
+    assert exists(name) is there
+
+
+@pytest.mark.parametrize("door", sorted(PACKAGE.glob("*/**/__init__.py")), ids=lambda path: path.parent.name)
+def test_each_room_says_which_of_its_modules_to_open_first(door: Path) -> None:
+    text = ast.get_docstring(ast.parse(door.read_text())) or ""
+    first = re.search(r"Open `(\w+)` first", text)
+    assert first is not None, f"{door}: write what the room is for, and which module to open first"
+    assert (door.parent / f"{first[1]}.py").exists(), f"{door}: there is no module {first[1]}"
+
+
+def test_the_table_of_rooms_has_all_of_them() -> None:
+    text = (ROOT / "docs/architecture.md").read_text().split("## The way of a sample")[0]
+    named = set(re.findall(r"`(\w+)`", text))
+    assert {room for room in ROOMS if room != "__init__"} - named == set()
