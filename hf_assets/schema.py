@@ -13,6 +13,9 @@ SIZE = pa.list_(pa.int32(), 2)
 # Of a composite image, which shows several: [left, top, width, height] in pixels of the one that is taken.
 CELL = pa.field("cell", pa.list_(pa.int32(), 4))
 
+# What was done to media beyond the plain case, as `media.steps` writes it; null where nothing was.
+DECODING = pa.field("decoding", pa.string())
+
 # Position of the row in the split.
 ROW = pa.field("row", pa.int64(), nullable=False)
 
@@ -37,7 +40,7 @@ LYRICS = pa.field("lyrics", CAPTION)
 # How much of a clip is encoded. Rows of captions, and texts, have it where the text encoders read it.
 DURATION = pa.field("duration_s", pa.float64())
 
-MEDIA = pa.schema([ROW, pa.field("media_hash", pa.string()), pa.field("original_size", SIZE)])
+MEDIA = pa.schema([ROW, pa.field("media_hash", pa.string()), pa.field("original_size", SIZE), DECODING])
 
 BUCKETS = pa.schema(
     [
@@ -77,6 +80,7 @@ AUDIO_MEDIA = pa.schema(
         pa.field("original_sample_rate_hz", pa.int32()),
         pa.field("original_num_channels", pa.int32()),
         pa.field("original_num_samples", pa.int64()),  # of each channel
+        DECODING,
     ]
 )
 

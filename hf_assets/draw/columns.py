@@ -21,6 +21,7 @@ MEANING = {
     "aspect_ratio": "Width over height, rounded.",
     "bucket": "Shape of what is encoded: samples of one bucket fit into one batch.",
     "cell": "Left, top, width and height of the image's part that is taken, in pixels.",
+    "decoding": "What was done to the media beyond plain decoding, such as a colour profile converted; null: nothing.",
     "latent_key": "Name of the latent: the hash of all that it depends on.",
     "latent_shape": "Shape of the latent, without the batch axis.",
     "shard": "The file in the store that holds the tensors.",

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from hf_assets import files, schema
 from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.encode import decoders
 from hf_assets.encode.media_files import by_file, media_of
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.probe import probe
@@ -77,13 +78,13 @@ def assign(
     table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
     num_bytes = _look_at_dropped(recipe, raw_dataset, source, probed.files)
     return Outcome(
-        medium_of(recipe).with_column_facts(table, raw_dataset),
+        decoders.signed(medium_of(recipe).with_column_facts(table, raw_dataset), recipe),
         computed=probed.computed,
         reused=len(wanted) - probed.computed,
         dropped=dropped,
         quarantined=probed.quarantined,
         bytes_read=probed.bytes_read + num_bytes,
-        facts=probed.speed,
+        facts={**probed.speed, **decoders.counts(table)},
     )
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from hf_assets import fingerprint, schema
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import encoders
+from hf_assets.encode import decoders, encoders
 from hf_assets.encode.batches import Waiting, in_halves, num_ahead
 from hf_assets.encode.compute import Compute, HoldDevice
 from hf_assets.encode.media_files import Media, by_file, media_of
@@ -58,7 +58,7 @@ class Job(NamedTuple):
 
 def version(recipe: Recipe) -> str:
     """Of everything here that changes a latent, or which samples have one: this module, the decoder, the VAE side."""
-    return f"{key_version(recipe)}.{medium_of(recipe).version}"
+    return f"{key_version(recipe)}.{medium_of(recipe).probed_by}"
 
 
 def key_version(recipe: Recipe) -> str:
@@ -72,7 +72,7 @@ def key_version(recipe: Recipe) -> str:
 
 def vae_of(recipe: Recipe) -> encoders.Encoder:
     """The VAE, pinned (`encoders.vae_of`)."""
-    return encoders.vae_of(recipe, key_version(recipe), medium_of(recipe).version)
+    return encoders.vae_of(recipe, key_version(recipe), medium_of(recipe).probed_by)
 
 
 def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
@@ -88,7 +88,7 @@ def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
 
 def latent_keys(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder) -> pa.ChunkedArray:
     """The key of each row's latent."""
-    return keys.latent_keys(buckets, medium_of(recipe).keyed, encoder.fingerprint)
+    return keys.latent_keys(buckets, medium_of(recipe).keyed, encoder.fingerprint, (schema.DECODING.name,))
 
 
 def encode(
@@ -106,7 +106,7 @@ def encode(
 
     Raises:
         ModelError: the VAE can't be loaded, or can't encode one of the shapes.
-        DatasetError: media changed since they were probed.
+        DatasetError: media changed since they were probed, or were probed by another version of the decoder.
     """
     with TensorStore(recipe.folders.latents).in_use(recipe.folders.metadata):
         todo = work(recipe, buckets)
@@ -114,6 +114,7 @@ def encode(
         run = _Run(recipe, raw_dataset, source, say, samples_to_decode)
         encoder = todo.encoder
         if num_missing := len(todo.missing):
+            decoders.confirm(buckets, recipe)
             say(f"{num_missing:,} latents to encode with the VAE of {encoder.pipeline.name}")
             if note := families.unlisted(encoder.pipeline.class_name):
                 say(note)

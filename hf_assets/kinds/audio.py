@@ -35,7 +35,6 @@ class AudioMedium:
     small JSON files are read for it.
     """
 
-    version = str(audio.VERSION)
     plain = f"audio {audio.PLAIN_VERSION}"
     assigned_by = parts.VERSION
     reads_model = True
@@ -60,7 +59,7 @@ class AudioMedium:
         self.recipe, self.rules = recipe, recipe.settings.part
 
     @property
-    def probed_by(self) -> int | str:
+    def probed_by(self) -> str:
         return f"audio {audio.VERSION}"
 
     @property
@@ -73,6 +72,7 @@ class AudioMedium:
             "original_sample_rate_hz": facts.sample_rate,
             "original_num_channels": facts.channels,
             "original_num_samples": facts.num_samples,
+            "decoding": facts.decoding,
         }
 
     def describe(self, facts: pa.Table) -> pa.Table:

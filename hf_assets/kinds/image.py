@@ -34,12 +34,11 @@ class ImageMedium:
     cell is one more column, which decides the latent too. The ledger keeps the whole image's size.
     """
 
-    version = str(image.VERSION)
     plain = f"image {image.PLAIN_VERSION}"
     assigned_by = geometry.VERSION
     reads_model = False
     extension = "jpg"
-    facts = pa.schema([pa.field("width", pa.int32()), pa.field("height", pa.int32())])
+    facts = pa.schema([pa.field("width", pa.int32()), pa.field("height", pa.int32()), schema.DECODING])
     keyed: tuple[str, ...] = ("resized_size", "target_size", "crop_top_left")
     training = pa.schema([])
 
@@ -53,8 +52,8 @@ class ImageMedium:
         self.decoded = ("original_size", *self.keyed)
 
     @property
-    def probed_by(self) -> int | str:
-        return image.VERSION
+    def probed_by(self) -> str:
+        return f"image {image.VERSION}"
 
     @property
     def settings(self) -> tuple[str | BaseModel, ...]:
@@ -63,18 +62,18 @@ class ImageMedium:
 
     def probe(self, data: bytes) -> dict[str, Any]:
         facts = image.probe(data)
-        return {"width": facts.width, "height": facts.height}
+        return {"width": facts.width, "height": facts.height, "decoding": facts.decoding}
 
     def describe(self, facts: pa.Table) -> pa.Table:
         size = schema.pairs(facts["width"], facts["height"])
         if self.rules.composite is None:
-            return pa.table([facts["row"], facts["media_hash"], size], schema=self.media)
+            return pa.table([facts["row"], facts["media_hash"], size, facts["decoding"]], schema=self.media)
         cells = composites.cells(pa.chunked_array([size]), self.rules.composite).astype(np.int32)
-        columns = [
+        size, cell = (
             pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
             for values, kind in ((cells[:, 2:], schema.SIZE), (cells, schema.CELL.type))
-        ]
-        return pa.table([facts["row"], facts["media_hash"], *columns], schema=self.media)
+        )
+        return pa.table([facts["row"], facts["media_hash"], size, facts["decoding"], cell], schema=self.media)
 
     def assign(self, media: pa.Table) -> pa.Table:
         if self.rules.composite is None:

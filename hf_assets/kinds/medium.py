@@ -25,9 +25,9 @@ class Medium(Protocol):
     """One dataset's kind of media: from bytes to facts, from facts to buckets, from bytes to what the encoder reads.
 
     Attributes:
-        version: of everything that decodes.
-        plain: version of the values that plain samples decode to, those to which the decoder does nothing special; and
-            what else than `latents` is stored. It is part of each latent's key.
+        plain: version of the values that plain samples decode to, and what else than `latents` is stored. It is part of
+            each latent's key, and hardly ever changes: what the decoder does beyond the plain case, with its versions,
+            is a fact of the sample (`schema.DECODING`).
         assigned_by: version of the code that assigns shapes and parts.
         reads_model: whether `assign` asks what the model's VAE reads, so that it has to be the run's pinned one.
         extension: of the name under which trainers know a row: row 12 is `12.jpg`.
@@ -35,12 +35,11 @@ class Medium(Protocol):
             that another part costs no look at the bytes.
         media: `row`, `media_hash`, and what the facts mean for this recipe.
         buckets: `media`, what `assign` adds to it but `dropped_for`, in the table's order; has `bucket`.
-        keyed: the columns of `buckets` that, beside media hash and encoder, decide a latent.
+        keyed: the columns of `buckets` that, beside media hash, decoding and encoder, decide a latent.
         decoded: the columns of `buckets` that `decode` reads.
         training: columns of `buckets` that the training set has beside `schema.TRAINING_SET`.
     """
 
-    version: str
     plain: str
     assigned_by: int
     reads_model: bool
@@ -53,7 +52,7 @@ class Medium(Protocol):
     training: pa.Schema
 
     @property
-    def probed_by(self) -> int | str:
+    def probed_by(self) -> str:
         """The way in which `probe` looks: what the ledger knows from another way is looked at again."""
         ...
 

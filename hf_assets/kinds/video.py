@@ -42,6 +42,7 @@ class VideoMedium:
             pa.field("num_frames", pa.int32()),
             pa.field("fps", pa.float64()),
             pa.field("rotation", pa.int32()),
+            schema.DECODING,
         ]
     )
     media = schema.VIDEO_MEDIA
@@ -56,13 +57,11 @@ class VideoMedium:
     def __init__(self, recipe: Recipe) -> None:
         assert isinstance(recipe.settings, VideoSettings)
         self.recipe, self.rules = recipe, recipe.settings
-        # With it, a sample has more tensors.
-        stored = " i2v" if self.rules.frames.is_i2v else ""
-        self.version = f"video {video.VERSION}{stored}"
-        self.plain = f"video {video.PLAIN_VERSION}{stored}"
+        # For image-to-video, a sample has more tensors.
+        self.plain = f"video {video.PLAIN_VERSION}{' i2v' if self.rules.frames.is_i2v else ''}"
 
     @property
-    def probed_by(self) -> int | str:
+    def probed_by(self) -> str:
         return f"video {video.VERSION}"
 
     @property
@@ -75,7 +74,7 @@ class VideoMedium:
 
     def describe(self, facts: pa.Table) -> pa.Table:
         size = schema.pairs(facts["width"], facts["height"])
-        columns = [facts[name] for name in ("num_frames", "fps", "rotation")]
+        columns = [facts[name] for name in ("decoding", "num_frames", "fps", "rotation")]
         return pa.table([facts["row"], facts["media_hash"], size, *columns], schema=schema.VIDEO_MEDIA)
 
     def assign(self, media: pa.Table) -> pa.Table:

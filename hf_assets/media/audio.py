@@ -28,8 +28,8 @@ import numpy as np
 from hf_assets.errors import MediaError
 from hf_assets.media import signatures
 
-# Bump when a change to this module changes any clip's facts or samples.
-VERSION = 1
+# Bump where a change lets other files be read, or finds other facts; see `media.image.VERSION`.
+VERSION = 2
 # Part of each latent's key. Bump when a change to this module changes a plain clip's samples, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
@@ -62,11 +62,13 @@ class AudioFacts:
 
     Attributes:
         num_samples: of each channel, at `sample_rate`.
+        decoding: what is done beyond plain decoding (`media.steps`).
     """
 
     sample_rate: int
     channels: int
     num_samples: int
+    decoding: str | None = None
 
     @property
     def duration_s(self) -> float:

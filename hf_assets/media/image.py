@@ -11,13 +11,12 @@ Shape letters: H W pixels. Sizes are (width, height), crops are (top, left), in 
 """
 
 import re
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import (
@@ -26,7 +25,6 @@ from PIL import (
     ExifTags,
     GifImagePlugin,
     Image,
-    ImageCms,
     ImageFile,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
@@ -37,13 +35,16 @@ from PIL import (
 )
 
 from hf_assets.errors import MediaError
-from hf_assets.media import signatures
+from hf_assets.media import jpeg_ends, pixels, png_chunks, signatures, tiff_samples
+from hf_assets.media.pixels import Meaning
+from hf_assets.media.tiff_samples import Samples
 
 if TYPE_CHECKING:
     import torch
 
-# Bump when a change to this module changes any image's size or pixels.
-VERSION = 1
+# Bump where a change lets other files be read, or finds other facts: media are probed once more. What plain decoding
+# makes of pixels is frozen; what is done beyond it has versions of its own (`media.steps`).
+VERSION = 2
 # Part of each latent's key. Bump when a change to this module changes a plain picture's pixels, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
@@ -78,9 +79,6 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# The modes that an embedded profile can describe; every other mode is converted to RGB first.
-PROFILE_MODES = ("RGB", "L", "CMYK")
-
 _PILLOW_IS_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
@@ -91,11 +89,30 @@ class ImageFacts:
     Attributes:
         width, height: as displayed, in pixels: after the EXIF orientation.
         format: Pillow's name, such as `JPEG`.
+        decoding: what `decode` does beyond the plain case (`media.steps`).
     """
 
     width: int
     height: int
     format: str
+    decoding: str | None = None
+
+
+class _Opened(NamedTuple):
+    """A picture with its header read, within the limit.
+
+    Attributes:
+        image: None where tifffile reads it.
+        samples: None where Pillow reads it.
+    """
+
+    size: tuple[int, int]
+    format: str
+    orientation: int
+    image: ImageFile.ImageFile | None
+    meaning: Meaning
+    steps: tuple[str, ...] = ()
+    samples: Samples | None = None
 
 
 def probe(data: bytes) -> ImageFacts:
@@ -104,26 +121,34 @@ def probe(data: bytes) -> ImageFacts:
     Raises:
         MediaError: `empty`, `undecodable` (not an image of a known format), `too_large` (more than `MAX_PIXELS`).
     """
-    image, orientation = _open(data)
-    width, height = image.size if orientation < 5 else image.size[::-1]
-    return ImageFacts(width, height, image.format or "")
+    opened = _open(data)
+    return ImageFacts(*opened.size, opened.format, pixels.noted(opened.meaning, *opened.steps))
 
 
 def decode(data: bytes) -> Image.Image:
     """Decode an image, or an animation's first frame, to what a viewer shows on a white page: mode RGB, sRGB, upright.
 
-    Transparency is composited on white. Pixels with an embedded colour profile are converted from it to sRGB; a profile
-    that is broken, or not of the pixels' colour space, is left out. Gray of 16 bits is scaled to 8. So is gray in
-    floats: 0 to 1 is the whole range where no pixel is above 1, else 0 to 255 is.
+    Transparency is composited on white. Colours are converted to sRGB from what the file says they are: an embedded
+    profile, or code points; HDR is tone-mapped (`media.colour`). A profile that is broken, or not of the pixels' colour
+    space, is left out. Gray of more bits is scaled to 8. So are floats: 0 to 1 is the whole range where no pixel is
+    above 1, else 0 to 255 is.
 
     Raises:
-        MediaError: `empty`, `undecodable` (a truncated file as well), `too_large`.
+        MediaError: `empty`, `undecodable`, `truncated`, `too_large`.
     """
-    image, orientation = _open(data)
-    with _pillow_errors(image.format or "image"):
-        image.load()
-        picture = _to_srgb(image)
-        return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
+    opened = _open(data)
+    with _pillow_errors(opened.format or "image"):
+        if opened.samples is not None:
+            picture = tiff_samples.loaded(opened.samples)
+        else:
+            assert opened.image is not None
+            image: Image.Image = opened.image
+            if "eoi" in opened.steps:
+                image = jpeg_ends.decoded(data)
+            else:
+                image.load()
+            picture = pixels.to_rgb(image, opened.meaning, data)
+        return picture.transpose(UPRIGHT[opened.orientation]) if opened.orientation in UPRIGHT else picture
 
 
 def fit(
@@ -144,9 +169,9 @@ def fit(
 
 
 def fit_pixels(
-    pixels: np.ndarray, resized_size: Sequence[int], crop_top_left: Sequence[int], target_size: Sequence[int]
+    picture: np.ndarray, resized_size: Sequence[int], crop_top_left: Sequence[int], target_size: Sequence[int]
 ) -> "torch.Tensor":
-    """`fit` for pixels as an array (H, W, 3) uint8, RGB, which must be writable and contiguous."""
+    """`fit` for a picture as an array (H, W, 3) uint8, RGB, which must be writable and contiguous."""
     import torch
 
     width, height = resized_size
@@ -154,8 +179,8 @@ def fit_pixels(
     target_width, target_height = target_size
     assert 0 <= top <= height - target_height, f"crop {top} + {target_height} px exceeds the resized height {height}"
     assert 0 <= left <= width - target_width, f"crop {left} + {target_width} px exceeds the resized width {width}"
-    fitted = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)  # (1, 3, H, W), still interleaved in memory
-    if pixels.shape[:2] != (height, width):
+    fitted = torch.from_numpy(picture).permute(2, 0, 1).unsqueeze(0)  # (1, 3, H, W), still interleaved in memory
+    if picture.shape[:2] != (height, width):
         fitted = torch.nn.functional.interpolate(fitted, (height, width), mode="bicubic", antialias=True)
     return fitted[0, :, top : top + target_height, left : left + target_width].contiguous()
 
@@ -198,8 +223,8 @@ def to_pixels(
     return fit(picture, resized_size, crop_top_left, target_size)
 
 
-def _open(data: bytes) -> tuple[ImageFile.ImageFile, int]:
-    """The image with its header read, within the limit, and its EXIF orientation (1 to 8)."""
+def _open(data: bytes) -> _Opened:
+    """The image with its header read, within the limit."""
     if not data:
         raise MediaError("empty", "the image has no bytes")
     _set_up_pillow()
@@ -210,12 +235,28 @@ def _open(data: bytes) -> tuple[ImageFile.ImageFile, int]:
             f"not an image of a known format: {len(data):,d} bytes that start with {data[:12]!r}"
             f"{signatures.other_kind(data, 'image')}",
         )
-    with _pillow_errors(plugin.format or "image"):
-        image = plugin(BytesIO(data))
-    width, height = image.size
+    try:
+        with _pillow_errors(plugin.format or "image"):
+            image = plugin(BytesIO(data))
+    except MediaError as error:
+        if plugin is not TiffImagePlugin.TiffImageFile or error.reason != "undecodable":
+            raise
+        samples = tiff_samples.opened(data, str(error).removeprefix("TIFF: "))
+        _require_size(samples.size)
+        return _Opened(samples.size, "TIFF", samples.orientation, None, Meaning(), samples.steps, samples)
+    _require_size(image.size)
+    orientation = _orientation(image, data)
+    steps = ("eoi",) if plugin is JpegImagePlugin.JpegImageFile and jpeg_ends.lacks_end(data) else ()
+    with _pillow_errors(image.format or "image"):
+        meaning = pixels.meaning_of(image, data)
+    size = image.size if orientation < 5 else image.size[::-1]
+    return _Opened(size, image.format or "", orientation, image, meaning, steps)
+
+
+def _require_size(size: tuple[int, int]) -> None:
+    width, height = size
     if width * height > MAX_PIXELS:
         raise MediaError("too_large", f"{width:,d} x {height:,d} pixels are more than the limit of {MAX_PIXELS:,d}")
-    return image, _orientation(image, data)
 
 
 def _set_up_pillow() -> None:
@@ -235,7 +276,7 @@ def _pillow_errors(name: str) -> Iterator[None]:
     """Turn whatever Pillow raises at broken bytes, which can be nearly anything, into a MediaError."""
     try:
         yield
-    except (MediaError, MemoryError):
+    except MediaError:
         raise
     except Image.DecompressionBombError as error:
         raise MediaError("too_large", f"{name}: {error}") from error
@@ -248,70 +289,10 @@ def _orientation(image: ImageFile.ImageFile, data: bytes) -> int:
     if image.format == "TIFF":  # turned upright by Pillow as it loads, and its size says so before
         return 1
     # PngImageFile.getexif decodes all pixels to look behind them. The chunk is found without that.
-    if image.format == "PNG" and "exif" not in image.info and (exif := _png_exif(data)):
+    if image.format == "PNG" and "exif" not in image.info and (exif := png_chunks.exif(data)):
         image.info["exif"] = exif
     try:
         orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
     except Exception:  # broken EXIF: nearly anything
         return 1
     return orientation if orientation in UPRIGHT else 1
-
-
-def _png_exif(data: bytes) -> bytes | None:
-    """The content of a PNG's eXIf chunk, which may stand behind the pixels."""
-    position = 8
-    while position + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        if kind == b"eXIf":
-            return data[position + 8 : position + 8 + length]
-        position += 12 + length
-    return None
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """A loaded image of any mode as RGB in sRGB, composited on white."""
-    profile = image.info.get("icc_profile")
-    alpha = None
-    if image.mode.startswith(("I", "F")):
-        colour, alpha = _to_8_bits(image)
-    elif image.has_transparency_data:
-        with_alpha = image.convert("RGBA")
-        alpha = with_alpha.getchannel("A")
-        colour = image.convert("L") if image.mode == "LA" else with_alpha.convert("RGB")
-    else:
-        colour = image if image.mode in PROFILE_MODES else image.convert("RGB")
-    picture = _without_profile(colour, profile)
-    if alpha is None:
-        return picture
-    page = Image.new("RGB", picture.size, "white")
-    page.paste(picture, mask=alpha)
-    return page
-
-
-def _to_8_bits(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """(L, alpha) of gray in 16 bits (modes I;16 and I, 0 to 65,535) or in floats (mode F)."""
-    values = np.asarray(image)
-    if image.mode == "F":
-        if not np.isfinite(values).all():
-            raise MediaError("undecodable", "the image's floats hold NaN or infinity")
-        scaled = np.rint(np.clip(values * (255 if values.max() <= 1 else 1), 0, 255))
-    else:
-        scaled = (np.clip(values, 0, 65_535).astype(np.uint32) * 255 + 32_767) // 65_535
-    transparent = image.info.get("transparency")
-    alpha = None if transparent is None else Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
-    return Image.fromarray(scaled.astype(np.uint8)), alpha
-
-
-def _without_profile(colour: Image.Image, icc: bytes | None) -> Image.Image:
-    """RGB in sRGB, of an image in RGB, L or CMYK that may have an ICC profile."""
-    if icc:
-        try:
-            profile = ImageCms.ImageCmsProfile(BytesIO(icc))
-            # Nearly every profile calls itself sRGB: there is nothing to convert, and it would take thrice a decode.
-            if not (profile.profile.profile_description or "").startswith("sRGB"):
-                converted = ImageCms.profileToProfile(colour, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-                assert converted is not None
-                return converted
-        except (ImageCms.PyCMSError, OSError):  # broken, or of another colour space: it says nothing about the pixels
-            pass
-    return colour.convert("RGB")

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-# Bump when a change to this module changes any clip's facts or pixels.
-VERSION = 1
+# Bump where a change lets other files be read, or finds other facts; see `media.image.VERSION`.
+VERSION = 2
 # Part of each latent's key. Bump when a change to this module changes a plain clip's frames, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
@@ -61,6 +61,7 @@ class VideoFacts:
         duration_s: `num_frames / fps`.
         rotation: degrees by which frames were turned counterclockwise to stand upright.
         codec: FFmpeg's name, such as `h264`.
+        decoding: what is done to frames beyond plain decoding (`media.steps`).
     """
 
     width: int
@@ -70,6 +71,7 @@ class VideoFacts:
     duration_s: float | None
     rotation: int
     codec: str
+    decoding: str | None = None
 
 
 def probe(data: bytes) -> VideoFacts:

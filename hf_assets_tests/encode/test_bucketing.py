@@ -15,7 +15,9 @@ def test_only_rows_whose_size_no_column_tells_are_judged_by_their_header(tmp_pat
     file = tmp_path / "datasets.json"
     file.write_text(json.dumps({"model": {"pretrained_model_name_or_path": "user/model"}, "datasets": [photos]}))
     (recipe,) = loading.load(file).recipes
-    media = pa.table([[1, 2, 3], ["m1", "m2", "m3"], [[400, 400], [400, 400], [500, 400]]], schema=schema.MEDIA)
+    media = pa.table(
+        [[1, 2, 3], ["m1", "m2", "m3"], [[400, 400], [400, 400], [500, 400]], [None] * 3], schema=schema.MEDIA
+    )
     # columns said that row 1 is wide enough; headers say that only row 3 is
     table, dropped = fit(recipe, media, pa.chunked_array([[2, 3]]))
     assert table["row"].to_pylist() == [1, 3]

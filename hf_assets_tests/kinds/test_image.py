@@ -9,6 +9,7 @@ from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import ImageSettings
 from hf_assets.kinds.image import ImageMedium, example_sizes
+from hf_assets.media import image
 from hf_assets.stages import keys
 from hf_assets.stages.geometry_rules import GeometryRules
 from hf_assets.store.ledger import Ledger
@@ -28,12 +29,17 @@ SAMPLE = {
 
 def key_of(**changes: object) -> str:
     buckets = pa.Table.from_pylist([{**SAMPLE, **changes}], schema=schema.BUCKETS)
-    (key,) = keys.latent_keys(buckets, ImageMedium.keyed, "e" * 32).to_pylist()
+    (key,) = keys.latent_keys(buckets, ImageMedium.keyed, "e" * 32, (schema.DECODING.name,)).to_pylist()
     return str(key)
 
 
 def test_the_key_of_a_pictures_latent_is_what_it_was_in_the_first_release() -> None:
     assert key_of() == "214b07f411f5adac8034d28b723d9826"
+
+
+def test_what_decoding_did_is_part_of_the_key_where_there_is_something() -> None:
+    assert key_of(decoding=None) == key_of()
+    assert len({key_of(), key_of(decoding="icc-1"), key_of(decoding="icc-2"), key_of(decoding="pq-1")}) == 4
 
 
 def test_the_key_changes_with_each_thing_that_the_latent_depends_on_and_with_nothing_else() -> None:
@@ -42,10 +48,13 @@ def test_the_key_changes_with_each_thing_that_the_latent_depends_on_and_with_not
     assert key_of(row=7, bucket="other", original_size=[1, 1], aspect_ratio=2.0) == key_of()
 
 
-def test_what_is_known_of_pictures_is_found_where_the_first_release_put_it(tmp_path: Path) -> None:
+def test_the_plain_decoder_is_no_part_of_what_changes_a_key_and_a_new_way_of_probing_is_a_new_ledger(
+    tmp_path: Path,
+) -> None:
     medium = ImageMedium(Recipe.model_construct(settings=ImageSettings()))
-    assert medium.version == "1"
-    assert Ledger(tmp_path, "image", medium.probed_by, medium.facts).way == "0bb39d300ecd86519604dea5f38028bd"
+    assert (medium.plain, medium.probed_by) == ("image 1", f"image {image.VERSION}")
+    ways = {Ledger(tmp_path, "image", way, medium.facts).way for way in (medium.probed_by, "image 1")}
+    assert len(ways) == 2
 
 
 @pytest.mark.parametrize(

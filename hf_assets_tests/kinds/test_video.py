@@ -214,7 +214,7 @@ def test_a_clips_key_holds_which_frames_are_taken_and_nothing_that_changes_no_la
 
 def test_for_image_to_video_everything_is_encoded_anew() -> None:
     recipes = [Recipe.model_construct(settings=VideoSettings(frames=FrameRules(is_i2v=flag))) for flag in (False, True)]
-    assert len({VideoMedium(recipe).version for recipe in recipes}) == 2
+    assert len({VideoMedium(recipe).plain for recipe in recipes}) == 2
 
 
 @pytest.mark.parametrize("family", ["cogvideox", "hunyuanvideo", "hunyuanvideo15", "ltx", "ltx2", "mochi", "wan"])

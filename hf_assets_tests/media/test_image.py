@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin
 
 from hf_assets.errors import MediaError
 from hf_assets.media import image as module
+from hf_assets.media import pixels
 from hf_assets.media.image import ImageFacts, decode, fit, probe, to_pixels
 
 RED, GREEN, BLUE, WHITE, GRAY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (128, 128, 128)
@@ -160,7 +161,8 @@ def test_probing_a_png_decodes_no_pixel(data, size, monkeypatch):
 def test_a_header_is_enough_to_probe(image_format):
     data = encoded(noise((640, 480)), image_format)
     shown = len(data) if image_format == "WEBP" else 2_000  # libwebp wants the whole file before it says anything
-    assert probe(data[:shown]) == ImageFacts(640, 480, image_format)
+    facts = probe(data[:shown])
+    assert (facts.width, facts.height, facts.format) == (640, 480, image_format)
 
 
 # --- modes
@@ -273,7 +275,9 @@ def test_other_colour_spaces(mode, colour):
     else:
         image = flat("RGBA", (*colour, 255)).convert("RGBa") if mode == "RGBa" else flat("RGB", colour).convert(mode)
     savable = mode in ("LAB", "YCbCr", "RGBX")
-    assert close(decode(encoded(image, "TIFF")) if savable else module._to_srgb(image), colour, tolerance=3)
+    assert close(
+        decode(encoded(image, "TIFF")) if savable else pixels.to_rgb(image, pixels.Meaning(), b""), colour, tolerance=3
+    )
 
 
 def test_rgb_of_16_bits():
@@ -322,8 +326,9 @@ def test_an_embedded_profile_is_converted_to_srgb(image_format):
     assert close(decode(data), GREEN, tolerance=3)
 
 
-def test_a_profile_that_calls_itself_srgb_is_taken_at_its_word():
-    assert close(decode(encoded(flat("RGB", RED), icc_profile=swapped_primaries("sRGB"))), RED)
+def test_a_profile_is_what_it_does_not_what_it_is_called():
+    data = encoded(flat("RGB", RED), icc_profile=swapped_primaries("sRGB"))
+    assert (probe(data).decoding, close(decode(data), GREEN, tolerance=3)) == ("icc-1", True)
 
 
 def test_a_profile_and_transparency():
@@ -401,7 +406,7 @@ def test_a_truncated_file_is_undecodable_never_half_gray(image_format, others_al
     data = encoded(noise(), name, **({"compression": "tiff_lzw"} if compression else {}))
     with pytest.raises(MediaError) as caught:
         decode(data[: len(data) * 2 // 3])
-    assert caught.value.reason == "undecodable"
+    assert caught.value.reason == ("truncated" if name == "JPEG" else "undecodable")
 
 
 def bomb(width, height):

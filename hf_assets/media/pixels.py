@@ -1,0 +1,178 @@
+"""What the pixels of an opened picture mean, found from its header; and the pixels as RGB in sRGB, over white.
+
+Shape letters: H W pixels.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from hf_assets.errors import MediaError
+from hf_assets.media import boxes, colour, png_chunks, profiles, steps
+from hf_assets.media.colour import Colours
+
+PLAIN = Colours()
+
+# TIFF's tags.
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
+WHITE_IS_ZERO, SIGNED = 0, 2
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a picture's code values mean.
+
+    Attributes:
+        icc: the profile to convert from; None: there is none, or it is sRGB's.
+        colours: where no profile says it.
+        white: the largest value of gray that isn't in 8 bits.
+        is_inverted: 0 is white, and the decoder doesn't know.
+        steps: what is done beyond the plain case (`media.steps`).
+    """
+
+    icc: bytes | None = None
+    colours: Colours = PLAIN
+    white: int = 65_535
+    is_inverted: bool = False
+    steps: tuple[str, ...] = ()
+
+
+def meaning_of(image: ImageFile.ImageFile, data: bytes) -> Meaning:
+    """Of an image whose header was read: no pixel is decoded."""
+    icc, colours, colour_steps = _colours(image, data)
+    white, is_inverted, gray_steps = _gray(image)
+    return Meaning(icc, colours, white, is_inverted, (*colour_steps, *gray_steps))
+
+
+def _colours(image: ImageFile.ImageFile, data: bytes) -> tuple[bytes | None, Colours, tuple[str, ...]]:
+    icc = image.info.get("icc_profile") or None
+    said = png_chunks.colours(data) if image.format == "PNG" else None
+    if said is not None:
+        read, step = said
+        return (None, read, (step,)) if step and not read.is_plain else (None, PLAIN, ())
+    if icc and (code_points := profiles.code_points(icc)):
+        read = colour.of_code_points(*code_points)
+        if read.is_hdr:
+            return None, read, (str(read.curve),)
+    if icc:
+        is_srgb = profiles.is_srgb(icc, _profiled_mode(image.mode))
+        return (None, PLAIN, ()) if is_srgb else (icc, PLAIN, ("icc",))
+    if image.format in ("AVIF", "HEIF"):
+        read = boxes.colours(data) or PLAIN
+        if not read.is_plain:
+            return None, read, (str(read.curve) if read.is_hdr else "cicp",)
+    return None, PLAIN, ()
+
+
+def _profiled_mode(mode: str) -> str:
+    """The mode in which pixels of a mode are converted from their profile."""
+    if mode in profiles.MODES:
+        return mode
+    return "L" if mode == "LA" or mode.startswith(("I", "F")) else "RGB"
+
+
+def _gray(image: ImageFile.ImageFile) -> tuple[int, bool, tuple[str, ...]]:
+    """(largest value, is inverted, steps) of gray in more than 8 bits."""
+    if image.format != "TIFF" or not image.mode.startswith(("I", "F")):
+        return 65_535, False, ()
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits, sample_format = _first(tags.get(BITS_PER_SAMPLE, 16)), _first(tags.get(SAMPLE_FORMAT, 1))
+    is_inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    white = 65_535
+    # Signed 32 bits are how Pillow itself keeps 0 to 65,535.
+    if not image.mode.startswith("F") and (bits, sample_format) not in ((16, 1), (32, SIGNED)):
+        white = 2 ** (bits - (sample_format == SIGNED)) - 1
+    return white, is_inverted, (*(["inverted"] if is_inverted else []), *(["range"] if white != 65_535 else []))
+
+
+def _first(value: int | tuple[int, ...]) -> int:
+    return value[0] if isinstance(value, tuple) else value
+
+
+def to_rgb(image: Image.Image, meaning: Meaning, data: bytes) -> Image.Image:
+    """A loaded image of any mode as RGB in sRGB, composited on white."""
+    alpha = None
+    if image.mode.startswith(("I", "F")):
+        colour_, alpha = _gray_to_8_bits(image, meaning)
+    elif image.has_transparency_data:
+        with_alpha = image.convert("RGBA")
+        alpha = with_alpha.getchannel("A")
+        colour_ = image.convert("L") if image.mode == "LA" else with_alpha.convert("RGB")
+    else:
+        colour_ = image if image.mode in profiles.MODES else image.convert("RGB")
+    return over_white(_converted(colour_, meaning, data), alpha)
+
+
+def over_white(picture: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    """A picture in RGB on a white page."""
+    if alpha is None:
+        return picture
+    page = Image.new("RGB", picture.size, "white")
+    page.paste(picture, mask=alpha)
+    return page
+
+
+def floats_to_8_bits(values: np.ndarray) -> np.ndarray:
+    """Floats as uint8: 0 to 1 is the whole range where no value is above 1, else 0 to 255 is.
+
+    Raises:
+        MediaError: `undecodable`: NaN or infinity.
+    """
+    if not np.isfinite(values).all():
+        raise MediaError("undecodable", "the image's floats hold NaN or infinity")
+    scaled: np.ndarray = np.rint(np.clip(values * (255 if values.max() <= 1 else 1), 0, 255)).astype(np.uint8)
+    return scaled
+
+
+def _gray_to_8_bits(image: Image.Image, meaning: Meaning) -> tuple[Image.Image, Image.Image | None]:
+    """(L, alpha) of gray in integers of more than 8 bits, or in floats."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        scaled = floats_to_8_bits(values)
+    else:
+        whole = values.astype(np.int64) if meaning.white < 2**31 else values.astype(np.int32).view(np.uint32)
+        white = meaning.white
+        scaled = ((np.clip(whole, 0, white).astype(np.uint64) * 255 + white // 2) // white).astype(np.uint8)
+    if meaning.is_inverted:
+        scaled = 255 - scaled
+    transparent = image.info.get("transparency")
+    alpha = None if transparent is None else Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
+    return Image.fromarray(scaled), alpha
+
+
+def _converted(picture: Image.Image, meaning: Meaning, data: bytes) -> Image.Image:
+    """RGB in sRGB, of a picture in one of the modes that a profile can describe."""
+    if meaning.icc is not None:
+        return profiles.to_srgb(picture, meaning.icc)
+    if meaning.colours.is_plain:
+        return picture.convert("RGB")
+    if picture.mode not in ("RGB", "L"):
+        picture = picture.convert("RGB")
+    values = np.asarray(picture)
+    deep = _in_16_bits(data, values.shape[:2])
+    return Image.fromarray(colour.to_srgb(values if deep is None else deep, meaning.colours)).convert("RGB")
+
+
+def _in_16_bits(data: bytes, size: tuple[int, ...]) -> np.ndarray | None:
+    """The colours of a PNG of 16 bits a channel, of which Pillow keeps 8: the difference shows where curves are steep.
+
+    (H, W, 3) uint16; None of others.
+    """
+    if not data.startswith(b"\x89PNG") or data[24:25] != b"\x10":
+        return None
+    import av
+
+    try:
+        with av.open(BytesIO(data), format="png_pipe") as container:
+            frame = next(container.decode(video=0))
+            pixels: np.ndarray = frame.to_ndarray(format="rgba64le")[..., :3]
+    except Exception:  # Pillow decoded it: the 8 bits it keeps are what is left
+        return None
+    return np.ascontiguousarray(pixels) if pixels.shape[:2] == size else None
+
+
+def noted(meaning: Meaning, *more: str) -> str | None:
+    """The steps, with others, as a fact of the sample."""
+    return steps.noted(*meaning.steps, *more)

@@ -1,0 +1,26 @@
+"""What decoding did beyond the plain case, as a fact of the sample: `icc-1`, or `eoi-1 icc-1`.
+
+`probe` finds it, tables hold it (`schema.DECODING`), and a latent's key has it where there is something. So mending one
+step encodes only its samples anew: bump its version here, and the module's `VERSION`, so that media are probed again.
+"""
+
+# A step's version changes with what it makes of pixels or samples. Names are frozen: they are part of keys.
+VERSIONS = {
+    "cicp": 1,  # colours given by the code points of ITU-T H.273 (cICP, nclx, a stream's header), converted to sRGB
+    "eoi": 1,  # a JPEG without its end marker, read as if it were there
+    "float": 1,  # colour in floats, brought to 8 bits
+    "gama": 1,  # colours given by PNG's gAMA and cHRM, converted to sRGB
+    "hlg": 1,  # BT.2100 HLG, tone-mapped
+    "icc": 1,  # an ICC profile that isn't sRGB's, converted to sRGB
+    "inverted": 1,  # gray of more than 8 bits in which 0 is white
+    "pq": 1,  # BT.2100 PQ, tone-mapped
+    "range": 1,  # gray of another range than 8 or 16 bits, brought to 8 bits
+}
+
+CONVERTED = ("cicp", "gama", "icc")
+TONE_MAPPED = ("hlg", "pq")
+
+
+def noted(*steps: str) -> str | None:
+    """The steps with their versions, in an order that doesn't depend on theirs; None where there are none."""
+    return " ".join(f"{step}-{VERSIONS[step]}" for step in sorted(set(steps))) or None
