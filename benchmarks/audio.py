@@ -14,7 +14,7 @@ import pyarrow as pa
 import soundfile
 
 from benchmarks.encoding import recipe_of, timed
-from hf_assets.encode.compute import Compute
+from hf_assets.engines.compute import Compute
 from hf_assets.kinds.medium import medium_of
 
 # As music datasets have it; the encoder of Stable Audio reads 44,100 Hz.

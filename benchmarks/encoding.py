@@ -19,8 +19,9 @@ import torch
 from hf_assets.config import loading
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing, latents
-from hf_assets.encode.batches import Waiting
-from hf_assets.encode.compute import Compute
+from hf_assets.encode.batches import Groups
+from hf_assets.engines.compute import Compute
+from hf_assets.engines.this_process import ThisProcess
 from hf_assets.kinds.medium import medium_of
 from hf_assets.models import load_vae
 from hf_assets.models.pipeline import resolve_pipeline
@@ -100,7 +101,9 @@ def timed(recipe: Recipe, compute: Compute) -> Timed:
     decoding_s = time.perf_counter() - started
 
     before_s = _bare_s(recipe, compute, decoded)
-    _, facts = latents.encode(recipe, buckets, raw, source, lambda say: contextlib.nullcontext(compute), _say_nothing)
+    _, facts = latents.encode(
+        recipe, buckets, raw, source, lambda say: contextlib.nullcontext(ThisProcess(compute)), _say_nothing
+    )
     run_s = len(decoded) / facts["samples_per_second"]
     after_s = _bare_s(recipe, compute, decoded)
     return Timed(buckets, tuple(decoded[0].shape), probing_s, decoding_s, before_s, run_s, after_s)
@@ -112,12 +115,12 @@ def _bare_s(recipe: Recipe, compute: Compute, decoded: list[torch.Tensor]) -> fl
     with load_vae(pipeline, torch.device(compute.device), dtype) as vae:
         vae.encode(decoded[0][None]).cpu()
         started = time.perf_counter()
-        waiting = Waiting(compute.batch_size)
+        groups: Groups[torch.Tensor] = Groups(compute.batch_size, compute.ahead_bytes)
         for one in decoded:
-            for batch in waiting.add("", one):
-                vae.encode(torch.stack([media for _, media in batch])).cpu()
-        for batch in waiting.rest():
-            vae.encode(torch.stack([media for _, media in batch])).cpu()
+            for batch in groups.add(one, one.shape, one.nbytes):
+                vae.encode(torch.stack(batch)).cpu()
+        for batch in groups.rest():
+            vae.encode(torch.stack(batch)).cpu()
         return time.perf_counter() - started
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.encoding import recipe_of, timed
-from hf_assets.encode.compute import Compute
+from hf_assets.engines.compute import Compute
 
 
 def main() -> None:

@@ -1,8 +1,7 @@
 """Encode the captions whose embeds the store lacks."""
 
-import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,24 +9,18 @@ import pyarrow.compute as pc
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import encoders
-from hf_assets.encode.compute import Compute, HoldDevice
+from hf_assets.encode.embed_stage import EmbedStage, jobs_of, relative_error
 from hf_assets.encode.outcome import Outcome
-from hf_assets.encode.progress import Progress
 from hf_assets.encode.quarantine import failed_rows
-from hf_assets.encode.shard_writer import ShardWriter
-from hf_assets.errors import ModelError
+from hf_assets.encode.unit import Totals, run_units, units_of
+from hf_assets.engines.unit import HoldDevice
 from hf_assets.models import families, prompt
 from hf_assets.models import text as text_side
 from hf_assets.previews import token_counts
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import joining, keys
-from hf_assets.store import generations, packing
-from hf_assets.store.tensors import Sample, TensorStore
-
-if TYPE_CHECKING:
-    import torch
-
-    from hf_assets.models.text import TextEncoder
+from hf_assets.store import generations
+from hf_assets.store.tensors import TensorStore
 
 STAGE = "text_embeds"
 # Of everything here that changes an embed: this module, the text side. Bump the first for a change to this module.
@@ -90,8 +83,7 @@ def encode(
     Raises:
         ModelError: the text encoders can't be loaded.
     """
-    computed = 0
-    speed: dict[str, Any] = {}
+    totals = Totals()
     with TensorStore(recipe.folders.embeds).in_use(recipe.folders.metadata):
         todo = work(recipe, captions, buckets)
         encoder = todo.encoder
@@ -102,10 +94,11 @@ def encode(
                     f"{encoder.pipeline.class_name} is not in the table of families (`hf-assets families`): "
                     "its captions are encoded by the general rules, one at a time"
                 )
-            with hold_device(say) as compute:  # while this run waited, another may have encoded some of them
+            with hold_device(say) as engine:  # while this run waited, another may have encoded some of them
                 missing = todo.look_up_again().missing
                 if len(missing):
-                    computed, speed = _encode(missing, todo.keyed, encoder, todo.store, recipe, compute, say)
+                    stage = EmbedStage(recipe, encoder, token_counts.chosen(todo.keyed))
+                    totals = run_units(engine, stage, units_of(jobs_of(missing)), "encoding captions", say)
             todo = todo.look_up_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["embed_key"])
@@ -114,10 +107,10 @@ def encode(
     table = pa.table([stored[name] for name in made.names], schema=made)
     previous = recipe.folders.metadata / f"{STAGE}.parquet"
     outcome = Outcome(
-        encoders.with_record(table, encoder, previous, speed.get("samples_per_second"), speed.get("relative_error")),
+        encoders.with_record(table, encoder, previous, totals.rate, relative_error(totals.report)),
         identity=("caption", "embed_key"),
-        computed=computed,
-        reused=len(table) - computed,
+        computed=totals.report.computed,
+        reused=len(table) - totals.report.computed,
         quarantined=failed_rows(_rows_of(todo.keyed, captions, buckets), "embed_key", todo.failures, STAGE),
     )
     return outcome, {
@@ -125,7 +118,7 @@ def encode(
         "pipeline_class": encoder.pipeline.class_name,
         "model_revision": encoder.pipeline.sha or "local folder",
         "bytes_stored": todo.stored_bytes,
-        **speed,
+        **totals.facts,
         **_error_of(outcome.table),
     }
 
@@ -134,99 +127,6 @@ def _error_of(table: pa.Table) -> dict[str, float]:
     """What storing in another type took from the embeds, as it was last measured."""
     record = encoders.record_in(table.schema)
     return {} if record is None or record.relative_error is None else {"relative_error": record.relative_error}
-
-
-def _encode(
-    missing: pa.Table,
-    keyed: pa.Table,
-    encoder: encoders.Encoder,
-    store: TensorStore,
-    recipe: Recipe,
-    compute: Compute,
-    say: Callable[[str], None],
-) -> tuple[int, dict[str, Any]]:
-    import torch
-
-    model = recipe.model
-    packed = _Packing(getattr(torch, model.embeds_dtype) if model.embeds_dtype else None)
-    with (
-        text_side.load_text(
-            encoder.pipeline,
-            compute.device,
-            getattr(torch, model.dtype),
-            quantization=model.text_quantization,
-            offload=compute.text_offload,
-        ) as text,
-        ShardWriter(store, encoder.header, compute.unit_samples, by_shape=False) as shards,
-        Progress("encoding captions", len(missing), say) as progress,
-    ):
-        encoders.confirm(encoder, recipe)
-        for batch in missing.to_batches(max_chunksize=compute.text_batch_size):
-            embeds = _in_halves(text, batch)
-            for key, tensors in zip(batch.column("embed_key").to_pylist(), embeds, strict=True):
-                if not _are_finite(tensors):
-                    shards.fail(key, "non_finite", "the text encoders give infinite or undefined values")
-                elif not _are_finite(stored := packed.pack(tensors, text.ignored)):
-                    shards.fail(
-                        key, "overflow", f"values beyond what {packed.dtype} holds: choose another embeds_dtype"
-                    )
-                else:
-                    shards.add(Sample(key, stored))
-            progress.add(len(batch))
-        shards.flush()
-        speed = {**progress.facts, **packed.facts}
-        token_counts.count(recipe.folders.metadata, keyed, text)
-        return shards.computed, speed
-
-
-def _are_finite(tensors: "dict[str, torch.Tensor]") -> bool:
-    """Whether all can be computed with; float8, which has a scale of its own, can't overflow."""
-    import torch
-
-    return all(bool(torch.isfinite(one).all()) for one in tensors.values() if one.element_size() > 1)
-
-
-class _Packing:
-    """Packs embeds and sums up what their type takes from them."""
-
-    def __init__(self, dtype: "torch.dtype | None") -> None:
-        self.dtype = dtype
-        self.error = self.norm = 0.0
-
-    def pack(self, embeds: "dict[str, torch.Tensor]", masks: dict[str, str]) -> "dict[str, torch.Tensor]":
-        result = packing.pack(embeds, masks=masks, dtype=self.dtype)
-        if math.isfinite(result.error):  # else the sample fails
-            self.error += result.error
-            self.norm += result.norm
-        return result.tensors
-
-    @property
-    def facts(self) -> dict[str, float]:
-        """The root of the sum of squares of what is lost, over that of the values."""
-        return {"relative_error": math.sqrt(self.error / self.norm)} if self.dtype and self.norm else {}
-
-
-def _in_halves(text: "TextEncoder", texts: pa.RecordBatch) -> "list[dict[str, torch.Tensor]]":
-    """Encode captions together, and where memory doesn't suffice, in halves."""
-    import torch
-
-    columns = {name: texts.column(name).to_pylist() for name in texts.schema.names}
-    lyrics = columns.get(schema.LYRICS.name)
-    try:
-        return text.encode(
-            columns["caption"],
-            lyrics=lyrics and [one or "" for one in lyrics],
-            durations_s=columns.get(schema.DURATION.name),
-        )
-    except torch.OutOfMemoryError as error:
-        if len(texts) == 1:
-            raise ModelError(
-                "the text encoders don't fit into the device's memory: set text_offload of the gpu resource "
-                "(HF_ASSETS_TEXT_OFFLOAD=1), or model.text_quantization"
-            ) from error
-    torch.cuda.empty_cache()
-    halves = (texts.slice(0, len(texts) // 2), texts.slice(len(texts) // 2))
-    return [embeds for half in halves for embeds in _in_halves(text, half)]
 
 
 def _rows_of(keyed: pa.Table, captions: pa.Table, buckets: pa.Table | None) -> pa.Table:

@@ -21,18 +21,46 @@ from hf_assets.store.index import failures, stored_rows
 from hf_assets.store.tensors import TensorStore
 
 
+class Header(NamedTuple):
+    """What a shard's metadata say about how it was made.
+
+    Attributes:
+        pipeline: its name.
+        revision: its commit; empty for a folder.
+        encoder: fingerprint of the component's files and settings.
+        dtype: of what is stored.
+        computed_in: the type that the encoder computes in, and how its weights are kept.
+        settings: what of the posterior or the clip is stored, where that isn't the usual; None for captions.
+    """
+
+    stage: str
+    pipeline: str
+    revision: str
+    encoder: str
+    dtype: str
+    computed_in: str
+    code_version: str
+    normalisation: str
+    settings: str | None = None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """As safetensors keeps it."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
 class Encoder(NamedTuple):
     """A side of a pipeline at one commit.
 
     Attributes:
         fingerprint: of all that a result depends on besides the sample: weights, settings, dtype, code versions.
-        header: what a shard's metadata say about how it was made.
+        header: of the shards.
         tried_by: version of code that isn't in keys, of which a mended one tries what failed again.
     """
 
     pipeline: Pipeline
     fingerprint: str
-    header: dict[str, str]
+    header: Header
     tried_by: str = ""
 
 
@@ -146,10 +174,8 @@ RECORD = b"hf_assets.encoder"
 def record_of(encoder: Encoder) -> Record:
     """What a table made with this encoder records; what is measured is still to be filled in."""
     header = encoder.header
-    dtype = ", ".join(dict.fromkeys((header["computed_in"], header["dtype"])))
-    return Record(
-        header["encoder"], dtype, f"{header['code_version']}.{keys.VERSION}", settings=header.get("settings", "")
-    )
+    dtype = ", ".join(dict.fromkeys((header.computed_in, header.dtype)))
+    return Record(header.encoder, dtype, f"{header.code_version}.{keys.VERSION}", settings=header.settings or "")
 
 
 def read_record(table: Path) -> Record | None:
@@ -201,7 +227,7 @@ def vae_of(recipe: Recipe, code_version: str, decoded_by: str) -> Encoder:
     unusual = [f"{name} {value}" for name, value in recipe.model.latents.changed.items()]
     if isinstance(recipe.settings, VideoSettings) and recipe.settings.frames.is_i2v:
         unusual.append("is_i2v")
-    return encoder._replace(header={**encoder.header, "settings": ", ".join(unusual)}, tried_by=decoded_by)
+    return encoder._replace(header=encoder.header._replace(settings=", ".join(unusual)), tried_by=decoded_by)
 
 
 def text_of(recipe: Recipe, code_version: str) -> Encoder:
@@ -219,13 +245,13 @@ def confirm(encoder: Encoder, recipe: Recipe) -> None:
         ModelError: it has changed.
     """
     try:
-        if encoder.header["stage"] == "vae_latents":
+        if encoder.header.stage == "vae_latents":
             now = vae_fingerprint(encoder.pipeline, recipe.model.latents)
         else:
             now = text_fingerprint(encoder.pipeline, usage_cache=usage_cache(recipe))
     except OSError:
         now = "gone"
-    if now != encoder.header["encoder"]:
+    if now != encoder.header.encoder:
         raise ModelError(f"the files of {encoder.pipeline.name} changed while this run was going on: run again")
 
 
@@ -240,16 +266,16 @@ def _encoder(stage: str, pipeline: Pipeline, component: str, code_version: str, 
         settings: of the recipe that change the bytes: `dtype`, and what else is set.
     """
     dtype = settings["dtype"]
-    header = {
-        "stage": stage,
-        "pipeline": pipeline.name,
-        "revision": pipeline.sha or "",
-        "encoder": component,
-        "dtype": settings.get("embeds_dtype", dtype),
-        "computed_in": " ".join(filter(None, (dtype, settings.get("text_quantization")))),
-        "code_version": code_version,
-        "normalisation": "as the denoiser expects: shift, scale or statistics applied"
+    header = Header(
+        stage=stage,
+        pipeline=pipeline.name,
+        revision=pipeline.sha or "",
+        encoder=component,
+        dtype=settings.get("embeds_dtype", dtype),
+        computed_in=" ".join(filter(None, (dtype, settings.get("text_quantization")))),
+        code_version=code_version,
+        normalisation="as the denoiser expects: shift, scale or statistics applied"
         if stage == "vae_latents"
         else "none",
-    }
+    )
     return Encoder(pipeline, fingerprint.of_value([component, code_version, settings]), header)

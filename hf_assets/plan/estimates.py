@@ -71,7 +71,7 @@ def model_bytes_to_fetch(components: Iterable[Component]) -> int:
 def latent_bytes_per_volume(medium: Medium, encoder: encoders.Encoder, vae: Component) -> float:
     """Bytes of a latent per pixel, or what else the medium counts, by the configuration."""
     config = vae.repository.read_json(f"{vae.folder}/config.json".lstrip("/"))
-    return ITEM_BYTES[encoder.header["dtype"]] * medium.elements_per_volume(config)
+    return ITEM_BYTES[encoder.header.dtype] * medium.elements_per_volume(config)
 
 
 def embed_bytes(encoder: encoders.Encoder, components: list[Component], max_tokens: int | None) -> float:
@@ -81,7 +81,7 @@ def embed_bytes(encoder: encoders.Encoder, components: list[Component], max_toke
         max_tokens: what `encode_prompt` is given, where it is.
     """
     configs = [one.repository.read_json(f"{one.folder}/config.json") for one in components if one.is_model]
-    return ITEM_BYTES[encoder.header["dtype"]] * sum(_text_elements(config, max_tokens) for config in configs)
+    return ITEM_BYTES[encoder.header.dtype] * sum(_text_elements(config, max_tokens) for config in configs)
 
 
 def stored_sizes(todo: encoders.Work) -> tuple[int, int]:

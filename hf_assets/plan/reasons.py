@@ -72,7 +72,7 @@ class Why:
     @property
     def changed(self) -> str | None:
         """What of the encoder is not as it was in the last run."""
-        last = encoders.read_record(self.recipe.folders.metadata / f"{self.encoder.header['stage']}.parquet")
+        last = encoders.read_record(self.recipe.folders.metadata / f"{self.encoder.header.stage}.parquet")
         return what_changed(encoders.record_of(self.encoder), last, self.component)
 
     def settle(self) -> None:
@@ -105,7 +105,7 @@ class Why:
         if self._keys is None:
             kept = pa.schema([pa.field(key, fingerprint.PACKED)])
             self._keys = self.last(
-                self.encoder.header["stage"],
+                self.encoder.header.stage,
                 [key],
                 lambda rows: pa.table([fingerprint.pack(rows[key])], schema=kept),
                 kept,

@@ -44,13 +44,23 @@ class DecodedSamples:
     """Collects the samples to show while they are encoded; then `decode` draws them.
 
     Args:
-        keys: of all latents of the dataset.
+        folder: metadata folder of the dataset.
+        wanted: keys of the latents to show.
     """
 
-    def __init__(self, folder: Path, keys: pa.ChunkedArray) -> None:
+    def __init__(self, folder: Path, wanted: Iterable[str]) -> None:
         self.folder = folder / FOLDER
-        self.wanted = {key for key in chosen_keys(keys) if not _path(self.folder, key).exists()}
+        self.wanted = frozenset(wanted)
         self.taken: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @staticmethod
+    def of(folder: Path, keys: pa.ChunkedArray) -> frozenset[str]:
+        """The latents to show that aren't drawn yet.
+
+        Args:
+            keys: of all latents of the dataset.
+        """
+        return frozenset(key for key in chosen_keys(keys) if not _path(folder / FOLDER, key).exists())
 
     def offer(self, key: str, pixels: "torch.Tensor", latents: "torch.Tensor") -> None:
         """Keep a sample if it is one to show.
@@ -60,7 +70,7 @@ class DecodedSamples:
             latents: without a batch axis.
         """
         if key in self.wanted and str(pixels.dtype) == "torch.uint8" and pixels.numel() <= MAX_VALUES:
-            self.taken[key] = (pixels.cpu(), latents.cpu())
+            self.taken[key] = (pixels.cpu().clone(), latents.cpu().clone())  # both lie in memory that is used again
 
     def decode(self, vae: "Vae", say: Callable[[str], None]) -> None:
         """Decode what was kept. It is decoration: where that fails, the run says so and goes on without."""

@@ -19,14 +19,23 @@ COUNT = 1024
 SCHEMA = pa.schema([pa.field("embed_key", pa.string()), pa.field("tokens", pa.int32())])
 
 
-def count(folder: Path, keyed: pa.Table, text: "TextEncoder") -> None:
-    """Count the tokens of those captions that weren't counted before.
+def chosen(keyed: pa.Table) -> pa.Table:
+    """The captions to count.
 
     Args:
         keyed: `caption` and `embed_key` of all the dataset's captions.
     """
+    pairs = keyed.select(["caption", "embed_key"])
+    return pairs.take(pc.select_k_unstable(pairs, COUNT, [("embed_key", "ascending")]))
+
+
+def count(folder: Path, wanted: pa.Table, text: "TextEncoder") -> None:
+    """Count the tokens of those captions that weren't counted before.
+
+    Args:
+        wanted: see `chosen`.
+    """
     known = _known_counts(folder)
-    wanted = _choose(keyed)
     new = wanted.filter(pc.invert(pc.is_in(wanted["embed_key"], value_set=known["embed_key"].combine_chunks())))
     try:
         tokens = text.num_tokens(new["caption"].to_pylist()) if len(new) else None
@@ -46,10 +55,6 @@ def counts_of(folder: Path, keyed: pa.Table) -> np.ndarray:
         "tokens"
     ].to_numpy()
     return found
-
-
-def _choose(keyed: pa.Table) -> pa.Table:
-    return keyed.take(pc.select_k_unstable(keyed, COUNT, [("embed_key", "ascending")]))
 
 
 def _known_counts(folder: Path) -> pa.Table:

@@ -8,8 +8,10 @@ from typing import Any, Literal, get_args
 import dagster as dg
 from pydantic import Field
 
-from hf_assets.encode.compute import UNIT_SAMPLES, Compute
 from hf_assets.engines import device_lock
+from hf_assets.engines.compute import UNIT_SAMPLES, Compute
+from hf_assets.engines.this_process import ThisProcess
+from hf_assets.engines.unit import Engine
 from hf_assets.errors import ConfigError, ModelError
 
 # The pool of the assets that use the device. The lock of the device doesn't depend on it (see `hold_device`): a
@@ -74,15 +76,15 @@ class GpuResource(dg.ConfigurableResource[Any]):
         return self.decode_threads or min(os.cpu_count() or 1, 16)
 
     @contextmanager
-    def hold_device(self, say: Callable[[str], None]) -> Iterator[Compute]:
-        """The device, kept for the block: processes of this machine take turns.
+    def hold_device(self, say: Callable[[str], None]) -> Iterator[Engine]:
+        """What encodes on the device, which is kept for the block: processes of this machine take turns.
 
         Raises:
             ModelError: the device is `cuda` and there is none.
         """
         compute = self.compute()
         with device_lock.hold(compute.device, say):
-            yield compute
+            yield ThisProcess(compute)
 
     def compute(self) -> Compute:
         """The settings with `auto` and 0 resolved for this machine.

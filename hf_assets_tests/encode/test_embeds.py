@@ -13,18 +13,21 @@ from safetensors.torch import load_file, save_file
 from hf_assets import schema
 from hf_assets.config import loading
 from hf_assets.encode import embeds
-from hf_assets.encode.compute import Compute
+from hf_assets.encode.embed_stage import EmbedModel, EmbedStage
+from hf_assets.encode.line import Batch
+from hf_assets.engines.this_process import ThisProcess
 from hf_assets.errors import ModelError
 from hf_assets.models import families
 from hf_assets.store.tensor_reader import TensorReader
 from hf_assets_tests import tiny_pipelines
 
+CAPTIONS_EMPTY = schema.CAPTIONS.empty_table()
 CAPTIONS = ["a cat", "a photo of a cat on a red sofa near the window", "portrait of a woman"]
 
 
 @contextmanager
 def hold_device(say: Any) -> Any:
-    yield Compute()
+    yield ThisProcess()
 
 
 class Work:
@@ -129,17 +132,27 @@ class Small:
         return [{"prompt_embeds": torch.tensor(float(len(caption)))} for caption in captions]
 
 
+def model(work: Work, encoder: Small) -> EmbedModel:
+    work.run()
+    stage = EmbedStage(work.recipe, embeds.work(work.recipe, CAPTIONS_EMPTY).encoder, pa.table({}))
+    return EmbedModel(stage, encoder, counts_tokens=False)  # type: ignore[arg-type]
+
+
+def batch(texts: list[dict[str, Any]]) -> Batch:
+    return Batch([one["caption"] for one in texts], texts, 0)
+
+
 @pytest.mark.parametrize(
     "told", [{}, {"lyrics": ["A", "BB", "CCC", "DDDD", "EEEEE"]}, {"duration_s": [1.0, 2.0, 3.0, 4.0, 5.0]}]
 )
-def test_captions_that_need_too_much_memory_together_are_halved(told: dict[str, list[Any]]) -> None:
+def test_captions_that_need_too_much_memory_together_are_halved(told: dict[str, list[Any]], tmp_path: Path) -> None:
     encoder = Small(room=2)
-    texts = pa.record_batch({"caption": ["a", "bb", "ccc", "dddd", "eeeee"], **told})
-    found = embeds._in_halves(encoder, texts)  # type: ignore[arg-type]
+    texts = pa.table({"caption": ["a", "bb", "ccc", "dddd", "eeeee"], **told}).to_pylist()
+    found = model(Work(tmp_path, "sd15"), encoder).encode(batch(texts))
     assert [float(one["prompt_embeds"]) for one in found] == [1, 2, 3, 4, 5]
     assert encoder.calls == [5, 2, 3, 1, 2]
 
 
-def test_one_caption_that_needs_too_much_memory_says_what_to_set() -> None:
+def test_one_caption_that_needs_too_much_memory_says_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"set text_offload of the gpu resource .*text_quantization"):
-        embeds._in_halves(Small(room=0), pa.record_batch({"caption": ["a", "b"]}))  # type: ignore[arg-type]
+        model(Work(tmp_path, "sd15"), Small(room=0)).encode(batch([{"caption": "a"}, {"caption": "b"}]))

@@ -1,0 +1,131 @@
+"""Cut what is missing into units of work, and have an engine run them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets.encode.line import Stage
+from hf_assets.encode.progress import Progress
+from hf_assets.encode.worker import AssemblyLine
+from hf_assets.engines.compute import Compute
+from hf_assets.engines.unit import AllAtOnce, Engine, Report, Unit
+from hf_assets.store.index import failures, stored_keys
+
+# The column of a unit's jobs that names their results.
+KEY = "key"
+# A unit is at most so many samples, and so much: 1,024 images of a megapixel, or 32 clips of 5 s at 480 lines.
+MOST_SAMPLES = 1024
+MOST_VOLUME = 1 << 30
+# What a sample is quarantined for at which workers die again and again.
+CRASH = "crash"
+
+
+def encode_unit(stage: Stage, unit: Unit, compute: Compute) -> Report:
+    """Run one unit in this process, and commit its samples: reads their media, encodes, writes.
+
+    Workers do so for many, and keep the model between them (`worker.AssemblyLine`).
+
+    Raises:
+        HfAssetsError: the work can't go on. What was encoded by then is committed.
+    """
+    total = Report()
+    for report in AssemblyLine(stage, compute).run(AllAtOnce([unit])):
+        total = total.plus(report)
+    return total
+
+
+@dataclass(frozen=True)
+class EncodingWork:
+    """See `engines.unit.Work`."""
+
+    stage: Stage
+
+    def worker(self, compute: Compute, number: int = 0) -> AssemblyLine:
+        return AssemblyLine(self.stage, compute, number)
+
+    def left(self, units: list[Unit]) -> list[Unit]:
+        index = self.stage.store.index()
+        failed = failures(index, self.stage.tried_by)["key"].combine_chunks()
+        settled = pa.concat_arrays([stored_keys(index).cast(pa.string()), failed])
+        rest = []
+        for unit in units:
+            jobs = unit.jobs.filter(pc.invert(pc.is_in(unit.jobs[KEY], value_set=settled)))
+            if len(jobs):
+                rest.append(Unit(unit.number, jobs))
+        return rest
+
+    def give_up(self, unit: Unit, message: str) -> None:
+        self.stage.store.fail(dict.fromkeys(unit.jobs[KEY].to_pylist(), (CRASH, message)))
+
+
+def units_of(jobs: pa.Table, volumes: np.ndarray | None = None) -> list[Unit]:
+    """Contiguous samples, at most `MOST_SAMPLES` and `MOST_VOLUME` in a unit.
+
+    Args:
+        jobs: with `KEY`, in the split's order.
+        volumes: (N,) what each sample's work grows with.
+    """
+    units: list[Unit] = []
+    start = 0
+    volume = np.cumsum(volumes) if volumes is not None else np.zeros(len(jobs))
+    while start < len(jobs):
+        before = volume[start - 1] if start else 0
+        stop = int(np.searchsorted(volume, before + MOST_VOLUME, side="right"))
+        stop = min(max(stop, start + 1), start + MOST_SAMPLES, len(jobs))
+        units.append(Unit(len(units), jobs.slice(start, stop - start)))
+        start = stop
+    return units
+
+
+class Totals(NamedTuple):
+    """What a run of units came to.
+
+    Attributes:
+        report: the sum of the workers' reports.
+        rate: samples per second since the first model was loaded; None where nothing was done.
+    """
+
+    report: Report = Report()
+    rate: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """Numbers to follow from run to run: the rate; the share of the time between their first and last batch in
+        which the devices were busy; and for how many seconds they waited for what.
+        """
+        if self.rate is None:
+            return {}
+        amounts = self.report.amounts
+        waited = {name: amounts[name] for name in amounts if name.startswith("waited_")}
+        busy, idle = amounts.get("encoding_s", 0.0), sum(waited.values()) - waited.get("waited_starting_s", 0.0)
+        share = {"device_busy": busy / (busy + idle)} if busy else {}
+        return {"samples_per_second": self.rate, "seconds": self.seconds, **share, **waited}
+
+
+def run_units(engine: Engine, stage: Stage, units: list[Unit], what: str, say: Callable[[str], None]) -> Totals:
+    """Have an engine run units, and say how far it is.
+
+    Args:
+        what: is done, for people.
+
+    Raises:
+        HfAssetsError: the work can't go on. What was encoded by then is committed.
+    """
+    total, progress = Report(), None
+    num_samples = sum(len(unit.jobs) for unit in units)
+    try:
+        for report in engine.run(EncodingWork(stage), units, say):
+            progress = progress or Progress(what, num_samples, say)
+            progress.add(report.done)
+            for line in report.said:
+                say(line)
+            total = total.plus(report)
+    finally:
+        if progress is not None:
+            progress.close()
+    return Totals(total) if progress is None else Totals(total, progress.per_second, progress.facts["seconds"])
