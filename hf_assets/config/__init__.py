@@ -1,9 +1,10 @@
 """What the user writes, validated: one JSON file in, one frozen `Recipe` per dataset out.
 
-`loading.load(file)` gives a `Config`. The way of a key: `keys` and `blocks` declare it (type, limits, description), or
-the model of the stage that reads it; `rules` puts what the user wrote where stages look for it, `settings` has one
-model per kind of media, `recipe.Recipe` holds all, and `recipe.code_version` hashes just what one asset reads. All
-mistakes of a file are collected before anything stops: `mistakes` words them, `positions` finds line and column.
+`loading.load(file)` gives a `Config`. The way of a key: it is declared once (type, limits, description), by the stage
+that reads it (`stages.frames.FrameRules` is the block `video`), else in `keys` and `blocks`. `defaults` fills in what
+an entry leaves out; `rules` puts what the user wrote where stages look for it, `settings` has one model per kind of
+media, `recipe.Recipe` holds all, and `recipe.code_version` hashes just what one asset reads. All mistakes of a file are
+collected before anything stops: `mistakes` words them, `positions` finds their line and column.
 
 `simpletuner` reads the `config.json` beside a bare list; `training_part` holds the keys that only a trainer uses;
 `keys_page` and `json_schema` make the page of all keys and the schema for editors from the same declarations.
