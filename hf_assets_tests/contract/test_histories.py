@@ -126,7 +126,7 @@ class History(RuleBasedStateMachine):
     @rule()
     def add_a_column_and_rename(self) -> None:
         rows = [row.with_columns(other=number) for number, row in enumerate(self.world.rows)]
-        old = dict.fromkeys(self.world._data_files())
+        old = dict.fromkeys(self.world.data_files())
         self.world.rows = rows
         (content,) = files_of(rows).values()
         self.world.commit({**old, f"data/train-renamed-{len(rows)}.parquet": content})

@@ -16,8 +16,8 @@ from hf_assets.cli import app
 from hf_assets.config import loading
 from hf_assets.encode import encoders, latents
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
+from hf_assets_tests.contract.edits import COLUMNS, EDITS, Edit, change_media, new
 from hf_assets_tests.contract.image_rows import Row, files_of, parquet
-from hf_assets_tests.contract.test_edits import COLUMNS, EDITS, Edit, change_media, new
 from hf_assets_tests.contract.world import World
 
 STAGES = ("vae_latents", "text_embeds")

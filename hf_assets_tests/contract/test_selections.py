@@ -13,7 +13,7 @@ import pytest
 from hf_assets.resources.gpu import GpuResource
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.contract.conftest import ALL_LATENTS, Models
-from hf_assets_tests.contract.test_edits import insert_in_front
+from hf_assets_tests.contract.edits import insert_in_front
 from hf_assets_tests.contract.world import World
 
 ALL = ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds", "training_set")

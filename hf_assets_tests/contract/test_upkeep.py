@@ -19,8 +19,7 @@ from hf_assets.errors import StoreError
 from hf_assets.store.tensors import TensorStore
 from hf_assets.training import TrainingSet
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
-from hf_assets_tests.contract.image_rows import Row, picture
-from hf_assets_tests.contract.test_edits import (
+from hf_assets_tests.contract.edits import (
     COLUMNS,
     NEW_EMBEDS,
     NEW_LATENTS,
@@ -30,6 +29,7 @@ from hf_assets_tests.contract.test_edits import (
     other_vae_repository,
     tighten_filter,
 )
+from hf_assets_tests.contract.image_rows import Row, picture
 from hf_assets_tests.contract.world import STAGES, World
 from hf_assets_tests.store.damage import SEEN, UNSEEN
 

@@ -17,7 +17,7 @@ from hf_assets.kinds.image import ImageMedium
 from hf_assets.models.vae import Vae
 from hf_assets.upkeep import maintenance
 from hf_assets_tests.contract.conftest import Models
-from hf_assets_tests.contract.test_edits import change_resolution, tighten_filter
+from hf_assets_tests.contract.edits import change_resolution, tighten_filter
 from hf_assets_tests.contract.world import STAGES, World
 
 CHARTS = {

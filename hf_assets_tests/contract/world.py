@@ -83,7 +83,7 @@ class World:
 
     def push(self, *parts: list[Row], **extra: bytes) -> str:
         """Commit the dataset anew: its only Parquet files are then these parts."""
-        old = dict.fromkeys(self._data_files())
+        old = dict.fromkeys(self.data_files())
         self.rows = [row for part in parts for row in part]
         return self.hub.commit(self.dataset, {**old, **files_of(*parts), **extra})
 
@@ -91,7 +91,7 @@ class World:
         """Commit files as they are."""
         return self.hub.commit(self.dataset, dict(files))
 
-    def _data_files(self) -> list[str]:
+    def data_files(self) -> list[str]:
         from huggingface_hub import HfApi
 
         return [
