@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
@@ -19,6 +20,8 @@ from blake3 import blake3
 HASH_BYTES = 16
 # A hash in memory, where many are held.
 PACKED = pa.binary(HASH_BYTES)
+# 2^64 over the golden ratio: the step of SplitMix64.
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def of_bytes(data: bytes | bytearray | memoryview) -> str:
@@ -135,3 +138,13 @@ class _HashSink:
 
     def close(self) -> None:
         self.closed = True
+
+
+def scramble(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """A number for each that looks drawn at random: the finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
+
+    For choices that a stranger may foresee, such as which rows are shown; not for anything that decides reuse.
+    """
+    mixed = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -16,7 +16,6 @@ from hf_assets.config.rules import RuleError
 from hf_assets.errors import ConfigError
 
 CONFIG_FILE = "config.json"
-DATASETS_KEY = "data_backend_config"
 
 # Keys of a dataset that config.json may give for all.
 DEFAULTS = (

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import schema
+from hf_assets import fingerprint, schema
 
 
 def lengths(captions: pa.Table) -> np.ndarray:
@@ -41,17 +41,13 @@ def psnr_db(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def draws(seeds: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """A number per row that looks drawn at random and is always the same: the last steps of splitmix64.
+    """A number per row that looks drawn at random and is always the same.
 
     Args:
         seeds, numbers: (N,) uint64; together they name the row.
     """
     with np.errstate(over="ignore"):
-        mixed = seeds + numbers * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        result: np.ndarray = mixed ^ (mixed >> np.uint64(31))
-    return result
+        return fingerprint.scramble(seeds + numbers * fingerprint.GOLDEN)
 
 
 def choose(drawn: np.ndarray, count: int) -> np.ndarray:

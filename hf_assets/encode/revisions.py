@@ -1,11 +1,11 @@
 """What a dataset and its models are at this moment: looked at by the sensor, and by every run for what it uses."""
 
-import re
 from pathlib import Path
 from typing import NamedTuple
 
 from hf_assets import fingerprint
 from hf_assets.config.recipe import Recipe
+from hf_assets.hub import api
 from hf_assets.models.components import PICKLED, vae_component
 from hf_assets.models.pipeline import INDEX, Pipeline, resolve_pipeline
 from hf_assets.sources.spec import Snapshot
@@ -30,15 +30,10 @@ class Revision(NamedTuple):
 def moving(recipe: Recipe) -> tuple[str, ...]:
     """What can change without an edit of the config: all that no full commit sha pins."""
     pipeline = recipe.model.pipeline
-    is_text_pinned = is_pinned(pipeline.revision)
-    is_vae_pinned = is_text_pinned and (pipeline.vae is None or is_pinned(pipeline.vae.revision))
+    is_text_pinned = api.is_commit(pipeline.revision)
+    is_vae_pinned = is_text_pinned and (pipeline.vae is None or api.is_commit(pipeline.vae.revision))
     pinned = {DATASET: recipe.source.is_pinned, VAE: is_vae_pinned, TEXT: is_text_pinned}
     return tuple(name for name, is_fixed in pinned.items() if not is_fixed)
-
-
-def is_pinned(revision: str | None) -> bool:
-    """Whether a revision is a full commit sha, which can't move."""
-    return re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
 
 
 def of_snapshot(snapshot: Snapshot) -> Revision:

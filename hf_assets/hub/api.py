@@ -4,6 +4,7 @@ Tokens are read from the environment (`HF_TOKEN`, or `hf auth login`) by `huggin
 message: errors of libraries, which may hold a header or a signed address, are not chained.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,11 @@ RETRIED_STATUS_CODES = frozenset({429, 500, 502, 503, 504})
 T = TypeVar("T")
 
 _is_patient = ContextVar("hf_assets_is_patient", default=True)
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision is a full commit sha, which can't move."""
+    return re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
 
 
 class Subject(NamedTuple):

@@ -81,7 +81,7 @@ def embed_bytes(encoder: encoders.Encoder, components: list[Component], max_toke
         max_tokens: what `encode_prompt` is given, where it is.
     """
     configs = [one.repository.read_json(f"{one.folder}/config.json") for one in components if one.is_model]
-    return ITEM_BYTES[encoder.header.dtype] * sum(_text_elements(config, max_tokens) for config in configs)
+    return ITEM_BYTES[encoder.header.dtype] * sum(text_elements(config, max_tokens) for config in configs)
 
 
 def stored_sizes(todo: encoders.Work) -> tuple[int, int]:
@@ -105,7 +105,7 @@ def seconds(work: Iterable[tuple[int, float | None]]) -> float | None:
     return None if any(not rate for _, rate in needed) else sum(count / rate for count, rate in needed if rate)
 
 
-def _text_elements(config: dict[str, Any], max_tokens: int | None) -> int:
+def text_elements(config: dict[str, Any], max_tokens: int | None) -> int:
     """Tokens times width of one text encoder: what it returns for a caption that fills it."""
     inner = config.get("text_config")
     known = {**config, **inner} if isinstance(inner, dict) else config

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import files, schema
+from hf_assets import files
 from hf_assets.errors import StoreError
 
 # Key of an asset's definition metadata that names the folder of its table.
@@ -14,8 +14,6 @@ FOLDER = "hf_assets/folder"
 DATA_VERSION = b"hf_assets.data_version"
 # Key of a loaded table's schema metadata: the file that it was read from. It is not written.
 PATH = b"hf_assets.path"
-# The stages in which a sample can fail.
-QUARANTINING = ("buckets", "vae_latents", "text_embeds")
 
 
 class TablesIOManager(dg.ConfigurableIOManager):
@@ -40,14 +38,6 @@ class TablesIOManager(dg.ConfigurableIOManager):
 def table_path(folder: Path, name: str) -> Path:
     """Where a table of a dataset lies."""
     return folder / f"{name}.parquet"
-
-
-def quarantined(folder: Path) -> pa.Table:
-    """The samples of a dataset that failed, of all stages: row, address, stage, reason and message."""
-    names = ["row", "address", "stage", "reason", "message"]
-    tables = [files.read_table(table_path(folder, f"{stage}_quarantined")) for stage in QUARANTINING]
-    empty = pa.schema([schema.QUARANTINE.field(name) for name in names]).empty_table()
-    return pa.concat_tables([empty, *(table.select(names) for table in tables if table is not None)])
 
 
 def written_version(path: Path) -> str | None:

@@ -140,7 +140,7 @@ def buckets_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table,
         drawn = []
         for row, sample in zip(shown.to_pylist(), samples, strict=True):
             picture = thumbnails.get((row["file_hash"], row["file_row"]))
-            crops = () if picture is None else _crops(sample, picture.size)
+            crops = () if picture is None else crops_of(sample, picture.size)
             drawn.append(Tile(picture, sample["bucket"], f"{_size(sample)}row {row['row']:,}", crops))
         return drawn
 
@@ -264,7 +264,7 @@ def _stretch(sample: dict[str, Any]) -> sheets.Box:
     return min(start_s / shown_s, 1.0), 0.0, min(stop_s / shown_s, 1.0), 1.0
 
 
-def _crops(sample: dict[str, Any], shown: tuple[int, int]) -> tuple[sheets.Box, ...]:
+def crops_of(sample: dict[str, Any], shown: tuple[int, int]) -> tuple[sheets.Box, ...]:
     """The part that is encoded, in each of the frames that a thumbnail shows.
 
     Args:

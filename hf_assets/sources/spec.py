@@ -1,11 +1,11 @@
 """Which rows: a dataset's name, configuration, split and revision; and what these resolve to."""
 
-import re
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hf_assets import fingerprint
+from hf_assets.hub import api
 
 # `schema.LOCATION`'s `file_row` of a row whose media is a whole file.
 WHOLE_FILE = -1
@@ -85,7 +85,7 @@ class SourceSpec(BaseModel):
     @property
     def is_pinned(self) -> bool:
         """Whether the revision is a full commit sha, which can't move."""
-        return re.fullmatch(r"[0-9a-f]{40}", self.revision or "") is not None
+        return api.is_commit(self.revision)
 
 
 class DataFile(NamedTuple):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from hf_assets import schema
+from hf_assets import fingerprint, schema
 
 BATCH_ROWS = 65_536
 
@@ -72,8 +72,5 @@ def _occurrence(contents: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def _mix(first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """One hash of two, by the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    mixed = first * np.uint64(0x9E3779B97F4A7C15) + second + np.uint64(0x632BE59BD9B4E019)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    """One number of two."""
+    return fingerprint.scramble(first * fingerprint.GOLDEN + second + np.uint64(0x632BE59BD9B4E019))

@@ -246,7 +246,7 @@ def test_a_thumbnail_shows_three_frames_of_what_is_taken_and_the_crop_in_each(
         "target_size": half,
         "crop_top_left": [0, size[0] // 4],
     }
-    crops = views._crops(sample, small.size)
+    crops = views.crops_of(sample, small.size)
     assert len(crops) == parts[0] * parts[1]
     framed = np.asarray(sheets.with_crops_framed(small, crops)).astype(int)
     is_frame = (np.abs(framed - np.array([228, 87, 46])).sum(axis=2) == 0).any(axis=0)

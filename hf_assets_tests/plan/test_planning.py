@@ -48,7 +48,7 @@ def test_the_size_of_latents_follows_from_the_configuration(
 def test_the_size_of_embeds_follows_from_the_configuration(
     config: dict[str, Any], max_tokens: int | None, elements: int
 ) -> None:
-    assert estimates._text_elements(config, max_tokens) == elements
+    assert estimates.text_elements(config, max_tokens) == elements
 
 
 def test_a_local_folder_is_never_fetched(tmp_path: Path) -> None:

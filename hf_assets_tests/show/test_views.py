@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hf_assets.show.views import _crops
+from hf_assets.show.views import crops_of
 
 LEFT_HALF = {
     "original_size": [200, 100],
@@ -38,7 +38,7 @@ LOWER = {"original_size": [100, 200], "resized_size": [50, 100], "target_size": 
 def test_the_crop_is_drawn_where_it_is_taken(
     row: dict[str, Any], shown: tuple[int, int], crops: tuple[tuple[float, ...], ...]
 ) -> None:
-    found = _crops(row, shown)
+    found = crops_of(row, shown)
     assert len(found) == len(crops)
     for one, expected in zip(found, crops, strict=True):
         assert one == pytest.approx(expected)
