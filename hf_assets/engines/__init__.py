@@ -1,7 +1,7 @@
 """How work is run, and never what: units, the engines that give them to workers, threads, and the lock of a device.
 
-`unit` has the interfaces (`Unit`, `Work`, `Worker`, `Engine`); `this_process` is the engine that needs nothing. `compute`
-holds what only changes the speed. `device_lock.hold` keeps a device for one process of this machine at a time, and is
+`unit` has the interfaces (`Unit`, `Work`, `Worker`, `Engine`); `this_process` is the engine that needs nothing.
+`compute` holds what only changes the speed. `device_lock.hold` keeps a device for one process of this machine at a time, and is
 released by the operating system when its process dies; `ahead.map_ahead` applies a function in threads, in order, with
 bounded memory.
 

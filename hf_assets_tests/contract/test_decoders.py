@@ -9,8 +9,8 @@ from PIL import Image, ImageCms
 
 from hf_assets.errors import MediaError
 from hf_assets.media import image, steps
-from hf_assets_tests.contract.image_rows import Row, picture
 from hf_assets_tests.contract.edits import COLUMNS
+from hf_assets_tests.contract.image_rows import Row, picture
 from hf_assets_tests.contract.world import World
 
 
