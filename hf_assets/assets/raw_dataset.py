@@ -3,6 +3,7 @@
 import dagster as dg
 import pyarrow as pa
 
+from hf_assets import folder
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import revisions
 from hf_assets.encode.outcome import Outcome
@@ -31,7 +32,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             )
         source = hub.source(recipe)
         snapshot = source.resolve()
-        read = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", context.log.info)
+        read = rows.read(source, snapshot, wanted, folder.columns(recipe.folders.metadata), context.log.info)
         outcome = Outcome(
             read.table, computed=read.computed, reused=len(read.table) - read.computed, bytes_read=read.bytes_read
         )

@@ -5,12 +5,12 @@ Everything in a recipe's parts changes bytes and is hashed into code versions an
 """
 
 import re
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
+from hf_assets.blobs import Location
 from hf_assets.config.check_keys import Checks
 from hf_assets.config.settings import MediaSettings, VideoSettings
 from hf_assets.models.normalisation import LatentSettings
@@ -25,9 +25,9 @@ class Folders(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    metadata: Path
-    latents: Path
-    embeds: Path
+    metadata: Location
+    latents: Location
+    embeds: Location
 
 
 class ModelRecipe(BaseModel):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import files, schema
+from hf_assets import files, folder, schema
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import decoders
 from hf_assets.encode.media_files import by_file, media_of
@@ -88,6 +88,11 @@ def assign(
     )
 
 
+def dropped_by_filters(recipe: Recipe) -> pa.Table | None:
+    """The rows that `filtered` dropped, with their reasons, as it left them."""
+    return files.read_table(folder.dropped(recipe.folders.metadata, "filtered"))
+
+
 def _look_at_dropped(recipe: Recipe, raw_dataset: pa.Table, source: Source, read: frozenset[str]) -> int:
     """Make thumbnails of a few rows that the filters dropped, so that a person sees what they do.
 
@@ -99,11 +104,7 @@ def _look_at_dropped(recipe: Recipe, raw_dataset: pa.Table, source: Source, read
     Returns:
         the bytes that were read.
     """
-    dropped = (
-        files.read_table(recipe.folders.metadata / "filtered_dropped.parquet")
-        if read and not recipe.source.streaming
-        else None
-    )
+    dropped = dropped_by_filters(recipe) if read and not recipe.source.streaming else None
     if dropped is None or not len(dropped):
         return 0
     thumbnails, num_bytes = Thumbnails(recipe), 0

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import schema
+from hf_assets import folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import encoders
 from hf_assets.encode.embed_stage import EmbedStage, jobs_of, relative_error
@@ -105,7 +105,7 @@ def encode(
     own = {field.name: field for field in (schema.LYRICS, schema.DURATION)}
     made = pa.schema([*schema.TEXT_EMBEDS, *(own[name] for name in captions_stage.companions(stored))])
     table = pa.table([stored[name] for name in made.names], schema=made)
-    previous = recipe.folders.metadata / f"{STAGE}.parquet"
+    previous = folder.table(recipe.folders.metadata, STAGE)
     outcome = Outcome(
         encoders.with_record(table, encoder, previous, totals.rate, relative_error(totals.report)),
         identity=("caption", "embed_key"),

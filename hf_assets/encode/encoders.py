@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import fingerprint
+from hf_assets import files, fingerprint, folder
+from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import VideoSettings
 from hf_assets.encode.revisions import hash_cache
@@ -178,10 +179,10 @@ def record_of(encoder: Encoder) -> Record:
     return Record(header.encoder, dtype, f"{header.code_version}.{keys.VERSION}", settings=header.settings or "")
 
 
-def read_record(table: Path) -> Record | None:
+def read_record(table: Location) -> Record | None:
     """The record of a table; None where there is no table, or none that can be read."""
     try:
-        return record_in(pq.read_schema(table))
+        return record_in(pq.read_schema(files.parquet(table)))
     except (OSError, pa.ArrowException):
         return None
 
@@ -195,7 +196,7 @@ def record_in(schema: pa.Schema) -> Record | None:
 def with_record(
     table: pa.Table,
     encoder: Encoder,
-    previous: Path,
+    previous: Location,
     samples_per_second: float | None,
     relative_error: float | None = None,
 ) -> pa.Table:
@@ -257,7 +258,7 @@ def confirm(encoder: Encoder, recipe: Recipe) -> None:
 
 def usage_cache(recipe: Recipe) -> Path:
     """Where it is remembered how pipelines use `encode_prompt`."""
-    return recipe.folders.metadata / "sources" / "prompt_usage.json"
+    return folder.prompt_usage(recipe.folders.metadata)
 
 
 def _encoder(stage: str, pipeline: Pipeline, component: str, code_version: str, settings: dict[str, str]) -> Encoder:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import schema
+from hf_assets import folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import decoders, encoders
 from hf_assets.encode.latent_stage import LatentStage, jobs_of
@@ -106,7 +106,7 @@ def encode(
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["latent_key"])
     table = pa.table([stored[name] for name in ("row", "latent_key", "shape", "shard")], schema=schema.VAE_LATENTS)
-    previous = recipe.folders.metadata / f"{STAGE}.parquet"
+    previous = folder.table(recipe.folders.metadata, STAGE)
     outcome = Outcome(
         encoders.with_record(table, encoder, previous, totals.rate),
         identity=("row", "latent_key", "latent_shape"),

@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from hf_assets import blobs, folder
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import revisions
 from hf_assets.encode.revisions import Revision
@@ -45,17 +46,13 @@ def pins_of(recipe: Recipe, run_id: str) -> Pins:
     Raises:
         ModelError: a model can't be found.
     """
-    path = recipe.folders.metadata / "sources" / "pins" / f"{run_id}.json"
+    path = folder.pins(recipe.folders.metadata, run_id)
     try:
-        return _parse(json.loads(path.read_text()))
+        return _parse(json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         pins = _resolve(recipe)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("x") as file:
-            file.write(json.dumps(pins._asdict()))
-    except FileExistsError:  # another asset of this run was quicker
-        return _parse(json.loads(path.read_text()))
+    if not blobs.at(path.parent).put_if_absent(path.name, json.dumps(pins._asdict()).encode()):
+        return _parse(json.loads(path.read_bytes()))  # another asset of this run was quicker
     return pins
 
 

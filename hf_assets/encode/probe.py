@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import fingerprint, schema
+from hf_assets import fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.media_files import FileRows, Media, by_file, media_of
 from hf_assets.encode.progress import Progress
@@ -48,7 +48,7 @@ class ProbeResult(NamedTuple):
 def ledger_of(recipe: Recipe) -> Ledger:
     """What is known of the media of this recipe's column."""
     medium = medium_of(recipe)
-    return Ledger(recipe.folders.metadata / "ledger", recipe.media_column, medium.probed_by, medium.facts)
+    return Ledger(folder.ledger(recipe.folders.metadata), recipe.media_column, medium.probed_by, medium.facts)
 
 
 class Known:

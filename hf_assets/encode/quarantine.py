@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import files, schema
+from hf_assets import files, folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.probe import ledger_of
 from hf_assets.errors import StoreError
@@ -56,7 +56,7 @@ def failed_samples(recipe: Recipe) -> pa.Table:
     """
     tables = [schema.QUARANTINE.empty_table()]
     for stage in (PROBING, LATENTS, EMBEDS):
-        path = recipe.folders.metadata / f"{stage}_quarantined.parquet"
+        path = folder.quarantined(recipe.folders.metadata, stage)
         table = files.read_table(path)
         if table is not None:
             tables.append(table.cast(schema.QUARANTINE))
@@ -67,13 +67,15 @@ def failed_samples(recipe: Recipe) -> pa.Table:
 
 def retry(recipe: Recipe, failed: pa.Table) -> None:
     """Let the next run try failed samples (`schema.QUARANTINE`) once more."""
-    for stage, folder in ((LATENTS, recipe.folders.latents), (EMBEDS, recipe.folders.embeds)):
+    for stage, location in ((LATENTS, recipe.folders.latents), (EMBEDS, recipe.folders.embeds)):
         keys = failed.filter(pc.equal(failed["stage"], stage))["key"]
         if len(keys):
-            TensorStore(folder).retry(pc.unique(keys))
+            TensorStore(location).retry(pc.unique(keys))
     addresses = failed.filter(pc.equal(failed["stage"], PROBING))["address"].to_pylist()
     if addresses:
-        place = pq.read_table(recipe.folders.metadata / "raw_dataset.parquet", columns=["row", *schema.LOCATION.names])
+        place = pq.read_table(
+            files.parquet(folder.table(recipe.folders.metadata, "raw_dataset")), columns=["row", *schema.LOCATION.names]
+        )
         place = place.filter(pc.is_in(_addresses(place["row"], place), value_set=pa.array(addresses)))
         book, whole = ledger_of(recipe), []
         rows: dict[str, list[int]] = {}

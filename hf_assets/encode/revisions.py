@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from hf_assets import fingerprint
+from hf_assets import fingerprint, folder
 from hf_assets.config.recipe import Recipe
 from hf_assets.hub import api
 from hf_assets.models.components import PICKLED, vae_component
@@ -68,7 +68,7 @@ def of_side(pipeline: Pipeline, side: str) -> Revision:
 
 def hash_cache(recipe: Recipe) -> Path:
     """Where the hashes of a model folder's files are remembered."""
-    return recipe.folders.metadata / "sources" / "model_hashes.json"
+    return folder.model_hashes(recipe.folders.metadata)
 
 
 def _is_of_text(pipeline: Pipeline, path: str) -> bool:

@@ -19,6 +19,7 @@ def stage_asset(
     *,
     code_version: str,
     inputs: Iterable[str] = (),
+    side_tables: Iterable[str] = (),
     revisions: Iterable[str] = (),
     pool: str | None = None,
     kinds: Iterable[str] = ("arrow",),
@@ -31,6 +32,7 @@ def stage_asset(
     Args:
         code_version: of just what this asset reads; see `config.recipe.code_version`.
         inputs: names of the assets whose tables it reads.
+        side_tables: names of the assets of which it reads what they dropped.
         revisions: names of the observed assets (`encode.revisions`) whose change makes its result stale.
         pool: of Dagster, that limits how many such assets run at once.
         kinds: what the page shows beside the asset's name.
@@ -43,7 +45,7 @@ def stage_asset(
             key_prefix=recipe.key_prefix,
             group_name=recipe.group,
             ins={name: dg.AssetIn(recipe.key(name)) for name in read},
-            deps=[recipe.key(name) for name in revisions],
+            deps=[recipe.key(name) for name in (*side_tables, *revisions)],
             code_version=code_version,
             metadata={FOLDER: str(recipe.folders.metadata)},
             io_manager_key=recipe.resource("tables"),

@@ -14,8 +14,11 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_assets import files, folder
+from hf_assets.blobs import Location
+from hf_assets.blobs.location import parsed
 from hf_assets.errors import StoreError
-from hf_assets.resources.tables import DATA_VERSION, PATH, table_path
+from hf_assets.resources.tables import DATA_VERSION, PATH
 
 # Key of a table's schema metadata: name -> data version of each table that it was made from.
 MADE_FROM = b"hf_assets.made_from"
@@ -40,19 +43,19 @@ def require_matching_inputs(asset: Asset) -> Asset:
     @functools.wraps(asset)
     def run(context: dg.AssetExecutionContext, **inputs: Any) -> dg.MaterializeResult[pa.Table]:
         tables = {name: value for name, value in inputs.items() if isinstance(value, pa.Table)}
-        folder = Path(next(iter(tables.values())).schema.metadata[PATH].decode()).parent
+        root = parsed(next(iter(tables.values())).schema.metadata[PATH].decode(), Path()).parent
         read = {name: _facts(table.schema.metadata) for name, table in tables.items()}
         for name, facts in read.items():
-            for made, source in _first_mismatch(folder, name, facts):
+            for made, source in _first_mismatch(root, name, facts):
                 raise StoreError(
-                    f"{folder.name}/{made} was made from an earlier {folder.name}/{source} than the one that is there: "
-                    f"materialize {folder.name}/{made} and what follows it, or the whole group"
+                    f"{root.name}/{made} was made from an earlier {root.name}/{source} than the one that is there: "
+                    f"materialize {root.name}/{made} and what follows it, or the whole group"
                 )
         result = asset(context, **inputs)
         for name, facts in read.items():
-            if _facts_of(folder, name).version != facts.version:
+            if _facts_of(root, name).version != facts.version:
                 raise StoreError(
-                    f"another run changed {folder.name}/{name} since this run read it, so what this run made of it is "
+                    f"another run changed {root.name}/{name} since this run read it, so what this run made of it is "
                     "not kept (tensors are): run again"
                 )
         assert result.value is not None
@@ -65,20 +68,20 @@ def require_matching_inputs(asset: Asset) -> Asset:
     return run
 
 
-def _first_mismatch(folder: Path, name: str, facts: Facts) -> Iterator[tuple[str, str]]:
+def _first_mismatch(root: Location, name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     """(table, input) where a table isn't made from the input that lies there now, of a table and all before it."""
     for source, version in facts.made_from.items():
-        there = _facts_of(folder, source)
+        there = _facts_of(root, source)
         if there.version != version:
             yield name, source
-        yield from _first_mismatch(folder, source, there)
+        yield from _first_mismatch(root, source, there)
 
 
-def _facts_of(folder: Path, name: str) -> Facts:
+def _facts_of(root: Location, name: str) -> Facts:
     try:
-        return _facts(pq.read_schema(table_path(folder, name)).metadata)
+        return _facts(pq.read_schema(files.parquet(folder.table(root, name))).metadata)
     except (OSError, pa.ArrowException):
-        raise StoreError(f"the table of {folder.name}/{name} is missing or damaged: materialize it again") from None
+        raise StoreError(f"the table of {root.name}/{name} is missing or damaged: materialize it again") from None
 
 
 def _facts(metadata: dict[bytes, bytes] | None) -> Facts:

@@ -7,12 +7,12 @@ from typing import Any, ParamSpec, TypeVar
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import files, fingerprint
+from hf_assets import files, fingerprint, folder
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import columns
 from hf_assets.encode.outcome import Outcome
 from hf_assets.errors import HfAssetsError
-from hf_assets.resources.tables import DATA_VERSION, table_path, written_version
+from hf_assets.resources.tables import DATA_VERSION, written_version
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,16 +34,16 @@ def result(
         tags: see `observations.record_used`.
     """
     name = context.asset_key.path[-1]
-    folder = recipe.folders.metadata
+    root = recipe.folders.metadata
     version = data_version or fingerprint.of_table(outcome.table, outcome.identity)
     computed, reused = outcome.computed, outcome.reused
     if computed is None:
-        is_unchanged = written_version(table_path(folder, name)) == version
+        is_unchanged = written_version(folder.table(root, name)) == version
         computed, reused = (0, len(outcome.table)) if is_unchanged else (len(outcome.table), 0)
     if isinstance(outcome.dropped, pa.Table):
-        files.write_table(table_path(folder, f"{name}_dropped"), outcome.dropped)
+        files.write_table(folder.dropped(root, name), outcome.dropped)
     if outcome.quarantined is not None:
-        files.write_table(table_path(folder, f"{name}_quarantined"), outcome.quarantined)
+        files.write_table(folder.quarantined(root, name), outcome.quarantined)
     existing = outcome.table.schema.metadata or {}
     return dg.MaterializeResult(
         value=outcome.table.replace_schema_metadata({**existing, DATA_VERSION: version}),

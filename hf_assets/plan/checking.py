@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import fingerprint
+from hf_assets import fingerprint, folder
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing
 from hf_assets.encode.media_files import by_file, media_of
@@ -32,14 +32,14 @@ def check(recipe: Recipe) -> Iterator[str]:
     Raises:
         DatasetError, ModelError: the first thing that would stop a run.
     """
-    with TemporaryDirectory() as folder:
-        memory = Path(folder)
-        source = source_of(recipe.source, memory / "sources")
+    with TemporaryDirectory() as temporary:
+        memory = Path(temporary)
+        source = source_of(recipe.source, folder.sources(memory))
         snapshot = source.resolve()
         yield f"dataset {snapshot.repository} at {snapshot.commit}"
         yield f"split {recipe.source.split}: {len(snapshot.files):,} files"
         wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
-        table = rows.read(source, snapshot, wanted, memory / "columns", lambda line: None).table
+        table = rows.read(source, snapshot, wanted, folder.columns(memory), lambda line: None).table
         yield f"rows: {len(table):,}; columns {', '.join((recipe.media_column, *recipe.required_columns))} found"
         judged = filtering.judge(table, recipe.filter)
         kept, dropped = filtering.kept(judged), filtering.dropped(judged)
@@ -48,7 +48,7 @@ def check(recipe: Recipe) -> Iterator[str]:
         captioned, without = captions.extract(kept, recipe.captions)
         num_distinct = len(captions.distinct(captioned))
         yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
-        yield from _check_sample(recipe, source, snapshot, captioned, table, memory / "sources")
+        yield from _check_sample(recipe, source, snapshot, captioned, table, folder.sources(memory))
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"

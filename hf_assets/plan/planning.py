@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import fingerprint, schema
+from hf_assets import fingerprint, folder, schema
+from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing, embeds, encoders, latents, probe
 from hf_assets.encode.media_files import FileRows, by_file
@@ -91,16 +92,17 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     Raises:
         DatasetError, ModelError: what would stop a run.
     """
-    source = source_of(recipe.source, recipe.folders.metadata / "sources")
+    source = source_of(recipe.source, folder.sources(recipe.folders.metadata))
     snapshot = source.resolve()
     wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
-    scan = rows.Scan(source, snapshot, wanted, recipe.folders.metadata / "columns", say)
-    with TemporaryDirectory(prefix="hf-assets-plan-") as folder:
-        found = _Needs(recipe, snapshot, Path(folder))
+    scan = rows.Scan(source, snapshot, wanted, folder.columns(recipe.folders.metadata), say)
+    with TemporaryDirectory(prefix="hf-assets-plan-") as name:
+        temporary = Path(name)
+        found = _Needs(recipe, snapshot, temporary)
         for table in filtering.judge_tables(scan.tables, recipe.filter):
             found.add(table)
-        latents_side = _latents(recipe, found, Path(folder))
-        texts = _embeds(recipe, found, Path(folder))
+        latents_side = _latents(recipe, found, temporary)
+        texts = _embeds(recipe, found, temporary)
     missing = _locations(scan, latents_side.rows, snapshot)
     return Plan(
         snapshot.commit,
@@ -126,7 +128,7 @@ class _Needs:
         embeds: packed hash of the text and packed key of each caption; one may stand in it several times.
     """
 
-    def __init__(self, recipe: Recipe, snapshot: Snapshot, folder: Path) -> None:
+    def __init__(self, recipe: Recipe, snapshot: Snapshot, temporary: Path) -> None:
         self.recipe, self.snapshot = recipe, snapshot
         self.medium = medium_of(recipe)
         self.known = probe.Known(recipe)
@@ -135,8 +137,8 @@ class _Needs:
         self.companions = embeds.companions(recipe, self.text)
         self.num_rows = self.num_media = self.volume = self.num_unknown_texts = 0
         self.unknown: list[FileRows] = []
-        self.latents = SpilledRows(folder / "latents", _LATENTS, "latent_key")
-        self.embeds = SpilledRows(folder / "embeds", _EMBEDS, "embed_key")
+        self.latents = SpilledRows(temporary / "latents", _LATENTS, "latent_key")
+        self.embeds = SpilledRows(temporary / "embeds", _EMBEDS, "embed_key")
 
     def add(self, judged: pa.Table) -> None:
         """Rows of the split, each with why it is dropped (`filtering.judge`)."""
@@ -227,24 +229,24 @@ class _Tally:
         )
         return StagePlan(self.reuse, counts | ({UNKNOWN: num_unknown} if num_unknown else {}), self.quarantined)
 
-    def side(self, stage: StagePlan, table: Path, num_bytes: float, components: list[Component]) -> _Side:
+    def side(self, stage: StagePlan, table: Location, num_bytes: float, components: list[Component]) -> _Side:
         last = encoders.read_record(table)
         rate = last and last.samples_per_second
         return _Side(stage, rate, num_bytes, estimates.model_bytes_to_fetch(components), np.concatenate(self.rows))
 
 
-def _tally(needed: SpilledRows, store: TensorStore, why: reasons.Why, folder: Path) -> _Tally:
+def _tally(needed: SpilledRows, store: TensorStore, why: reasons.Why, temporary: Path) -> _Tally:
     """Hold what is needed against the store, part by part."""
     tally = _Tally(why)
-    for number, (keyed, index) in enumerate(zip(needed.parts(), store.compact_index(folder), strict=True)):
+    for number, (keyed, index) in enumerate(zip(needed.parts(), store.compact_index(temporary), strict=True)):
         tally.add(number, encoders.look_up(store, why.encoder, needed.key, keyed, index))
     return tally
 
 
-def _latents(recipe: Recipe, found: _Needs, folder: Path) -> _Side:
-    store, table = TensorStore(recipe.folders.latents), recipe.folders.metadata / f"{latents.STAGE}.parquet"
-    why = reasons.of_latents(recipe, found.vae, found.latents, folder / "why_latents")
-    tally = _tally(found.latents, store, why, folder / "latents_index")
+def _latents(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
+    store, table = TensorStore(recipe.folders.latents), folder.table(recipe.folders.metadata, latents.STAGE)
+    why = reasons.of_latents(recipe, found.vae, found.latents, temporary / "why_latents")
+    tally = _tally(found.latents, store, why, temporary / "latents_index")
     num_unknown = sum(len(part.rows) for part in found.unknown)
     stage = tally.stage(num_unknown)
     if not stage.total:
@@ -258,10 +260,10 @@ def _latents(recipe: Recipe, found: _Needs, folder: Path) -> _Side:
     return tally.side(stage, table, per_volume * (tally.missing + num_unknown * mean), [vae])
 
 
-def _embeds(recipe: Recipe, found: _Needs, folder: Path) -> _Side:
-    store, table = TensorStore(recipe.folders.embeds), recipe.folders.metadata / f"{embeds.STAGE}.parquet"
-    why = reasons.of_embeds(recipe, found.text, found.companions, folder / "why_embeds")
-    tally = _tally(found.embeds, store, why, folder / "embeds_index")
+def _embeds(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
+    store, table = TensorStore(recipe.folders.embeds), folder.table(recipe.folders.metadata, embeds.STAGE)
+    why = reasons.of_embeds(recipe, found.text, found.companions, temporary / "why_embeds")
+    tally = _tally(found.embeds, store, why, temporary / "embeds_index")
     stage = tally.stage(found.num_unknown_texts)
     if not stage.total:
         return _Side(stage, None, 0, 0, _NOTHING)

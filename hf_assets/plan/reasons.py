@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import fingerprint, schema
+from hf_assets import files, fingerprint, folder, schema
+from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import embeds, encoders
 from hf_assets.encode.encoders import Encoder, Record
@@ -41,18 +42,18 @@ class Why:
         component: str,
         left: pa.Schema,
         count_left: "Callable[[Why], None]",
-        folder: Path,
+        temporary: Path,
     ) -> None:
         """
         Args:
             component: the reason where the encoder itself changed.
             left: what of a sample decides its reason, as a hash.
             count_left: counts all that is `left`.
-            folder: where tables of the last run are kept meanwhile.
+            temporary: where tables of the last run are kept meanwhile.
         """
-        self.recipe, self.encoder, self.component, self.folder = recipe, encoder, component, folder
+        self.recipe, self.encoder, self.component, self.temporary = recipe, encoder, component, temporary
         self.counts: Counter[str] = Counter()
-        self.left = SpilledRows(folder / "left", left, left.names[-1])
+        self.left = SpilledRows(temporary / "left", left, left.names[-1])
         self._count_left = count_left
         self._keys: SpilledRows | None = None
 
@@ -72,7 +73,7 @@ class Why:
     @property
     def changed(self) -> str | None:
         """What of the encoder is not as it was in the last run."""
-        last = encoders.read_record(self.recipe.folders.metadata / f"{self.encoder.header.stage}.parquet")
+        last = encoders.read_record(folder.table(self.recipe.folders.metadata, self.encoder.header.stage))
         return what_changed(encoders.record_of(self.encoder), last, self.component)
 
     def settle(self) -> None:
@@ -94,8 +95,8 @@ class Why:
         self, table: str, columns: list[str], form: Callable[[pa.Table], pa.Table], kept: pa.Schema
     ) -> SpilledRows:
         """A table of the last run in a form that takes little room; no rows, or not all, where they can't be read."""
-        spilled = SpilledRows(self.folder / kept.names[-1], kept, kept.names[-1])
-        for batch in _batches(self.recipe.folders.metadata / f"{table}.parquet", columns):
+        spilled = SpilledRows(self.temporary / kept.names[-1], kept, kept.names[-1])
+        for batch in _batches(folder.table(self.recipe.folders.metadata, table), columns):
             spilled.add(form(pa.table(batch)))
         spilled.close()
         return spilled
@@ -113,7 +114,7 @@ class Why:
         return self._keys
 
 
-def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, folder: Path) -> Why:
+def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, temporary: Path) -> Why:
     """Why latents aren't there.
 
     Media that the last training set lacks are `media` where they took the place of others that are gone, else `new`.
@@ -130,7 +131,7 @@ def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, folder: Pa
             lambda rows: pa.table([rows["row"], fingerprint.pack(rows["media_hash"])], schema=_MEDIA),
             _MEDIA,
         )
-        current = SpilledRows(folder / "current", _MEDIA, "media_hash")
+        current = SpilledRows(temporary / "current", _MEDIA, "media_hash")
         for part in needed.parts():
             current.add(part)
         current.close()
@@ -144,10 +145,10 @@ def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, folder: Pa
             took_a_place = pc.is_in(left["row"], value_set=rows_of_gone)
             why.count(left, ("media", pc.and_(is_new, took_a_place)), ("new", is_new), unexplained)
 
-    return Why(recipe, encoder, "vae", _MEDIA, count_left, folder)
+    return Why(recipe, encoder, "vae", _MEDIA, count_left, temporary)
 
 
-def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], folder: Path) -> Why:
+def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], temporary: Path) -> Why:
     """Why embeds aren't there.
 
     Args:
@@ -170,7 +171,7 @@ def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], fol
             is_new = pc.invert(pc.is_in(left["text_hash"], value_set=_column(last, "text_hash")))
             why.count(left, ("caption", is_new), unexplained)
 
-    return Why(recipe, encoder, "encoder", _TEXT, count_left, folder)
+    return Why(recipe, encoder, "encoder", _TEXT, count_left, temporary)
 
 
 def hash_texts(texts: pa.Table) -> pa.ChunkedArray:
@@ -192,9 +193,9 @@ def what_changed(now: Record, last: Record | None, component: str) -> str | None
     return "code" if now.code_version != last.code_version else None
 
 
-def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(path: Location, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """What can be read of those columns that are there."""
-    with contextlib.suppress(OSError, pa.ArrowException), pq.ParquetFile(path) as file:
+    with contextlib.suppress(OSError, pa.ArrowException), pq.ParquetFile(files.parquet(path)) as file:
         yield from file.iter_batches(columns=[name for name in columns if name in file.schema_arrow.names])
 
 

@@ -6,7 +6,6 @@ Which ones is decided by their keys, which are hashes: the same ones from run to
 import json
 from collections.abc import Callable, Iterable
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from hf_assets import files
+from hf_assets import files, folder
+from hf_assets.blobs import Location
 from hf_assets.draw import numbers, sheets
 from hf_assets.errors import StoreError
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from hf_assets.models.vae import Vae
 
-# In the dataset's metadata folder.
-FOLDER = "reports/decoded"
 COUNT = 8
 SIDE_PX = 256
 # A clip that is larger isn't kept in memory to be decoded.
@@ -44,23 +42,23 @@ class DecodedSamples:
     """Collects the samples to show while they are encoded; then `decode` draws them.
 
     Args:
-        folder: metadata folder of the dataset.
+        root: metadata folder of the dataset.
         wanted: keys of the latents to show.
     """
 
-    def __init__(self, folder: Path, wanted: Iterable[str]) -> None:
-        self.folder = folder / FOLDER
+    def __init__(self, root: Location, wanted: Iterable[str]) -> None:
+        self.folder = folder.decoded(root)
         self.wanted = frozenset(wanted)
         self.taken: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @staticmethod
-    def of(folder: Path, keys: pa.ChunkedArray) -> frozenset[str]:
+    def of(root: Location, keys: pa.ChunkedArray) -> frozenset[str]:
         """The latents to show that aren't drawn yet.
 
         Args:
             keys: of all latents of the dataset.
         """
-        return frozenset(key for key in chosen_keys(keys) if not _path(folder / FOLDER, key).exists())
+        return frozenset(key for key in chosen_keys(keys) if not _path(folder.decoded(root), key).exists())
 
     def offer(self, key: str, pixels: "torch.Tensor", latents: "torch.Tensor") -> None:
         """Keep a sample if it is one to show.
@@ -93,12 +91,12 @@ def chosen_keys(keys: pa.ChunkedArray) -> list[str]:
     return found
 
 
-def pairs(folder: Path, keys: Iterable[str]) -> list[Pair]:
+def pairs(root: Location, keys: Iterable[str]) -> list[Pair]:
     """What was drawn of these latents, in the order of the keys."""
     found = []
     for key in keys:
         try:
-            with Image.open(_path(folder / FOLDER, key)) as image:
+            with Image.open(BytesIO(_path(folder.decoded(root), key).read_bytes())) as image:
                 image.load()
                 facts: dict[str, Any] = json.loads(image.info["comment"])
                 middle = image.width // 2
@@ -109,11 +107,11 @@ def pairs(folder: Path, keys: Iterable[str]) -> list[Pair]:
     return found
 
 
-def _path(folder: Path, key: str) -> Path:
-    return folder / f"{key}.jpg"
+def _path(place: Location, key: str) -> Location:
+    return place / f"{key}.jpg"
 
 
-def _write(path: Path, original: Image.Image, decoded: Image.Image, psnr_db: float) -> None:
+def _write(path: Location, original: Image.Image, decoded: Image.Image, psnr_db: float) -> None:
     one, other = (sheets.thumbnail(picture, SIDE_PX) for picture in (original, decoded))
     both = Image.new("RGB", (2 * one.width, one.height))
     both.paste(one, (0, 0))

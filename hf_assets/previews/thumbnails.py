@@ -6,14 +6,14 @@ then shown with their reason.
 """
 
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from hf_assets import files, fingerprint
+from hf_assets import blobs, files, fingerprint, folder
+from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import ImageSettings
 from hf_assets.draw import numbers, sheets
@@ -21,7 +21,6 @@ from hf_assets.kinds.medium import medium_of
 
 # Bump when a thumbnail looks different.
 VERSION = 1
-FOLDER = "reports/thumbnails"
 KEPT = 48
 
 Place = tuple[str, int]  # hash of the file, row in the file
@@ -34,7 +33,7 @@ class Thumbnails:
         composite = recipe.settings.composite if isinstance(recipe.settings, ImageSettings) else None
         cut = None if composite is None else composite.model_dump(mode="json", exclude={"enabled"})
         made_of = [VERSION, recipe.kind, recipe.media_column, cut]
-        self.folder = recipe.folders.metadata / FOLDER / fingerprint.of_value(made_of)[:8]
+        self.folder = folder.thumbnails(recipe.folders.metadata, fingerprint.of_value(made_of)[:8])
         self.medium = medium_of(recipe)
 
     def add(self, place: Place, data: bytes) -> None:
@@ -51,7 +50,7 @@ class Thumbnails:
     def get(self, place: Place) -> Image.Image | None:
         """A row's thumbnail, if there is a whole one."""
         try:
-            with Image.open(self._path(place)) as image:
+            with Image.open(BytesIO(self._path(place).read_bytes())) as image:
                 image.load()
                 return image.convert("RGB")
         except (OSError, SyntaxError, ValueError):
@@ -60,8 +59,12 @@ class Thumbnails:
     @property
     def places(self) -> set[Place]:
         """The rows that have one."""
-        names = (path.name.split(".") for path in self.folder.glob("[!.]*.jpg"))
-        return {(name[0], int(name[1])) for name in names if len(name) == 3 and name[1].lstrip("-").isdecimal()}
+        names = (blob.name.split(".") for blob in blobs.at(self.folder).list())
+        return {
+            (name[0], int(name[1]))
+            for name in names
+            if len(name) == 3 and name[2] == "jpg" and name[1].lstrip("-").isdecimal()
+        }
 
     def to_make(self, located: pa.Table) -> set[Place]:
         """Those of the first `KEPT` rows in the order of their draws that have none yet.
@@ -83,7 +86,7 @@ class Thumbnails:
         has_one = pa.array([place in places for place in _places(candidates)], pa.bool_())
         return first(candidates.filter(has_one), count)
 
-    def _path(self, place: Place) -> Path:
+    def _path(self, place: Place) -> Location:
         return self.folder / f"{place[0]}.{place[1]}.jpg"
 
 

@@ -1,6 +1,5 @@
 """How many tokens some of the captions have, counted while their tokenizers are loaded anyway."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,12 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import files
+from hf_assets.blobs import Location
+from hf_assets.folder import token_counts
 
 if TYPE_CHECKING:
     from hf_assets.models.text import TextEncoder
 
-# In the dataset's metadata folder.
-FILE = "reports/tokens.parquet"
 # The captions that are counted: those whose keys, which are hashes, come first.
 COUNT = 1024
 SCHEMA = pa.schema([pa.field("embed_key", pa.string()), pa.field("tokens", pa.int32())])
@@ -29,13 +28,13 @@ def chosen(keyed: pa.Table) -> pa.Table:
     return pairs.take(pc.select_k_unstable(pairs, COUNT, [("embed_key", "ascending")]))
 
 
-def count(folder: Path, wanted: pa.Table, text: "TextEncoder") -> None:
+def count(root: Location, wanted: pa.Table, text: "TextEncoder") -> None:
     """Count the tokens of those captions that weren't counted before.
 
     Args:
         wanted: see `chosen`.
     """
-    known = _known_counts(folder)
+    known = _known_counts(root)
     new = wanted.filter(pc.invert(pc.is_in(wanted["embed_key"], value_set=known["embed_key"].combine_chunks())))
     try:
         tokens = text.num_tokens(new["caption"].to_pylist()) if len(new) else None
@@ -45,18 +44,18 @@ def count(folder: Path, wanted: pa.Table, text: "TextEncoder") -> None:
         return
     kept = known.filter(pc.is_in(known["embed_key"], value_set=wanted["embed_key"].combine_chunks()))
     added = pa.table([new["embed_key"], pa.array(tokens, pa.int32())], schema=SCHEMA)
-    files.write_table(folder / FILE, pa.concat_tables([kept, added]))
+    files.write_table(token_counts(root), pa.concat_tables([kept, added]))
 
 
-def counts_of(folder: Path, keyed: pa.Table) -> np.ndarray:
+def counts_of(root: Location, keyed: pa.Table) -> np.ndarray:
     """The numbers of tokens of those of the captions that were counted."""
-    known = _known_counts(folder)
+    known = _known_counts(root)
     found: np.ndarray = known.filter(pc.is_in(known["embed_key"], value_set=keyed["embed_key"].combine_chunks()))[
         "tokens"
     ].to_numpy()
     return found
 
 
-def _known_counts(folder: Path) -> pa.Table:
-    table = files.read_table(folder / FILE)
+def _known_counts(root: Location) -> pa.Table:
+    table = files.read_table(token_counts(root))
     return SCHEMA.empty_table() if table is None or table.schema.names != SCHEMA.names else table

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from hf_assets import folder
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import revisions
 from hf_assets.encode.revisions import Revision
@@ -15,7 +16,7 @@ class HubResource(dg.ConfigurableResource[Any]):
 
     def source(self, recipe: Recipe) -> Source:
         """The source of a recipe's split."""
-        return source_of(recipe.source, recipe.folders.metadata / "sources")
+        return source_of(recipe.source, folder.sources(recipe.folders.metadata))
 
     def revision(self, recipe: Recipe) -> Revision:
         """The revision of a recipe's split, as it is now.

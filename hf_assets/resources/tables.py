@@ -1,11 +1,15 @@
 """The small tables that travel between assets, as Parquet files in the dataset's metadata folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import files
+from hf_assets import files, folder
+from hf_assets.blobs import Location
+from hf_assets.blobs.location import parsed
 from hf_assets.errors import StoreError
 
 # Key of an asset's definition metadata that names the folder of its table.
@@ -20,14 +24,14 @@ class TablesIOManager(dg.ConfigurableIOManager):
     """Keeps the table of asset `[id, name]` as `{metadata folder}/{name}.parquet`."""
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
-        path = table_path(Path((context.definition_metadata or {})[FOLDER]), context.asset_key.path[-1])
+        path = folder.table(_root(context.definition_metadata), context.asset_key.path[-1])
         metadata = {key: value for key, value in (obj.schema.metadata or {}).items() if key != PATH}
         files.write_table(path, obj.replace_schema_metadata(metadata))
         context.add_output_metadata({"dagster/uri": str(path)})
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
         assert context.upstream_output is not None
-        path = table_path(Path((context.upstream_output.definition_metadata or {})[FOLDER]), context.asset_key.path[-1])
+        path = folder.table(_root(context.upstream_output.definition_metadata), context.asset_key.path[-1])
         table = files.read_table(path)
         if table is None:
             state = "is damaged" if path.exists() else "does not exist"
@@ -35,12 +39,11 @@ class TablesIOManager(dg.ConfigurableIOManager):
         return table.replace_schema_metadata({**(table.schema.metadata or {}), PATH: str(path)})
 
 
-def table_path(folder: Path, name: str) -> Path:
-    """Where a table of a dataset lies."""
-    return folder / f"{name}.parquet"
+def _root(metadata: Mapping[str, Any] | None) -> Location:
+    return parsed((metadata or {})[FOLDER], Path())
 
 
-def written_version(path: Path) -> str | None:
+def written_version(path: Location) -> str | None:
     """The data version of the table at `path`, if there is one."""
     table = files.read_table(path)
     if table is None or DATA_VERSION not in (table.schema.metadata or {}):

@@ -1,14 +1,14 @@
 """Everything worth seeing of a dataset, in one HTML file beside its tables."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import draw, files, fingerprint
+from hf_assets import blobs, draw, files, fingerprint, folder
+from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import charts, html, numbers, sheets
 from hf_assets.draw.html import Jpeg, Section, Svg, Table
@@ -18,15 +18,14 @@ from hf_assets.show import views
 
 # Bump when the page is made in another way.
 VERSION = 1
-FILE = "report.html"
 EXAMPLES = 50
 BARS = 60
 BINS = 40
 
 
-def path(recipe: Recipe) -> Path:
+def path(recipe: Recipe) -> Location:
     """Where the report lies."""
-    return recipe.folders.metadata / FILE
+    return folder.report(recipe.folders.metadata)
 
 
 def write(recipe: Recipe, training_set: pa.Table, version: str) -> None:
@@ -45,18 +44,21 @@ def write(recipe: Recipe, training_set: pa.Table, version: str) -> None:
 
 def _key(recipe: Recipe, version: str) -> str:
     """Of all that the report shows: what tables say of themselves, and the files that say nothing."""
-    folder = recipe.folders.metadata
+    root = recipe.folders.metadata
     tables = {
-        name: fingerprint.of_bytes(repr(sorted((pq.read_schema(table).metadata or {}).items())).encode())
+        name: fingerprint.of_bytes(repr(sorted((pq.read_schema(files.parquet(table)).metadata or {}).items())).encode())
         for name in ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds")
-        if (table := folder / f"{name}.parquet").exists()
+        if (table := folder.table(root, name)).exists()
     }
-    others = sorted([*folder.glob("[!.]*_dropped.parquet"), *folder.glob("[!.]*_quarantined.parquet")])
-    others += sorted((folder / views.FOLDER).glob("[!.]*.jpg"))
-    return fingerprint.of_value([VERSION, version, tables, {file.name: fingerprint.of_file(file) for file in others}])
+    names = [blob.name for blob in blobs.at(root).list()]
+    others = [root / name for name in names if name.endswith(("_dropped.parquet", "_quarantined.parquet"))]
+    others += [folder.sheets(root) / blob.name for blob in blobs.at(folder.sheets(root)).list()]
+    return fingerprint.of_value(
+        [VERSION, version, tables, {file.name: fingerprint.of_bytes(file.read_bytes()) for file in others}]
+    )
 
 
-def _shows(page: Path, key: str) -> bool:
+def _shows(page: Location, key: str) -> bool:
     try:
         return page.read_bytes().endswith(f"<!-- {key} -->\n".encode())
     except FileNotFoundError:
@@ -64,10 +66,10 @@ def _shows(page: Path, key: str) -> bool:
 
 
 def _sections(recipe: Recipe, training_set: pa.Table) -> Iterator[Section]:
-    folder = recipe.folders.metadata
+    root = recipe.folders.metadata
     yield _funnel(recipe, training_set)
     yield Section("Filtered", list(_filtered(recipe)))
-    captions, embeds = (files.read_table(folder / f"{name}.parquet") for name in ("captions", "text_embeds"))
+    captions, embeds = (files.read_table(folder.table(root, name)) for name in ("captions", "text_embeds"))
     if captions is not None and embeds is not None:
         yield Section("Captions", list(_captions(recipe, captions, embeds)))
     yield Section("Buckets", list(_buckets(recipe, training_set)))
@@ -79,19 +81,19 @@ def _sections(recipe: Recipe, training_set: pa.Table) -> Iterator[Section]:
 
 
 def _funnel(recipe: Recipe, training_set: pa.Table) -> Section:
-    folder = recipe.folders.metadata
+    root = recipe.folders.metadata
     rows: list[tuple[str, int]] = []
     for name in ("raw_dataset", "filtered", "captions", "buckets", "vae_latents"):
-        table = folder / f"{name}.parquet"
+        table = folder.table(root, name)
         if table.exists():
-            rows.append((name, pq.read_metadata(table).num_rows))
+            rows.append((name, pq.read_metadata(files.parquet(table)).num_rows))
     rows.append(("training_set", len(training_set)))
     return Section("What is left at each step", [Svg(charts.bars(rows)), Table(["after", "rows"], rows)])
 
 
 def _filtered(recipe: Recipe) -> Iterator[str | Table | Svg | Jpeg]:
-    folder = recipe.folders.metadata
-    dropped = files.read_table(folder / "filtered_dropped.parquet")
+    root = recipe.folders.metadata
+    dropped = files.read_table(folder.dropped(root, "filtered"))
     if dropped is None or not len(dropped):
         yield "The filters drop no row."
     else:
@@ -101,7 +103,7 @@ def _filtered(recipe: Recipe) -> Iterator[str | Table | Svg | Jpeg]:
         some = dropped.slice(0, EXAMPLES).to_pylist()
         facts = [[row["row"], row["dropped_for"], draw.named_values(row.get("columns") or {})] for row in some]
         yield Table(["row", "dropped for", "columns"], facts)
-    yield from _kept_sheet(folder, "filtered", "kept and dropped rows")
+    yield from _kept_sheet(root, "filtered", "kept and dropped rows")
 
 
 def _captions(recipe: Recipe, captions: pa.Table, embeds: pa.Table) -> Iterator[str | Table | Svg | Jpeg]:
@@ -138,6 +140,6 @@ def _latents(recipe: Recipe, training_set: pa.Table) -> Iterator[str | Table | S
         yield Table(["channel", "mean", "standard deviation"], rows)
 
 
-def _kept_sheet(folder: Path, name: str, alt: str) -> Iterator[Jpeg]:
-    if (data := views.kept_sheet(folder, name)) is not None:
+def _kept_sheet(root: Location, name: str, alt: str) -> Iterator[Jpeg]:
+    if (data := views.kept_sheet(root, name)) is not None:
         yield Jpeg(data, alt)

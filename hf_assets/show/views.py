@@ -5,14 +5,14 @@ Pictures are made of what was kept while media were read (`thumbnails`, `showcas
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import draw, files, fingerprint, schema
+from hf_assets import draw, files, fingerprint, folder, schema
+from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import charts, numbers, sheets
 from hf_assets.draw.sheets import Tile
@@ -24,11 +24,7 @@ from hf_assets.store.tensors import TensorStore
 
 # Bump when a sheet is drawn in another way.
 VERSION = 2
-FOLDER = "reports/sheets"
-NOT_YET = (
-    "This asset reads no media. Its pictures are among its events once `buckets` has read some, and here the next time."
-)
-CHANNELS = "reports/channels.json"
+NOT_YET = "This asset reads no media. Its images are on the page of `buckets`, which does, and here the next time."
 EXAMPLES = 10
 KEPT_TILES, DROPPED_TILES, BUCKET_TILES = 6, 12, 12
 
@@ -55,6 +51,12 @@ def filtered(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, drop
     data = filtered_sheet(recipe, thumbnails, raw_dataset, dropped)
     texts["contact_sheet"] = NOT_YET if data is None else sheets.inline(data, "kept and dropped")
     return View({"kept_share": kept / max(len(raw_dataset), 1)}, texts)
+
+
+def rows_judged(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, dropped: pa.Table | None) -> View:
+    """The contact sheet of `filtered`, for the first asset that has read media."""
+    data = None if dropped is None else filtered_sheet(recipe, thumbnails, raw_dataset, dropped)
+    return View({}, {} if data is None else {"filtered_sheet": sheets.inline(data, "kept and dropped")})
 
 
 def filtered_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, dropped: pa.Table) -> bytes | None:
@@ -167,7 +169,7 @@ def latents(recipe: Recipe, table: pa.Table) -> View:
 def channel_statistics(recipe: Recipe, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, over some stored latents; they are remembered with their keys."""
     keys = spot_checks.first(pc.unique(table["latent_key"]))
-    path = recipe.folders.metadata / CHANNELS
+    path = folder.channels(recipe.folders.metadata)
     try:
         known = json.loads(path.read_bytes())
         if known["keys"] == keys.to_pylist():
@@ -224,10 +226,10 @@ def training_set(table: pa.Table) -> View:
     )
 
 
-def kept_sheet(folder: Path, name: str) -> bytes | None:
+def kept_sheet(root: Location, name: str) -> bytes | None:
     """A sheet as it was last drawn."""
     try:
-        data = (folder / FOLDER / f"{name}.jpg").read_bytes()
+        data = folder.sheet(root, name).read_bytes()
     except OSError:
         return None
     return data if sheets.key_of(data) is not None else None
@@ -240,7 +242,7 @@ def _sheet(recipe: Recipe, name: str, key: Any, tiles: Callable[[], Sequence[Til
     if kept is not None and sheets.key_of(kept) == wanted:
         return kept
     data = sheets.sheet(tiles(), columns, wanted)
-    files.write_atomically(recipe.folders.metadata / FOLDER / f"{name}.jpg", data)
+    files.write_atomically(folder.sheet(recipe.folders.metadata, name), data)
     return data
 
 

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import files, fingerprint, schema
+from hf_assets.blobs import Location
 from hf_assets.errors import DatasetError
 from hf_assets.sources import named_media, slices
 from hf_assets.sources.formats.parquet import Columns, WantedColumns, missing_field, read_columns
@@ -45,7 +45,9 @@ class Rows(NamedTuple):
     bytes_read: int
 
 
-def read(source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path, say: Callable[[str], None]) -> Rows:
+def read(
+    source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Location, say: Callable[[str], None]
+) -> Rows:
     """Read the wanted columns of every file of the split. What was read of the same content comes from `memory`.
 
     Returns:
@@ -80,7 +82,7 @@ class Scan:
     """
 
     def __init__(
-        self, source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path, say: Callable[[str], None]
+        self, source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Location, say: Callable[[str], None]
     ) -> None:
         self.source, self.snapshot, self.wanted, self.memory = source, snapshot, wanted, memory
         facts = [(part.num_rows, part.table.schema) for part, _ in _read_files(source, snapshot, wanted, memory, say)]
@@ -141,7 +143,7 @@ def _groups(counts: list[int], max_rows: int) -> Iterator[range]:
 
 
 def _read_files(
-    source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Path, say: Callable[[str], None]
+    source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Location, say: Callable[[str], None]
 ) -> Iterator[tuple[Columns, bool]]:
     """Each file's columns, and whether they were read now. Few are read ahead."""
 
@@ -241,7 +243,7 @@ def _slice(table: pa.Table, snapshot: Snapshot, counts: list[int]) -> tuple[pa.T
     return joined.set_column(0, schema.ROW, numbers), found
 
 
-def _load(kept: Path) -> Columns | None:
+def _load(kept: Location) -> Columns | None:
     table = files.read_table(kept)
     if table is None or NUM_ROWS not in (table.schema.metadata or {}):
         return None
@@ -252,7 +254,7 @@ def _load(kept: Path) -> Columns | None:
     return Columns(table.drop_columns(MEDIA_PATHS), num_rows, 0, table[MEDIA_PATHS].combine_chunks())
 
 
-def _save(columns: Columns, kept: Path) -> None:
+def _save(columns: Columns, kept: Location) -> None:
     table = columns.table
     if columns.media_paths is not None:
         paths = pa.table({MEDIA_PATHS: columns.media_paths})

@@ -12,15 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import blobs, files, fingerprint
+from hf_assets import blobs, files, fingerprint, folder
 from hf_assets.blobs import Location
 from hf_assets.blobs.location import relative, resolved
 from hf_assets.errors import StoreError
 from hf_assets.store.index import now
 
-FOLDER = "generations"
 REFERENCES = "references"
-CLAIMS = "claims"
 # The tables that name keys, and the column that does.
 NAMING = {"vae_latents": "latent_key", "text_embeds": "embed_key"}
 FILE_HASHES = b"hf_assets.file_hashes"
@@ -59,77 +57,79 @@ def users(store: Location) -> list[Location]:
     return found
 
 
-def record(folder: Location, training_set: pa.Table, version: str, file_hashes: Iterable[str]) -> None:
+def record(root: Location, training_set: pa.Table, version: str, file_hashes: Iterable[str]) -> None:
     """Keep which tensors a training set names, unless the newest generation is the same.
 
     Args:
-        folder: metadata folder of the dataset.
+        root: metadata folder of the dataset.
         version: data version of the training set.
         file_hashes: the files that its rows were read from.
     """
-    newest = _files(folder)[-1:]
+    newest = _files(root)[-1:]
     if newest and newest[0].stem.partition("-")[2] == version:
         return
     latents, embeds = training_set["latent_key"], pc.list_flatten(training_set["embed_keys"])
     keys = pa.table({"key": pa.concat_arrays([pc.unique(latents), pc.unique(embeds)])})
     name = f"{now():%Y%m%dT%H%M%S.%fZ}-{version}.parquet"
     files.write_table(
-        folder / FOLDER / name, keys.replace_schema_metadata({FILE_HASHES: json.dumps(sorted(file_hashes))})
+        folder.generations(root) / name, keys.replace_schema_metadata({FILE_HASHES: json.dumps(sorted(file_hashes))})
     )
 
 
-def claim(folder: Location, stage: str, keys: pa.ChunkedArray) -> None:
+def claim(root: Location, stage: str, keys: pa.ChunkedArray) -> None:
     """Note the keys that a stage's table is about to name: nobody may remove them before the table is there.
 
     Args:
-        folder: metadata folder of the dataset.
+        root: metadata folder of the dataset.
     """
-    files.write_table(folder / FOLDER / CLAIMS / f"{stage}.parquet", pa.table({"key": keys}))
+    files.write_table(folder.claim(root, stage), pa.table({"key": keys}))
 
 
-def kept(folder: Location, count: int) -> tuple[list[Location], list[Location]]:
+def kept(root: Location, count: int) -> tuple[list[Location], list[Location]]:
     """A dataset's last `count` generations, and the older ones."""
-    found = _files(folder)
+    found = _files(root)
     first = max(len(found) - count, 0)
     return found[first:], found[:first]
 
 
-def named_keys(folder: Location, count: int) -> pa.Array:
+def named_keys(root: Location, count: int) -> pa.Array:
     """The keys that a dataset's current tables, its last `count` generations and its claims name.
 
     Raises:
         StoreError: one of these can't be read.
     """
-    claims = _tables(folder / FOLDER / CLAIMS)
-    parts = [_read(path)["key"] for path in (*kept(folder, count)[0], *claims)]
+    claims = _tables(folder.claims(root))
+    parts = [_read(path)["key"] for path in (*kept(root, count)[0], *claims)]
     for name, column in NAMING.items():
-        path = folder / f"{name}.parquet"
+        path = folder.table(root, name)
         if path.exists():
             parts.append(_read(path)[column])
     return pc.unique(pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string()))
 
 
-def named_files(folder: Location, count: int) -> set[str]:
+def named_files(root: Location, count: int) -> set[str]:
     """Hashes of the files that the last `count` generations were read from."""
     return {
         file_hash
-        for path in kept(folder, count)[0]
+        for path in kept(root, count)[0]
         for file_hash in json.loads((pq.read_schema(files.parquet(path)).metadata or {}).get(FILE_HASHES, b"[]"))
     }
 
 
-def _files(folder: Location) -> list[Location]:
+def _files(root: Location) -> list[Location]:
     """Oldest first."""
-    return _tables(folder / FOLDER)
+    return _tables(folder.generations(root))
 
 
-def _tables(folder: Location) -> list[Location]:
-    return [folder / blob.name for blob in blobs.at(folder).list() if blob.name.endswith(".parquet")]
+def _tables(place: Location) -> list[Location]:
+    return [place / blob.name for blob in blobs.at(place).list() if blob.name.endswith(".parquet")]
 
 
 def _read(path: Location) -> pa.Table:
     table = files.read_table(path)
     if table is None:
-        way_out = "run `hf-assets verify`" if path.parent.name == FOLDER else f"materialize {path.stem} again"
+        way_out = (
+            "run `hf-assets verify`" if path.parent.name == folder.GENERATIONS else f"materialize {path.stem} again"
+        )
         raise StoreError(f"{path} is damaged, so what it names isn't known: {way_out}, then try again")
     return table

@@ -12,11 +12,13 @@ import torch
 from torch.utils.data import Dataset
 
 from hf_assets import files, schema
+from hf_assets.blobs import Location
+from hf_assets.blobs.location import parsed
 from hf_assets.errors import StoreError
+from hf_assets.folder import table as table_path
 from hf_assets.store import layout
 from hf_assets.store.tensor_reader import TensorReader
 
-TABLE = "training_set.parquet"
 # What a sample has of its row of the table, beside what only its kind of media has.
 FACTS = ("file", "row", "original_size", "target_size", "crop_top_left")
 
@@ -56,17 +58,18 @@ class TrainingSet(Dataset[dict[str, Any]]):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
+    def open(cls, folder: str | Location) -> Self:
         """Open the training set in a dataset's metadata folder, `cache_dir/huggingface_metadata/{id}`.
 
         Raises:
             StoreError: there is none, or tensors that it names are missing or damaged.
         """
-        folder = Path(folder)
-        table = files.read_table(folder / TABLE)
+        root = parsed(folder, Path()) if isinstance(folder, str) else folder
+        path = table_path(root, "training_set")
+        table = files.read_table(path)
         if table is None:
-            raise StoreError(f"{folder / TABLE} is missing or damaged: materialize the training_set of this dataset")
-        stores = layout.from_metadata(table.schema, folder.absolute())
+            raise StoreError(f"{path} is missing or damaged: materialize the training_set of this dataset")
+        stores = layout.from_metadata(table.schema, root.absolute())
         latents = TensorReader(stores.latents, table["latent_key"])
         return cls(table, latents, TensorReader(stores.embeds, pc.list_flatten(table["embed_keys"])))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import draw, files
+from hf_assets import draw, files, folder
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import numbers
 from hf_assets.encode import quarantine
@@ -137,9 +137,9 @@ def _coverage(recipe: Recipe, table: pa.Table) -> CheckResult:
     )
     facts: dict[str, int | float] = {"samples": len(table)}
     missing = []
-    for name, folder, keys in sides:
+    for name, store, keys in sides:
         wanted = pc.unique(keys)
-        lacking = wanted.filter(pc.invert(pc.is_in(wanted, value_set=index.stored_keys(TensorStore(folder).index()))))
+        lacking = wanted.filter(pc.invert(pc.is_in(wanted, value_set=index.stored_keys(TensorStore(store).index()))))
         facts[f"missing_{name}"] = len(lacking)
         if len(lacking):
             missing.append(f"{len(lacking):,} of {len(wanted):,} {name}")
@@ -159,7 +159,7 @@ def _duplicates(recipe: Recipe, table: pa.Table) -> CheckResult:
 
 
 def _table(recipe: Recipe, name: str) -> pa.Table:
-    table = files.read_table(recipe.folders.metadata / f"{name}.parquet")
+    table = files.read_table(folder.table(recipe.folders.metadata, name))
     if table is None:
         raise StoreError(f"the table of {recipe.id}/{name} is missing or damaged: materialize it again")
     return table

@@ -7,21 +7,16 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import blobs, files
+from hf_assets import blobs, files, folder
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.progress import Progress
 from hf_assets.errors import StoreError
-from hf_assets.previews.decoded import FOLDER as DECODED
-from hf_assets.previews.thumbnails import FOLDER as THUMBNAILS
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.store import gc, generations, verifying
 from hf_assets.store.ledger import WHOLE_FILES
 from hf_assets.store.tensors import TensorStore
 from hf_assets.store.verifying import VerifyReport
-
-# Folders beside a dataset's tables, of files that begin with the hash of the file they are about.
-REMEMBERED = ("columns", "ledger", "sources/converted")
 
 
 class GarbageReport(NamedTuple):
@@ -58,7 +53,7 @@ def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[Ve
     What is damaged is set aside, so that the next run makes it anew.
     """
     recipes = list(recipes)
-    stores = [TensorStore(folder) for folder in _stores(recipes)]
+    stores = [TensorStore(location) for location in _stores(recipes)]
     with Progress("reading bytes", sum(verifying.num_bytes_of(store) for store in stores), say) as progress:
         for store in stores:
             yield verifying.verify_store(store, progress.add)
@@ -73,11 +68,11 @@ def collect_garbage(recipes: Iterable[Recipe], keep: int, grace: timedelta, *, d
     aren't among `recipes` but share a store with them; and so does what is younger than `grace`.
     """
     recipes = list(recipes)
-    for folder, owners in _stores(recipes).items():
+    for location, owners in _stores(recipes).items():
         try:
-            yield _collect_store(TensorStore(folder), owners, keep, grace, delete=delete)
+            yield _collect_store(TensorStore(location), owners, keep, grace, delete=delete)
         except StoreError as error:
-            yield GarbageReport(str(folder), error=str(error))
+            yield GarbageReport(str(location), error=str(error))
     for recipe in recipes:
         yield _collect_tables(recipe.folders.metadata, keep, grace, delete=delete)
 
@@ -86,9 +81,9 @@ def _stores(recipes: list[Recipe]) -> dict[Location, set[Location]]:
     """The tensor folders of some datasets, and the metadata folders of those that write there."""
     stores: dict[Location, set[Location]] = {}
     for recipe in recipes:
-        for folder in (recipe.folders.latents, recipe.folders.embeds):
-            if folder.is_dir():
-                stores.setdefault(folder, set()).add(recipe.folders.metadata)
+        for location in (recipe.folders.latents, recipe.folders.embeds):
+            if location.is_dir():
+                stores.setdefault(location, set()).add(recipe.folders.metadata)
     return stores
 
 
@@ -108,9 +103,9 @@ def _live(store: TensorStore, owners: set[Location], keep: int) -> pa.Array:
     return pc.unique(pa.chunked_array(keys, pa.string()))
 
 
-def _report(folder: Location, garbage: gc.Garbage) -> GarbageReport:
+def _report(location: Location, garbage: gc.Garbage) -> GarbageReport:
     return GarbageReport(
-        str(folder),
+        str(location),
         garbage.num_samples,
         garbage.num_bytes,
         garbage.dead_samples,
@@ -119,57 +114,57 @@ def _report(folder: Location, garbage: gc.Garbage) -> GarbageReport:
         len(garbage.sparse_shards),
         len(garbage.damaged_shards),
         garbage.num_parts,
-        tuple(str(folder / name) for name in garbage.strays),
+        tuple(str(location / name) for name in garbage.strays),
         garbage.stray_bytes,
     )
 
 
-def _collect_tables(folder: Location, keep: int, grace: timedelta, *, delete: bool) -> GarbageReport:
+def _collect_tables(root: Location, keep: int, grace: timedelta, *, delete: bool) -> GarbageReport:
     """Old generations, leftovers, and what is remembered of files that no kept training set was read from."""
-    place = blobs.at(folder)
+    place = blobs.at(root)
     before = place.now() - grace
     written = {blob.name: blob for blob in place.list(recursive=True)}
-    old = [f"{generations.FOLDER}/{path.name}" for path in generations.kept(folder, keep)[1]]
+    old = [f"{folder.GENERATIONS}/{path.name}" for path in generations.kept(root, keep)[1]]
     strays = [name for name in old if name in written and gc.is_older(written[name], before)]
-    for part in ("", *REMEMBERED, "sources", generations.FOLDER):
+    for part in folder.WRITTEN:
         strays += gc.leftovers(place, part, before)
-    if current := _files_of(folder):  # without a raw_dataset table nobody knows which files are in use
+    if current := _files_of(root):  # without a raw_dataset table nobody knows which files are in use
         older = min(before, place.now() - gc.IN_HANDS)
-        in_use = {WHOLE_FILES, *current, *generations.named_files(folder, keep)}
-        for name in (*_remembered_of_others(written, in_use), *_orphaned_previews(folder, written, keep)):
+        in_use = {WHOLE_FILES, *current, *generations.named_files(root, keep)}
+        for name in (*_remembered_of_others(written, in_use), *_orphaned_previews(root, written, keep)):
             if gc.is_older(written[name], older):
                 strays.append(name)
     num_bytes = sum(blob.num_bytes for name in strays if (blob := place.stat(name)) is not None)
     freed = sum(map(place.delete, strays)) if delete else None
-    names = tuple(str(folder / name) for name in strays)
-    return GarbageReport(str(folder), stray_files=names, stray_bytes=num_bytes, freed_bytes=freed)
+    names = tuple(str(root / name) for name in strays)
+    return GarbageReport(str(root), stray_files=names, stray_bytes=num_bytes, freed_bytes=freed)
 
 
 def _remembered_of_others(names: Iterable[str], in_use: set[str]) -> Iterator[str]:
     """What is remembered of files whose hash isn't among those in use."""
     for name in names:
         part, _, file = name.rpartition("/")
-        if part in REMEMBERED and file.endswith(".parquet") and file.split(".")[0] not in in_use:
+        if part in folder.REMEMBERED and file.endswith(".parquet") and file.split(".")[0] not in in_use:
             yield name
 
 
-def orphaned_previews(folder: Location, keep: int) -> Iterator[Location]:
+def orphaned_previews(root: Location, keep: int) -> Iterator[Location]:
     """Thumbnails of rows that the dataset has no more, and decoded latents that no kept training set names."""
-    names = [blob.name for blob in blobs.at(folder).list(recursive=True)]
-    return (folder / name for name in _orphaned_previews(folder, names, keep))
+    names = [blob.name for blob in blobs.at(root).list(recursive=True)]
+    return (root / name for name in _orphaned_previews(root, names, keep))
 
 
-def _orphaned_previews(folder: Location, names: Iterable[str], keep: int) -> Iterator[str]:
-    raw_dataset = files.read_table(folder / "raw_dataset.parquet")
+def _orphaned_previews(root: Location, names: Iterable[str], keep: int) -> Iterator[str]:
+    raw_dataset = files.read_table(folder.table(root, "raw_dataset"))
     if raw_dataset is None:
         return
     images = [name for name in names if name.endswith(".jpg")]
     hashes = set(pc.unique(raw_dataset["file_hash"].cast(pa.string())).to_pylist())
-    thumbnails = [name for name in images if name.startswith(f"{THUMBNAILS}/")]
+    thumbnails = [name for name in images if name.startswith(f"{folder.THUMBNAILS}/")]
     yield from (name for name in thumbnails if name.rpartition("/")[2].split(".")[0] not in hashes)
-    decoded = [name for name in images if name.startswith(f"{DECODED}/")]
+    decoded = [name for name in images if name.startswith(f"{folder.DECODED}/")]
     try:
-        named = generations.named_keys(folder, keep)
+        named = generations.named_keys(root, keep)
     except StoreError:  # which the folder of the tensors reports
         return
     keys = [name.rpartition("/")[2].removesuffix(".jpg") for name in decoded]
@@ -177,7 +172,7 @@ def _orphaned_previews(folder: Location, names: Iterable[str], keep: int) -> Ite
     yield from (name for name, stays in zip(decoded, is_named.to_pylist(), strict=True) if not stays)
 
 
-def _files_of(folder: Location) -> set[str]:
+def _files_of(root: Location) -> set[str]:
     """Hashes of the files from which a dataset's current rows were read."""
-    table = files.read_table(folder / "raw_dataset.parquet")
+    table = files.read_table(folder.table(root, "raw_dataset"))
     return {file.hash for file in snapshot_of(table).files} if table is not None else set()
