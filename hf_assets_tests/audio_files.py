@@ -1,4 +1,4 @@
-"""Small clips that can be told apart by their tone."""
+"""Small clips that can be distinguished by their tone."""
 
 import io
 from typing import Any

@@ -43,7 +43,7 @@ def _garbage_is_collected_fast() -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """What is still there is told to extension modules as ever."""
+    """What is still there is passed to extension modules as ever."""
     gc.unfreeze()
 
 

@@ -40,7 +40,7 @@ class File:
 
     @property
     def etag(self) -> str:
-        """What tells the client that it has these bytes already."""
+        """What shows the client that it has these bytes already."""
         return self.blob_id if self.pointer_size is None else self.sha256
 
     def lfs(self, name_of_sha256: str) -> dict[str, object]:

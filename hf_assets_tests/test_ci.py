@@ -14,12 +14,12 @@ import dagster as dg
 import yaml
 
 from hf_assets_tests import tiny_pipelines
-from hf_assets_tests.contract.image_rows import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.local_hub import LocalHub
 
 ROOT = Path(__file__).parents[1]
 DATASET = "ci/photos"
-ROWS = [Row(picture(number), f"picture {number}") for number in range(3)]
+ROWS = [Row(image_bytes(number), f"picture {number}") for number in range(3)]
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/ci.md").read_text(), re.DOTALL)
 SETTINGS, WORKFLOW = BLOCKS
 

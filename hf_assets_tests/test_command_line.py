@@ -15,7 +15,7 @@ import pytest
 from safetensors import safe_open
 
 from hf_assets_tests import tiny_pipelines
-from hf_assets_tests.contract.image_rows import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.local_hub import LocalHub
 
 ROOT = Path(__file__).parents[1]
@@ -78,13 +78,13 @@ class Project:
 
 
 ROWS = [
-    Row(picture(0, 100, 80), "one"),
+    Row(image_bytes(0, 100, 80), "one"),
     Row(b"this is no picture", "two"),
-    Row(picture(1, 80, 100), "  three  "),
-    Row(picture(2), None),
-    Row(picture(3)[:200], "truncated"),
+    Row(image_bytes(1, 80, 100), "  three  "),
+    Row(image_bytes(2), None),
+    Row(image_bytes(3)[:200], "truncated"),
     Row(None, "no bytes"),
-    Row(picture(0, 100, 80), "one"),
+    Row(image_bytes(0, 100, 80), "one"),
 ]
 
 

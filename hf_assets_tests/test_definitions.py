@@ -12,7 +12,7 @@ import pytest
 from hf_assets.assets import buckets, captions, filtered, raw_dataset, text_embeds, training_set, vae_latents
 from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
-from hf_assets_tests.contract.image_rows import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.local_hub import LocalHub
 
 HEAVY = ("torch", "diffusers", "transformers", "datasets", "lance", "ray", "av", "soundfile", "huggingface_hub")
@@ -129,13 +129,13 @@ def test_an_observation_has_the_data_version_of_the_files_and_the_commit(hub: Lo
 
     shas = [
         hub.commit(
-            "definitions/observed", {**files_of([Row(picture(0), "one")]), "README.md": b"---\nlicense: mit\n---\n"}
+            "definitions/observed", {**files_of([Row(image_bytes(0), "one")]), "README.md": b"---\nlicense: mit\n---\n"}
         )
     ]
     versions = [observed()]
     shas.append(hub.commit("definitions/observed", {"README.md": b"---\nlicense: apache-2.0\n---\n"}))
     versions.append(observed())
-    shas.append(hub.commit("definitions/observed", files_of([Row(picture(1), "one")])))
+    shas.append(hub.commit("definitions/observed", files_of([Row(image_bytes(1), "one")])))
     versions.append(observed())
     assert [sha for _, sha in versions] == shas
     assert versions[0][0] == versions[1][0] != versions[2][0]

@@ -1,4 +1,4 @@
-"""What docs/deployment.md tells to write is what Dagster and the config take."""
+"""What docs/deployment.md says to write is what Dagster and the config take."""
 
 import json
 import re

@@ -225,7 +225,7 @@ def test_models_and_datasets_do_not_mix(seen: Json) -> None:
     assert seen["weights"] == "weights"
 
 
-def test_refs_and_commits_tell_the_history_newest_first(seen: Json) -> None:
+def test_refs_and_commits_give_the_history_newest_first(seen: Json) -> None:
     assert seen["branches"] == {"main": seen["second"], "feature/x": seen["branch"]}
     assert seen["tags"] == {"v1": seen["first"]}
     assert seen["commits"] == [[seen["second"], "second"], [seen["first"], "first"]]
@@ -484,7 +484,7 @@ def test_a_range_is_answered_exactly(
     assert body is None or answer[2] == body
 
 
-def test_head_tells_what_get_would_send(connection: http.client.HTTPConnection, hub: LocalHub) -> None:
+def test_head_says_what_get_would_send(connection: http.client.HTTPConnection, hub: LocalHub) -> None:
     status, headers, body = ask(connection, TEN, "HEAD", Range="bytes=0-3")
     sha256 = hashlib.sha256(b"0123456789").hexdigest()
     assert (status, headers["Content-Length"], headers["ETag"], body) == (200, "10", f'"{sha256}"', b"")

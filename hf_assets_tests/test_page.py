@@ -1,4 +1,4 @@
-"""The page as a person sees it, in a real browser: materialize, look at pictures, edit the config, see the mark."""
+"""The page as a person sees it, in a real browser: materialize, look at images, edit the config, see the mark."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from hf_assets_tests.contract.image_rows import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.test_command_line import ROOT, Project
 
@@ -90,7 +90,7 @@ class Page:
         until(clicked, f'"{text}" where it can be clicked')
 
     def widths(self, kind: str) -> list[int]:
-        """The natural widths of the pictures of one kind that the page holds in itself; 0 for a broken one."""
+        """The natural widths of the images of one kind that the page holds in itself; 0 for a broken one."""
         script = "return [...document.images].filter(i => i.src.startsWith(arguments[0])).map(i => i.naturalWidth)"
         found: list[int] = self.browser.execute_script(script, f"data:image/{kind}")  # type: ignore[no-untyped-call]
         return found
@@ -104,7 +104,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def project(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    rows = [Row(picture(n, 64 + 16 * (n % 3), 64), f"picture {n}", {"width": 64}) for n in range(6)]
+    rows = [Row(image_bytes(n, 64 + 16 * (n % 3), 64), f"picture {n}", {"width": 64}) for n in range(6)]
     hub.commit("page/photos", files_of(rows))
     filters = {"filter_func": {"where": "caption <> 'picture 1'"}}
     return Project(tmp_path_factory.mktemp("page"), "page/photos", aspect_bucket_alignment=8, **filters)

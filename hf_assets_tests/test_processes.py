@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from hf_assets.config.check_keys import Checks
 from hf_assets.engines import device_lock
 from hf_assets_tests import tiny_pipelines
-from hf_assets_tests.contract.image_rows import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.local_hub import LocalHub
 
 ROOT = Path(__file__).parents[1]
@@ -106,7 +106,7 @@ def table(folder: Path, id: str, name: str) -> dict[str, list[Any]]:
 
 
 def test_runs_take_turns_a_killed_one_frees_its_turn_and_executors_give_the_same(hub: LocalHub, tmp_path: Path) -> None:
-    hub.commit(DATASET, files_of([Row(picture(number), f"picture {number}") for number in range(4)]))
+    hub.commit(DATASET, files_of([Row(image_bytes(number), f"picture {number}") for number in range(4)]))
     folder = project(tmp_path)
     with run(folder, "one", "in_process") as (killed, log):
         with device_lock.hold("cpu", print):

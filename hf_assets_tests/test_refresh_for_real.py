@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.assets.user import User, entry
-from hf_assets_tests.contract.image_rows import Row, files_of, parquet, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes, parquet
 from hf_assets_tests.local_hub import LocalHub
 
 ROOT = Path(__file__).parents[1]
 DATASET = "refresh/for-real"
-ROWS = [Row(picture(number), f"picture {number}") for number in range(3)]
+ROWS = [Row(image_bytes(number), f"picture {number}") for number in range(3)]
 # Not what it takes (some twenty seconds), but when something must be wrong, however busy the machine is.
 PATIENCE_S = 300.0
 

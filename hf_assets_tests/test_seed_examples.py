@@ -19,7 +19,7 @@ from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
 from hf_assets.training import Mixture, TrainingSet
 from hf_assets_tests import tiny_pipelines
-from hf_assets_tests.contract.image_rows import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.video_files import clip
 
@@ -206,7 +206,7 @@ def user(tmp_path: Path, model: Path) -> User:
 
 
 def rows(*columns: dict[str, Any], size: tuple[int, int] = (64, 64), caption: str | None = None) -> list[Row]:
-    return [Row(picture(number, *size), caption, given) for number, given in enumerate(columns)]
+    return [Row(image_bytes(number, *size), caption, given) for number, given in enumerate(columns)]
 
 
 def captions(training: TrainingSet) -> dict[int, list[str]]:
@@ -287,12 +287,12 @@ def test_quality(hub: LocalHub, user: User) -> None:
 def test_collection(hub: LocalHub, user: User) -> None:
     """The first has the size in its columns, the second only in its header."""
     given = [
-        Row(picture(0), "a", {"collection": "photo", "width": 512, "height": 512}),
-        Row(picture(1, 512, 512), "b", {"collection": "artwork", "width": None, "height": None}),
-        Row(picture(2, 512, 512), "c", {"collection": "drawing", "width": 512, "height": 512}),
-        Row(picture(3), "d", {"collection": "photo", "width": 511, "height": 512}),
-        Row(picture(4, 511, 512), "e", {"collection": "photo", "width": None, "height": None}),
-        Row(picture(5, 512, 512), "f", {"collection": None, "width": 512, "height": 512}),
+        Row(image_bytes(0), "a", {"collection": "photo", "width": 512, "height": 512}),
+        Row(image_bytes(1, 512, 512), "b", {"collection": "artwork", "width": None, "height": None}),
+        Row(image_bytes(2, 512, 512), "c", {"collection": "drawing", "width": 512, "height": 512}),
+        Row(image_bytes(3), "d", {"collection": "photo", "width": 511, "height": 512}),
+        Row(image_bytes(4, 511, 512), "e", {"collection": "photo", "width": None, "height": None}),
+        Row(image_bytes(5, 512, 512), "f", {"collection": None, "width": 512, "height": 512}),
     ]
     hub.commit("username/collections", files_of(given))
     entry = {"id": "a", "type": "huggingface", "dataset_name": "username/collections", **json.loads(COLLECTION)}
@@ -300,15 +300,15 @@ def test_collection(hub: LocalHub, user: User) -> None:
 
 
 def test_composite(hub: LocalHub, user: User) -> None:
-    """The page's "grid of 4 images": 2 x 2 where the picture is as high as wide, and a strip where it is wide."""
+    """The page's "grid of 4 images": 2 x 2 where the image is as high as wide, and a strip where it is wide."""
 
     def joined(layout: list[list[int]]) -> bytes:
-        tiles = [[np.asarray(Image.open(io.BytesIO(picture(number)))) for number in line] for line in layout]
+        tiles = [[np.asarray(Image.open(io.BytesIO(image_bytes(number)))) for number in line] for line in layout]
         stream = io.BytesIO()
         Image.fromarray(np.vstack([np.hstack(line) for line in tiles])).save(stream, "PNG")
         return stream.getvalue()
 
-    given = [Row(joined([[0, 1], [2, 3]]), "grid"), Row(joined([[0, 1, 2, 3]]), "strip"), Row(picture(0), "alone")]
+    given = [Row(joined([[0, 1], [2, 3]]), "grid"), Row(joined([[0, 1, 2, 3]]), "strip"), Row(image_bytes(0), "alone")]
     hub.commit("username/grids", files_of(given[:2]))
     hub.commit("username/alone", files_of(given[2:]))
     entry = {"id": "grids", "type": "huggingface", "dataset_name": "username/grids"}
@@ -316,7 +316,7 @@ def test_composite(hub: LocalHub, user: User) -> None:
     found = user.run({**entry, **json.loads(COMPOSITE)}, alone, **SMALL)
     grids = found["grids"]
     assert grids.table["original_size"].to_pylist() == [[64, 64], [64, 64]]
-    for index in (0, 1):  # the first cell of each is the picture that stands alone
+    for index in (0, 1):  # the first cell of each is the image that stands alone
         assert (grids[index]["latents"] - found["alone"][0]["latents"]).abs().max() < 1e-5
     others = json.loads(COMPOSITE)["huggingface"]["composite_image_config"] | {"select_index": 3}
     last = user.run({**entry, "composite_image_config": others}, **SMALL)["grids"]
@@ -326,7 +326,11 @@ def test_composite(hub: LocalHub, user: User) -> None:
 
 
 def test_photos(hub: LocalHub, user: User) -> None:
-    given = [Row(picture(0, 512, 600), "a"), Row(picture(1, 511, 900), "too small"), Row(picture(2, 600, 512), None)]
+    given = [
+        Row(image_bytes(0, 512, 600), "a"),
+        Row(image_bytes(1, 511, 900), "too small"),
+        Row(image_bytes(2, 600, 512), None),
+    ]
     hub.commit("aesthetic-foundation/aesthetic-photos", files_of(given))
     training = user.run(json.loads(PHOTOS))["aesthetic-photos"]
     assert captions(training) == {0: ["a"]}
@@ -370,10 +374,10 @@ def test_video(hub: LocalHub, user: User, tmp_path: Path) -> None:
 
 def test_mixed(hub: LocalHub, user: User, tmp_path: Path) -> None:
     """The page's own folder can't lie at its place on any machine but its author's."""
-    hub.commit("laion/laion-art", files_of([Row(picture(number), f"art {number}") for number in range(4)]))
+    hub.commit("laion/laion-art", files_of([Row(image_bytes(number), f"art {number}") for number in range(4)]))
     (tmp_path / "data").mkdir()
     for number in range(3):
-        (tmp_path / "data" / f"my_photo_{number}.png").write_bytes(picture(10 + number))
+        (tmp_path / "data" / f"my_photo_{number}.png").write_bytes(image_bytes(10 + number))
     entries = json.loads(MIXED.replace("/path/to/local/data", str(tmp_path / "data")))
     found = user.run(*entries, **SMALL)
     assert captions(found["local-dataset"]) == {number: [f"my photo {number}"] for number in range(3)}

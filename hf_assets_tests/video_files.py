@@ -1,4 +1,4 @@
-"""Small clips that can be told apart, frame by frame."""
+"""Small clips that can be distinguished, frame by frame."""
 
 import tempfile
 from fractions import Fraction

@@ -98,7 +98,7 @@ class Picture(NamedTuple):
 
 
 @cache
-def picture(photograph: Photograph) -> Picture:
+def photo_bytes(photograph: Photograph) -> Picture:
     """Read a photograph from the wheel, and cut it."""
     data = (resources.files("skimage") / "data" / photograph.file).read_bytes()
     image: Image.Image = Image.open(BytesIO(data))

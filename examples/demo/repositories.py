@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, Value
 
-from examples.demo.photographs import Photograph, picture
+from examples.demo.photographs import Photograph, photo_bytes
 from examples.demo.project import DATASET, MODEL
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.local_hub import LocalHub
@@ -38,7 +38,7 @@ def push_photographs(hub: LocalHub, files: Mapping[str, tuple[Photograph, ...]],
 
 
 def _parquet(photographs: tuple[Photograph, ...]) -> bytes:
-    pictures = [picture(one) for one in photographs]
+    pictures = [photo_bytes(one) for one in photographs]
     rows = [
         {
             "image": {"bytes": image.data, "path": one.file},

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from examples.demo import contact_sheet, repositories, table
-from examples.demo.photographs import FIRST, SECOND, picture
+from examples.demo.photographs import FIRST, SECOND, photo_bytes
 from examples.demo.project import ROOT, Project
 from examples.demo.runs import SHOWN_COMMAND, Run, materialize
 from hf_assets.training import TrainingSet
@@ -21,7 +21,8 @@ EXPLAINED = """\
 
 def run(project: Project, say: Callable[[str], None]) -> None:
     """Fill a project just made, run it four times, and show the results."""
-    say(f"Making a Hub with {sum(map(len, FIRST.values()))} photographs and a tiny SDXL in {shown(project.folder)} …")
+    number, folder = sum(map(len, FIRST.values())), display_path(project.folder)
+    say(f"Making a Hub with {number} photographs and a tiny SDXL in {folder} …")
     with project.hub as hub:
         repositories.push_model(hub, project.folder / "tiny-sdxl")
         repositories.push_photographs(hub, FIRST, "Add photographs")
@@ -47,7 +48,7 @@ def run(project: Project, say: Callable[[str], None]) -> None:
 
 
 def _draw(project: Project) -> None:
-    originals = [picture(one).data for rows in SECOND.values() for one in rows]
+    originals = [photo_bytes(one).data for rows in SECOND.values() for one in rows]
     table_file = project.tables / "training_set.parquet"
     contact_sheet.write(table_file, originals, "hf_assets demo: the training set", project.contact_sheet)
 
@@ -60,8 +61,8 @@ def _places(project: Project) -> str:
         (project.tables, "a Parquet table per asset; what was dropped or quarantined, with reasons"),
         (project.contact_sheet, "all samples with their crops, to look at"),
     ]
-    width = max(len(shown(path)) for path, _ in places)
-    lines = [f"  {shown(path):<{width}}  {table.size(_bytes(path)):>8}  {what}" for path, what in places]
+    width = max(len(display_path(path)) for path, _ in places)
+    lines = [f"  {display_path(path):<{width}}  {table.size(_bytes(path)):>8}  {what}" for path, what in places]
     return "\n".join(["Where it lies:", *lines])
 
 
@@ -71,7 +72,7 @@ def _first_sample(project: Project) -> str:
     shapes = {name: "x".join(map(str, value.shape)) for name, value in first.items() if hasattr(value, "shape")}
     return "\n".join(
         [
-            f'samples = TrainingSet.open("{shown(project.tables)}")  # {len(samples)} samples; the first one:',
+            f'samples = TrainingSet.open("{display_path(project.tables)}")  # {len(samples)} samples; the first one:',
             f'  "{first["caption"]}"',
             "  " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()),
         ]
@@ -79,7 +80,7 @@ def _first_sample(project: Project) -> str:
 
 
 def _next(project: Project) -> str:
-    option = "" if project.folder == ROOT / "demo_data" else f" --folder {shown(project.folder)}"
+    option = "" if project.folder == ROOT / "demo_data" else f" --folder {display_path(project.folder)}"
     page = "make page" if not option else f"python -m examples.demo page{option}"
     return (
         "The model is a toy with random weights, nothing to train on. Real ones go under `model` in the config.\n"
@@ -87,7 +88,7 @@ def _next(project: Project) -> str:
     )
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as it is shortest from here."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from examples.demo.photographs import FIRST, Photograph, picture
+from examples.demo.photographs import FIRST, Photograph, photo_bytes
 
 ROOT = Path(__file__).parents[2]
 # What distinguishes this example's folder from another one of the same name.
@@ -73,7 +73,7 @@ def materialize(config: Path) -> None:
 
 
 def _write(folder: Path, photographs: list[Photograph]) -> None:
-    media = [{"bytes": picture(one).data, "path": one.file} for one in photographs]
+    media = [{"bytes": photo_bytes(one).data, "path": one.file} for one in photographs]
     table = pa.table({"image": media, "caption": [one.caption for one in photographs]})
     (folder / "data").mkdir(parents=True)
     pq.write_table(table, folder / "data/train-00000.parquet")

@@ -75,8 +75,8 @@ class Trainer:
         noise = torch.randn_like(latents)
         times = torch.randint(self.schedule.config.num_train_timesteps, (len(latents),))
         noisy = self.schedule.add_noise(latents, noise, times)
-        told_noise = self.unet(noisy, times, encoder_hidden_states=batch["prompt_embeds"]).sample
-        return mse_loss(told_noise, noise)
+        predicted_noise = self.unet(noisy, times, encoder_hidden_states=batch["prompt_embeds"]).sample
+        return mse_loss(predicted_noise, noise)
 
 
 def described(mixture: Mixture, batches: MixedBatches) -> str:

@@ -20,7 +20,7 @@ class Unit(NamedTuple):
     """Some samples to encode, contiguous in the split. It can be pickled, and running it twice is harmless.
 
     Attributes:
-        number: tells it from the others of a run.
+        number: distinguishes it from the others of a run.
         jobs: a row per sample; which columns, its work knows.
     """
 
@@ -111,7 +111,7 @@ class Work(Protocol):
         """A worker on this machine.
 
         Args:
-            number: tells the workers of a run apart.
+            number: distinguishes the workers of a run.
         """
         ...
 

@@ -6,10 +6,10 @@ import pytest
 
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.assets.user import User, encoded, entry
-from hf_assets_tests.contract.image_rows import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.local_hub import LocalHub
 
-ROWS = [Row(picture(number), f"picture {number}") for number in range(4)]
+ROWS = [Row(image_bytes(number), f"picture {number}") for number in range(4)]
 
 
 def push_model(hub: LocalHub, name: str, folder: Path) -> str:

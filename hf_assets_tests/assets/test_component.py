@@ -19,7 +19,7 @@ from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Mode
 from hf_assets.errors import ConfigError
 from hf_assets.resources.gpu import GpuResource
 from hf_assets_tests.assets.user import STAGES, User, computed_of, encoded, entry, sensor_of
-from hf_assets_tests.contract.image_rows import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.local_hub import LocalHub
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def test_the_example_project_loads_with_both_graphs(project: Path) -> None:
         assert f'"{name}"' in listed, listed
 
 
-def test_dg_tells_every_mistake_with_its_file_line_and_column(project: Path) -> None:
+def test_dg_reports_every_mistake_with_its_file_line_and_column(project: Path) -> None:
     """Of a config in defs.yaml; then of a file that one names, beside attributes that are wrong themselves."""
     file, named = project / ART, project / "datasets.json"
     right, content = file.read_text(), named.read_text()
@@ -203,7 +203,7 @@ NO_CONFIG = "names no config; give config, or model and datasets"
         ),
     ],
 )
-def test_a_mistake_is_told_where_it_stands(text: str, lines: list[str]) -> None:
+def test_a_mistake_is_reported_where_it_stands(text: str, lines: list[str]) -> None:
     assert mistakes(HEAD + text) == lines
 
 
@@ -291,7 +291,7 @@ def test_a_config_may_be_a_file(tmp_path: Path) -> None:
 
 
 def test_a_prefixed_graph_is_refreshed_like_any_other(hub: LocalHub, model: str, tmp_path: Path) -> None:
-    hub.commit("component/photos", files_of([Row(picture(1), "one"), Row(picture(2), "two")]))
+    hub.commit("component/photos", files_of([Row(image_bytes(1), "one"), Row(image_bytes(2), "two")]))
     user = User(tmp_path, model, entry("photos", "component/photos"), key_prefix="vision", resource_prefix="our_")
     user.others = dg.Definitions(resources={"hub": "theirs", "gpu": "theirs", "tables": "theirs"})
     assert sensor_of(user.definitions).name == "vision_hub_revisions"

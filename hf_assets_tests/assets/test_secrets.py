@@ -11,14 +11,14 @@ from urllib.parse import quote
 import pytest
 
 from hf_assets_tests.assets.user import User, encoded, entry
-from hf_assets_tests.contract.image_rows import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.local_hub import Fault, LocalHub
 
 TOKEN = "hf_S3cretSecretSecretSecretSecretSecre"
 WRONG = "hf_Wr0ngWrongWrongWrongWrongWrongWrong"
 ODD = "hf_Odd…not/a+token=but\tsecret"
 NAME = "secrets/photos"
-ROWS = [Row(picture(number), f"picture {number}") for number in range(3)]
+ROWS = [Row(image_bytes(number), f"picture {number}") for number in range(3)]
 
 
 @pytest.fixture

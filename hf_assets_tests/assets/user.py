@@ -17,7 +17,7 @@ STAGES = ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text
 
 
 def entry(id: str, dataset: str, **keys: Any) -> dict[str, Any]:
-    """A dataset of small pictures."""
+    """A dataset of small images."""
     return {"id": id, "type": "huggingface", "dataset_name": dataset, "resolution": 64, **SMALL, **keys}
 
 

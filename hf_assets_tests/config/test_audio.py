@@ -1,4 +1,4 @@
-"""Datasets of sound in the config file: which recipe is made of them, and which mistakes are named."""
+"""Datasets of audio in the config file: which recipe is made of them, and which mistakes are named."""
 
 import json
 from pathlib import Path

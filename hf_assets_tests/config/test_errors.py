@@ -366,7 +366,7 @@ PLACED = """{
 """
 
 
-def test_each_mistake_is_told_with_its_line_and_column(tmp_path: Path) -> None:
+def test_each_mistake_is_reported_with_its_line_and_column(tmp_path: Path) -> None:
     """That of its key or its item of a list; of what is missing, that of the object which lacks it."""
     file = tmp_path / "datasets.json"
     file.write_bytes(PLACED.replace("\n", "\r\n").encode("utf-8-sig"))

@@ -99,7 +99,7 @@ def test_yaml_is_found_where_it_is_written(path: str, place: tuple[int, int]) ->
     assert find(of_yaml(YAML, 1), path) == place
 
 
-def test_keys_that_stand_twice_are_told_once() -> None:
+def test_keys_that_stand_twice_are_reported_once() -> None:
     assert [*positions.repeated_keys(of_yaml(YAML, 1))] == ["attributes.datasets[1].id"]
     twice = "a: &a {x: 1, x: 2}\nb: *a\nc: [{y: 1, y: 2}]\n"
     assert [*positions.repeated_keys(of_yaml(twice))] == ["a.x", "c[0].y"]

@@ -119,7 +119,7 @@ EDITS_OF_CLIPS: list[tuple[str, Any, set[str]]] = [
     ("num_frames_column", "frames", {"filter"}),
     ("fps_column", "rate", {"rate"}),
 ]
-# Keys with one value, or that come in pairs and are tested below. Those of sound are tested in `test_audio`.
+# Keys with one value, or that come in pairs and are tested below. Those of audio are tested in `test_audio`.
 FIXED = {"type", "dataset_type", "metadata_backend", "disabled", "trainer"}
 FOLDER = {"instance_data_dir", "parquet", "csv"}
 OF_SOUND = set(ONLY_FOR[("audio",)])

@@ -147,12 +147,12 @@ def limits_of_durations(world: World, models: Models) -> None:
 
 
 def change_crop_style(world: World, models: Models) -> None:
-    """Only pictures that are larger than their target on some axis have a place to move the crop to."""
+    """Only images that are larger than their target on some axis have a place to move the crop to."""
     world.entry["crop_style"] = "corner"
 
 
 def crop_to_square(world: World, models: Models) -> None:
-    """Square pictures keep their geometry."""
+    """Square images keep their geometry."""
     world.entry["crop"] = True
 
 

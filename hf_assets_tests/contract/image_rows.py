@@ -1,4 +1,4 @@
-"""Rows of datasets: small pictures that can be told apart, and their captions."""
+"""Rows of datasets: small images that can be distinguished, and their captions."""
 
 import io
 from dataclasses import dataclass, field, replace
@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 
-def picture(seed: int, width: int = 64, height: int = 64, format: str = "PNG") -> bytes:
-    """A smooth random picture: equal for equal arguments, different for others."""
+def image_bytes(seed: int, width: int = 64, height: int = 64, format: str = "PNG") -> bytes:
+    """A smooth random image: equal for equal arguments, different for others."""
     coarse = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(stream, format)

@@ -10,10 +10,10 @@ import torch
 
 from hf_assets_tests.audio_files import wav
 from hf_assets_tests.contract import oracle
-from hf_assets_tests.contract.image_rows import Row, picture
+from hf_assets_tests.contract.image_rows import Row, image_bytes
 from hf_assets_tests.video_files import clip
 
-# 4 and 0 hold one picture, 7 and 1 one caption.
+# 4 and 0 hold one image, 7 and 1 one caption.
 SIZES = [(64, 64), (96, 64), (64, 96), (128, 64), (80, 80), (72, 64), (64, 88), (100, 60), (60, 100), (90, 90)]
 
 
@@ -58,12 +58,12 @@ CLIPS = [
 ]
 
 
-def pictures() -> list[Row]:
-    return _told_apart([picture(number, *size) for number, size in enumerate(SIZES)])
+def rows_of_images() -> list[Row]:
+    return _rows_of([image_bytes(number, *size) for number, size in enumerate(SIZES)])
 
 
 def clips() -> list[Row]:
-    return _told_apart([clip(number, *size) for number, size in enumerate(CLIPS)])
+    return _rows_of([clip(number, *size) for number, size in enumerate(CLIPS)])
 
 
 # Seconds of each clip; odd ones are mono. Equal captions come with equally much of a clip, so that they have one embed.
@@ -74,10 +74,10 @@ def songs() -> list[Row]:
     """Each is a tone of its own; two have words."""
     tones = [wav(200 + 100 * number, s, rate=48_000, channels=2 - number % 2) for number, s in enumerate(SECONDS)]
     words = {5: "la la la", 8: "one two"}
-    return [row.with_columns(lyrics=words.get(number)) for number, row in enumerate(_told_apart(tones))]
+    return [row.with_columns(lyrics=words.get(number)) for number, row in enumerate(_rows_of(tones))]
 
 
-def _told_apart(media: list[bytes]) -> list[Row]:
+def _rows_of(media: list[bytes]) -> list[Row]:
     made = [
         Row(
             one,
@@ -102,8 +102,8 @@ MEDIA = {
             "aspect_bucket_alignment": 8,
             "crop_style": "center",
         },
-        rows=pictures,
-        another=lambda number: picture(number, 80, 64) if number % 2 else picture(number),
+        rows=rows_of_images,
+        another=lambda number: image_bytes(number, 80, 64) if number % 2 else image_bytes(number),
         latents={
             "15a": 9,
             "15b": 4,  # all but squares and those whose edges are multiples of 16 already

@@ -15,7 +15,7 @@ from PIL import Image
 
 
 def latent(image: bytes, sample: dict[str, Any], vae: diffusers.AutoencoderKL) -> torch.Tensor:
-    """The picture, resized and cropped as the sample says, encoded alone by the VAE itself. (C, h, w)"""
+    """The image, resized and cropped as the sample says, encoded alone by the VAE itself. (C, h, w)"""
     with torch.inference_mode():
         return vae.encode(_pixels(image, sample)).latent_dist.mode()[0] * vae.config.scaling_factor
 

@@ -63,7 +63,7 @@ def test_a_good_dataset_passes_all_checks_and_a_toy_model_is_only_warned_about(w
 
 
 @pytest.mark.parametrize("severity", ["warn", "error"])
-def test_a_dataset_that_lost_many_rows_is_told_of_and_if_wanted_nothing_is_made_of_it(
+def test_a_dataset_that_lost_many_rows_is_reported_and_if_wanted_nothing_is_made_of_it(
     world: World, severity: str
 ) -> None:
     world.entry["checks"] = {"shrink": {"at_most": 0.5, "severity": severity}}

@@ -10,24 +10,24 @@ from PIL import Image, ImageCms
 from hf_assets.errors import MediaError
 from hf_assets.media import image, steps
 from hf_assets_tests.contract.edits import COLUMNS
-from hf_assets_tests.contract.image_rows import Row, picture
+from hf_assets_tests.contract.image_rows import Row, image_bytes
 from hf_assets_tests.contract.world import World
 
 
 def profiled(seed: int) -> bytes:
-    """A picture with a profile that isn't sRGB's: its curve is a power of 1.8."""
+    """An image with a profile that isn't sRGB's: its curve is a power of 1.8."""
     icc = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     curve = icc.index(b"para")
     icc[curve + 8 : curve + 16] = b"\0\0\0\0\0\1\xcd\0"
     stream = BytesIO()
-    Image.open(BytesIO(picture(seed))).save(stream, "PNG", icc_profile=bytes(icc))
+    Image.open(BytesIO(image_bytes(seed))).save(stream, "PNG", icc_profile=bytes(icc))
     return stream.getvalue()
 
 
 def test_a_mended_step_encodes_its_samples_and_no_others_and_what_could_not_be_read_is_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unread = {"probe": picture(303), "to_pixels": picture(304)}
+    unread = {"probe": image_bytes(303), "to_pixels": image_bytes(304)}
     added = [Row(profiled(301), "profiled", COLUMNS), *(Row(data, name, COLUMNS) for name, data in unread.items())]
     world.push([*world.rows, *added])
     newer = {stage: getattr(image, stage) for stage in unread}

@@ -1,4 +1,4 @@
-"""Text encoders that are told how long a clip is: each embed is that of its clip as encoded, and costs no more."""
+"""Text encoders that take how long a clip is: each embed is that of its clip as encoded, and costs no more."""
 
 from pathlib import Path
 
@@ -48,9 +48,7 @@ def test_of_what_no_clip_is_left_no_caption_is_encoded(world: World) -> None:
     world.check()
 
 
-def test_a_pipeline_that_is_told_no_duration_encodes_a_caption_once(
-    world: World, models: Models, tmp_path: Path
-) -> None:
+def test_a_pipeline_that_takes_no_duration_encodes_a_caption_once(world: World, models: Models, tmp_path: Path) -> None:
     stable = models.of("stableaudio")
     world.model["pretrained_model_name_or_path"] = f"{stable.owner}/one"
     added = [song(3_000, 1.3, "a tone"), song(3_100, 2.1, "a tone"), Row(b"no sound", "of nothing", OTHERS)]

@@ -2,7 +2,7 @@
 
 After each, exactly what is new was computed, and all is right.
 
-The model is simple: a latent is its picture and its geometry and its VAE and dtype, an embed is its text and its
+The model is simple: a latent is its image and its geometry and its VAE and dtype, an embed is its text and its
 encoder and dtype. What has been computed stays computed, whatever happens in between.
 """
 
@@ -26,25 +26,26 @@ from hypothesis.stateful import (
 from hf_assets.stages.geometry import geometry_of
 from hf_assets.stages.geometry_rules import GeometryRules
 from hf_assets_tests.contract.conftest import Models
-from hf_assets_tests.contract.image_rows import Row, files_of, picture
+from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.contract.world import World
 from hf_assets_tests.local_hub import LocalHub
 
-# Few pictures and texts, so that histories come back to what they had.
-PICTURES = [
-    picture(number, *size) for number, size in enumerate([(64, 64), (96, 64), (64, 96), (80, 64), (64, 72), (48, 64)])
+# Few images and texts, so that histories come back to what they had.
+IMAGES = [
+    image_bytes(number, *size)
+    for number, size in enumerate([(64, 64), (96, 64), (64, 96), (80, 64), (64, 72), (48, 64)])
 ]
-SIZES = dict(zip(PICTURES, [(64, 64), (96, 64), (64, 96), (80, 64), (64, 72), (48, 64)], strict=True))
+SIZES = dict(zip(IMAGES, [(64, 64), (96, 64), (64, 96), (80, 64), (64, 72), (48, 64)], strict=True))
 BROKEN = b"not a picture"
 TEXTS = ["a cat", "a dog", "a house", " a cat ", "", None]
-ROWS = st.tuples(st.integers(0, len(PICTURES)), st.sampled_from(TEXTS), st.sampled_from([0.1, 0.5, 0.9]))
+ROWS = st.tuples(st.integers(0, len(IMAGES)), st.sampled_from(TEXTS), st.sampled_from([0.1, 0.5, 0.9]))
 
 
 def row_of(drawn: tuple[int, str | None, float]) -> Row:
-    """A row from what hypothesis draws, which it can print: number of the picture, caption, quality."""
+    """A row from what hypothesis draws, which it can print: number of the image, caption, quality."""
     number, text, clip = drawn
     columns = {"quality_assessment": {"clip": clip}, "second": f"the second {text}", "other": 0}
-    return Row([*PICTURES, BROKEN][number], text, columns)
+    return Row([*IMAGES, BROKEN][number], text, columns)
 
 
 class History(RuleBasedStateMachine):
@@ -107,10 +108,10 @@ class History(RuleBasedStateMachine):
         order.shuffle(rows)
         self.push(rows, cut)
 
-    @rule(at=st.integers(0, 20), number=st.integers(0, len(PICTURES)))
+    @rule(at=st.integers(0, 20), number=st.integers(0, len(IMAGES)))
     def edit_media(self, at: int, number: int) -> None:
         rows = list(self.world.rows)
-        rows[at % len(rows)] = rows[at % len(rows)].but(image=[*PICTURES, BROKEN][number])
+        rows[at % len(rows)] = rows[at % len(rows)].but(image=[*IMAGES, BROKEN][number])
         self.push(rows)
 
     @rule(at=st.integers(0, 20), text=st.sampled_from(TEXTS))
@@ -216,9 +217,7 @@ class History(RuleBasedStateMachine):
         )
         geometry = geometry_of(*SIZES[row.image], rules)
         slack = (geometry.resized_size[0] - geometry.target_size[0], geometry.resized_size[1] - geometry.target_size[1])
-        if (
-            entry["crop_style"] == "random"
-        ):  # drawn from the picture's hash: as the table says, which `check` holds to it
+        if entry["crop_style"] == "random":  # drawn from the image's hash: as the table says, which `check` holds to it
             rows = self.world.table("buckets").to_pylist()
             crop = tuple(next(bucket["crop_top_left"] for bucket in rows if bucket["row"] == number))
         else:

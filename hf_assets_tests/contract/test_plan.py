@@ -1,4 +1,4 @@
-"""A plan tells what a run then does: for every edit of the contract the same numbers, and the right reasons."""
+"""A plan says what a run then does: for every edit of the contract the same numbers, and the right reasons."""
 
 import io
 import json
@@ -99,7 +99,7 @@ def kept_files(world: World) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.parametrize("edit", OF_IMAGES, ids=lambda edit: f"{edit.number} {edit.name}")
-def test_a_plan_tells_what_the_run_then_does(edit: Edit, world: World, models: Models) -> None:
+def test_a_plan_says_what_the_run_then_does(edit: Edit, world: World, models: Models) -> None:
     edit.apply(world, models)
     before = kept_files(world)
     plan = planned(world)
@@ -150,7 +150,7 @@ def test_before_the_first_run_all_is_unknown_or_new(world: World, models: Models
     assert planned(world)["bytes_to_fetch"] == 0
 
 
-def test_once_headers_are_read_changed_media_are_told_from_new_ones(world: World, models: Models) -> None:
+def test_once_headers_are_read_changed_media_differ_from_new_ones(world: World, models: Models) -> None:
     change_media(world, models)
     world.push(world.rows[:5], [*world.rows[5:], new(world)[0]])
     world.materialize(selection="*photos/buckets")
@@ -203,7 +203,7 @@ def test_a_plan_reads_columns_but_no_media(world: World) -> None:
     assert world.materialize().metadata["raw_dataset"]["bytes_read"] == 0  # the run takes them from there too
 
 
-def test_what_is_stored_and_how_long_it_takes_is_told_from_earlier_runs(world: World) -> None:
+def test_what_is_stored_and_how_long_it_takes_is_known_from_earlier_runs(world: World) -> None:
     world.entry["aspect_bucket_alignment"] = 16
     plan = planned(world)
     assert plan["vae_latents"]["compute"] == {"geometry": 4}

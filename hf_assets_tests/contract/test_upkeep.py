@@ -29,7 +29,7 @@ from hf_assets_tests.contract.edits import (
     other_vae_repository,
     tighten_filter,
 )
-from hf_assets_tests.contract.image_rows import Row, picture
+from hf_assets_tests.contract.image_rows import Row, image_bytes
 from hf_assets_tests.contract.world import STAGES, World
 from hf_assets_tests.store.damage import SEEN, UNSEEN
 
@@ -208,7 +208,7 @@ def test_a_run_keeps_garbage_collection_from_the_stores_that_it_writes_to(
 
 # Quarantine
 
-BROKEN = [Row(b"this is no picture", "broken", COLUMNS), Row(picture(7, 200, 200)[:-900], "cut", COLUMNS)]
+BROKEN = [Row(b"this is no picture", "broken", COLUMNS), Row(image_bytes(7, 200, 200)[:-900], "cut", COLUMNS)]
 
 
 def times(world: World) -> dict[str, tuple[str, str]]:
@@ -245,7 +245,7 @@ def test_a_failed_sample_is_tried_again_when_asked_and_only_once(world: World, m
     world.materialize()
     assert times(world)["vae_latents"][0] > again["vae_latents"][1]
 
-    world.push(world.rows[:5], world.rows[5:10], [row.but(image=picture(8)) for row in BROKEN])
+    world.push(world.rows[:5], world.rows[5:10], [row.but(image=image_bytes(8)) for row in BROKEN])
     world.materialize()
     assert command(world, "quarantine").out == "photos: no sample failed\n"
     assert len(world.training_set()) == 12

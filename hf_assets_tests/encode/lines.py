@@ -1,4 +1,4 @@
-"""A stage without pictures or encoders: numbers of some length become tensors, on a device that only counts."""
+"""A stage without images or encoders: numbers of some length become tensors, on a device that only counts."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from hf_assets.engines.unit import Unit
 from hf_assets.errors import MediaError
 from hf_assets.store.tensors import Sample, TensorStore
 
-# What samples may be told to do by their names.
+# What samples may be made to do by their names.
 BROKEN, UNDEFINED, HOPELESS, FATAL = "broken", "undefined", "hopeless", "fatal"
 
 

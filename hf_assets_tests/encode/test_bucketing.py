@@ -1,4 +1,4 @@
-"""Rows whose size no column tells are judged by their header; the others are not judged again."""
+"""Rows whose size no column gives are judged by their header; the others are not judged again."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from hf_assets.config import loading
 from hf_assets.encode.bucketing import fit
 
 
-def test_only_rows_whose_size_no_column_tells_are_judged_by_their_header(tmp_path: Path) -> None:
+def test_only_rows_whose_size_no_column_gives_are_judged_by_their_header(tmp_path: Path) -> None:
     photos = {"id": "a", "type": "huggingface", "dataset_name": "user/a", "filter_func": {"min_width": 500}}
     file = tmp_path / "datasets.json"
     file.write_text(json.dumps({"model": {"pretrained_model_name_or_path": "user/model"}, "datasets": [photos]}))

@@ -57,7 +57,7 @@ class Work:
         return [reader[index] for index in range(len(reader))]
 
 
-def test_a_stored_type_costs_one_encoding_and_tells_its_error(tmp_path: Path) -> None:
+def test_a_stored_type_costs_one_encoding_and_reports_its_error(tmp_path: Path) -> None:
     work = Work(tmp_path, "sd15")
     computed, facts = work.run()
     assert (computed, "relative_error" in facts) == (3, False)
@@ -143,11 +143,11 @@ def batch(texts: list[dict[str, Any]]) -> Batch:
 
 
 @pytest.mark.parametrize(
-    "told", [{}, {"lyrics": ["A", "BB", "CCC", "DDDD", "EEEEE"]}, {"duration_s": [1.0, 2.0, 3.0, 4.0, 5.0]}]
+    "beside", [{}, {"lyrics": ["A", "BB", "CCC", "DDDD", "EEEEE"]}, {"duration_s": [1.0, 2.0, 3.0, 4.0, 5.0]}]
 )
-def test_captions_that_need_too_much_memory_together_are_halved(told: dict[str, list[Any]], tmp_path: Path) -> None:
+def test_captions_that_need_too_much_memory_together_are_halved(beside: dict[str, list[Any]], tmp_path: Path) -> None:
     encoder = Small(room=2)
-    texts = pa.table({"caption": ["a", "bb", "ccc", "dddd", "eeeee"], **told}).to_pylist()
+    texts = pa.table({"caption": ["a", "bb", "ccc", "dddd", "eeeee"], **beside}).to_pylist()
     found = model(Work(tmp_path, "sd15"), encoder).encode(batch(texts))
     assert [float(one["prompt_embeds"]) for one in found] == [1, 2, 3, 4, 5]
     assert encoder.calls == [5, 2, 3, 1, 2]

@@ -131,7 +131,7 @@ def test_many_large_samples_stay_within_the_memory_that_was_given(tmp_path: Path
     assert line.budget.taken == 0
 
 
-def test_the_seconds_that_the_device_waited_are_told_by_what_it_waited_for(tmp_path: Path) -> None:
+def test_the_seconds_that_the_device_waited_are_counted_by_what_it_waited_for(tmp_path: Path) -> None:
     said: list[str] = []
     totals = run_units(
         ThisProcess(COMPUTE), Numbers(tmp_path, encode_s=0.01), units("1:3 2:3 3:3"), "counting", said.append

@@ -1,4 +1,4 @@
-"""Sound as a medium: what the VAE's configuration decides, and what is refused."""
+"""Audio as a medium: what the VAE's configuration decides, and what is refused."""
 
 import json
 from pathlib import Path
@@ -114,5 +114,5 @@ def test_clips_that_were_cut_for_another_vae_are_refused(change: dict[str, int],
         ({"latent_channels": 4, "block_out_channels": [8, 8]}, None),
     ],
 )
-def test_what_a_vae_reads_is_told_by_its_configuration(config: dict[str, Any], expected: Any) -> None:
+def test_what_a_vae_reads_is_in_its_configuration(config: dict[str, Any], expected: Any) -> None:
     assert autoencoders.audio_config(config) == expected

@@ -1,4 +1,4 @@
-"""What identifies a picture's latent is frozen: another key would encode every image of every user anew."""
+"""What identifies an image's latent is frozen: another key would encode every image of every user anew."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def test_the_plain_decoder_is_no_part_of_what_changes_a_key_and_a_new_way_of_pro
 @pytest.mark.parametrize(
     ("crop_aspect", "sizes"), [("closest", ["96x64", "64x64", "64x64"]), ("random", ["64x64", "96x64"])]
 )
-def test_sizes_are_told_before_any_picture_is_known(crop_aspect: str, sizes: list[str]) -> None:
+def test_sizes_are_known_before_any_image_is(crop_aspect: str, sizes: list[str]) -> None:
     rules = {
         "resolution": 64,
         "resolution_type": "pixel",

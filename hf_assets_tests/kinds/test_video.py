@@ -150,8 +150,8 @@ def test_columns_filter_before_any_clip_is_read_and_a_column_that_lies_changes_n
     entry = {"video": FRAMES, "num_frames_column": "frames", "fps_column": "rate"}
     made = Made(tmp_path, pipelines("ltx"), rows, entry)
     assert [(one["row"], one["dropped_for"]) for one in made.rows("filtered_dropped")] == [(2, "too_few_frames")]
-    told = [(one["original_num_frames"], one["num_frames"], one["fps"]) for one in made.rows("training_set")]
-    assert told == [(20, 17, 12.5), (12, 9, 24.0)]
+    facts = [(one["original_num_frames"], one["num_frames"], one["fps"]) for one in made.rows("training_set")]
+    assert facts == [(20, 17, 12.5), (12, 9, 24.0)]
 
 
 def test_rows_may_name_files_of_the_repository(pipelines: Any, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_for_image_to_video_everything_is_encoded_anew() -> None:
 
 
 @pytest.mark.parametrize("family", ["cogvideox", "hunyuanvideo", "hunyuanvideo15", "ltx", "ltx2", "mochi", "wan"])
-def test_the_stride_in_time_that_a_configuration_tells_is_the_one_that_is_measured(family: str, pipelines: Any) -> None:
+def test_the_stride_in_time_of_a_configuration_is_the_one_that_is_measured(family: str, pipelines: Any) -> None:
     pipeline = resolve_pipeline(PipelineSource(repository=str(pipelines(family))))
     config = json.loads((pipelines(family) / "vae/config.json").read_text())
     assert autoencoders.frame_stride(config) in (None, input_of(pipeline).temporal_stride)

@@ -1,4 +1,4 @@
-"""Sound: what files say, which samples come out, and what can't be used."""
+"""Audio: what files say, which samples come out, and what can't be used."""
 
 import io
 import struct
@@ -37,7 +37,7 @@ def level(samples: np.ndarray) -> float:
     return float(20 * np.log10(np.sqrt((middle.astype(np.float64) ** 2).mean()) / (0.5 / np.sqrt(2))))
 
 
-# Lossy codecs pad: AAC to whole frames, MP3 without a header that tells the padding by a start and an end.
+# Lossy codecs pad: AAC to whole frames, MP3 without a header that gives the padding by a start and an end.
 @pytest.mark.parametrize(
     ("data", "num_samples", "error"),
     [
@@ -63,7 +63,7 @@ def level(samples: np.ndarray) -> float:
         *["m4a aac", "adts aac", "m4a alac", "mka flac", "webm opus", "wav of unknown length"],
     ],
 )
-def test_every_format_tells_its_length_and_decodes_to_it(data: bytes, num_samples: int, error: float | None) -> None:
+def test_every_format_has_its_length_and_decodes_to_it(data: bytes, num_samples: int, error: float | None) -> None:
     facts = audio.probe(data)
     rate = facts.sample_rate
     assert facts == audio.AudioFacts(rate, 2, num_samples)

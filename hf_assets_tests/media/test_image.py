@@ -61,7 +61,7 @@ def close(image, colour, tolerance=0):
     return difference.max() <= tolerance
 
 
-# What each format's encoder may change in a picture of flat quarters.
+# What each format's encoder may change in an image of flat quarters.
 FORMATS = {
     "JPEG": {"quality": 100, "subsampling": 0},
     "PNG": {},

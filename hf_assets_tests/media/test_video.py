@@ -54,7 +54,7 @@ def test_every_frame_is_decoded_once_and_in_order(container: str, codec: str, pi
     assert video.probe(data).num_frames == 9
     decoded = list(video.frames_of(data))
     assert len(decoded) == 9
-    # half the colour, or a bit rate in place of a quality, keeps colours less well; other frames' are 100 levels away
+    # half the colour, or a bit rate in place of a quality, keeps colours worse; other frames' are 100 levels away
     levels = LEVELS if codec in ("libx264", "qtrle") and pixels != "yuv420p" else 60
     assert all(is_frame(frame, 3, number, levels) for number, frame in enumerate(decoded))
 
@@ -87,7 +87,7 @@ def test_odd_sizes_stay() -> None:
     assert next(video.frames_of(data)).shape == (47, 63, 3)
 
 
-def test_a_variable_rate_is_told_as_its_mean_and_every_frame_counts_once() -> None:
+def test_a_variable_rate_is_given_as_its_mean_and_every_frame_counts_once() -> None:
     data = clip(times=(0, 10, 500, 510, 520, 1500, 1600, 1700, 1800))
     facts = video.probe(data)
     assert (facts.num_frames, facts.fps) == (9, 4.444)  # 8 steps in 1.8 s
@@ -127,7 +127,7 @@ OPEN = "open-gop=1:keyint=12:min-keyint=12:bframes=3:b-adapt=0:scenecut=0"
 
 @pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
 def test_a_clip_that_was_cut_out_of_an_open_group_of_pictures_begins_with_its_key_frame(container: str) -> None:
-    """As `ffmpeg -ss 0.5 -c copy` makes it: its first pictures refer to some in front of the cut."""
+    """As `ffmpeg -ss 0.5 -c copy` makes it: its first frames refer to some in front of the cut."""
     whole = clip(4, 60, container=container, pixels="yuv420p", crf=None, settings=(("x264-params", OPEN),))
     file, num_keys = io.BytesIO(), 0
     with av.open(io.BytesIO(whole)) as source, av.open(file, "w", format=container) as cut:

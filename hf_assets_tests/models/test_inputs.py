@@ -146,9 +146,9 @@ def test_the_denoisers_patch_counts(copied):
         assert input_of(resolved(folder)).spatial_multiple == multiple
 
 
-# What makes pictures and what makes videos is read from the pipelines' constructors; these make something else of it.
+# What makes images and what makes videos is read from the pipelines' constructors; these make something else of it.
 ODD = {
-    "Cosmos2TextToImagePipeline",  # pictures with a frame axis, as its denoiser reads them
+    "Cosmos2TextToImagePipeline",  # images with a frame axis, as its denoiser reads them
     "CosmosTextToWorldPipeline",
 }
 

@@ -278,7 +278,7 @@ def test_a_pipeline_is_called_as_often_as_it_calls_itself():
 
 
 class Sings(Trap):
-    """As ACE-Step, whose text also tells the duration."""
+    """As ACE-Step, whose text also says the duration."""
 
     def __call__(self, prompt=None, lyrics="", audio_duration=60.0): ...
 

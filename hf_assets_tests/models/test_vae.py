@@ -92,7 +92,7 @@ def test_an_autoencoder_that_knows_no_tiles_says_so(built, tmp_path):
 
 
 def test_pictures_of_a_video_are_encoded_one_by_one(copied):
-    """AnimateDiff: an autoencoder for pictures in a pipeline that makes videos."""
+    """AnimateDiff: an autoencoder for images in a pipeline that makes videos."""
     folder = copied("sd15")
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": "AnimateDiffPipeline"}))
@@ -136,7 +136,7 @@ def test_spatial_multiple_needs_no_weights(copied, family):
 
 
 def test_decoding_undoes_the_scaling(built):
-    """Random weights give no picture back, so this compares with the decoder fed by hand."""
+    """Random weights give no image back, so this compares with the decoder fed by hand."""
     with load_vae(resolved(built("flux")), "cpu", torch.float32) as vae:
         encoded = vae.encode(pixels(2, 3, 32, 48))
         decoded = vae.decode(encoded)

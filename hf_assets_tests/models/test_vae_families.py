@@ -67,11 +67,11 @@ def standardised_by_buffers(vae, z):
 
 
 class Expected(NamedTuple):
-    """Sides are 2 and 3 times the multiple; videos have 1 + 2 strides of frames, sound 3 steps.
+    """Sides are 2 and 3 times the multiple; videos have 1 + 2 strides of frames, audio 3 steps.
 
     Attributes:
         shape: of the latents of one sample.
-        multiple: what sides must be multiples of, the frames' stride, or the samples of sound per step.
+        multiple: what sides must be multiples of, the frames' stride, or the samples of audio per step.
     """
 
     formula: Formula
@@ -90,7 +90,7 @@ FAMILIES = {
     "flux2": Expected(patched, (128, 2, 3), 16),
     "flux2_klein": Expected(patched, (128, 2, 3), 16),
     "hidream": Expected(shifted, (16, 4, 6), 16),
-    "hunyuandit": Expected(scaled, (4, 2, 3), 8),  # its tiny transformer's configuration tells no patch
+    "hunyuandit": Expected(scaled, (4, 2, 3), 8),  # its tiny transformer's configuration gives no patch
     "hunyuanimage": Expected(scaled, (8, 2, 3), 32),
     "hunyuanvideo": Expected(scaled, (4, 3, 4, 6), 16, 4),
     "hunyuanvideo15": Expected(scaled, (8, 3, 2, 3), 16, 4),

@@ -26,7 +26,7 @@ from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
         ({"z_dim": 16, "dim_mult": [1, 2, 4, 4], "temperal_downsample": [False, True, True]}, 16, 8),  # Qwen-Image
         ({"z_dim": 48, "patch_size": 2, "scale_factor_spatial": 16, "temperal_downsample": [True]}, 48, 16),  # Wan 2.2
         ({"latent_channels": 128, "block_out_channels": [128, 256, 512, 512], "patch_size": 4}, 128, 32),  # LTX
-        ({}, 16, 8),  # nothing told: as most have it
+        ({}, 16, 8),  # nothing known: as most have it
     ],
 )
 def test_the_size_of_latents_follows_from_the_configuration(
@@ -38,7 +38,7 @@ def test_the_size_of_latents_follows_from_the_configuration(
 @pytest.mark.parametrize(
     ("config", "max_tokens", "elements"),
     [
-        ({"hidden_size": 768, "max_position_embeddings": 77}, 512, 77 * 768),  # CLIP, which ignores what T5 is told
+        ({"hidden_size": 768, "max_position_embeddings": 77}, 512, 77 * 768),  # CLIP, which ignores what T5 is given
         ({"d_model": 4096}, 256, 256 * 4096),  # T5
         ({"d_model": 4096}, None, 512 * 4096),
         ({"text_config": {"hidden_size": 3584, "max_position_embeddings": 128_000}}, 1024, 1024 * 3584),  # Qwen2.5-VL

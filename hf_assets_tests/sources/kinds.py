@@ -34,7 +34,7 @@ class Kind(NamedTuple):
 
 
 def number(parts: list[list[Row]]) -> list[list[tuple[str, Row]]]:
-    """Rows with a name each: of its picture, so that a picture keeps its name wherever its row is."""
+    """Rows with a name each: of its image, so that an image keeps its name wherever its row is."""
     return [[(f"{hash_of(row.image)}.png", row) for row in part] for part in parts]
 
 
@@ -42,7 +42,7 @@ def hash_of(data: bytes | None) -> str:
     return f"{sum(data or b''):08d}{len(data or b'')}"
 
 
-def pictures(parts: list[list[Row]], folder: str) -> Files:
+def media_files(parts: list[list[Row]], folder: str) -> Files:
     return {f"{folder}/{name}": row.image or b"" for part in number(parts) for name, row in part}
 
 
@@ -54,7 +54,7 @@ def jsonl(part: list[tuple[str, Row]], column: str, folder: str) -> bytes:
 def imagefolder(parts: list[list[Row]], begin: str) -> Files:
     rows = [row for part in number(parts) for row in part]
     folder = f"train/{begin}" if begin else "train"
-    return {f"{folder}/metadata.jsonl": jsonl(rows, "file_name", ""), **pictures(parts, folder)}
+    return {f"{folder}/metadata.jsonl": jsonl(rows, "file_name", ""), **media_files(parts, folder)}
 
 
 def webdataset(parts: list[list[Row]], begin: str) -> Files:
@@ -73,11 +73,11 @@ def webdataset(parts: list[list[Row]], begin: str) -> Files:
 
 def json_lines(parts: list[list[Row]], begin: str) -> Files:
     tables = {f"data/train-{begin}{n}.jsonl": jsonl(part, "image", "pictures/") for n, part in enumerate(number(parts))}
-    return {**tables, **pictures(parts, "pictures")}
+    return {**tables, **media_files(parts, "pictures")}
 
 
 def csv_beside(parts: list[list[Row]], begin: str) -> Files:
-    files = pictures(parts, "data/p")
+    files = media_files(parts, "data/p")
     for index, part in enumerate(number(parts)):
         text = io.StringIO()
         csv.writer(text).writerows([["image", "caption"], *([f"./p/{name}", row.caption] for name, row in part)])
@@ -124,7 +124,7 @@ def files_below(folder: Path) -> Files:
 
 def parquet_of_paths(parts: list[list[Row]], begin: str) -> Files:
     """Structs without bytes, as `datasets` writes them where media aren't embedded."""
-    files = pictures(parts, "clips")
+    files = media_files(parts, "clips")
     for index, part in enumerate(number(parts)):
         table = pa.Table.from_pylist(
             [{"image": {"bytes": None, "path": f"clips/{name}"}, "caption": row.caption} for name, row in part],

@@ -1,4 +1,4 @@
-"""Sound in arrays of samples: as `datasets` stores what it has decoded."""
+"""Audio in arrays of samples: as `datasets` stores what it has decoded."""
 
 import io
 from pathlib import Path
@@ -50,7 +50,7 @@ def decoded(data: bytes | None) -> tuple[np.ndarray, int]:
         (SINE, pa.list_(pa.float16()), SINE.astype(np.float16)[None]),
         (SINE, pa.list_(pa.float32(), len(SINE)), SINE[None]),
         (STEREO, pa.list_(LIST), STEREO),
-        (STEREO.T, pa.list_(LIST), STEREO),  # more rows than a sound has channels
+        (STEREO.T, pa.list_(LIST), STEREO),  # more rows than audio has channels
         (np.array([0, 16384, -32768]), pa.list_(pa.int16()), np.array([[0, 0.5, -1]])),
         (np.array([0, 2**30, -(2**31)]), pa.list_(pa.int32()), np.array([[0, 0.5, -1]])),
     ],
@@ -140,5 +140,5 @@ def test_columns_are_read_without_the_arrays() -> None:
     read = read_columns(io.BytesIO(data), WantedColumns("audio", ("tags",)), "rows.parquet")
     assert read.media_paths is None
     assert read.bytes_read < 100_000 < len(data)
-    told = media_bytes(io.BytesIO(data), "audio", np.array([0]), "rows.parquet")
-    assert 0.9 * len(data) < told < len(data) + 100_000  # the arrays, and what is read for the footer
+    num_bytes = media_bytes(io.BytesIO(data), "audio", np.array([0]), "rows.parquet")
+    assert 0.9 * len(data) < num_bytes < len(data) + 100_000  # the arrays, and what is read for the footer

@@ -18,14 +18,14 @@ from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import SourceSpec
 from hf_assets.stages import captions
-from hf_assets_tests.contract.image_rows import Row, picture
+from hf_assets_tests.contract.image_rows import Row, image_bytes
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.sources.kinds import KINDS, csv_beside, imagefolder, parquet_of_paths, webdataset
 from hf_assets_tests.sources.parquet_files import noise, parquet
 from hf_assets_tests.sources.reading import as_datasets_reads, read, samples
 
 NUMBERS = count()
-ROWS = [Row(picture(n, 16, 16), f"picture {n}") for n in range(4)]
+ROWS = [Row(image_bytes(n, 16, 16), f"picture {n}") for n in range(4)]
 
 
 @pytest.fixture

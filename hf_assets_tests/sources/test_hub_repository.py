@@ -59,7 +59,7 @@ def refused(name: str, memory: Path, **spec: str) -> str:
 # Which files
 
 
-def test_splits_of_one_layout_are_told_apart(hub: LocalHub, name: str, tmp_path: Path) -> None:
+def test_splits_of_one_layout_are_distinguished(hub: LocalHub, name: str, tmp_path: Path) -> None:
     hub.commit(name, {TRAIN: rows_file(["a"]), TEST: rows_file(["b"]), "README.md": b"text", "data/notes.md": b"x"})
     assert paths(name, tmp_path) == [TRAIN]
     assert paths(name, tmp_path, split="test") == [TEST]

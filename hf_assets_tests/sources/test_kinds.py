@@ -13,16 +13,16 @@ from hf_assets.encode import quarantine
 from hf_assets.plan import planning
 from hf_assets.upkeep import maintenance
 from hf_assets_tests.contract.conftest import Models
-from hf_assets_tests.contract.image_rows import Row, picture
+from hf_assets_tests.contract.image_rows import Row, image_bytes
 from hf_assets_tests.contract.world import Counts, World
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.sources.kinds import KINDS, Kind, files_below, hash_of, write_lance
 
 NUMBERS = count()
-ROWS = [Row(picture(n, 64 + 8 * (n % 2)), f"picture {n}") for n in range(5)]
+ROWS = [Row(image_bytes(n, 64 + 8 * (n % 2)), f"picture {n}") for n in range(5)]
 # The others share with these what decides it.
 FROM_SCRATCH = ("imagefolder", "webdataset")
-NEW = [Row(picture(100), "picture 2"), Row(picture(101), "new")]
+NEW = [Row(image_bytes(100), "picture 2"), Row(image_bytes(101), "new")]
 
 
 def recipes(world: World) -> tuple[Recipe, ...]:
@@ -172,7 +172,7 @@ def test_media_files_that_fail_are_named_and_can_be_tried_again(tmp_path: Path, 
     assert kept.world.materialize().bytes_read == 0
 
 
-def test_a_plan_tells_what_streaming_reads(tmp_path: Path, hub: LocalHub, models: Models) -> None:
+def test_a_plan_says_what_streaming_reads(tmp_path: Path, hub: LocalHub, models: Models) -> None:
     kept = Kept(KINDS["streamed"], tmp_path, hub, models)
     kept.push(ROWS)
     [recipe] = recipes(kept.world)

@@ -17,13 +17,13 @@ from hf_assets.sources import rows
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import SourceSpec
-from hf_assets_tests.contract.image_rows import Row, picture
+from hf_assets_tests.contract.image_rows import Row, image_bytes
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.sources.kinds import files_below, write_lance
 from hf_assets_tests.sources.reading import WANTED, as_datasets_reads, read, samples
 
 NUMBERS = count()
-ROWS = [Row(picture(n, 16, 16), f"picture {n}") for n in range(4)]
+ROWS = [Row(image_bytes(n, 16, 16), f"picture {n}") for n in range(4)]
 ALL = [(row.caption, row.image) for row in ROWS]
 ROOT = "data/train.lance"
 

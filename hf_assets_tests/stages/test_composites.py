@@ -1,4 +1,4 @@
-"""Which part of a picture of several images is taken."""
+"""Which part of a composite image is taken."""
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ def cell(size: tuple[int, int], **rules: object) -> list[int]:
 @pytest.mark.parametrize(
     ("size", "count", "expected"),
     [
-        ((4096, 1024), 4, [1, 4]),  # the strip that SimpleTuner takes every picture for
+        ((4096, 1024), 4, [1, 4]),  # the strip that SimpleTuner takes every image for
         ((1024, 1024), 4, [2, 2]),  # the seed's "grid of 4"
         ((1025, 1024), 4, [2, 2]),
         ((1024, 1536), 4, [2, 2]),  # four portraits

@@ -37,10 +37,10 @@ def test_an_expression_names_its_columns_and_judges_each_row(
     expression: str, columns: tuple[str, ...], passes: list[bool | None]
 ) -> None:
     assert expressions.columns_of(expression) == columns
-    verdict, missing = expressions.evaluate(TABLE, expression, columns)
-    assert [
-        None if gone else passed for passed, gone in zip(verdict.to_pylist(), missing.to_pylist(), strict=True)
-    ] == (passes)
+    holds, missing = expressions.evaluate(TABLE, expression, columns)
+    assert [None if gone else passed for passed, gone in zip(holds.to_pylist(), missing.to_pylist(), strict=True)] == (
+        passes
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,6 @@ def test_an_expression_that_fails_on_these_columns_is_an_error_that_names_it(exp
 
 def test_rows_keep_their_order() -> None:
     many: Any = pa.table({"columns": pa.array([{"n": n} for n in range(300_000)])})
-    verdict, _ = expressions.evaluate(many, "n % 7 = 3", ("n",))
-    assert verdict.to_pylist()[:11] == [n % 7 == 3 for n in range(11)]
-    assert verdict.combine_chunks().equals(pa.array([n % 7 == 3 for n in range(300_000)]))
+    holds, _ = expressions.evaluate(many, "n % 7 = 3", ("n",))
+    assert holds.to_pylist()[:11] == [n % 7 == 3 for n in range(11)]
+    assert holds.combine_chunks().equals(pa.array([n % 7 == 3 for n in range(300_000)]))

@@ -75,7 +75,7 @@ def test_sizes_under_their_usual_names_are_used_where_the_dataset_has_both() -> 
     assert judge(samples({"width": 99, "height": 1}, {"width": 100, "height": 1}), rules)[
         "dropped_for"
     ].to_pylist() == ["too_narrow", None]
-    # without the columns nothing is dropped here: the media's header tells, once it is read
+    # without the columns nothing is dropped here: the media's header says, once it is read
     assert judge(samples({"width": 99}), rules)["dropped_for"].to_pylist() == [None]
 
 
@@ -95,7 +95,7 @@ def test_columns_of_the_usual_names_that_hold_no_numbers_are_not_sizes() -> None
     assert sizeless(table, rules).to_pylist() == [0, 1]
 
 
-def test_named_columns_tell_every_size() -> None:
+def test_named_columns_give_every_size() -> None:
     assert sizeless(samples(good(w=None), good()), RULES).to_pylist() == []
     assert sizeless(samples(good()), FilterRules()).to_pylist() == []
 

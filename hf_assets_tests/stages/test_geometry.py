@@ -292,11 +292,11 @@ def test_the_pixels_are_resized_to_the_downsample_size_before_the_crop():
 @pytest.mark.parametrize(
     ("size", "rules", "resized", "crop"),
     [
-        # the picture's aspect is 0.25: 768 x 3072 is to be covered, where the crop's 1.0 would ask for 768 x 768
+        # the image's aspect is 0.25: 768 x 3072 is to be covered, where the crop's 1.0 would ask for 768 x 768
         ((513, 2048), {}, [769, 3072], [1280, 128]),
         ((2048, 513), {}, [3072, 769], [128, 1280]),
         ((1000, 1000), {}, [768, 768], [128, 128]),  # the two aspects are one
-        # an area, of the picture's aspect: 384 x 1536, not a shorter edge of 768
+        # an area, of the image's aspect: 384 x 1536, not a shorter edge of 768
         ((500, 2000), {"resolution_type": "pixel_area"}, [512, 2048], [768, 0]),
         ((500, 2000), {"resolution_type": "pixel_area", "target_downsample_size": 1024}, [512, 2048], [768, 0]),
         ((500, 2000), {"resolution_type": "pixel_area", "target_downsample_size": 1536}, [768, 3072], [1280, 128]),

@@ -48,7 +48,7 @@ def test_more_keep_all_that_fewer_kept() -> None:
 
 
 @pytest.mark.parametrize("captions", [["same"] * 50, [None] * 50, [{"a": [1]}] * 50])
-def test_rows_of_one_content_are_told_apart_by_how_many_came_before(captions: list[Any]) -> None:
+def test_rows_of_one_content_differ_by_how_many_came_before(captions: list[Any]) -> None:
     assert len(chosen(captions, 10)) == 10
 
 

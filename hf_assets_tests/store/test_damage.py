@@ -76,11 +76,11 @@ def test_verify_finds_a_damaged_part_of_the_index(damage: Damage, tmp_path: Path
 
 def test_verify_counts_what_is_whole(tmp_path: Path) -> None:
     store = filled(tmp_path, "ab", "cde")
-    told: list[int] = []
-    found = verify_store(store, told.append)
+    progress: list[int] = []
+    found = verify_store(store, progress.append)
     sizes = [path.stat().st_size for path in tmp_path.glob("*.safetensors")]
     assert (found.num_files, found.num_samples, found.num_bytes, found.damaged) == (2, 5, sum(sizes), [])
-    assert sorted(told) == sorted(sizes)
+    assert sorted(progress) == sorted(sizes)
 
 
 def test_a_damaged_shard_is_read_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Files are wholly there or not at all; tables tell when one bit of them is wrong; a full disk is told as such."""
+"""Files are wholly there or not at all; tables show when one bit of them is wrong; a full disk is reported as such."""
 
 import contextlib
 import errno
@@ -73,7 +73,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_told_and_the_store_stays_whole(small_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_the_store_stays_whole(small_disk: Path) -> None:
     store = filled(small_disk, "abc")
     large = {"latents": torch.zeros(1 << 18)}  # 1 MiB
     with pytest.raises(StoreError, match=r"disk of .* is full: free space, then run again; nothing that was stored"):
@@ -98,7 +98,7 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_store(small_disk: Pat
     assert len(index) == number + 1
 
 
-def test_a_full_disk_for_temporary_files_is_told(small_disk: Path) -> None:
+def test_a_full_disk_for_temporary_files_is_reported(small_disk: Path) -> None:
     spilled = SpilledRows(small_disk / "rows", pa.schema([pa.field("key", fingerprint.PACKED)]), "key")
     keys = fingerprint.pack(pa.array([fingerprint.of_bytes(str(number).encode()) for number in range(100_000)]))
     with pytest.raises(StoreError, match=r"disk of .* is full: free space, then run again"):

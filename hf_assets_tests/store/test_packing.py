@@ -37,7 +37,7 @@ def test_zeros_are_not_stored_and_come_back(tensor, stored_shape, ranges):
     [
         rows(A, B),
         torch.tensor([0.0, 1.0] * 300),  # zeros among the values of one position
-        rows([1.0, 0.0], [0.0, 0.0]),  # less saved than it takes to tell
+        rows([1.0, 0.0], [0.0, 0.0]),  # less saved than it takes to say
         torch.tensor(3.0),
         torch.zeros(0, 4),
         torch.tensor([float("nan")] * 300),
@@ -72,7 +72,7 @@ def test_whole_numbers_take_a_byte_where_they_fit():
 
 
 @pytest.mark.parametrize("size", [1e-4, 1.0, 1e5])  # also what float8 alone couldn't hold
-def test_float8_keeps_three_bits_of_each_value_and_tells_what_is_lost(size):
+def test_float8_keeps_three_bits_of_each_value_and_says_what_is_lost(size):
     embeds = (torch.randn(64, 64, generator=torch.manual_seed(0)) * size).to(torch.bfloat16)
     packed = packing.pack({"prompt_embeds": embeds, "text_ids": embeds}, dtype=FLOAT8)
     assert packed.tensors["prompt_embeds"].dtype == FLOAT8

@@ -1,4 +1,4 @@
-"""A few stored tensors are read without torch, and what is wrong with one is told."""
+"""A few stored tensors are read without torch, and what is wrong with one is reported."""
 
 import os
 from pathlib import Path
@@ -81,7 +81,7 @@ def test_a_header_of_an_absurd_length_is_damage_and_no_lack_of_memory(tmp_path: 
     (shard,) = tmp_path.glob("*.safetensors")
     before = shard.stat()
     shard.write_bytes(start + shard.read_bytes()[len(start) :])
-    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))  # nothing tells that it was touched
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))  # nothing shows that it was touched
     (one,) = sampled(store, "a")
     assert one.values is None
     assert one.wrong

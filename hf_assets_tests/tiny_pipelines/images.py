@@ -1,4 +1,4 @@
-"""Families that make pictures."""
+"""Families that make images."""
 
 from typing import Any
 

@@ -36,7 +36,7 @@ def t5(tokenizer: Any, *, width: int = WIDTH, inner: int = 37, multilingual: boo
     names = ("UMT5EncoderModel", "UMT5Config") if multilingual else ("T5EncoderModel", "T5Config")
     kind, config = (getattr(transformers, name) for name in names)
     settings = config(
-        vocab_size=max(len(tokenizer), 384),  # ByT5's ids go beyond the length that its tokenizer tells
+        vocab_size=max(len(tokenizer), 384),  # ByT5's ids go beyond the length that its tokenizer gives
         d_model=width,
         d_kv=width // 4,
         d_ff=inner,

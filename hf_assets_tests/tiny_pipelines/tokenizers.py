@@ -69,7 +69,7 @@ def byt5() -> Any:
 
 @functools.cache
 def qwen() -> Any:
-    """Byte-level byte pairs, the chat's special tokens, and those of pictures in Qwen's and Mistral's vocabularies."""
+    """Byte-level byte pairs, the chat's special tokens, and those of images in Qwen's and Mistral's vocabularies."""
     merges = _merges([["Ġ", *word] for word in WORDS])
     tokenizer = transformers.Qwen2Tokenizer(
         vocab=_numbered(*BYTES, *(left + right for left, right in merges), "<|endoftext|>"),

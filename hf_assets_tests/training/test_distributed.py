@@ -15,7 +15,7 @@ CAPTIONS = [[str(number)] for number in range(11)]
 SHAPES = [[4, 8, 8]] * 7 + [[4, 8, 16]] * 4
 
 
-def test_processes_share_an_epoch_without_being_told_their_ranks(tmp_path: Path) -> None:
+def test_processes_share_an_epoch_without_being_given_their_ranks(tmp_path: Path) -> None:
     for name in ("photos", "drawings"):
         sets.write(tmp_path / name, name, CAPTIONS, SHAPES)
     mp.spawn(_rank, (tmp_path,), nprocs=2)

@@ -249,7 +249,7 @@ def test_all_ranks_together_see_every_sample_once_an_epoch(world_size: int) -> N
     assert ranks[0].num_resting == {"photos": 0, "drawings": 0}
 
 
-def test_what_rests_is_told() -> None:
+def test_what_rests_is_counted() -> None:
     assert mixed(TWO, world_size=3, rank=0).num_resting == {"photos": 2, "drawings": 1}
     assert mixed(TWO, batch_size=4, drop_last=True).num_resting == {"photos": 0, "drawings": 2}
 

@@ -1,4 +1,4 @@
-"""SimpleTuner's own example of sound through the whole graph, with a family that reads no lyrics."""
+"""SimpleTuner's own example of audio through the whole graph, with a family that reads no lyrics."""
 
 import json
 import warnings
@@ -28,7 +28,7 @@ BROKEN = np.full(RATE, np.nan, np.float32)
 
 
 def rows(lyrics: str = "la") -> list[dict[str, Any]]:
-    """As `datasets` stores sound that it has decoded."""
+    """As `datasets` stores audio that it has decoded."""
     samples = [*CLIPS, SILENCE, BROKEN, SILENCE[:1]]
     return [
         {

@@ -1,4 +1,4 @@
-"""Families that make sound."""
+"""Families that make audio."""
 
 from typing import Any
 

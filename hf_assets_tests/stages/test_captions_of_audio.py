@@ -148,14 +148,14 @@ SONGS = pa.table(
 )
 
 
-def test_equal_captions_are_told_apart_by_their_lyrics_where_these_count() -> None:
+def test_equal_captions_differ_by_their_lyrics_where_these_count() -> None:
     assert distinct_texts(SONGS.drop_columns("lyrics")).to_pylist() == [{"caption": "a"}, {"caption": "b"}]
     pairs = [(line["caption"], line["lyrics"]) for line in distinct_texts(SONGS).to_pylist()]
     assert pairs == [("a", "la"), ("b", "la"), ("a", None)]
     assert lines(SONGS)["row"].to_pylist() == [4, 4, 7, 9, 9]
 
 
-def test_equal_captions_are_told_apart_by_durations_and_what_has_none_is_not_encoded() -> None:
+def test_equal_captions_differ_by_durations_and_what_has_none_is_not_encoded() -> None:
     with_durations = SONGS.append_column(schema.DURATION, pa.array([9.0, None, 3.0]))
     texts = [tuple(line.values()) for line in distinct_texts(with_durations).to_pylist()]
     assert texts == [("a", "la", 9.0), ("b", "la", 9.0), ("a", "la", 3.0), ("b", "la", 3.0)]
