@@ -54,10 +54,10 @@ def build_definitions(
             `resources` they stand without it.
 
     Raises:
-        ConfigError: the config is wrong; one line per mistake.
+        ConfigError: the config is wrong; one line per mistake. Or nothing can be made with its model.
     """
     prefix = parts_of(key_prefix)
-    parsed = _parse(config)
+    parsed = _parse(config).usable()
     update = {"prefix": prefix, "resource_prefix": require_resource_prefix(resource_prefix)}
     recipes = [recipe.model_copy(update=update) for recipe in parsed.recipes]
     assets = [_assets(recipe) for recipe in recipes]

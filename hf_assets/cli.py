@@ -49,7 +49,7 @@ def main() -> None:
 def check(config: ConfigOption = None, id: IdOption = None) -> None:
     """Validate the config against the real datasets and models. Nothing is encoded.
 
-    Shows what is for the trainer only, rows, columns found, what each filter keeps,
+    Shows which model was taken and why, what is for the trainer only, rows, columns found, what each filter keeps,
     captions found, what becomes of the first few media and their buckets, and the
     encoders.
     """
@@ -57,9 +57,9 @@ def check(config: ConfigOption = None, id: IdOption = None) -> None:
 
     with _errors():
         loaded = _load(config)
-        for note in loaded.notes:
-            typer.echo(note)
-        for recipe in _recipes(loaded, id):
+        for line in (loaded.model, *loaded.notes):
+            typer.echo(line)
+        for recipe in _recipes(loaded.usable(), id):
             typer.echo(f"{recipe.id}")
             for line in check_recipe(recipe):
                 typer.echo(f"  {line}")
@@ -110,7 +110,7 @@ def plan(
 
     with _errors():
         plans = {}
-        for recipe in _recipes(_load(config), id):
+        for recipe in _recipes(_load(config).usable(), id):
             plans[recipe.id] = plan_recipe(recipe, lambda line: typer.echo(line, err=True)).as_json()
             if not as_json:
                 typer.echo(as_text(recipe.id, plans[recipe.id]))

@@ -3,6 +3,8 @@
 A block of settings is one frozen model (`Block`), which validates what the user wrote and is then read by a stage.
 """
 
+import contextlib
+import math
 import re
 from typing import Annotated, Any
 
@@ -20,6 +22,16 @@ def boolean(value: Any) -> Any:
     """SimpleTuner files hold "true" and "False" as text; such text means what it says."""
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
+    return value
+
+
+def number(value: Any) -> Any:
+    """The finite number that a text says; any other value as it is."""
+    if isinstance(value, str):
+        for kind in (int, float):
+            with contextlib.suppress(ValueError):
+                if math.isfinite(found := kind(value)):
+                    return found
     return value
 
 

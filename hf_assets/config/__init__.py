@@ -6,8 +6,11 @@ an entry leaves out; `rules` puts what the user wrote where stages look for it, 
 media, `recipe.Recipe` holds all, and `recipe.code_version` hashes just what one asset reads. All mistakes of a file are
 collected before anything stops: `mistakes` words them, `positions` finds their line and column.
 
-`simpletuner` reads the `config.json` beside a bare list; `training_part` holds the keys that only a trainer uses;
-`keys_page` and `json_schema` make the page of all keys and the schema for editors from the same declarations.
+`documents` reads files and knows where in which of them a value stands; `entries` is the way of an entry before it is
+validated: trainers' keys set aside, defaults and placeholders filled in. `simpletuner` reads a `config.json`, and
+`trainer_keys` says what becomes of its keys. `model_families` is the table of SimpleTuner's families; `model_choice`
+and `family_defaults` are what follows from one. `training_part` holds the keys that only a trainer uses; `keys_page`
+and `json_schema` make the page of all keys and the schema for editors from the same declarations.
 
 Open `keys` first, then `recipe`. Nothing here asks the Hub.
 """

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds
+from hf_assets.config.keys import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds
+from hf_assets.config.trainer_keys import TRAINER_ONLY
 
 # What a schema says without refusing anything.
 SAYING = ("title", "description", "default", "examples")

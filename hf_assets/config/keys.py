@@ -31,66 +31,6 @@ MAX_ID_LENGTH = 100
 MIN_POLL_SECONDS = 5
 
 
-# Keys that only a trainer uses: their values are kept for the reader, and no key of ours depends on them.
-TRAINER_ONLY = frozenset(
-    [
-        "train_batch_size",
-        "repeats",
-        "probability",
-        "start_epoch",
-        "start_step",
-        "end_epoch",
-        "end_step",
-        "is_regularisation_data",
-        "slider_strength",
-        "timestep_sampling_offset",
-        "vae_cache_ondemand",
-        "vae_cache_disable",
-        "vae_cache_clear_each_epoch",
-        "skip_file_discovery",
-        "preserve_data_backend_cache",
-        "scan_for_errors",
-        "vae_cache_scan_behaviour",
-        "read_batch_size",
-        "write_batch_size",
-        "image_processing_batch_size",
-        "vae_batch_size",
-        "max_workers",
-        "delete_problematic_images",
-        "delete_unwanted_images",
-        "compress_cache",
-        "num_proc",
-        "text_encoder_batch_size",
-        "auto_load",
-        "hash_filenames",
-        "disable_validation",
-        "bbox_column",
-        "conditioning",
-        "conditioning_data",
-        "conditioning_image_embeds",
-        "conditioning_type",
-        "file_extension",
-        "source_dataset_id",
-    ]
-)
-
-
-# Kinds of entries that nothing here makes or reads: a trainer's own caches.
-ELSEWHERE = frozenset(["conditioning_image_embeds", "distillation_cache"])
-
-
-# Images that a trainer evaluates with.
-EVALUATION = "eval"
-
-
-# Keys of SimpleTuner that would change the result here, and don't yet: an error, never ignored.
-NOT_YET = frozenset(
-    [
-        "path",
-    ]
-)
-
-
 # Keys of a dataset that concern only some kinds of media: with another kind, they would have no effect.
 ONLY_FOR = {
     ("image",): ("image_column", "composite_image_config"),
@@ -135,7 +75,8 @@ class EntryKeys(Block):
 
     id: str = Field(description="Name of the dataset's assets and folders: letters, digits, `_`, `-` and `.`.")
     type: Literal["huggingface", "local"] = Field(
-        description="`huggingface`: a dataset on the Hub, or a folder in its layout; `local`: a folder of media files."
+        "local",
+        description="`huggingface`: a dataset on the Hub, or a folder in its layout; `local`: a folder of media files.",
     )
     dataset_type: Literal["image", "video", "audio"] = Field("image", description="What a row's media is.")
     disabled: Flag = Field(False, description="True: this entry is left out.")
@@ -180,6 +121,9 @@ class EntryKeys(Block):
         "type `local`: `filename` (the default): the file's name, `_` as spaces; `textfile`: the `.txt` file of that "
         "name, each line a caption; `parquet`, `csv`: a table. Of both: `instanceprompt`: `instance_prompt` is every "
         "caption.",
+    )
+    disable_multiline_split: Flag = Field(
+        False, description="Of `textfile`, true: a file is one caption, and its line ends are part of it."
     )
     metadata_backend: Literal["huggingface", "discovery", "json", "parquet"] | None = Field(
         None, description="As SimpleTuner has it; sizes come from columns or from the media's headers in any case."
@@ -295,6 +239,8 @@ class Dataset(GeometryKeys, EntryKeys):
             if given is not None and given not in allowed[self.type]:
                 names = ", ".join(f'"{name}"' for name in allowed[self.type])
                 raise ValueError(f'{key} is "{given}"; use {names} where type is "{self.type}"')
+        if self.disable_multiline_split and self.caption_strategy != "textfile":
+            raise ValueError('disable_multiline_split has no effect unless caption_strategy is "textfile"; remove it')
         for key in ("parquet", "csv"):
             if (getattr(self, key) is None) == (self.caption_strategy == key):
                 remedy = (
@@ -343,7 +289,10 @@ class ImageEmbeds(Block):
     id: Name = Field(description="Name by which a dataset's `image_embeds` refers to this entry.")
     type: Literal["local"] = Field("local", description="Latents are kept in a local folder.")
     dataset_type: Literal["image_embeds"] = Field(description="Marks this entry.")
-    cache_dir: Name = Field(description="The folder, relative to this file; each dataset has one of its own in it.")
+    cache_dir: Name | None = Field(
+        None,
+        description="The folder, relative to this file; each dataset has one of its own in it. Default: the dataset's.",
+    )
     disabled: Flag = Field(False, description="True: this entry is left out.")
     trainer: dict[str, Any] = Field({}, exclude=True)
 
@@ -377,7 +326,20 @@ class VaeOverride(Block):
 class Model(Block):
     """The pipeline whose VAE and text encoders are used."""
 
-    pretrained_model_name_or_path: Repository = Field(description="Hub id or folder of a diffusers pipeline.")
+    family: Name | None = Field(
+        None,
+        description="SimpleTuner's `model_family`, such as `flux`. With `flavour` it names the repository, and decides "
+        "defaults of the datasets: `aspect_bucket_alignment`; of videos `is_i2v`, 5 seconds of `num_frames`, and "
+        "`min_frames`.",
+    )
+    flavour: Name | None = Field(
+        None, description="SimpleTuner's `model_flavour`, such as `dev`. Default: the family's own."
+    )
+    pretrained_model_name_or_path: Repository | None = Field(
+        None,
+        validate_default=True,
+        description="Hub id or folder of a diffusers pipeline. Default: what `family` and `flavour` name.",
+    )
     revision: Name | None = Field(None, description="Branch, tag or commit. Default: the main branch.")
     variant: Name | None = Field(None, description="Weights variant, such as `fp16`.")
     vae: VaeOverride | None = Field(None, description="Another VAE than the pipeline's own.")
@@ -403,6 +365,17 @@ class Model(Block):
     vae_tiling: Flag = Field(
         False, description="True: the VAE encodes in tiles, for media too large for its memory. Changes the latents."
     )
+    tokenizer_max_length: PositiveInt | None = Field(
+        None,
+        description="The most tokens of a caption, of pipelines that take such a number. Default: the pipeline's own.",
+    )
+
+    @field_validator("pretrained_model_name_or_path")
+    @classmethod
+    def _is_named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("family") is None:
+            raise PydanticCustomError("missing", "Field required")
+        return value
 
 
 class Refresh(Block):

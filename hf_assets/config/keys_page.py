@@ -12,7 +12,8 @@ from pydantic_core import PydanticUndefined
 from hf_assets.config import simpletuner
 from hf_assets.config.blocks import CaptionFile, FilterFunc
 from hf_assets.config.check_keys import Checks
-from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds, VaeOverride
+from hf_assets.config.keys import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds, VaeOverride
+from hf_assets.config.trainer_keys import TRAINER_ONLY
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.frames import FrameRules

@@ -1,6 +1,5 @@
 """From the JSON file to recipes. Every error names the file, the JSON path, the value and the way out."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -9,21 +8,22 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hf_assets.config import mistakes, positions, rules, simpletuner, training_part
-from hf_assets.config.defaults import with_defaults
-from hf_assets.config.keys import (
-    ELSEWHERE,
-    EVALUATION,
-    TRAINER_ONLY,
-    Dataset,
-    File,
-    ImageEmbeds,
-    Model,
-    Refresh,
-    TextEmbeds,
-    without_effect,
+from hf_assets.config import (
+    documents,
+    entries,
+    family_defaults,
+    mistakes,
+    model_choice,
+    numerals,
+    placeholders,
+    positions,
+    rules,
+    simpletuner,
 )
+from hf_assets.config.documents import At, Document
+from hf_assets.config.keys import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds
 from hf_assets.config.mistakes import Mistake, nearest, quote
+from hf_assets.config.model_choice import Choice
 from hf_assets.config.positions import child_path
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.config.rules import RuleError
@@ -34,9 +34,8 @@ from hf_assets.sources.spec import SourceSpec
 from hf_assets.values import boolean
 
 ENVIRONMENT_VARIABLE = "HF_ASSETS_CONFIG"
+PLUGINS_VARIABLE = "HF_ASSETS_PLUGINS"
 DEFAULT_FILE = "datasets.json"
-# Blocks of an entry whose keys mean what they mean in the entry itself.
-INNER = ("huggingface", "config")
 
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
@@ -50,12 +49,26 @@ class Config(NamedTuple):
 
     Attributes:
         notes: what is accepted, and has no effect here: a line each.
+        model: which repository was taken, and why.
+        refusal: why nothing can be made with that model, if so: then the file is right, and no run can be.
     """
 
     file: Path
     recipes: tuple[Recipe, ...]
     refresh: Refresh | None
     notes: tuple[str, ...] = ()
+    model: str = ""
+    refusal: str | None = None
+
+    def usable(self) -> "Config":
+        """Itself.
+
+        Raises:
+            ConfigError: nothing can be made with its model.
+        """
+        if self.refusal is not None:
+            raise ConfigError(self.refusal)
+        return self
 
 
 def config_file() -> Path:
@@ -69,24 +82,7 @@ def load(file: Path) -> Config:
     Raises:
         ConfigError: the file is missing, no JSON, or wrong; one line per mistake.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        content = json.loads(text, object_pairs_hook=mistakes.Object.of)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{file}: there is no such file; create it, or name another in {ENVIRONMENT_VARIABLE}"
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"{file}: can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file}: is not UTF-8 text; save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise mistakes.not_json(file, error) from None
-    except ValueError:
-        raise mistakes.too_long(file) from None
-    except RecursionError:
-        raise ConfigError(f'{file}: is nested too deeply; write an object with "model" and "datasets"') from None
-    return parse(content, file, lambda: positions.of_json(text))
+    return _parse(documents.read(file, f"create it, or name another in {ENVIRONMENT_VARIABLE}"))
 
 
 def parse(content: Any, file: Path, where: Callable[[], positions.Node | None] | None = None) -> Config:
@@ -98,19 +94,24 @@ def parse(content: Any, file: Path, where: Callable[[], positions.Node | None] |
     Raises:
         ConfigError: one line per mistake.
     """
-    reader = _Reader(file, where)
-    reader.mistakes.extend(mistakes.of_json(content))
-    whole = simpletuner.beside(file) if isinstance(content, list) else None
-    if whole is not None:
-        reader.defaults, reader.cache_dir = whole.defaults, whole.cache_dir or reader.cache_dir
-        reader.prefix = ""
-        content = {"model": whole.model, "datasets": content}
+    return _parse(Document(file, content, where))
+
+
+def _parse(document: Document) -> Config:
+    named = documents.unwrapped(document)
+    if isinstance(named.content, list):
+        return _of_simpletuner(named, simpletuner.beside(named.file), named)
+    if simpletuner.is_settings(named.content):
+        return _of_simpletuner(simpletuner.datasets_of(named), named, named)
+    reader = _Reader(named, named.folder)
+    reader.mistakes.extend(mistakes.of_json(named.content))
+    content = named.content
     if not isinstance(content, dict):
         reader.error("", f'holds {quote(content)}; write an object with "model" and "datasets"')
         raise reader.found()
     for key in [key for key in content if key not in File.model_fields]:
         reader.error(key, mistakes.unknown_key(key, File.model_fields))
-    model = reader.block(Model, content.get("model"), "model")
+    model = reader.model_block(content.get("model"), "model", {})
     refresh = reader.block(Refresh, content["refresh"], "refresh") if "refresh" in content else None
     plugins = content.get("plugins", [])
     if not isinstance(plugins, list) or not all(isinstance(name, str) for name in plugins):
@@ -122,96 +123,159 @@ def parse(content: Any, file: Path, where: Callable[[], positions.Node | None] |
             "datasets", f"is {quote(entries) if 'datasets' in content else 'missing'}; list at least one dataset"
         )
         entries = []
-    reader.read(entries)
-    reader.stop_on_errors()
-    assert model is not None
-    recipes = reader.recipes(model, plugins)
-    reader.stop_on_errors()
-    return Config(file, recipes, refresh, tuple(reader.notes))
+    reader.read(entries, "datasets")
+    return reader.config(model, plugins, refresh)
+
+
+def _of_simpletuner(datasets: Document, settings: Document, named: Document) -> Config:
+    """A list of datasets, and the config.json beside it or that names it."""
+    given = simpletuner.read(settings)
+    reader = _Reader(datasets, named.folder, given)
+    reader.mistakes.extend(mistakes.of_json(datasets.content, datasets.prefix))
+    origins = {key.removeprefix("model."): at for key, at in given.origins.items() if key.startswith("model.")}
+    model = reader.model_block(given.model, settings.prefix, origins, settings)
+    reader.notes.extend(given.notes)
+    reader.read(datasets.content, datasets.prefix)
+    return reader.config(model, given.plugins, None)
 
 
 class _Reader:
     """Collects all mistakes of one file before it gives up."""
 
-    def __init__(self, file: Path, where: Callable[[], positions.Node | None] | None) -> None:
-        self.file = file
-        self.where = where
-        self.base = file.absolute().parent
-        self.cache_dir = "cache"
-        self.defaults: dict[str, Any] = {}
-        self.prefix = "datasets"  # a bare list has none
+    def __init__(self, document: Document, top: Path, settings: simpletuner.Settings | None = None) -> None:
+        """Read the entries of a file.
+
+        Args:
+            top: the folder of the file that was named, beside which caches lie by default.
+            settings: what a config.json says of all entries.
+        """
+        self.document = document
+        self.top = top
+        self.settings = settings
         self.mistakes: list[Mistake] = []
         self.notes: list[str] = []
+        self.choice: Choice | None = None
         self.entries: dict[str, Entry] = {}
-        self.origins: dict[str, dict[str, str]] = {}  # entry -> key -> the block it stands in, where not the entry
+        self.origins: dict[str, Mapping[str, At]] = {}  # entry -> key -> where it stands, where not in the entry
 
-    def error(self, path: str, message: str) -> None:
-        self.mistakes.append(Mistake(path, message))
+    @property
+    def plugins_place(self) -> str:
+        """Where a module that a filter names is to be listed."""
+        if self.settings is None:
+            return "the file"
+        return f"{self.settings.document.file.name}, or name it in {PLUGINS_VARIABLE}"
+
+    @property
+    def cache_dir(self) -> str:
+        return (self.settings and self.settings.cache_dir) or str(self.top / "cache")
+
+    def error(self, path: str, message: str, document: Document | None = None) -> None:
+        self.mistakes.append(Mistake(path, message, document))
 
     def found(self) -> ConfigError:
-        return mistakes.error(self.file, self.mistakes, self.where() if self.where else None)
+        return mistakes.error(self.document.file, self.mistakes, self.document.places())
 
     def stop_on_errors(self) -> None:
         if self.mistakes:
             raise self.found()
 
-    def block(self, model: type[T], content: Any, path: str, origins: Mapping[str, str] | None = None) -> T | None:
-        """Validate one block; `origins` says under which path each key was written, where that isn't `path` itself."""
+    def block(self, model: type[T], content: Any, path: str, origins: Mapping[str, At] | None = None) -> T | None:
+        """Validate one block; `origins` says where each key was written, where that isn't in `path` itself."""
         if not isinstance(content, dict):
             self.error(path, f"is {quote(content)}; write an object" if content is not None else "is missing; add it")
             return None
         try:
-            return model.model_validate(content)
+            return model.model_validate(numerals.read(model, content))
         except ValidationError as error:
-            for mistake in mistakes.of_block(error, path, model, origins):
-                self.error(*mistake)
+            self.mistakes += mistakes.of_block(error, path, model, origins)
             return None
 
-    def read(self, entries: list[Any]) -> None:
+    def model_block(
+        self, content: Any, path: str, origins: Mapping[str, At], document: Document | None = None
+    ) -> Model | None:
+        """Validate what is said of the model, and find which one is meant.
+
+        Args:
+            document: the file in which it stands, where that isn't the entries' own.
+        """
+        before = len(self.mistakes)
+        content = self.filled(content, path, origins)
+        model = self.block(Model, content, path, origins)
+        if model is not None:
+            try:
+                self.choice = model_choice.choose(model.family, model.flavour, model.pretrained_model_name_or_path)
+            except model_choice.ChoiceError as error:
+                at = origins.get(error.key, At(child_path(path, error.key)))
+                self.error(at.path, error.message, at.document)
+        if document is not None:
+            self.mistakes[before:] = [one._replace(document=document) for one in self.mistakes[before:]]
+        return model
+
+    def filled(self, content: Any, path: str, origins: Mapping[str, At]) -> Any:
+        """What is said of the model, with what placeholders stand for in their place."""
+        if not isinstance(content, dict):
+            return content
+        family = content.get("family")
+        values = {"model_family": family if isinstance(family, str) else None}
+        values["output_dir"] = self.settings and self.settings.output_dir
+        made = dict(content)
+        for key in ("pretrained_model_name_or_path", "vae"):
+            block = content.get(key)
+            name = block.get("pretrained_model_name_or_path") if isinstance(block, dict) else block
+            if not isinstance(name, str):
+                continue
+            try:
+                name = placeholders.fill_in(name, values)
+            except placeholders.PlaceholderError as error:
+                at = origins.get(key, At(child_path(path, key)))
+                self.error(at.path, f"is {quote(name)}, which {error}", at.document)
+            made[key] = {**block, "pretrained_model_name_or_path": name} if isinstance(block, dict) else name
+        return made
+
+    def read(self, contents: list[Any], prefix: str) -> None:
         """Validate all entries, and what they say of each other."""
-        for index, content in enumerate(entries):
-            path = f"{self.prefix}[{index}]"
-            if (entry := self.entry(content, path)) is not None:
+        given = self.settings
+        around = entries.Surroundings({}, {}, self.choice)
+        if given is not None:
+            around = entries.Surroundings(
+                given.defaults, given.origins, self.choice, given.frame_rate, given.seed, given.output_dir
+            )
+        for index, content in enumerate(contents):
+            path = f"{prefix}[{index}]"
+            draft = entries.drafted(content, path, around)
+            self.mistakes += draft.mistakes
+            self.notes += draft.notes
+            if draft.model is None:
+                continue
+            self.origins[path] = draft.origins
+            entry = self.block(draft.model, draft.content, path, draft.origins)
+            if isinstance(entry, Dataset):
+                self.check(lambda: rules.geometry_rules(entry), path)  # noqa: B023
+            if entry is not None:
                 self.entries[path] = entry
         self.distinct_ids()
-        self.known_caches(entries)
+        self.known_caches(contents)
 
-    def entry(self, content: Any, path: str) -> Entry | None:
-        if not isinstance(content, dict):
-            self.error(path, f"is {quote(content)}; write an object")
-            return None
-        if boolean(content.get("disabled", content.get("disable"))) is True:
-            return None
-        content = {key: value for key, value in content.items() if key != "disable"}
-        kind = content.get("dataset_type")
-        if isinstance(kind, str) and kind in ELSEWHERE:
-            self.notes.append(f'{path} is for the trainer only, as dataset_type is "{kind}"')
-            return None
-        if kind == EVALUATION:  # images like any other; what they are for is the trainer's business
-            self.notes.append(
-                f'{path} is made like a dataset of images; that dataset_type is "{kind}" is for the trainer'
-            )
-            content, kind = {**content, "dataset_type": "image"}, "image"
-        merged, origins = self.merge(content, path)
-        self.origins[path] = origins
-        if "trainer" in merged:
-            self.error(child_path(origins.get("trainer", path), "trainer"), "is not a known key; remove it")
-        trainer = {key: merged.pop(key) for key in list(merged) if key in TRAINER_ONLY}
-        if trainer:
-            self.notes.append(f"{path}: for the trainer only: {', '.join(sorted(trainer))}")
-        model: type[Entry] = _KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
-        if model is Dataset:
-            without = (*TRAINER_ONLY, *(without_effect(str(merged.get("dataset_type", "image")))))
-            merged = with_defaults(merged, {key: value for key, value in self.defaults.items() if key not in without})
-            trainer = with_defaults(
-                trainer, {key: value for key, value in self.defaults.items() if key in TRAINER_ONLY}
-            )
-            for key, message in training_part.mistakes(trainer):
-                self.error(child_path(origins.get(key, path), key), message)
-        found = self.block(model, {**merged, "trainer": trainer}, path, origins)
-        if isinstance(found, Dataset):
-            self.check(lambda: rules.geometry_rules(found), path)
-        return found
+    def config(self, model: Model | None, plugins: list[str], refresh: Refresh | None) -> Config:
+        """What the file asks for, or all that is wrong with it."""
+        self.stop_on_errors()
+        assert model is not None
+        assert self.choice is not None
+        more = [name.strip() for name in os.environ.get(PLUGINS_VARIABLE, "").split(",") if name.strip()]
+        recipes = self.recipes(model, self.choice, [*plugins, *more])
+        self.stop_on_errors()
+        rate = self.settings.frame_rate if self.settings else family_defaults.USUAL_RATE
+        defaults = family_defaults.said({recipe.kind for recipe in recipes}, self.choice, rate)
+        said = f"model {self.choice.repository}: {self.choice.reason}{defaults}"
+        refusal = self.choice.refusal and self.refusal(self.choice.refusal)
+        return Config(self.document.file, recipes, refresh, tuple(self.notes), said, refusal)
+
+    def refusal(self, why: str) -> str:
+        """That nothing can be made with the family, where it is named."""
+        settings = self.settings
+        at = settings.origins["model.family"] if settings else At("model.family", self.document)
+        assert at.document is not None
+        return str(mistakes.error(at.document.file, [Mistake(at.path, f"is {why}", at.document)]))
 
     def check(self, make: Callable[[], R], path: str) -> R | None:
         """What is made of an entry; a mistake that shows only then is reported at its key."""
@@ -219,31 +283,11 @@ class _Reader:
         try:
             return make()
         except ValidationError as error:
-            for mistake in mistakes.of_block(error, path, Dataset, origins):
-                self.error(*mistake)
+            self.mistakes += mistakes.of_block(error, path, Dataset, origins)
         except RuleError as error:
-            self.error(child_path(origins.get(error.key.split(".")[0], path), error.key), error.message)
+            at = mistakes.place(error.key.split("."), path, origins)
+            self.error(at.path, error.message, at.document)
         return None
-
-    def merge(self, content: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, str]]:
-        """The keys of an entry and of its blocks `INNER`, which mean the same; and where each was written."""
-        merged = {key: value for key, value in content.items() if key not in INNER}
-        origins: dict[str, str] = {}
-        for block in INNER:
-            inner = content.get(block, {})
-            if not isinstance(inner, dict):
-                self.error(f"{path}.{block}", f"is {quote(inner)}; write an object")
-                continue
-            for key, value in inner.items():
-                if key not in merged:
-                    merged[key] = value
-                    origins[key] = f"{path}.{block}"
-                elif merged[key] != value:
-                    there = child_path(origins.get(key, path), key)
-                    self.error(
-                        f"{path}.{block}.{key}", f"is {quote(value)}, but {there} is {quote(merged[key])}; keep one"
-                    )
-        return merged, origins
 
     def distinct_ids(self) -> None:
         ids = Counter(entry.id for entry in self.entries.values())
@@ -276,33 +320,29 @@ class _Reader:
                 named = getattr(entry, key, None)
                 if named and named not in known:
                     hint = nearest(named, known) or "; add one, or leave the key out"
-                    where = child_path(self.origins[path].get(key, path), key)
-                    self.error(where, f'"{named}" is the id of no active {key} entry{hint}')
+                    at = mistakes.place([key], path, self.origins[path])
+                    self.error(at.path, f'"{named}" is the id of no active {key} entry{hint}', at.document)
 
     def path(self, name: str) -> Path:
-        return Path(os.path.normpath(self.base / os.path.expanduser(name)))
+        return _path(self.document.folder, name)
 
-    def repository(self, name: str) -> str:
-        """A Hub id as it is; what exists as a folder, or is written like a path, as an absolute path."""
-        is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or self.path(name).is_dir()
-        return str(self.path(name)) if is_path else name
-
-    def recipes(self, model: Model, plugins: list[str]) -> tuple[Recipe, ...]:
+    def recipes(self, model: Model, choice: Choice, plugins: list[str]) -> tuple[Recipe, ...]:
         datasets = [(path, entry) for path, entry in self.entries.items() if isinstance(entry, Dataset)]
-        made = [self.check(lambda: self.recipe(entry, model, plugins), path) for path, entry in datasets]  # noqa: B023
+        encoders = self.model(model, choice)
+        made = [self.check(lambda: self.recipe(entry, encoders, plugins), path) for path, entry in datasets]  # noqa: B023
         return tuple(recipe for recipe in made if recipe is not None)
 
-    def recipe(self, dataset: Dataset, model: Model, plugins: list[str]) -> Recipe:
+    def recipe(self, dataset: Dataset, model: ModelRecipe, plugins: list[str]) -> Recipe:
         cache_dir = self.path(dataset.cache_dir or f"{self.cache_dir}/{dataset.id}")
         cache = self.text_cache(dataset)
         return Recipe(
             id=dataset.id,
             source=self.source(dataset),
             media_column=rules.media_column(dataset),
-            filter=rules.filter_rules(dataset, plugins, self.base),
-            captions=rules.caption_rules(dataset, cache, self.base),
+            filter=rules.filter_rules(dataset, plugins, self.top, self.plugins_place),
+            captions=rules.caption_rules(dataset, cache, self.document.folder),
             settings=rules.media_settings(dataset),
-            model=self.model(model),
+            model=model,
             folders=Folders(
                 metadata=cache_dir / "huggingface_metadata" / dataset.id,
                 latents=self.latents_folder(dataset, cache_dir),
@@ -321,7 +361,7 @@ class _Reader:
             return SourceSpec(dataset_name=folder, folder=rules.folder_rules(dataset))
         assert dataset.dataset_name is not None
         return SourceSpec(
-            dataset_name=self.repository(dataset.dataset_name),
+            dataset_name=_repository(self.document.folder, dataset.dataset_name),
             dataset_config=dataset.dataset_config,
             split=dataset.split,
             revision=dataset.revision,
@@ -345,22 +385,24 @@ class _Reader:
         if dataset.cache_dir_vae:
             return self.path(dataset.cache_dir_vae)
         for entry in self.entries.values():
-            if isinstance(entry, ImageEmbeds) and entry.id == dataset.image_embeds:
+            if isinstance(entry, ImageEmbeds) and entry.id == dataset.image_embeds and entry.cache_dir:
                 return self.path(entry.cache_dir) / dataset.id
         return cache_dir / "vae" / dataset.id
 
-    def model(self, model: Model) -> ModelRecipe:
+    def model(self, model: Model, choice: Choice) -> ModelRecipe:
+        folder = self.settings.document.folder if self.settings else self.document.folder
         override = model.vae and ComponentSource(
-            repository=self.repository(model.vae.pretrained_model_name_or_path),
+            repository=_repository(folder, model.vae.pretrained_model_name_or_path),
             revision=model.vae.revision,
             variant=model.vae.variant,
             subfolder=(model.vae.subfolder or "").strip("/") or None,
         )
         pipeline = PipelineSource(
-            repository=self.repository(model.pretrained_model_name_or_path),
+            repository=_repository(folder, choice.repository),
             revision=model.revision,
             variant=model.variant,
             vae=override,
+            tokenizer_max_length=model.tokenizer_max_length,
         )
         return ModelRecipe(
             pipeline=pipeline,
@@ -371,4 +413,11 @@ class _Reader:
         )
 
 
-_KINDS: dict[str, type[Entry]] = {"text_embeds": TextEmbeds, "image_embeds": ImageEmbeds}
+def _path(folder: Path, name: str) -> Path:
+    return Path(os.path.normpath(folder / os.path.expanduser(name)))
+
+
+def _repository(folder: Path, name: str) -> str:
+    """A Hub id as it is; what exists as a folder, or is written like a path, as an absolute path."""
+    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or _path(folder, name).is_dir()
+    return str(_path(folder, name)) if is_path else name

@@ -4,16 +4,18 @@ import difflib
 import json
 import math
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from hf_assets.config import positions
-from hf_assets.config.keys import NOT_YET, TRAINER_ONLY, Dataset, ImageEmbeds, TextEmbeds
+from hf_assets.config.documents import At, Document
+from hf_assets.config.keys import Dataset, ImageEmbeds, TextEmbeds
 from hf_assets.config.positions import child_path
+from hf_assets.config.suggestions import suggested
+from hf_assets.config.trainer_keys import NOT_YET, TRAINER_ONLY
 from hf_assets.errors import ConfigError
 
 # What to write, by pydantic's name of the mistake.
@@ -38,10 +40,15 @@ REMEDIES = {
 
 
 class Mistake(NamedTuple):
-    """One mistake, at a JSON path such as `datasets[0].crop`, or of the whole file."""
+    """One mistake, at a JSON path such as `datasets[0].crop`, or of the whole file.
+
+    Attributes:
+        document: the file that it is in, where that isn't the one that is read.
+    """
 
     path: str
     message: str
+    document: Document | None = None
 
     def __str__(self) -> str:
         """One line, in which what can't be printed, such as a line's end in a key, is written as JSON escapes it."""
@@ -49,44 +56,15 @@ class Mistake(NamedTuple):
         return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in said)
 
 
-class Object(dict[str, Any]):
-    """A JSON object that knows which of its keys stood in it more than once."""
-
-    repeated: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, pairs: list[tuple[str, Any]]) -> "Object":
-        made = cls(pairs)
-        if len(made) < len(pairs):
-            keys = [key for key, _ in pairs]
-            made.repeated = tuple(key for key in made if keys.count(key) > 1)
-        return made
-
-
 def error(file: Path, found: Iterable[Mistake], text: positions.Node | None = None) -> ConfigError:
     """The mistakes in a file as one error; with their places, where those of its text are known."""
     lines, located = [], []
     for one in found:
-        line, column = positions.find(text, one.path) if text else (0, 0)
-        lines.append(f"{file}: {one}" + (f" (line {line}, column {column})" if text and one.path else ""))
-        located.append(f"{file}:{line}:{column}: {one}" if text else lines[-1])
+        its_file, its_text = (one.document.file, one.document.places()) if one.document else (file, text)
+        line, column = positions.find(its_text, one.path) if its_text else (0, 0)
+        lines.append(f"{its_file}: {one}" + (f" (line {line}, column {column})" if its_text and one.path else ""))
+        located.append(f"{its_file}:{line}:{column}: {one}" if its_text else lines[-1])
     return ConfigError("\n".join(lines), located="\n".join(located))
-
-
-def not_json(file: Path, error: json.JSONDecodeError) -> ConfigError:
-    """That a file is no JSON, and where."""
-    said = f"is not JSON: {error.msg}"
-    return ConfigError(
-        f"{file}: {said} (line {error.lineno}, column {error.colno})",
-        located=f"{file}:{error.lineno}:{error.colno}: {said}",
-    )
-
-
-def too_long(file: Path) -> ConfigError:
-    """What else stops JSON's parser."""
-    return ConfigError(
-        f"{file}: holds a number of more than {sys.get_int_max_str_digits()} digits; write a shorter one"
-    )
 
 
 def of_json(content: Any, path: str = "") -> Iterator[Mistake]:
@@ -108,7 +86,7 @@ def of_json(content: Any, path: str = "") -> Iterator[Mistake]:
 
 
 def of_block(
-    error: ValidationError, path: str, model: type[BaseModel], origins: Mapping[str, str] | None = None
+    error: ValidationError, path: str, model: type[BaseModel], origins: Mapping[str, At] | None = None
 ) -> Iterator[Mistake]:
     """What pydantic found in a block at `path`; `origins` says where a key was written, if not there."""
     for found in error.errors(include_url=False):
@@ -120,23 +98,37 @@ def of_block(
             location, message = [*location, found["ctx"]["key"]], found["ctx"]["message"]
         elif not location and (named := re.match(r"(\w+) (.+)", message)) and named[1] in Dataset.model_fields:
             location, message = [named[1]], named[2]  # of a check over several keys, which names the first
-        at = (origins or {}).get(str(location[0]), path) if location else path
-        for part in location:
-            at = child_path(at, part)
-        yield Mistake(at, message)
+        at = place(location, path, origins or {})
+        yield Mistake(at.path, message, at.document)
+
+
+def place(location: Sequence[str | int], path: str, origins: Mapping[str, At]) -> At:
+    """Where a key of a block at `path` was written, as steps from the block on."""
+    at = At(path)
+    for part in location:
+        moved = origins.get(str(part)) if at.path == path and at.document is None else None
+        at = moved or At(child_path(at.path, part), at.document)
+    return at
 
 
 def unknown_key(key: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
     """What to say of an unknown key. `also` may be meant, but is not listed."""
     if key in NOT_YET:
         return "is a key of SimpleTuner that is not supported yet; remove it"
-    return f"is not a known key{nearest(key, known, also)}"
-
-
-def nearest(name: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
     known = list(known)
-    near = difflib.get_close_matches(name, [*known, *also], n=1)
-    return f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(sorted(known))}" if known else ""
+    meant = suggested(key, [*known, *also], [*Dataset.model_fields, *TRAINER_ONLY])
+    return f"is not a known key{_hint(meant, known)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that a file doesn't have: the one that is like it, or all."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return _hint(near[0] if near else None, known)
+
+
+def _hint(meant: str | None, known: Collection[str]) -> str:
+    return f'; did you mean "{meant}"?' if meant else f"; known are {', '.join(sorted(known))}" if known else ""
 
 
 def quote(value: Any) -> str:

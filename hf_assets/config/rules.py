@@ -73,7 +73,8 @@ def folder_rules(dataset: Dataset) -> FolderRules:
     if given is None:
         strategy = dataset.caption_strategy
         captions = strategy if strategy in ("textfile", "instanceprompt") else "filename"
-        return FolderRules(media=dataset.dataset_type, captions=captions)
+        is_whole = dataset.disable_multiline_split
+        return FolderRules(media=dataset.dataset_type, captions="whole_textfile" if is_whole else captions)
     table = CaptionTable(
         kind="parquet" if dataset.parquet else "csv",
         path=given.path,
@@ -99,12 +100,13 @@ def media_column(dataset: Dataset) -> str:
     return by_kind[dataset.dataset_type]
 
 
-def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRules:
+def filter_rules(dataset: Dataset, plugins: list[str], folder: Path, listed_in: str = "the file") -> FilterRules:
     """Which rows are kept.
 
     Args:
         plugins: modules that may be imported.
         folder: of the config file, where modules may lie.
+        listed_in: what to add a module to that isn't among the plugins.
 
     Raises:
         RuleError: an expression or a function that can't be used.
@@ -130,7 +132,7 @@ def filter_rules(dataset: Dataset, plugins: list[str], folder: Path) -> FilterRu
         num_frames_column=dataset.num_frames_column,
         where=where,
         where_columns=_where_columns(where, "filter_func.where" if rules.where else "where") if where else (),
-        custom=_custom_rule(dataset, plugins, folder) if rules.function else None,
+        custom=_custom_rule(dataset, plugins, folder, listed_in) if rules.function else None,
         max_num_samples=dataset.max_num_samples,
         sampled_by=caption_columns(dataset) if dataset.max_num_samples else (),
         sampled_by_if_there=_default_fields(dataset) if dataset.max_num_samples else (),
@@ -237,14 +239,14 @@ def _where_columns(where: str, key: str) -> tuple[str, ...]:
         raise RuleError(key, f"{json.dumps(where, ensure_ascii=False)} {error}") from None
 
 
-def _custom_rule(dataset: Dataset, plugins: list[str], folder: Path) -> CustomRule:
+def _custom_rule(dataset: Dataset, plugins: list[str], folder: Path, listed_in: str) -> CustomRule:
     rules = dataset.filter_func
     key = "filter_func.function"
     assert rules.function is not None
     assert rules.columns is not None
     module, function = rules.function.split(":")
     if module not in plugins:
-        raise RuleError(key, f'"{module}" is not listed in plugins; add "plugins": ["{module}"] to the file')
+        raise RuleError(key, f'"{module}" is not listed in plugins; add "plugins": ["{module}"] to {listed_in}')
     if media_column(dataset) in rules.columns:
         raise RuleError("filter_func.columns", f'"{media_column(dataset)}" holds the media, which filters can\'t see')
     file = custom.find(module, folder)

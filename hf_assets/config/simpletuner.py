@@ -1,21 +1,29 @@
-"""SimpleTuner's own files: a bare list of datasets, and the `config.json` beside it with the model and defaults."""
+"""SimpleTuner's own files: `config.json` with the model and defaults, and the list of datasets that it names."""
 
-import contextlib
-import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from hf_assets.config import mistakes, positions
+from hf_assets.config import documents, mistakes, model_choice, trainer_keys
+from hf_assets.config.documents import At, Document
+from hf_assets.config.family_defaults import USUAL_RATE
 from hf_assets.config.keys import Dataset
 from hf_assets.config.mistakes import Mistake, quote
-from hf_assets.config.rules import RuleError
+from hf_assets.config.placeholders import PlaceholderError, fill_in
+from hf_assets.config.positions import child_path
+from hf_assets.config.suggestions import suggested
 from hf_assets.errors import ConfigError
+from hf_assets.values import boolean, number
 
 CONFIG_FILE = "config.json"
+DATASETS_KEY = "data_backend_config"
+DATASETS_FILE = "multidatabackend.json"
+# A file with one of these, and no datasets in it, is a config.json.
+SIGNS = frozenset([DATASETS_KEY, "model_family", "model_type", "pretrained_model_name_or_path"])
 
 # Keys of a dataset that config.json may give for all.
 DEFAULTS = (
@@ -26,6 +34,12 @@ DEFAULTS = (
     "minimum_image_size",
     "maximum_image_size",
     "target_downsample_size",
+    "max_upscale_threshold",
+    "crop",
+    "crop_style",
+    "crop_aspect",
+    "crop_aspect_buckets",
+    "caption_strategy",
     "instance_prompt",
     "prepend_instance_prompt",
     "only_instance_prompt",
@@ -34,11 +48,17 @@ DEFAULTS = (
 
 # Its key -> ours, of the model.
 MODEL_KEYS = {
+    "model_family": "family",
+    "model_flavour": "flavour",
     "pretrained_model_name_or_path": "pretrained_model_name_or_path",
     "revision": "revision",
     "variant": "variant",
+    "vae_enable_tiling": "vae_tiling",
+    "tokenizer_max_length": "tokenizer_max_length",
 }
 VAE_KEYS = ("pretrained_vae_model_name_or_path", "vae_path")
+# Keys of its that name text encoders; those of denoisers and adapters are the trainer's.
+ENCODER = re.compile(r"pretrained_(?!model_|vae_|transformer_|unet_|controlnet_)\w*_?model_name_or_path")
 DTYPES = {
     "bf16": "bfloat16",
     "bfloat16": "bfloat16",
@@ -48,106 +68,255 @@ DTYPES = {
     "float32": "float32",
     "default": "bfloat16",
 }
+PATHS = ("cache_dir", "output_dir")
 
 
-class FileParts(NamedTuple):
-    """The parts of our own form of the file.
+class Settings(NamedTuple):
+    """What a config.json says that concerns us.
 
     Attributes:
-        model: the block `model`.
+        model: the block `model` of our own form.
         defaults: of every dataset's keys.
-        cache_dir: the folder of all caches that no entry names.
+        origins: key of `defaults` or of `model` (as `model.key`) -> where it is written.
+        cache_dir, output_dir: absolute; None where not given.
+        frame_rate: of which 5 seconds are encoded where a dataset doesn't say how many frames.
+        seed: of shuffled captions.
+        plugins: modules whose functions filters may name.
+        notes: a line on the keys that nothing here depends on.
     """
 
+    document: Document
     model: dict[str, Any]
     defaults: dict[str, Any]
+    origins: dict[str, At]
     cache_dir: str | None
+    output_dir: str | None
+    frame_rate: float
+    seed: int | None
+    plugins: list[str]
+    notes: tuple[str, ...]
 
 
-def beside(file: Path) -> FileParts:
-    """What the `config.json` beside a bare list says.
+def is_settings(content: Any) -> bool:
+    """Whether a file's content is that of a config.json."""
+    return isinstance(content, dict) and "datasets" not in content and any(key.lstrip("-") in SIGNS for key in content)
+
+
+def beside(file: Path) -> Document:
+    """The `config.json` beside a bare list.
 
     Raises:
-        ConfigError: there is none, or it names no model.
+        ConfigError: there is none, or it can't be read.
     """
     config = file.absolute().parent / CONFIG_FILE
-    try:
-        text = config.read_text(encoding="utf-8-sig")
-        content = json.loads(text, object_pairs_hook=mistakes.Object.of)
-    except FileNotFoundError:
+    if not config.exists():
         raise ConfigError(
             f"{file}: is a bare list of datasets, and there is no {CONFIG_FILE} beside it that names the model; write "
             '{"model": {"pretrained_model_name_or_path": "user/model"}, "datasets": [ … ]}, or add that file'
-        ) from None
-    except json.JSONDecodeError as error:
-        raise mistakes.not_json(config, error) from None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{config}: can't be read as JSON: {error}") from None
-    except ValueError:
-        raise mistakes.too_long(config) from None
-    try:
-        whole = _of(content)
-        found = list(_wrong(content, whole))
-    except RuleError as error:
-        found = [Mistake(error.key, error.message)]
-    if found:
-        raise mistakes.error(config, found, positions.of_json(text))
-    return whole
-
-
-def _of(content: Any) -> FileParts:
-    """Take from SimpleTuner's settings, with or without leading dashes, what concerns us. The rest is the trainer's."""
-    if not isinstance(content, dict):
-        raise RuleError("", f"holds {quote(content)}; write an object with pretrained_model_name_or_path")
-    given = {key.lstrip("-"): value for key, value in content.items() if value is not None}
-    if "pretrained_model_name_or_path" not in given:
-        family = f" (model_family {quote(given['model_family'])} alone doesn't)" if "model_family" in given else ""
-        raise RuleError(
-            "pretrained_model_name_or_path", f"is missing, which says what pipeline is used{family}; add it"
         )
-    model = {ours: given[key] for key, ours in MODEL_KEYS.items() if key in given}
+    return documents.unwrapped(documents.read(config, "add it"))
+
+
+def datasets_of(settings: Document) -> Document:
+    """The list of datasets that a config.json names: beside it, in a folder above it, or in the working directory.
+
+    Raises:
+        ConfigError: it names none, or the file isn't there or no list.
+    """
+    as_written = _as_written(settings.content)
+    key = as_written.get(DATASETS_KEY, DATASETS_KEY)
+    name = settings.content.get(key) or DATASETS_FILE
+    if not isinstance(name, str):
+        raise _error(settings, key, f"is {quote(name)}; write the name of a file")
+    try:
+        name = fill_in(name, {"model_family": _family(settings.content)})
+    except PlaceholderError as wrong:
+        raise _error(settings, key, f"is {quote(name)}, which {wrong}") from None
+    asked = Path(name).expanduser()
+    folder = settings.folder
+    file = next((one for base in (folder, *folder.parents, Path.cwd()) if (one := base / asked).is_file()), None)
+    if file is None:
+        if key not in settings.content:
+            raise _error(
+                settings, key, f"is missing, and there is no {DATASETS_FILE} beside it; name the datasets' file"
+            )
+        raise _error(
+            settings,
+            key,
+            f"is {quote(name)}, but there is no such file beside {settings.file}, in a folder above it, or in the "
+            "working directory; correct the path",
+        )
+    found = documents.unwrapped(documents.read(file, "create it"))
+    if isinstance(found.content, dict) and isinstance(found.content.get("datasets"), list):
+        found = found._replace(content=found.content["datasets"], prefix=child_path(found.prefix, "datasets"))
+    if not isinstance(found.content, list):
+        raise _error(found, found.prefix, f"holds {quote(found.content)}; write a list of datasets")
+    return found
+
+
+def read(document: Document) -> Settings:
+    """Take from SimpleTuner's settings, with or without leading dashes, what concerns us. The rest is the trainer's.
+
+    Raises:
+        ConfigError: something of it is wrong, or would change what is encoded and can't be kept.
+    """
+    content = document.content
+    if not isinstance(content, dict):
+        raise _error(document, document.prefix, f"holds {quote(content)}; write an object with model_family")
+    as_written = _as_written(content)
+    given = {key: content[written] for key, written in as_written.items()}
+
+    def at(key: str) -> At:
+        return At(child_path(document.prefix, as_written.get(key, key)), document)
+
+    found = [*_repeated(content, as_written), *_refused(given)]
+    if not given.get("model_family") and not given.get("pretrained_model_name_or_path"):
+        found.append(("model_family", "is missing; add it, or pretrained_model_name_or_path"))
+    found += [(key, f"is {quote(given[key])}; write text") for key in _no_text(given)]
+    model = _model(given)
+    vae = next((key for key in VAE_KEYS if given.get(key)), None)
+    origins = {f"model.{ours}": at(key) for key, ours in MODEL_KEYS.items()}
+    if vae:
+        origins["model.vae"] = at(vae)
+    if "vae_dtype" in given:
+        origins["model.dtype"] = at("vae_dtype")
+    defaults = {key: number(given[key]) for key in DEFAULTS if key in given}
+    found += _wrong_defaults(defaults)
+    found += _wrong_alignment(given, defaults)
+    rate, seed = number(given.get("framerate", USUAL_RATE)), number(given.get("seed"))
+    if not _is_positive(rate):
+        found.append(("framerate", f"is {quote(rate)}; write a number above 0"))
+    plugins = given.get("plugins", [])
+    if not isinstance(plugins, list) or not all(isinstance(name, str) for name in plugins):
+        found.append(("plugins", f"is {quote(plugins)}; list names of modules"))
+    written = {key: value for key, value in content.items() if key.lstrip("-") in trainer_keys.HONOURED}
+    odd = [Mistake(child_path(document.prefix, one.path), one.message, document) for one in mistakes.of_json(written)]
+    if wrong := [*(Mistake(at(key).path, message, document) for key, message in dict(found).items()), *odd]:
+        raise mistakes.error(document.file, wrong)
+    output_dir = _folder(given, "output_dir", at("output_dir"), None)
+    cache_dir = _folder(given, "cache_dir", at("cache_dir"), output_dir)
+    return Settings(
+        document,
+        model,
+        defaults,
+        origins | {key: at(key) for key in defaults},
+        cache_dir,
+        output_dir,
+        float(rate),
+        seed if isinstance(seed, int) else None,
+        plugins,
+        tuple(_notes(document, given)),
+    )
+
+
+def _model(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The block `model` of our own form."""
+    model: dict[str, Any] = {ours: given[key] for key, ours in MODEL_KEYS.items() if key in given}
+    for key in ("flavour", "family"):  # "2.0" is a flavour, and may be written as a number
+        if isinstance(model.get(key), int | float) and not isinstance(model[key], bool):
+            model[key] = str(model[key])
     vae = next((given[key] for key in VAE_KEYS if given.get(key)), None)
     if vae is not None:
         model["vae"] = {"pretrained_model_name_or_path": vae}
     dtype = given.get("vae_dtype", "default")
+    model["dtype"] = DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype
+    return model
+
+
+def _refused(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What would change tensors, and can't be kept."""
+    dtype = given.get("vae_dtype", "default")
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        key = next(key for key in content if key.lstrip("-") == "vae_dtype")
-        raise RuleError(key, f"is {quote(dtype)}; use {', '.join(sorted(DTYPES))}")
-    model["dtype"] = DTYPES[dtype]
-    defaults = {key: _number(given[key]) for key in DEFAULTS if key in given}
-    return FileParts(model, defaults, given.get("cache_dir"))
+        yield "vae_dtype", f"is {quote(dtype)}; use {', '.join(sorted(DTYPES))}"
+    if given.get("t5_padding") not in (None, "", "unmodified"):
+        yield "t5_padding", f"is {quote(given['t5_padding'])}, but {trainer_keys.REFUSED['t5_padding']}"
+    if boolean(given.get("ideogram_prompt_upsample")) not in (None, False):
+        key = "ideogram_prompt_upsample"
+        yield key, f"is {quote(given[key])}, but {trainer_keys.REFUSED[key]}"
+    for key, value in given.items():
+        if ENCODER.fullmatch(key) and value:
+            yield key, f"is {quote(value)}, but {trainer_keys.OTHER_ENCODERS}"
 
 
-def _wrong(content: dict[str, Any], whole: FileParts) -> Iterator[Mistake]:
-    """What is wrong with the keys that concern us, as they are written there."""
-    concern = {*MODEL_KEYS, *VAE_KEYS, *DEFAULTS, "vae_dtype", "cache_dir"}
-    written = {key: value for key, value in content.items() if key.lstrip("-") in concern}
-    for key in written:
-        others = [one for one in written if one.lstrip("-") == key.lstrip("-") and one != key]
-        if any(written[one] != written[key] for one in others) or key in getattr(content, "repeated", ()):
-            yield Mistake(key, "stands twice; keep one")
-    yield from mistakes.of_json(written)
-    as_written = {key.lstrip("-"): key for key in written}
-    for key in (*MODEL_KEYS, *VAE_KEYS, "cache_dir"):
-        value = written.get(as_written.get(key, ""))
-        if value is not None and not isinstance(value, str):
-            yield Mistake(as_written[key], f"is {quote(value)}; write text")
+def _no_text(given: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("model_family", "pretrained_model_name_or_path", "revision", "variant", *VAE_KEYS, *PATHS):
+        if not isinstance(given.get(key, ""), str):
+            yield key
+
+
+def _wrong_defaults(defaults: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What no dataset could take."""
     entry = {"id": "a", "type": "huggingface", "dataset_name": "a/a"}
     try:
-        Dataset.model_validate(
-            {**entry, **{key: whole.defaults[key] for key in whole.defaults if key in Dataset.model_fields}}
-        )
+        Dataset.model_validate({**entry, **{key: defaults[key] for key in defaults if key in Dataset.model_fields}})
     except ValidationError as error:
         if any(found["loc"] for found in error.errors()):  # else it is one that a dataset's own keys may mend
-            for path, message in mistakes.of_block(error, "", Dataset):
-                yield Mistake(as_written.get(path, path), message)
+            for path, message, _ in mistakes.of_block(error, "", Dataset):
+                yield re.split(r"[.\[]", path)[0], message
 
 
-def _number(value: Any) -> Any:
-    """SimpleTuner's files hold numbers as text too."""
-    if isinstance(value, str):
-        for kind in (int, float):
-            with contextlib.suppress(ValueError):
-                if math.isfinite(number := kind(value)):
-                    return number
-    return value
+def _wrong_alignment(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Another alignment than the family has, which SimpleTuner wouldn't take either."""
+    key = "aspect_bucket_alignment"
+    family, flavour = given.get("model_family"), given.get("model_flavour")
+    try:
+        choice = model_choice.choose(family, flavour and str(flavour), given.get("pretrained_model_name_or_path"))
+    except (model_choice.ChoiceError, TypeError):
+        return  # said of the model
+    if choice and choice.forces_alignment and defaults.get(key, choice.alignment_px) != choice.alignment_px:
+        yield (
+            key,
+            f'is {quote(defaults[key])}, but SimpleTuner always takes {choice.alignment_px} for "{family}"; remove it, '
+            "or write it in the datasets' entries, which decide",
+        )
+
+
+def _repeated(content: Mapping[str, Any], as_written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Keys that are there with dashes and without, and differ."""
+    for key, written in content.items():
+        bare = key.lstrip("-")
+        differs = content[as_written.get(bare, key)] != written and written is not None
+        if bare in trainer_keys.HONOURED and (differs or key in getattr(content, "repeated", ())):
+            yield bare, "stands twice; keep one"
+
+
+def _notes(document: Document, given: Mapping[str, Any]) -> Iterator[str]:
+    """The keys that only a trainer reads, and what those that look like ours may have been meant to be."""
+    others = sorted(set(given) - set(trainer_keys.HONOURED) - set(trainer_keys.REFUSED))
+    said = []
+    for key in others:
+        known = key in trainer_keys.OF_THE_TRAINER
+        meant = None if known else suggested(key, trainer_keys.HONOURED, trainer_keys.OF_THE_TRAINER)
+        said.append(f'{key} (did you mean "{meant}"?)' if meant else key)
+    if said:
+        yield f"{document.file.name}: for the trainer only: {', '.join(said)}"
+
+
+def _folder(given: Mapping[str, Any], key: str, at: At, output_dir: str | None) -> str | None:
+    """A folder that config.json names, absolute."""
+    if not given.get(key):
+        return None
+    assert at.document is not None
+    try:
+        filled = fill_in(given[key], {"model_family": given.get("model_family"), "output_dir": output_dir})
+    except PlaceholderError as wrong:
+        raise _error(at.document, at.path, f"is {quote(given[key])}, which {wrong}") from None
+    return str(at.document.folder / Path(filled).expanduser())
+
+
+def _family(content: Mapping[str, Any]) -> str | None:
+    family = content.get(_as_written(content).get("model_family", ""))
+    return family if isinstance(family, str) else None
+
+
+def _as_written(content: Mapping[str, Any]) -> dict[str, str]:
+    """Key without dashes -> as it stands in the file, of those that have a value."""
+    return {key.lstrip("-"): key for key, value in content.items() if value is not None}
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+def _error(document: Document, path: str, message: str) -> ConfigError:
+    return mistakes.error(document.file, [Mistake(path, message, document)])

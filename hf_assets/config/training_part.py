@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from hf_assets.errors import ConfigError
+from hf_assets.values import number
 
 # The smallest value of each number, where it is one.
 SMALLEST = {
@@ -84,6 +85,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield key, f"is {json.dumps(value, default=str)}; write true or false"
             continue
         is_whole = isinstance(SMALLEST[key], int)
+        value = number(value)
         is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not is_number or value < SMALLEST[key] or (is_whole and value != int(value)):
             kind = "whole number" if is_whole else "number"
@@ -95,4 +97,4 @@ def _value(key: str, value: Any) -> Any:
     if key == "is_regularisation_data":
         text = value.strip().lower() if isinstance(value, str) else value
         return {"true": True, "false": False}.get(text, value) if isinstance(text, str) else value
-    return int(value) if isinstance(SMALLEST[key], int) else float(value)
+    return int(number(value)) if isinstance(SMALLEST[key], int) else float(number(value))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from hf_assets.errors import ModelError
 from hf_assets.hub.model_repository import Repository, resolve
@@ -25,7 +25,11 @@ class ComponentSource(BaseModel):
 
 
 class PipelineSource(BaseModel):
-    """A diffusers pipeline, as the user names it."""
+    """A diffusers pipeline, as the user names it.
+
+    Attributes:
+        tokenizer_max_length: the most tokens of a caption; None: as the pipeline has it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +37,15 @@ class PipelineSource(BaseModel):
     revision: str | None = None
     variant: str | None = None
     vae: ComponentSource | None = None
+    tokenizer_max_length: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_usual(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A setting that isn't used leaves fingerprints as they were before there was such a setting."""
+        made: dict[str, Any] = dump(self)
+        if self.tokenizer_max_length is None:
+            del made["tokenizer_max_length"]
+        return made
 
 
 @dataclass(frozen=True)

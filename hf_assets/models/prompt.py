@@ -19,6 +19,8 @@ VERSION = 3
 
 # What belongs to one caption, under the name that `encode_prompt` gives it.
 LYRICS, DURATION = "lyrics", "audio_duration"
+# How many tokens a caption has at most, and is padded to.
+MAX_TOKENS = "max_sequence_length"
 # What the caller of `encode_prompt` gives at each call; everything else is the same for all captions.
 GIVEN = frozenset({"self", "prompt", "device", "batch_size"})
 
@@ -82,7 +84,7 @@ def remembered_usage(pipeline: Pipeline, cache: Path | None) -> Usage:
         cache: a JSON file that remembers it by version and class; None: it is read from the class.
 
     Raises:
-        ModelError: see `pipeline_class` and `usage`.
+        ModelError: see `pipeline_class`, `usage` and `limited`.
     """
     key = f"{VERSION} diffusers {metadata.version('diffusers')} {pipeline.class_name}"
     try:
@@ -95,7 +97,24 @@ def remembered_usage(pipeline: Pipeline, cache: Path | None) -> Usage:
         if cache:
             files.write_atomically(cache, json.dumps(known).encode())
     calls, given, names, reads = known[key]
-    return Usage(tuple(Call(*call) for call in calls), tuple(given), tuple(names), tuple(reads))
+    return limited(Usage(tuple(Call(*call) for call in calls), tuple(given), tuple(names), tuple(reads)), pipeline)
+
+
+def limited(found: Usage, pipeline: Pipeline) -> Usage:
+    """The same with as many tokens of a caption as the user wants at most.
+
+    Raises:
+        ModelError: the pipeline takes no such number.
+    """
+    length = pipeline.source.tokenizer_max_length
+    if length is None:
+        return found
+    if len(found.calls) > 1 or MAX_TOKENS not in found.calls[0].arguments:
+        raise ModelError(
+            f"{pipeline.class_name} takes no {MAX_TOKENS}, so that tokenizer_max_length can't be kept: remove it"
+        )
+    (call,) = found.calls
+    return found._replace(calls=(call._replace(arguments={**call.arguments, MAX_TOKENS: length}),))
 
 
 def arguments(kind: Any) -> dict[str, Any]:

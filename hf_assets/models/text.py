@@ -48,7 +48,7 @@ def load_text(
         ModelError: there is no text side, it needs more than captions, or its weights can't be loaded.
     """
     kind = prompt.pipeline_class(pipeline)
-    usage = prompt.usage(kind)
+    usage = prompt.limited(prompt.usage(kind), pipeline)
     components = text_components(pipeline)
     parts: dict[str, Any] = {name: None for name, entry in pipeline.index.items() if names_component(entry)}
     # What the index leaves out, such as a VAE for which another stands in, the constructor asks for all the same.

@@ -51,14 +51,15 @@ class FolderRules(BaseModel):
 
     Attributes:
         media: which files.
-        captions: where their captions come from; of `instanceprompt`, nowhere here.
+        captions: where their captions come from; of `instanceprompt`, nowhere here. Each line of a `textfile` is a
+            caption, a `whole_textfile` is one.
         table: of the strategy `table`.
     """
 
     model_config = ConfigDict(frozen=True)
 
     media: Literal["image", "video", "audio"] = "image"
-    captions: Literal["textfile", "filename", "instanceprompt", "table"] = "filename"
+    captions: Literal["textfile", "whole_textfile", "filename", "instanceprompt", "table"] = "filename"
     table: CaptionTable | None = None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
-from hf_assets.values import Block, Flag, Number
+from hf_assets.values import Block, Flag, Number, number
 
 # Areas in megapixels that stand for these edges; any area within 0.05 of one counts as it.
 NAMED_AREAS = {0.25: 512, 0.5: 768, 1.0: 1024, 2.0: 1536, 4.0: 2048}
@@ -26,6 +26,7 @@ class AspectBucket(Block):
 
 
 def _with_its_name(value: Any) -> Any:
+    value = number(value)
     return {"aspect": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 

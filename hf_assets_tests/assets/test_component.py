@@ -15,7 +15,8 @@ from jsonschema import Draft202012Validator
 
 import hf_assets
 from hf_assets.component import HuggingFaceDatasets
-from hf_assets.config.keys import TRAINER_ONLY, Dataset, File, ImageEmbeds, Model, TextEmbeds
+from hf_assets.config.keys import Dataset, File, ImageEmbeds, Model, TextEmbeds
+from hf_assets.config.trainer_keys import TRAINER_ONLY
 from hf_assets.errors import ConfigError
 from hf_assets.resources.gpu import GpuResource
 from hf_assets_tests.assets.user import STAGES, User, computed_of, encoded, entry, sensor_of
@@ -88,7 +89,7 @@ def test_dg_reports_every_mistake_with_its_file_line_and_column(project: Path) -
         assert f'{file}:12:7: datasets[0].resoluton: is not a known key; did you mean "resolution"?' in said, said
     said = other.stdout + other.stderr
     assert other.returncode == 1
-    assert f'{file}:2:49: prefix: is not a known key; did you mean "key_prefix"?' in said, said
+    assert f"{file}:2:49: prefix: is not a known key; known are config, datasets, key_prefix," in said, said
     assert f'{named}:5:6: datasets[0].resoluton: is not a known key; did you mean "resolution"?' in said, said
 
 
@@ -165,7 +166,7 @@ NO_CONFIG = "names no config; give config, or model and datasets"
                 "defs.yaml:2:34: model: has no place beside config, which names a file; keep one of them",
                 "there.json:2:11: model.pretrained_model_name_or_path: is missing; add it",
                 "there.json:3:15: datasets[0].id: is missing; add it",
-                "there.json:3:15: datasets[0].type: is missing; add it",
+                "there.json:3:15: datasets[0].instance_data_dir: is missing; add it",
             ],
         ),
         (
@@ -178,8 +179,8 @@ NO_CONFIG = "names no config; give config, or model and datasets"
                 'defs.yaml:5:56: model.dtype: is "x"; use "float32", "bfloat16" or "float16"',
                 'defs.yaml:9:3: refresh: says nothing; give cron, such as "0 3 * * *", or poll_seconds, such as 300',
                 "defs.yaml:7:63: datasets[0].crop: is 3; write true or false",
+                'defs.yaml:8:5: datasets[1].type: is missing; add "type": "huggingface", as dataset_name is given',
                 "defs.yaml:8:5: datasets[1].id: is missing; add it",
-                "defs.yaml:8:5: datasets[1].type: is missing; add it",
             ],
         ),
         (

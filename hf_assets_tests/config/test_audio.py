@@ -129,7 +129,7 @@ def test_every_key_of_sound_is_tested() -> None:
     [
         ({"audio": 3}, "audio: is 3; write an object"),
         ({"audio": {"duration_interval": 0}}, "audio.duration_interval: is 0; write 0.01 or more"),
-        ({"audio": {"duration_interval": "3"}}, 'audio.duration_interval: is "3"; write a number'),
+        ({"audio": {"duration_interval": "3 s"}}, 'audio.duration_interval: is "3 s"; write a number'),
         ({"audio": {"bucket_strategy": "x"}}, 'audio.bucket_strategy: is "x"; use "duration"'),
         ({"audio": {"truncation_mode": "middle"}}, 'audio.truncation_mode: is "middle"; use "beginning", "end"'),
         ({"audio": {"channels": 6}}, "audio.channels: is 6; use 1 or 2"),

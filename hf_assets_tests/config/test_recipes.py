@@ -11,9 +11,10 @@ import pytest
 from hf_assets.config import cron, loading
 from hf_assets.config.blocks import FilterFunc
 from hf_assets.config.defaults import with_defaults
-from hf_assets.config.keys import NOT_YET, ONLY_FOR, TRAINER_ONLY, Dataset, EntryKeys, Model, TextEmbeds, VaeOverride
+from hf_assets.config.keys import ONLY_FOR, Dataset, EntryKeys, Model, TextEmbeds, VaeOverride
 from hf_assets.config.loading import Config
 from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.config.trainer_keys import NOT_YET, TRAINER_ONLY
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.frames import FrameRules
@@ -121,7 +122,7 @@ EDITS_OF_CLIPS: list[tuple[str, Any, set[str]]] = [
 ]
 # Keys with one value, or that come in pairs and are tested below. Those of audio are tested in `test_audio`.
 FIXED = {"type", "dataset_type", "metadata_backend", "disabled", "trainer"}
-FOLDER = {"instance_data_dir", "parquet", "csv"}
+FOLDER = {"instance_data_dir", "parquet", "csv", "disable_multiline_split"}
 OF_SOUND = set(ONLY_FOR[("audio",)])
 PAIRS = {"width_column", "height_column", "maximum_image_size", "target_downsample_size", "crop_aspect_buckets"}
 
@@ -171,6 +172,7 @@ TABLE = {"path": "captions.csv", "filename_column": "name", "caption_column": "t
         ({}, set()),
         ({"instance_data_dir": "others"}, {"source"}),
         ({"caption_strategy": "textfile"}, {"source"}),
+        ({"caption_strategy": "textfile", "disable_multiline_split": True}, {"source"}),
         ({"caption_strategy": "instanceprompt", "instance_prompt": "a cat"}, {"source", "captions"}),
         ({"caption_strategy": "csv", "csv": TABLE}, {"source"}),
         ({"caption_strategy": "parquet", "parquet": {**TABLE, "default_caption": "x"}}, {"source"}),
@@ -197,6 +199,9 @@ def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Pa
     ("edit", "changed"),
     [
         ({"pretrained_model_name_or_path": "user/other"}, {"vae", "text"}),
+        ({"family": "sdxl"}, set()),  # the repository that is given wins
+        ({"family": "sdxl", "flavour": "refiner-1.0"}, set()),
+        ({"tokenizer_max_length": 128}, {"text"}),
         ({"revision": "v1"}, {"vae", "text"}),
         ({"variant": "fp16"}, {"vae", "text"}),
         ({"dtype": "float32"}, {"vae", "text"}),
@@ -223,6 +228,7 @@ def test_different_vae_settings_have_different_versions(tmp_path: Path) -> None:
     overrides = [{**MODEL, key: "x"} for key in VaeOverride.model_fields]
     assert len({versions(recipe_of(tmp_path, model={"vae": vae}))["vae"] for vae in [MODEL, *overrides]}) == 5
     tested = {"revision", "variant", "vae", "dtype", "latents", "vae_tiling", "embeds_dtype", "text_quantization"}
+    tested |= {"family", "flavour", "tokenizer_max_length"}
     assert {*tested, *MODEL} == set(Model.model_fields)
 
 
@@ -424,7 +430,7 @@ def test_a_bare_list_may_hold_caches_and_entries_that_only_a_trainer_uses(tmp_pa
     assert config.notes == (
         "[0]: for the trainer only: repeats, vae_cache_clear_each_epoch",
         "[1]: for the trainer only: write_batch_size",
-        '[3] is for the trainer only, as dataset_type is "conditioning_image_embeds"',
+        '[3] is for the trainer only, as dataset_type is "conditioning_image_embeds": it keeps a trainer\'s own caches',
     )
 
 

@@ -6,7 +6,8 @@ from diffusers import DiffusionPipeline
 
 from hf_assets.errors import ModelError
 from hf_assets.models import families, prompt
-from hf_assets.models.components import text_components, text_fingerprint
+from hf_assets.models.components import text_components, text_fingerprint, vae_fingerprint
+from hf_assets.models.pipeline import PipelineSource, resolve_pipeline
 from hf_assets.models.text import TextEncoder, load_text
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
@@ -76,6 +77,25 @@ def test_floats_are_of_the_asked_dtype(built):
     with load_text(resolved(built("flux")), "cpu", torch.bfloat16) as encoder:
         (embeds,) = encoder.encode(["a cat"])
     assert {tensor.dtype for tensor in embeds.values()} == {torch.bfloat16}
+
+
+def test_a_caption_has_as_many_tokens_as_the_user_wants_at_most(built):
+    source = PipelineSource(repository=str(built("flux")), tokenizer_max_length=128)
+    with load_text(resolve_pipeline(source), "cpu", torch.float32) as encoder:
+        (embeds,) = encoder.encode(["a cat on a red sofa"])
+    whole = DiffusionPipeline.from_pretrained(built("flux"))
+    with torch.inference_mode():
+        expected = whole.encode_prompt("a cat on a red sofa", None, max_sequence_length=128)
+    assert embeds["prompt_embeds"].shape == (128, 32)
+    torch.testing.assert_close(embeds["prompt_embeds"], expected[0][0], rtol=0, atol=0)
+    assert text_fingerprint(resolve_pipeline(source)) != text_fingerprint(resolved(built("flux")))
+    assert vae_fingerprint(resolve_pipeline(source)) == vae_fingerprint(resolved(built("flux")))
+
+
+def test_a_pipeline_that_takes_no_number_of_tokens_says_so(built):
+    source = PipelineSource(repository=str(built("sdxl")), tokenizer_max_length=128)
+    with pytest.raises(ModelError, match="StableDiffusionXLPipeline takes no max_sequence_length, so that tokenizer_"):
+        load_text(resolve_pipeline(source), "cpu", torch.float32)
 
 
 def test_a_list_given_to_encode_is_left_as_it_was(built):

@@ -58,6 +58,13 @@ def test_captions_lie_in_text_files_beside_the_media(
     assert samples(folder, tmp_path, rules_of("textfile")) == list(zip(captions, IN_ORDER, strict=True))
 
 
+def test_a_whole_text_file_is_one_caption(tmp_path: Path) -> None:
+    folder = put(tmp_path / "media", {**MEDIA, "b_c.txt": b"\n one\n\ntwo \n", "a/d.txt": b" \n"})
+    captions = dict(zip(IN_ORDER, [None, None, "one\n\ntwo"], strict=True))
+    found = samples(folder, tmp_path, rules_of("whole_textfile"))
+    assert {data: caption for caption, data in found} == captions
+
+
 def test_a_link_to_nothing_is_no_media(tmp_path: Path) -> None:
     folder = put(tmp_path / "media", MEDIA)
     (folder / "broken.png").symlink_to("/nowhere/at/all.png")

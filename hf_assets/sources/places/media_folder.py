@@ -57,7 +57,7 @@ class FolderSource(LocalFiles):
 def _beside(root: Path, media: list[DataFile], rules: FolderRules) -> list[Path]:
     """The files from which captions are read."""
     match rules.captions:
-        case "textfile":
+        case "textfile" | "whole_textfile":
             return [path for file in media if (path := (root / file.path).with_suffix(".txt")).is_file()]
         case "table":
             assert rules.table is not None
@@ -76,6 +76,9 @@ def _table(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
     match rules.captions:
         case "textfile":
             columns["caption"] = _lines([(root / path).with_suffix(".txt") for path in paths])
+        case "whole_textfile":
+            texts = [_text((root / path).with_suffix(".txt")).strip() or None for path in paths]
+            columns["caption"] = pa.array(texts, pa.string())
         case "filename":
             columns["caption"] = pa.array([Path(path).stem.replace("_", " ") for path in paths], pa.string())
         case "table":
@@ -87,16 +90,18 @@ def _table(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
 
 def _lines(paths: list[Path]) -> pa.Array:
     """The text of each file; where one has several lines, each line of each file is a caption."""
-    captions = []
-    for path in paths:
-        try:
-            text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
-        except UnicodeDecodeError:
-            raise DatasetError(f'"{path}" is not UTF-8 text: save it as UTF-8') from None
-        captions.append([line.strip() for line in text.splitlines() if line.strip()])
+    captions = [[line.strip() for line in _text(path).splitlines() if line.strip()] for path in paths]
     if any(len(lines) > 1 for lines in captions):
         return pa.array(captions, pa.list_(pa.string()))
     return pa.array([lines[0] if lines else None for lines in captions], pa.string())
+
+
+def _text(path: Path) -> str:
+    """What a file says; nothing where there is none."""
+    try:
+        return path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    except UnicodeDecodeError:
+        raise DatasetError(f'"{path}" is not UTF-8 text: save it as UTF-8') from None
 
 
 def _captions_of_table(root: Path, paths: list[str], rules: CaptionTable) -> dict[str, Any]:

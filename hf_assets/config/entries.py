@@ -1,0 +1,241 @@
+"""An entry as it was written, on the way to one of ours: what only a trainer reads set aside, defaults put in."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from hf_assets.config import family_defaults, placeholders, trainer_keys, training_part
+from hf_assets.config.defaults import with_defaults
+from hf_assets.config.documents import At
+from hf_assets.config.keys import Dataset, ImageEmbeds, TextEmbeds, without_effect
+from hf_assets.config.mistakes import Mistake, quote
+from hf_assets.config.model_choice import Choice
+from hf_assets.config.placeholders import PlaceholderError
+from hf_assets.config.positions import child_path
+from hf_assets.config.rules import RuleError
+from hf_assets.values import boolean
+
+# Blocks of an entry whose keys mean what they mean in the entry itself.
+INNER = ("huggingface", "config")
+# Keys that hold paths, in which placeholders are filled in; `block.key` of one in a block.
+PATHS = ("cache_dir", "cache_dir_vae", "instance_data_dir", "dataset_name", "parquet.path", "csv.path")
+# A path, or a list of what isn't one.
+PATH_IF_TEXT = "caption_filter_list"
+# Patterns, in which other braces have a meaning of their own.
+PATTERNS = "data_files"
+
+KINDS: Mapping[str, type[TextEmbeds | ImageEmbeds]] = {"text_embeds": TextEmbeds, "image_embeds": ImageEmbeds}
+
+
+class Surroundings(NamedTuple):
+    """What decides about all entries of a file.
+
+    Attributes:
+        defaults: of the datasets' keys; `origins` says where each is written.
+        choice: the model; None where it is wrong.
+        frame_rate: of which 5 seconds are encoded in a family where an entry says nothing.
+        seed: of shuffled captions that have none.
+        output_dir: what `{output_dir}` stands for.
+    """
+
+    defaults: Mapping[str, Any]
+    origins: Mapping[str, At]
+    choice: Choice | None
+    frame_rate: float = family_defaults.USUAL_RATE
+    seed: int | None = None
+    output_dir: str | None = None
+
+
+class Draft(NamedTuple):
+    """An entry whose values are still to be checked.
+
+    Attributes:
+        model: of what kind it is; None: nothing is made of it.
+        content: its keys, with those of its blocks `INNER` among them.
+        origins: key -> where it was written, of those that don't stand in the entry itself.
+    """
+
+    model: type[Dataset | TextEmbeds | ImageEmbeds] | None
+    content: dict[str, Any]
+    origins: Mapping[str, At]
+    mistakes: list[Mistake]
+    notes: list[str]
+
+
+def drafted(written: Any, path: str, around: Surroundings) -> Draft:
+    """An entry at `path` on the way to one of ours."""
+    draft = Draft(None, {}, {}, [], [])
+    if not isinstance(written, dict):
+        draft.mistakes.append(Mistake(path, f"is {quote(written)}; write an object"))
+        return draft
+    if boolean(written.get("disabled", written.get("disable"))) is True:
+        return draft
+    kind = written.get("dataset_type")
+    if isinstance(kind, str) and kind in trainer_keys.ELSEWHERE:
+        reason = trainer_keys.ELSEWHERE[kind]
+        draft.notes.append(f'{path} is for the trainer only, as dataset_type is "{kind}": {reason}')
+        return draft
+    content, origins = _merged(written, path, draft.mistakes)
+    model = KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
+    draft = draft._replace(model=model, content=content, origins=origins)
+    if (wrong := _unreadable(content, model)) is not None:
+        draft.mistakes.append(_at(draft, path, "type", wrong))
+        return draft._replace(model=None)
+    if model is Dataset and _lacks_its_type(content):
+        wrong = 'is missing; add "type": "huggingface", as dataset_name is given'
+        draft.mistakes.append(_at(draft, path, "type", wrong))
+        content["type"] = "huggingface"
+    if kind == trainer_keys.EVALUATION:  # images like any other; what they are for is the trainer's business
+        draft.notes.append(f'{path} is made like a dataset of images; that dataset_type is "{kind}" is for the trainer')
+        content["dataset_type"] = "image"
+    if "trainer" in content:
+        draft.mistakes.append(_at(draft, path, "trainer", "is not a known key; remove it"))
+    content["trainer"] = _set_aside(draft, path)
+    if model is Dataset:
+        draft = _with_defaults(draft, path, around)
+    _fill_in(draft, path, around)
+    return draft
+
+
+def _merged(written: Mapping[str, Any], path: str, wrong: list[Mistake]) -> tuple[dict[str, Any], dict[str, At]]:
+    """The keys of an entry and of its blocks `INNER`, which mean the same; and where each was written."""
+    merged: dict[str, Any] = {}
+    origins: dict[str, At] = {}
+    for block in ("", *INNER):
+        inner: Any = written.get(block, {}) if block else {key: written[key] for key in written if key not in INNER}
+        if not isinstance(inner, dict):
+            wrong.append(Mistake(f"{path}.{block}", f"is {quote(inner)}; write an object"))
+            continue
+        spelt: str
+        for spelt, value in inner.items():
+            key = trainer_keys.SPELLINGS.get(spelt, spelt)
+            at = child_path(child_path(path, block) if block else path, spelt)
+            if key not in merged:
+                merged[key] = value
+                if block or spelt != key:
+                    origins[key] = At(at)
+            elif merged[key] != value:
+                there = origins.get(key, At(child_path(path, key))).path
+                wrong.append(Mistake(at, f"is {quote(value)}, but {there} is {quote(merged[key])}; keep one"))
+    return merged, origins
+
+
+def _unreadable(content: dict[str, Any], model: type[Any]) -> str | None:
+    """Why an entry's type rules it out, where its other keys then say nothing."""
+    given = content.get("type", "local")
+    if model is not Dataset:
+        if given == "memory":  # a trainer keeps a copy of the folder in memory
+            content["type"] = "local"
+        elif isinstance(given, str) and given != "local":
+            return f'is {quote(given)}; use "local"'
+    elif isinstance(given, str) and given in trainer_keys.UNREADABLE:
+        return f"is {quote(given)}; {trainer_keys.UNREADABLE[given]}"
+    return None
+
+
+def _lacks_its_type(content: dict[str, Any]) -> bool:
+    """Whether an entry can't be of the usual type `local`, by what it names."""
+    return "type" not in content and "dataset_name" in content and "instance_data_dir" not in content
+
+
+def _set_aside(draft: Draft, path: str) -> dict[str, Any]:
+    """Take out what only a trainer reads, with a line that says so."""
+    content, model = draft.content, draft.model
+    trainer: dict[str, Any] = {}
+    names = []
+    for key in list(content):
+        foreign = model is not Dataset and key in Dataset.model_fields and key not in KINDS_FIELDS
+        if key in trainer_keys.TRAINER_ONLY or key.startswith(trainer_keys.OF_BACKENDS) or foreign:
+            trainer[key] = content.pop(key)
+            if not (key in trainer_keys.LEFT_OUT and trainer[key]):
+                names.append(key)
+    if content.get("dataset_type") == "video" and "audio" in content:
+        trainer["audio"] = content.pop("audio")
+        draft.notes.append(f"{path}.audio is left out: the audio of videos is not encoded")
+    for block, keys in trainer_keys.IN_BLOCKS.items():
+        if isinstance(content.get(block), dict) and keys & set(content[block]):
+            trainer[block] = {key: value for key, value in content[block].items() if key in keys}
+            content[block] = {key: value for key, value in content[block].items() if key not in keys}
+            names += [f"{block}.{key}" for key in trainer[block]]
+    if names:
+        draft.notes.append(f"{path}: for the trainer only: {', '.join(sorted(names))}")
+    for key in [key for key in trainer_keys.LEFT_OUT if trainer.get(key)]:
+        draft.notes.append(f"{path}.{key} is left out: {trainer_keys.LEFT_OUT[key]}")
+    return trainer
+
+
+KINDS_FIELDS = frozenset(key for model in KINDS.values() for key in model.model_fields)
+
+
+def _with_defaults(draft: Draft, path: str, around: Surroundings) -> Draft:
+    """What the file says for all datasets, and what the model's family decides, where the entry says nothing."""
+    content = draft.content
+    kind = str(content.get("dataset_type", "image"))
+    of_all = {key: value for key, value in around.defaults.items() if key in trainer_keys.TRAINER_ONLY}
+    trainer = with_defaults(content["trainer"], of_all)
+    for key, message in training_part.mistakes(trainer):
+        draft.mistakes.append(_at(draft, path, key, message))
+    own = {key: value for key, value in around.defaults.items() if _has_effect(key, value, content, kind)}
+    origins = {key: around.origins[key] for key in own if key in around.origins and key not in content}
+    content = with_defaults({**content, "trainer": trainer}, own)
+    if around.seed is not None and "caption_shuffle" in content:
+        content = with_defaults(content, {"caption_shuffle": {"seed": around.seed}})
+    try:
+        content |= family_defaults.of(kind, content, around.choice, around.frame_rate)
+    except RuleError as error:
+        draft.mistakes.append(_at(draft, path, error.key, error.message))
+    return draft._replace(content=content, origins={**draft.origins, **origins})
+
+
+def _has_effect(key: str, value: Any, content: Mapping[str, Any], kind: str) -> bool:
+    """Whether a default of all datasets is one of this entry."""
+    if key in trainer_keys.TRAINER_ONLY or key in without_effect(kind):
+        return False
+    if key == "caption_strategy":
+        return value in CAPTION_STRATEGIES_FOR_ALL.get(str(content.get("type", "local")), ())
+    return True
+
+
+# Of `caption_strategy` as a default: those that need no block of the entry's own.
+CAPTION_STRATEGIES_FOR_ALL = {
+    "huggingface": ("huggingface", "instanceprompt"),
+    "local": ("filename", "textfile", "instanceprompt"),
+}
+
+
+def _fill_in(draft: Draft, path: str, around: Surroundings) -> None:
+    """Put what placeholders stand for into all paths."""
+    content = draft.content
+    values = {"id": content.get("id"), "model_family": around.choice and around.choice.family}
+    values = {name: value if isinstance(value, str) else None for name, value in values.items()}
+    values["output_dir"] = around.output_dir
+
+    def filled(value: Any, key: str, fill: Callable[[str, Mapping[str, str | None]], str]) -> Any:
+        if isinstance(value, dict):
+            return {name: filled(one, child_path(key, name), fill) for name, one in value.items()}
+        if isinstance(value, list):
+            return [filled(one, child_path(key, index), fill) for index, one in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        try:
+            return fill(value, values)
+        except PlaceholderError as error:
+            draft.mistakes.append(_at(draft, path, key, f"is {quote(value)}, which {error}"))
+            return value
+
+    for key in PATHS:
+        block, _, name = key.rpartition(".")
+        holder = content.get(block) if block else content
+        if isinstance(holder, dict) and isinstance(holder.get(name), str):
+            changed = {**holder, name: filled(holder[name], key, placeholders.fill_in)}
+            content.update({block: changed} if block else changed)
+    if isinstance(content.get(PATH_IF_TEXT), str):
+        content[PATH_IF_TEXT] = filled(content[PATH_IF_TEXT], PATH_IF_TEXT, placeholders.fill_in)
+    if PATTERNS in content:
+        content[PATTERNS] = filled(content[PATTERNS], PATTERNS, placeholders.fill_in_known)
+
+
+def _at(draft: Draft, path: str, key: str, message: str) -> Mistake:
+    """A mistake at a key of an entry, or of a block in it."""
+    first, dot, rest = key.partition(".")
+    at = draft.origins.get(first, At(child_path(path, first)))
+    return Mistake(at.path + dot + rest, message, at.document)
