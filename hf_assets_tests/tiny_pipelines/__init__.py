@@ -18,10 +18,10 @@ import torch
 from safetensors.torch import save_file
 
 from hf_assets.models import model_loading
-from hf_assets_tests.tiny_pipelines import images, sounds, videos
+from hf_assets_tests.tiny_pipelines import audio, images, videos
 
 FAMILIES: dict[str, Callable[[], Any]] = {
-    "acestep": sounds.acestep,
+    "acestep": audio.acestep,
     "auraflow": images.auraflow,
     "chroma": images.chroma,
     "cogvideox": videos.cogvideox,
@@ -48,7 +48,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "sd15": images.sd15,
     "sd3": images.sd3,
     "sdxl": images.sdxl,
-    "stableaudio": sounds.stableaudio,
+    "stableaudio": audio.stableaudio,
     "wan": videos.wan,
     "zimage": images.zimage,
 }
