@@ -200,30 +200,29 @@ class _Tally:
 
     Attributes:
         sampled_bytes, sampled: of some stored samples, the bytes, and their number or volume.
-        num_missing, missing: what is to be encoded, and its number or volume.
+        num_missing, amount_missing: what is to be encoded, and its number or volume.
     """
 
-    def __init__(self, why: reasons.Why) -> None:
-        self.why = why
-        self.reuse = self.quarantined = self.sampled_bytes = self.sampled = self.num_missing = self.missing = 0
+    def __init__(self, missing: reasons.Missing) -> None:
+        self.missing = missing
+        self.reuse = self.quarantined = self.sampled_bytes = self.sampled = self.num_missing = self.amount_missing = 0
         self.rows = [_NOTHING]
 
-    def add(self, number: int, todo: encoders.Work) -> None:
-        missing = todo.missing
-        self.why.add(number, todo, missing)
-        self.reuse += todo.num_stored
-        self.quarantined += pc.count_distinct(todo.lacking[todo.key]).as_py() - len(missing)
+    def add(self, number: int, work: encoders.Work) -> None:
+        missing = work.missing
+        self.missing.add(number, work, missing)
+        self.reuse += work.num_stored
+        self.quarantined += pc.count_distinct(work.lacking[work.key]).as_py() - len(missing)
         self.num_missing += len(missing)
-        stored_bytes, stored = estimates.stored_sizes(todo)
+        stored_bytes, stored = estimates.stored_sizes(work)
         self.sampled_bytes += stored_bytes
         self.sampled += stored
-        self.missing += estimates.amount(missing)
+        self.amount_missing += estimates.amount(missing)
         if "row" in missing.column_names:
             self.rows.append(missing["row"].to_numpy())
 
     def stage(self, num_unknown: int) -> StagePlan:
-        self.why.settle()
-        counts = dict(self.why.counts)
+        counts = self.missing.settle()
         assert sum(counts.values()) == self.num_missing, (
             f"{self.num_missing} are missing, of which {counts} have a reason"
         )
@@ -235,18 +234,18 @@ class _Tally:
         return _Side(stage, rate, num_bytes, estimates.model_bytes_to_fetch(components), np.concatenate(self.rows))
 
 
-def _tally(needed: SpilledRows, store: TensorStore, why: reasons.Why, temporary: Path) -> _Tally:
+def _tally(needed: SpilledRows, store: TensorStore, missing: reasons.Missing, temporary: Path) -> _Tally:
     """Hold what is needed against the store, part by part."""
-    tally = _Tally(why)
+    tally = _Tally(missing)
     for number, (keyed, index) in enumerate(zip(needed.parts(), store.compact_index(temporary), strict=True)):
-        tally.add(number, encoders.look_up(store, why.encoder, needed.key, keyed, index))
+        tally.add(number, encoders.look_up(store, missing.encoder, needed.key, keyed, index))
     return tally
 
 
 def _latents(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
     store, table = TensorStore(recipe.folders.latents), folder.table(recipe.folders.metadata, latents.STAGE)
-    why = reasons.of_latents(recipe, found.vae, found.latents, temporary / "why_latents")
-    tally = _tally(found.latents, store, why, temporary / "latents_index")
+    missing = reasons.of_latents(recipe, found.vae, found.latents, temporary / "missing_latents")
+    tally = _tally(found.latents, store, missing, temporary / "latents_index")
     num_unknown = sum(len(part.rows) for part in found.unknown)
     stage = tally.stage(num_unknown)
     if not stage.total:
@@ -257,13 +256,13 @@ def _latents(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
         per_volume = tally.sampled_bytes / tally.sampled
     else:
         per_volume = estimates.latent_bytes_per_volume(found.medium, found.vae, vae)
-    return tally.side(stage, table, per_volume * (tally.missing + num_unknown * mean), [vae])
+    return tally.side(stage, table, per_volume * (tally.amount_missing + num_unknown * mean), [vae])
 
 
 def _embeds(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
     store, table = TensorStore(recipe.folders.embeds), folder.table(recipe.folders.metadata, embeds.STAGE)
-    why = reasons.of_embeds(recipe, found.text, found.companions, temporary / "why_embeds")
-    tally = _tally(found.embeds, store, why, temporary / "embeds_index")
+    missing = reasons.of_embeds(recipe, found.text, found.companions, temporary / "missing_embeds")
+    tally = _tally(found.embeds, store, missing, temporary / "embeds_index")
     stage = tally.stage(found.num_unknown_texts)
     if not stage.total:
         return _Side(stage, None, 0, 0, _NOTHING)
@@ -274,7 +273,7 @@ def _embeds(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
         per_caption = tally.sampled_bytes / tally.sampled
     else:
         per_caption = estimates.embed_bytes(found.text, components, arguments.get("max_sequence_length"))
-    return tally.side(stage, table, per_caption * (tally.missing + found.num_unknown_texts), components)
+    return tally.side(stage, table, per_caption * (tally.amount_missing + found.num_unknown_texts), components)
 
 
 def _locations(scan: rows.Scan, missing: np.ndarray, snapshot: Snapshot) -> list[FileRows]:

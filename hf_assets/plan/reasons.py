@@ -1,13 +1,14 @@
-"""Why samples aren't in the store, by the tables of the last run.
+"""Why samples aren't in the store: `LATENTS` and `EMBEDS`, in order.
 
-These are read when the first sample is missing, and kept on the disk by their hashes, as what is needed is: so each
-part is held against its part of them.
+They are judged by the store's index and by the tables of the last run. These are read when the first sample is missing,
+and kept on the disk by their hashes, as what is needed is: so each part is held against its part of them.
 """
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -23,73 +24,186 @@ from hf_assets.stages import captions as captions_stage
 from hf_assets.store.index import RETRY
 from hf_assets.store.spilling import SpilledRows
 
-_MEDIA = pa.schema([schema.ROW, pa.field("media_hash", fingerprint.PACKED)])
-_TEXT = pa.schema([pa.field("text_hash", fingerprint.PACKED)])
 
-
-class Why:
-    """Why one stage's samples aren't in its store: `add` all parts, then `settle`.
+class Keyed(NamedTuple):
+    """Missing samples by their keys.
 
     Attributes:
-        counts: by reason.
-        left: samples whose key doesn't give the reason.
+        keys: of the samples.
+        to_retry: keys that failed before, and are marked to be tried again.
+        last: keys that the last run had stored.
     """
+
+    keys: pa.ChunkedArray
+    to_retry: pa.Array
+    last: pa.Array
+
+
+class Hashed(NamedTuple):
+    """Missing samples by what is encoded: their media, or their texts.
+
+    Attributes:
+        hashes: of the samples' media or texts.
+        last: hashes of the last run's.
+        now, before: of the encoder, and of the one of the last run; None where that kept no record.
+        rows: of the samples; of media only.
+        rows_of_gone: whose media in the last run are nowhere any more; of media only.
+        has_duration: whether texts are encoded with the length of their clip.
+    """
+
+    hashes: pa.ChunkedArray
+    last: pa.Array
+    now: Record
+    before: Record | None
+    rows: pa.ChunkedArray | None = None
+    rows_of_gone: pa.Array | None = None
+    has_duration: bool = False
+
+
+def _is_to_retry(some: Keyed) -> pa.ChunkedArray:
+    return pc.is_in(some.keys, value_set=some.to_retry)
+
+
+def _was_stored(some: Keyed) -> pa.ChunkedArray:
+    return pc.is_in(some.keys, value_set=some.last)
+
+
+def _is_new(some: Hashed) -> pa.ChunkedArray:
+    return pc.invert(pc.is_in(some.hashes, value_set=some.last))
+
+
+def _took_a_place(some: Hashed) -> pa.ChunkedArray:
+    """A changed row and an added one differ only where positions didn't shift; where they did, both are `new`."""
+    return pc.and_(_is_new(some), pc.is_in(some.rows, value_set=some.rows_of_gone))
+
+
+def _differs(part: str) -> Callable[[Hashed], bool]:
+    return lambda some: some.before is not None and getattr(some.now, part) != getattr(some.before, part)
+
+
+def _code_differs(some: Hashed) -> bool:
+    return some.before is None or some.now.code_version != some.before.code_version
+
+
+def _has_duration(some: Hashed) -> bool:
+    return some.has_duration
+
+
+def _always(_: Hashed) -> bool:
+    return True
+
+
+# A reason, and to which samples it applies: to each whether it does, or to all or none.
+Reason: TypeAlias = tuple[str, Callable[[Any], pa.ChunkedArray | bool]]
+
+
+class Reasons(NamedTuple):
+    """Of a missing sample the first that applies; all of `by_key` go before `by_hash`."""
+
+    by_key: Sequence[Reason]
+    by_hash: Sequence[Reason]
+
+    @property
+    def names(self) -> list[str]:
+        return list(dict.fromkeys(name for name, _ in (*self.by_key, *self.by_hash)))
+
+
+LATENTS = Reasons(
+    by_key=(
+        ("retry", _is_to_retry),
+        ("damaged", _was_stored),
+    ),
+    by_hash=(
+        ("media", _took_a_place),
+        ("new", _is_new),
+        ("settings", _differs("settings")),
+        ("vae", _differs("component")),
+        ("dtype", _differs("dtype")),
+        ("code", _code_differs),
+        ("geometry", _always),
+    ),
+)
+
+EMBEDS = Reasons(
+    by_key=LATENTS.by_key,
+    by_hash=(
+        ("caption", _is_new),
+        ("settings", _differs("settings")),
+        ("encoder", _differs("component")),
+        ("dtype", _differs("dtype")),
+        ("code", _code_differs),
+        ("duration", _has_duration),
+        ("code", _always),
+    ),
+)
+
+
+def count(samples: int, evidence: Keyed | Hashed, reasons: Sequence[Reason]) -> tuple[Counter[str], np.ndarray]:
+    """Count each sample under the first reason that applies.
+
+    Returns:
+        The counts, and to which samples none applies, (N,) bool.
+    """
+    counts: Counter[str] = Counter()
+    left = np.ones(samples, bool)
+    for name, applies in reasons:
+        if not left.any():
+            break
+        answer = applies(evidence)
+        hit = left & (answer if isinstance(answer, bool) else answer.to_numpy())
+        if number := int(hit.sum()):
+            counts[name] += number
+        left &= ~hit
+    return counts, left
+
+
+class Missing:
+    """One stage's missing samples, counted by reason: `add` all parts, then `settle`."""
 
     def __init__(
         self,
         recipe: Recipe,
         encoder: Encoder,
-        component: str,
+        reasons: Reasons,
         left: pa.Schema,
-        count_left: "Callable[[Why], None]",
+        evidence: "Callable[[Missing], Iterator[Hashed]]",
         temporary: Path,
     ) -> None:
         """
         Args:
-            component: the reason where the encoder itself changed.
-            left: what of a sample decides its reason, as a hash.
-            count_left: counts all that is `left`.
+            left: what `evidence` needs of a sample; the last column is its hash.
+            evidence: of the samples that `left` holds, part by part.
             temporary: where tables of the last run are kept meanwhile.
         """
-        self.recipe, self.encoder, self.component, self.temporary = recipe, encoder, component, temporary
-        self.counts: Counter[str] = Counter()
+        self.recipe, self.encoder, self.reasons, self.temporary = recipe, encoder, reasons, temporary
         self.left = SpilledRows(temporary / "left", left, left.names[-1])
-        self._count_left = count_left
+        self._counts: Counter[str] = Counter()
+        self._evidence = evidence
         self._keys: SpilledRows | None = None
 
-    def add(self, number: int, todo: encoders.Work, missing: pa.Table) -> None:
+    def add(self, number: int, work: encoders.Work, missing: pa.Table) -> None:
         """What is missing (`Work.missing`) of a part of the needed samples."""
         if not len(missing):
             return
-        keys = missing[todo.key]
-        markers = todo.index.filter(pc.equal(todo.index["status"], RETRY))
-        left = self.count(
-            missing,
-            ("retry", pc.is_in(keys, value_set=_column(markers, "key"))),
-            ("damaged", pc.is_in(keys, value_set=_column(self._last_keys(todo.key).part(number), todo.key))),
-        )
-        self.left.add(left)
+        markers = work.index.filter(pc.equal(work.index["status"], RETRY))
+        last = _column(self._last_keys(work.key).part(number), work.key)
+        evidence = Keyed(missing[work.key], _column(markers, "key"), last)
+        counts, left = count(len(missing), evidence, self.reasons.by_key)
+        self._counts += counts
+        self.left.add(missing.filter(pa.array(left)))
 
-    @property
-    def changed(self) -> str | None:
-        """What of the encoder is not as it was in the last run."""
-        last = encoders.read_record(folder.table(self.recipe.folders.metadata, self.encoder.header.stage))
-        return what_changed(encoders.record_of(self.encoder), last, self.component)
-
-    def settle(self) -> None:
-        """Count what is left, too."""
+    def settle(self) -> dict[str, int]:
+        """All counts, by reason and in the order of reasons, without those to which nothing falls."""
         if self.left.num_rows:
-            self._count_left(self)
+            for evidence in self._evidence(self):
+                counts, _ = count(len(evidence.hashes), evidence, self.reasons.by_hash)
+                self._counts += counts
+        return {name: self._counts[name] for name in self.reasons.names if self._counts[name]}
 
-    def count(self, samples: pa.Table, *reasons: tuple[str, pa.ChunkedArray | None]) -> pa.Table:
-        """Count each sample under the first reason that applies (None: to all); those to which none does."""
-        left = np.ones(len(samples), bool)
-        for reason, applies in reasons:
-            hit = left if applies is None else left & applies.to_numpy()
-            if count := int(hit.sum()):
-                self.counts[reason] += count
-            left = left & ~hit
-        return samples.filter(pa.array(left))
+    def records(self) -> tuple[Record, Record | None]:
+        """How the encoder makes tensors now, and how the last run's were made."""
+        table = folder.table(self.recipe.folders.metadata, self.encoder.header.stage)
+        return encoders.record_of(self.encoder), encoders.read_record(table)
 
     def last(
         self, table: str, columns: list[str], form: Callable[[pa.Table], pa.Table], kept: pa.Schema
@@ -114,18 +228,19 @@ class Why:
         return self._keys
 
 
-def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, temporary: Path) -> Why:
-    """Why latents aren't there.
+_MEDIA = pa.schema([schema.ROW, pa.field("media_hash", fingerprint.PACKED)])
+_TEXT = pa.schema([pa.field("text_hash", fingerprint.PACKED)])
 
-    Media that the last training set lacks are `media` where they took the place of others that are gone, else `new`.
-    This distinguishes a changed row from an added one where positions didn't shift; where they did, both are `new`.
+
+def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, temporary: Path) -> Missing:
+    """Why latents aren't there.
 
     Args:
         needed: with `row` and `media_hash` of all rows.
     """
 
-    def count_left(why: Why) -> None:
-        trained = why.last(
+    def evidence(missing: Missing) -> Iterator[Hashed]:
+        trained = missing.last(
             "training_set",
             _MEDIA.names,
             lambda rows: pa.table([rows["row"], fingerprint.pack(rows["media_hash"])], schema=_MEDIA),
@@ -139,22 +254,20 @@ def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, temporary:
             _column(was.filter(pc.invert(pc.is_in(was["media_hash"], value_set=_column(now, "media_hash")))), "row")
             for was, now in zip(trained.parts(), current.parts(), strict=True)
         )
-        unexplained = (why.changed or "geometry", None)
-        for left, last in zip(why.left.parts(), trained.parts(), strict=True):
-            is_new = pc.invert(pc.is_in(left["media_hash"], value_set=_column(last, "media_hash")))
-            took_a_place = pc.is_in(left["row"], value_set=rows_of_gone)
-            why.count(left, ("media", pc.and_(is_new, took_a_place)), ("new", is_new), unexplained)
+        records = missing.records()
+        for left, last in zip(missing.left.parts(), trained.parts(), strict=True):
+            yield Hashed(left["media_hash"], _column(last, "media_hash"), *records, left["row"], rows_of_gone)
 
-    return Why(recipe, encoder, "vae", _MEDIA, count_left, temporary)
+    return Missing(recipe, encoder, LATENTS, _MEDIA, evidence, temporary)
 
 
-def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], temporary: Path) -> Why:
+def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], temporary: Path) -> Missing:
     """Why embeds aren't there.
 
     Args:
         companions: what is encoded with each caption.
     """
-    with_duration = schema.DURATION.name in companions
+    has_duration = schema.DURATION.name in companions
     lyrics = [name for name in companions if name == schema.LYRICS.name]
 
     def in_present_form(rows: pa.Table) -> pa.Table:
@@ -164,33 +277,19 @@ def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], tem
                 rows = rows.append_column(schema.LYRICS, pa.nulls(len(rows), schema.LYRICS.type))
         return pa.table([hash_texts(rows)], schema=_TEXT)
 
-    def count_left(why: Why) -> None:
-        texts = why.last(embeds.STAGE, ["caption", *lyrics], in_present_form, _TEXT)
-        unexplained = (why.changed or ("duration" if with_duration else "code"), None)
-        for left, last in zip(why.left.parts(), texts.parts(), strict=True):
-            is_new = pc.invert(pc.is_in(left["text_hash"], value_set=_column(last, "text_hash")))
-            why.count(left, ("caption", is_new), unexplained)
+    def evidence(missing: Missing) -> Iterator[Hashed]:
+        texts = missing.last(embeds.STAGE, ["caption", *lyrics], in_present_form, _TEXT)
+        records = missing.records()
+        for left, last in zip(missing.left.parts(), texts.parts(), strict=True):
+            yield Hashed(left["text_hash"], _column(last, "text_hash"), *records, has_duration=has_duration)
 
-    return Why(recipe, encoder, "encoder", _TEXT, count_left, temporary)
+    return Missing(recipe, encoder, EMBEDS, _TEXT, evidence, temporary)
 
 
 def hash_texts(texts: pa.Table) -> pa.ChunkedArray:
     """Of each caption, with its lyrics where they have some."""
     named = [name for name in texts.column_names if name in ("caption", schema.LYRICS.name)]
     return fingerprint.pack(fingerprint.of_strings(captions_stage.identities(texts.select(named))))
-
-
-def what_changed(now: Record, last: Record | None, component: str) -> str | None:
-    """What of the encoder is not as it was in the last run; `code` where that run kept no record of it."""
-    if last is None:
-        return "code"
-    if now.settings != last.settings:
-        return "settings"
-    if now.component != last.component:
-        return component
-    if now.dtype != last.dtype:
-        return "dtype"
-    return "code" if now.code_version != last.code_version else None
 
 
 def _batches(path: Location, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hf_assets.draw import plan_text
 from hf_assets.draw.plan_text import duration, plan, size
 from hf_assets.encode import encoders
-from hf_assets.encode.encoders import Encoder, Record
+from hf_assets.encode.encoders import Encoder, Header, Record
 from hf_assets.encode.media_files import FileRows
 from hf_assets.models import autoencoders
-from hf_assets.plan import estimates, reasons
+from hf_assets.plan import estimates, planning, reasons
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
 
@@ -74,24 +75,62 @@ def test_time_is_known_when_every_needed_rate_is(work: list[tuple[int, float | N
 NOW = Record("weights", "float32", "1.1")
 
 
+def keyed(*keys: str, to_retry: str = "", last: str = "") -> reasons.Keyed:
+    return reasons.Keyed(pa.chunked_array([keys]), pa.array(to_retry, pa.string()), pa.array(last, pa.string()))
+
+
+def hashed(
+    hashes: str = "a", last: str = "a", before: Record | None = NOW, gone: tuple[int, ...] = ()
+) -> reasons.Hashed:
+    rows, of_gone = pa.chunked_array([list(range(len(hashes)))]), pa.array(gone, pa.int64())
+    then = pa.array(list(last), pa.string())
+    return reasons.Hashed(pa.chunked_array([list(hashes)]), then, NOW, before, rows, of_gone)
+
+
 @pytest.mark.parametrize(
-    ("last", "reason"),
+    ("evidence", "counts", "left"),
     [
-        (NOW, None),
-        (NOW._replace(samples_per_second=5.0), None),
-        (NOW._replace(code_version="0.1"), "code"),
-        (NOW._replace(code_version="0.1", dtype="bfloat16"), "dtype"),
-        (NOW._replace(code_version="0.1", dtype="bfloat16", component="others"), "vae"),
-        (NOW._replace(settings="kind sample", component="others"), "settings"),
-        (None, "code"),
+        (keyed("a", "b", "c", to_retry="a", last="ab"), {"retry": 1, "damaged": 1}, [False, False, True]),
+        (keyed("a"), {}, [True]),
     ],
 )
-def test_of_several_changes_of_an_encoder_the_first_is_named(last: Record | None, reason: str | None) -> None:
-    assert reasons.what_changed(NOW, last, "vae") == reason
+def test_a_key_says_what_failed_and_what_got_lost(evidence: Any, counts: dict[str, int], left: list[bool]) -> None:
+    for of_stage in (reasons.LATENTS, reasons.EMBEDS):
+        found, others = reasons.count(len(left), evidence, of_stage.by_key)
+        assert (found, others.tolist()) == (counts, left)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "latents", "embeds"),
+    [
+        (hashed("abc", "a", gone=(1,)), {"geometry": 1, "media": 1, "new": 1}, {"code": 1, "caption": 2}),
+        (hashed("a", "a", gone=(0,)), {"geometry": 1}, {"code": 1}),  # media that are known took no place
+        (hashed(before=NOW._replace(samples_per_second=5.0)), {"geometry": 1}, {"code": 1}),
+        (hashed(before=NOW._replace(code_version="0.1")), {"code": 1}, {"code": 1}),
+        (hashed(before=NOW._replace(code_version="0.1", dtype="bfloat16")), {"dtype": 1}, {"dtype": 1}),
+        (hashed(before=NOW._replace(dtype="bfloat16", component="others")), {"vae": 1}, {"encoder": 1}),
+        (hashed(before=NOW._replace(settings="kind sample", component="others")), {"settings": 1}, {"settings": 1}),
+        (hashed(before=None), {"code": 1}, {"code": 1}),
+        (hashed()._replace(has_duration=True), {"geometry": 1}, {"duration": 1}),
+        (hashed(before=None)._replace(has_duration=True), {"code": 1}, {"code": 1}),
+        (hashed("b", before=None), {"new": 1}, {"caption": 1}),
+    ],
+)
+def test_of_several_reasons_the_first_counts(
+    evidence: reasons.Hashed, latents: dict[str, int], embeds: dict[str, int]
+) -> None:
+    for of_stage, expected in ((reasons.LATENTS, latents), (reasons.EMBEDS, embeds)):
+        found, left = reasons.count(len(evidence.hashes), evidence, of_stage.by_hash)
+        assert (found, left.any()) == (expected, False)
+
+
+def test_each_reason_has_its_words() -> None:
+    known = {*reasons.LATENTS.names, *reasons.EMBEDS.names, planning.UNKNOWN}
+    assert known == set(plan_text.REASONS)
 
 
 def test_a_table_remembers_its_encoder_and_the_rate_that_was_last_measured(tmp_path: Path) -> None:
-    header = {"encoder": "weights", "dtype": "float32", "computed_in": "float32", "code_version": "1"}
+    header = Header("vae_latents", "user/model", "", "weights", "float32", "float32", "1", "")
     encoder = Encoder(None, "", header)  # type: ignore[arg-type]
     path = tmp_path / "vae_latents.parquet"
     assert encoders.read_record(path) is None
