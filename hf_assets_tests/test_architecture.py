@@ -1,7 +1,9 @@
 """The pages about the code name what is there."""
 
 import ast
+import itertools
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -81,7 +83,20 @@ def test_each_room_says_which_of_its_modules_to_open_first(door: Path) -> None:
     assert (door.parent / f"{first[1]}.py").exists(), f"{door}: there is no module {first[1]}"
 
 
-def test_the_table_of_rooms_has_all_of_them() -> None:
+def rows_of_rooms() -> list[set[str]]:
+    """The rooms of each line of the page's first table."""
     text = (ROOT / "docs/architecture.md").read_text().split("## The way of a sample")[0]
-    named = set(re.findall(r"`(\w+)`", text))
-    assert {room for room in ROOMS if room != "__init__"} - named == set()
+    lines = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    return [set(re.findall(r"`(\w+)`", line)) for line in lines]
+
+
+def test_the_table_of_rooms_has_all_of_them() -> None:
+    assert {room for room in ROOMS if room != "__init__"} == set().union(*rows_of_rooms())
+
+
+def test_the_table_of_rooms_is_in_the_order_of_the_import_rules() -> None:
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [[name.removeprefix("hf_assets.") for name in layer.split(" : ")] for layer in rules[0]["layers"]]
+    line_of = {room: number for number, rooms in enumerate(rows_of_rooms()) for room in rooms}
+    lines = [{line_of[room] for room in layer} for layer in layers]
+    assert all(max(above) <= min(below) for above, below in itertools.pairwise(lines))

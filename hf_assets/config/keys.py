@@ -413,7 +413,7 @@ class File(Block):
     datasets: list[Dataset | TextEmbeds | ImageEmbeds] = Field(
         description="The entries of SimpleTuner's `multidatabackend.json`."
     )
-    refresh: Refresh | None = Field(None, description="When datasets are looked at again.")
+    refresh: Refresh | None = Field(None, description="When datasets are refreshed.")
     plugins: list[Name] = Field(
         [], description="Python modules of your own, beside this file or installed, whose functions may be named."
     )

@@ -12,7 +12,7 @@ CAPTION_CHARACTERS = 200
 
 
 def funnel(num_in: int, dropped: pa.Table, quarantined: pa.Table | None = None) -> str:
-    """How many rows came in, how many fell to each reason or failed, how many are kept."""
+    """How many rows came in, how many were dropped for each reason or failed, how many are kept."""
     lines = ["| rows | |", "|--|--:|", f"| in | {num_in:,} |"]
     lines += [f"| {escape(reason)} | −{count:,} |" for reason, count in drop_counts(dropped)]
     num_failed = 0 if quarantined is None else len(quarantined)
@@ -22,7 +22,7 @@ def funnel(num_in: int, dropped: pa.Table, quarantined: pa.Table | None = None) 
 
 
 def drop_counts(dropped: pa.Table) -> list[tuple[str, int]]:
-    """How many rows fell to each reason, most first."""
+    """How many rows were dropped for each reason, most first."""
     counts = pc.value_counts(dropped["dropped_for"]).to_pylist()
     return [(entry["values"], entry["counts"]) for entry in sorted(counts, key=lambda entry: -entry["counts"])]
 

@@ -69,7 +69,7 @@ HELD_COLUMNS = ("key", "shard", "shape", "num_bytes")
 
 
 class Work(NamedTuple):
-    """What a stage's rows need, held against what its store has. Nothing is loaded for it.
+    """What a stage's rows need, and what its store has of it. Nothing is loaded for it.
 
     Attributes:
         key: the column of `keyed` that names the tensors.
@@ -88,7 +88,7 @@ class Work(NamedTuple):
     held_at: pa.ChunkedArray
 
     def look_up_again(self) -> "Work":
-        """The same, held against what the store has by now."""
+        """The same, with what the store has by now."""
         return look_up(self.store, self.encoder, self.key, self.keyed)
 
     @property

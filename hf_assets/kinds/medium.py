@@ -53,7 +53,7 @@ class Medium(Protocol):
 
     @property
     def probed_by(self) -> str:
-        """The way in which `probe` looks: what the ledger knows from another way is looked at again."""
+        """The way in which `probe` looks: what the ledger knows from another way is probed again."""
         ...
 
     @property

@@ -30,7 +30,7 @@ class VideoMedium:
     """Videos of one column.
 
     How many frames of a clip are taken depends on the VAE's stride in time. It is read from the VAE's configuration, or
-    where that doesn't say, measured; what is encoded is held against a measurement always.
+    where that doesn't say, measured; what is encoded is compared with a measurement always.
     """
 
     reads_model = True

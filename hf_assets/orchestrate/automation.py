@@ -219,9 +219,8 @@ class Tick:
         number, last_ended = history.tries(instance, dataset.tag, state)
         left = last_ended + wait_s(number, self.pauses.interval_s) - time.time() if number else 0.0
         if left > 0:
-            self.say(
-                f"{dataset.name}: tried {number} times in vain; next try in {_duration_text(left)}, or after a change"
-            )
+            waits = f"next try in {_duration_text(left)}, or after a change"
+            self.say(f"{dataset.name}: tried {number} times without success; {waits}")
             return
         self.requests.append(
             dg.RunRequest(asset_selection=sorted(wanted), tags={DATASET_TAG: dataset.tag, STATE_TAG: state})

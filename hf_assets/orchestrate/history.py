@@ -1,4 +1,4 @@
-"""What Dagster's event log says of a graph: what is not up to date, what runs, and what was tried in vain."""
+"""What Dagster's event log says of a graph: what is not up to date, what runs, and what failed."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ DEAD_AFTER_S = 3600.0
 
 # Tags of the runs that a refresh starts: which dataset, and all that its results follow from.
 DATASET_TAG, STATE_TAG = "hf_assets/dataset", "hf_assets/state"
-# How many runs in vain are counted, at most.
+# How many runs without success are counted, at most.
 MOST_TRIES = 12
 
 

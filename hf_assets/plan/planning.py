@@ -86,7 +86,7 @@ class Plan(NamedTuple):
 def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     """Say what materializing a dataset would compute, fetch and store. Each dataset is planned as if it ran alone.
 
-    Rows pass through in tables of bounded size. Keys wait on the disk, and are held against the stores' part by
+    Rows pass through in tables of bounded size. Keys wait on the disk, and are looked up in the stores' part by
     part: what is up to date takes no memory that grows with the rows.
 
     Raises:
@@ -196,7 +196,7 @@ class _Side(NamedTuple):
 
 
 class _Tally:
-    """A stage's parts, each held against the store, summed up.
+    """A stage's parts, each looked up in the store, summed up.
 
     Attributes:
         sampled_bytes, sampled: of some stored samples, the bytes, and their number or volume.

@@ -1,7 +1,7 @@
 """Why samples aren't in the store: `LATENTS` and `EMBEDS`, in order.
 
 They are judged by the store's index and by the tables of the last run. These are read when the first sample is missing,
-and kept on the disk by their hashes, as what is needed is: so each part is held against its part of them.
+and kept on the disk by their hashes, as what is needed is: so each part is compared with its part of them.
 """
 
 import contextlib

@@ -98,7 +98,7 @@ def with_named_media(
 
 
 def _within(names: pa.Array, snapshot: Snapshot) -> pa.Array:
-    """Names as paths that can be held against the repository's."""
+    """Names as paths that can be looked up among the repository's."""
     repository = re.escape(snapshot.repository)
     plain = pc.replace_substring(names, "\\", "/")
     if snapshot.is_local:

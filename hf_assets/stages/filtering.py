@@ -33,10 +33,10 @@ class FilterRules(BaseModel):
         min_width, min_height: in pixels.
         width_column, height_column: columns with the size in pixels. Without them the columns `width` and `height` are
             used in rows that have numbers in both, else the media's own header, once it is read (`judge_sizes`).
-        by_size: limits that are held against the media's own size later; here already in rows whose `width_column` and
+        by_size: limits that are compared with the media's own size later; here already in rows whose `width_column` and
             `height_column` give it.
         composite: sizes are those of an image's cell.
-        frames: limits of videos, held against their own numbers of frames later; here already in rows whose
+        frames: limits of videos, compared with their own numbers of frames later; here already in rows whose
             `num_frames_column` gives it.
         where: an SQL expression over `where_columns`.
         custom: a function of the user's own.
@@ -138,7 +138,7 @@ def _first_reasons(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray
 
 
 def sizeless(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
-    """The `row`s whose size no column gives, so that `rules` are to be held against their media (`judge_sizes`)."""
+    """The `row`s whose size no column gives, so that `rules` are to be applied to their media (`judge_sizes`)."""
     if not rules.has_size_rules or rules.width_column:
         return raw_dataset["row"].slice(0, 0)
     return raw_dataset["row"].filter(_lacks_usual_sizes(raw_dataset))

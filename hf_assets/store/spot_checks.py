@@ -1,4 +1,4 @@
-"""A few stored tensors, read without torch and held against their checksums: what a check of a store may cost."""
+"""A few stored tensors, read without torch and checked against their checksums: what a check of a store may cost."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

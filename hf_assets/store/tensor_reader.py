@@ -22,7 +22,7 @@ OPEN_SHARDS = 256
 class TensorReader:
     """The tensors of a column of keys: `reader[i]` is a dict by tensor name for the i-th.
 
-    Each tensor is held against its checksum when it is read.
+    Each tensor is checked against its checksum when it is read.
     The index is looked up once, for all keys. A shard that garbage collection replaced since then is looked up again.
 
     Raises:

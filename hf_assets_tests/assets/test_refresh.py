@@ -174,14 +174,14 @@ def test_a_run_that_fails_is_tried_again_later_and_later_and_at_once_after_a_cha
         (request,) = user.tick()
         assert not user.materialize(request).success
         assert user.tick() == []
-        assert "tried 1 times in vain; next try in 5 min" in user.said
+        assert "tried 1 times without success; next try in 5 min" in user.said
         later(broken, 310)
         (request,) = user.tick()
         assert names(request) == {"vae_latents", "text_embeds", "training_set"}
         assert not user.materialize(request).success
         later(broken, 320)
         assert user.tick() == []
-        assert "tried 2 times in vain; next try in" in user.said
+        assert "tried 2 times without success; next try in" in user.said
     user.config["datasets"][0]["resolution"] = 128  # somebody does something about it
     (request,) = user.tick()
     assert user.materialize(request).success

@@ -144,7 +144,7 @@ class HubSource:
     def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:
         """Fetch a whole file through the Hugging Face cache: a file with the same content isn't fetched twice.
 
-        A file of LFS is held once against its hash, and fetched again where the cache holds a damaged one.
+        A file of LFS is checked once against its hash, and fetched again where the cache holds a damaged one.
 
         Raises:
             DatasetError: it can't be fetched, or what was fetched is damaged, too.
