@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError, HfAssetsError
+from hf_assets.sources.formats import bounds
 
 # Bump when a change to this module changes the rows of a file.
 VERSION = 1
@@ -94,6 +95,7 @@ def convert(local: Path, path: str, format: Format, target: Path) -> None:
         plain = Path(folder) / (name if format.kind in FOLDERS else f"file{''.join(PurePosixPath(path).suffixes)}")
         plain.symlink_to(local.resolve())
         with unreadable(path, format.kind, folder):
+            bounds.check(local, path, format.kind, format.settings)
             write(lambda: _batches(plain, path, format), target)
 
 
@@ -189,8 +191,10 @@ def _batches(plain: Path, path: str, format: Format) -> Iterator[pa.Table]:
         archive = stack.enter_context(zipfile.ZipFile(plain)) if is_archive and format.kind in FOLDERS else None
         for table in _tables(rows, format, BATCH_ROWS[format.kind in EMBEDDING or archive is not None]):
             if format.kind in FOLDERS:
-                table = _with_paths(table, _media_columns(rows.features), plain, archive)
-            elif "__url__" in table.column_names:  # where the file lies here
+                for part in _few_bytes(table, _media_columns(rows.features), archive):
+                    yield _with_paths(part, _media_columns(rows.features), plain, archive)
+                continue
+            if "__url__" in table.column_names:  # where the file lies here
                 url = pa.array([path] * len(table), pa.string())
                 table = table.set_column(table.column_names.index("__url__"), "__url__", url)
             yield table
@@ -203,13 +207,40 @@ def _tables(rows: Any, format: Format, batch_rows: int) -> Iterator[pa.Table]:
         # are kept as, since `datasets` asks for decoders of audio even where it decodes none.
         features = _without_media(rows.features, format)
         rows_left = iter(rows.cast(features))
-        while batch := list(itertools.islice(rows_left, batch_rows)):
+        while batch := list(_few(rows_left, batch_rows)):
             yield pa.Table.from_pylist(batch, schema=features.arrow_schema.remove_metadata())
     else:
         # Of tables, as many rows as the builder reads at a time: it gives each such chunk types of its own, and
         # `datasets` can't join two that differ.
         for table in rows.with_format("arrow").iter(batch_size=_chunk_rows(format) or batch_rows):
             yield table.replace_schema_metadata(None)
+
+
+def _few(rows: Iterator[dict[str, Any]], batch_rows: int) -> Iterator[dict[str, Any]]:
+    """The next rows, fewer where their media are large."""
+    num_bytes = 0
+    for row in itertools.islice(rows, batch_rows):
+        yield row
+        media = (value["bytes"] for value in row.values() if isinstance(value, dict) and "bytes" in value)
+        num_bytes += sum(len(data) for data in media if data)
+        if num_bytes >= GROUP_BYTES:
+            return
+
+
+def _few_bytes(table: pa.Table, media: list[str], archive: zipfile.ZipFile | None) -> Iterator[pa.Table]:
+    """Rows whose media are to be read from an archive, few where they are large."""
+    if archive is None:
+        yield table
+        return
+    start = num_bytes = 0
+    for row in range(len(table)):
+        for name in media:
+            text = table[name][row].as_py()
+            member = None if text is None else archive.NameToInfo.get(_member(text))
+            num_bytes += member.file_size if member else 0
+        if num_bytes >= GROUP_BYTES or row == len(table) - 1:
+            yield table.slice(start, row + 1 - start)
+            start, num_bytes = row + 1, 0
 
 
 def _without_media(features: Any, format: Format) -> Any:
@@ -247,8 +278,13 @@ def _with_paths(table: pa.Table, media: list[str], plain: Path, archive: zipfile
 def _media(path: str, plain: Path, archive: zipfile.ZipFile | None) -> dict[str, Any]:
     if archive is None:
         return {"bytes": None, "path": path.removeprefix(f"{plain.parent}/")}
-    name = path.split("::")[0].removeprefix("zip://")
+    name = _member(path)
     return {"bytes": archive.read(name) if name in archive.NameToInfo else None, "path": name}
+
+
+def _member(path: str) -> str:
+    """The name within the archive, of a path such as `zip://a/1.png::/x.zip`."""
+    return path.split("::")[0].removeprefix("zip://")
 
 
 def _write(batches: Iterator[pa.Table], path: Path, schema: pa.Schema | None = None) -> None:

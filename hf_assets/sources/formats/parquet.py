@@ -21,6 +21,15 @@ ARRAY_BATCH_ROWS = 4
 READ_BUFFER_BYTES = 1 << 20
 # Over a network, a request for each so many: what is in memory of a column.
 STREAM_BUFFER_BYTES = 8 << 20
+# Rows of one file: what is kept of each, without any of its columns, takes half a gigabyte for so many.
+MAX_FILE_ROWS = 1 << 25
+# A text is written once for all rows that have it, and all is compressed: a file may unpack to so many times its size,
+# or to so many bytes.
+MAX_RATIO, MIN_RATIO_BYTES = 200, 256 << 20
+# Rows that are read at a time where they hold texts within structs or lists.
+MAX_BATCH_ROWS = 8192
+# Bytes of media that are unpacked at a time; one alone may have more.
+MEDIA_BATCH_BYTES = 64 << 20
 # Of a dataset's columns, so many are named in a message.
 MAX_NAMES = 30
 
@@ -67,6 +76,11 @@ def read_columns(
     counted = CountedFile(file)
     with _parquet_errors(name):
         parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
+    if parquet.metadata.num_rows > MAX_FILE_ROWS:
+        raise DatasetError(
+            f'"{name}" says that it has {parquet.metadata.num_rows:,d} rows, more than the {MAX_FILE_ROWS:,d} that are '
+            "read of one file: write it in smaller files"
+        )
     names = parquet.schema_arrow.names
     for column in (wanted.media, *wanted.required):
         _top_level(column, names, name)
@@ -81,7 +95,7 @@ def read_columns(
     kinds = {top: parquet.schema_arrow.field(top).type for top in tree}
     leaves = [leaf for top, below in tree.items() for leaf in _leaves(kinds[top], below, top)]
     with _parquet_errors(name):
-        table = parquet.read(columns=leaves, use_pandas_metadata=False)
+        table = _read_leaves(parquet, counted, leaves, name)
     # By name, since `a` also selects a column that is called `a.b`.
     found = {top: table[top].combine_chunks() if top in table.column_names else None for top in tree}
     arrays = [_select_fields(found[top], kinds[top], below, num_rows) for top, below in tree.items()]
@@ -125,9 +139,9 @@ def read_media(
         for group in range(parquet.num_row_groups):
             stop = start + parquet.metadata.row_group(group).num_rows
             if np.searchsorted(wanted, stop) > np.searchsorted(wanted, start):
-                leaves, num_rows = ([leaf], MEDIA_BATCH_ROWS)
+                leaves, num_rows = [leaf], _media_batch_rows(parquet, group, leaf)
                 if media.rate is not None:
-                    leaves, num_rows = [leaf, media.rate], ARRAY_BATCH_ROWS
+                    leaves, num_rows = [leaf, media.rate], min(num_rows, ARRAY_BATCH_ROWS)
                 batches = parquet.iter_batches(num_rows, row_groups=[group], columns=leaves)
                 while (batch := _next(batches, name)) is not None:
                     values = batch.column(batch.schema.get_field_index(column))
@@ -362,7 +376,7 @@ def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[
             named = _leaf(parquet, media.path, [group])
             if num_nulls != num_rows:
                 if named.null_count < num_rows and is_any_there(named):
-                    held = pc.is_valid(_leaf(parquet, media.leaf, [group]))
+                    held = _leaf(parquet, media.leaf, [group], is_there=True)
                     named = pc.if_else(held, pa.scalar(None, pa.string()), named)
                 else:
                     named = pa.nulls(num_rows, pa.string())
@@ -371,14 +385,104 @@ def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[
     return pa.concat_arrays(groups) if any_named else None
 
 
-def _leaf(parquet: pq.ParquetFile, leaf: str, groups: Iterable[int]) -> pa.Array:
-    """One leaf of some row groups; text as plain strings."""
+def _leaf(parquet: pq.ParquetFile, leaf: str, groups: Iterable[int], *, is_there: bool = False) -> pa.Array:
+    """One leaf of some row groups, few rows at a time; text as plain strings.
+
+    Args:
+        is_there: give whether each row has a value, in place of the values.
+    """
     top = leaf if leaf in parquet.schema_arrow.names else leaf.rpartition(".")[0]
-    column = parquet.read_row_groups(list(groups), columns=[leaf], use_pandas_metadata=False)[top]
-    values = _plain(column.combine_chunks())
-    if pa.types.is_struct(values.type):
-        values = pc.struct_field(values, leaf.rpartition(".")[2])
-    return values.cast(pa.string()) if _holds_text(values.type) else values
+    found, num_bytes = [], 0
+    for group in groups:
+        chunks = _chunks(parquet, group, leaf)
+        num_rows = _batch_rows(chunks)
+        for batch in parquet.iter_batches(num_rows, row_groups=[group], columns=[leaf], use_pandas_metadata=False):
+            values = _plain(batch.column(batch.schema.get_field_index(top)))
+            if pa.types.is_struct(values.type):
+                values = pc.struct_field(values, leaf.rpartition(".")[2])
+            if is_there:
+                found.append(pc.is_valid(values))
+                continue
+            num_bytes += values.nbytes
+            _require_ratio(num_bytes, sum(chunk.total_compressed_size for chunk in chunks), leaf)
+            found.append(values.cast(pa.string()) if _holds_text(values.type) else values)
+    return pa.concat_arrays(found) if found else pa.nulls(0, pa.bool_() if is_there else pa.string())
+
+
+def _batch_rows(chunks: list[Any]) -> int:
+    """How many rows to read at a time, of which each may have the largest value of the group."""
+    largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
+    return max(1, min(MAX_BATCH_ROWS, MIN_RATIO_BYTES // max(1, largest)))
+
+
+def _read_leaves(parquet: pq.ParquetFile, file: "CountedFile", leaves: list[str], name: str) -> pa.Table:
+    """Columns of a file, unless they unpack to far more than they take in it.
+
+    A text may be written once and named by each row that has it. So columns of texts are read as numbers of distinct
+    texts, of which it can be said what they unpack to; and texts within structs and lists, for which Arrow can't do
+    that, few rows at a time.
+
+    Raises:
+        DatasetError: they unpack to too much.
+    """
+    chunks = {
+        leaf: [one for at in range(parquet.num_row_groups) for one in _chunks(parquet, at, leaf)] for leaf in leaves
+    }
+    packed, unpacked = (
+        sum(getattr(one, f"total_{which}_size") for found in chunks.values() for one in found)
+        for which in ("compressed", "uncompressed")
+    )
+    _require_ratio(unpacked, packed, name)
+    inner = [
+        leaf
+        for leaf, found in chunks.items()
+        if any(one.path_in_schema != one.path_in_schema.split(".")[0] for one in found)
+    ]
+    flat = [leaf for leaf in leaves if leaf not in inner]
+    parts = []
+    if flat:
+        texts = [leaf for leaf in flat if any(one.physical_type == "BYTE_ARRAY" for one in chunks[leaf])]
+        handle = pa.PythonFile(file, mode="r")
+        distinct = pq.ParquetFile(handle, pre_buffer=True, metadata=parquet.metadata, read_dictionary=texts)
+        parts.append(distinct.read(columns=flat, use_pandas_metadata=False))
+        _require_ratio(sum(map(_unpacked_bytes, parts[-1].columns)), packed, name)
+    if inner:
+        batches, num_bytes = [], 0
+        num_rows = _batch_rows([one for leaf in inner for one in chunks[leaf]])
+        for batch in parquet.iter_batches(num_rows, columns=inner, use_pandas_metadata=False):
+            num_bytes += batch.nbytes
+            _require_ratio(num_bytes, packed, name)
+            batches.append(batch)
+        parts.append(pa.Table.from_batches(batches) if batches else parquet.read(columns=inner))
+    return pa.table(
+        {name: column for part in parts for name, column in zip(part.column_names, part.columns, strict=True)}
+    )
+
+
+def _require_ratio(unpacked: int, packed: int, name: str) -> None:
+    if unpacked > max(MIN_RATIO_BYTES, MAX_RATIO * packed):
+        raise DatasetError(
+            f'the columns of "{name}" unpack from {packed:,d} to {unpacked:,d} bytes, more than {MAX_RATIO} times as '
+            "many, which is not read: name columns of other texts, or write it in smaller files"
+        )
+
+
+def _unpacked_bytes(values: pa.ChunkedArray | pa.Array) -> int:
+    """What a column takes once each row has its own copy of its texts."""
+    if isinstance(values, pa.ChunkedArray):
+        return sum(map(_unpacked_bytes, values.chunks))
+    if pa.types.is_dictionary(values.type):
+        lengths = pc.binary_length(values.dictionary).cast(pa.int64())
+        return int(pc.sum(lengths.take(values.indices)).as_py() or 0)
+    whole: int = values.nbytes
+    return whole
+
+
+def _media_batch_rows(parquet: pq.ParquetFile, group: int, leaf: str) -> int:
+    """How many rows of a group to read at a time: few where their media are large."""
+    num_bytes = sum(chunk.total_uncompressed_size for chunk in _chunks(parquet, group, leaf))
+    mean: int = num_bytes // max(1, parquet.metadata.row_group(group).num_rows)
+    return max(1, min(MEDIA_BATCH_ROWS, MEDIA_BATCH_BYTES // max(1, mean)))
 
 
 def _num_nulls(parquet: pq.ParquetFile, group: int, leaf: str) -> int | None:
