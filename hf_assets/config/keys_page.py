@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from hf_assets.config import simpletuner
 from hf_assets.config.blocks import CaptionFile, FilterFunc
 from hf_assets.config.check_keys import Checks
 from hf_assets.config.keys import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds, VaeOverride
@@ -20,18 +19,17 @@ from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry_rules import AspectBucket
 from hf_assets.stages.rewriting import ShuffleRules
 
-INTRODUCTION = f"""# The config file
+INTRODUCTION = """# The config file
 
 One JSON file, named by `HF_ASSETS_CONFIG`, else `datasets.json` in the working directory. Relative paths in it are
-relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {{}}` or `"config": {{}}`
+relative to the file. Keys of a dataset may stand in its entry or in a block `"huggingface": {}` or `"config": {}`
 there: they mean the same, and a key that stands in two of these with different values is an error, as is a key that
 isn't known. All mistakes are reported at once, a line for each: `file: json.path: what, and what to do (line, column)`.
 This page is made from the code (`python -m hf_assets.config.keys_page`).
 
-SimpleTuner's own files work as they are: a bare list of entries (`multidatabackend.json`) takes the model and the
-defaults of all datasets from the `config.json` beside it, whose keys may have leading dashes:
-`pretrained_model_name_or_path`, `revision`, `variant`, `pretrained_vae_model_name_or_path`, `vae_dtype`, `cache_dir`,
-and {", ".join(f"`{key}`" for key in simpletuner.DEFAULTS)}."""
+SimpleTuner's own files work as they are: `config.json`, which names the list of datasets, or that list
+(`multidatabackend.json`) with a `config.json` beside it. [simpletuner.md](simpletuner.md) says what happens with each
+of their keys. In paths, `{id}`, `{model_family}`, `{output_dir}` and `{env:NAME}` are replaced."""
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", File),
