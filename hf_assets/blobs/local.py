@@ -46,7 +46,7 @@ class LocalBlobs(Blobs):
     def put(self, name: str, data: bytes | memoryview) -> Blob:
         path = self.local_path(name)
         write_atomically(path, data)
-        return _described(name, path.stat())
+        return _describe(name, path.stat())
 
     def put_if_absent(self, name: str, data: bytes | memoryview) -> bool:
         return self.put_if_unchanged(name, data, None)
@@ -64,7 +64,7 @@ class LocalBlobs(Blobs):
 
     def stat(self, name: str) -> Blob | None:
         try:
-            return _described(name, self.local_path(name).stat())
+            return _describe(name, self.local_path(name).stat())
         except FileNotFoundError:
             return None
 
@@ -81,7 +81,7 @@ class LocalBlobs(Blobs):
                     if recursive:
                         yield from self.list(name, recursive=True, hidden=hidden)
                 elif entry.name.startswith(".") == hidden:
-                    yield _described(name, entry.stat())
+                    yield _describe(name, entry.stat())
 
     def set_aside(self, name: str) -> str:
         path = self.local_path(name)
@@ -127,5 +127,5 @@ def _locked(path: Path, how: int) -> Iterator[None]:
         yield
 
 
-def _described(name: str, status: os.stat_result) -> Blob:
+def _describe(name: str, status: os.stat_result) -> Blob:
     return Blob(name, status.st_size, status.st_mtime_ns)

@@ -88,7 +88,7 @@ class ObjectPath:
 Location = Path | ObjectPath
 
 
-def parsed(text: str, base: Path) -> Location:
+def parse(text: str, base: Path) -> Location:
     """What a config names: an address of an object store, or a path relative to `base`."""
     if text.startswith(SCHEMES):
         return ObjectPath(text.rstrip("/"))
@@ -112,7 +112,7 @@ def relative(location: Location, start: Location) -> str:
     return str(location.absolute())
 
 
-def resolved(name: str, start: Location) -> Location:
+def resolve(name: str, start: Location) -> Location:
     """The inverse of `relative`."""
     if name.startswith(SCHEMES):
         return ObjectPath(name)

@@ -88,7 +88,7 @@ def read(file: Path, missing: str) -> Document:
     return Document(file, content, functools.partial(positions.of_json, text))
 
 
-def unwrapped(document: Document) -> Document:
+def unwrap(document: Document) -> Document:
     """What SimpleTuner's page wraps as `{"_metadata": …, "config": …}`; anything else as it is."""
     content = document.content
     if isinstance(content, dict) and set(content) == {"_metadata", "config"}:

@@ -61,7 +61,7 @@ class Draft(NamedTuple):
     notes: list[str]
 
 
-def drafted(written: Any, path: str, around: Surroundings) -> Draft:
+def make_draft(written: Any, path: str, around: Surroundings) -> Draft:
     """An entry at `path` on the way to one of ours."""
     draft = Draft(None, {}, {}, [], [])
     if not isinstance(written, dict):
@@ -209,11 +209,11 @@ def _fill_in(draft: Draft, path: str, around: Surroundings) -> None:
     values = {name: value if isinstance(value, str) else None for name, value in values.items()}
     values["output_dir"] = around.output_dir
 
-    def filled(value: Any, key: str, fill: Callable[[str, Mapping[str, str | None]], str]) -> Any:
+    def fill_in(value: Any, key: str, fill: Callable[[str, Mapping[str, str | None]], str]) -> Any:
         if isinstance(value, dict):
-            return {name: filled(one, child_path(key, name), fill) for name, one in value.items()}
+            return {name: fill_in(one, child_path(key, name), fill) for name, one in value.items()}
         if isinstance(value, list):
-            return [filled(one, child_path(key, index), fill) for index, one in enumerate(value)]
+            return [fill_in(one, child_path(key, index), fill) for index, one in enumerate(value)]
         if not isinstance(value, str):
             return value
         try:
@@ -226,12 +226,12 @@ def _fill_in(draft: Draft, path: str, around: Surroundings) -> None:
         block, _, name = key.rpartition(".")
         holder = content.get(block) if block else content
         if isinstance(holder, dict) and isinstance(holder.get(name), str):
-            changed = {**holder, name: filled(holder[name], key, placeholders.fill_in)}
+            changed = {**holder, name: fill_in(holder[name], key, placeholders.fill_in)}
             content.update({block: changed} if block else changed)
     if isinstance(content.get(PATH_IF_TEXT), str):
-        content[PATH_IF_TEXT] = filled(content[PATH_IF_TEXT], PATH_IF_TEXT, placeholders.fill_in)
+        content[PATH_IF_TEXT] = fill_in(content[PATH_IF_TEXT], PATH_IF_TEXT, placeholders.fill_in)
     if PATTERNS in content:
-        content[PATTERNS] = filled(content[PATTERNS], PATTERNS, placeholders.fill_in_known)
+        content[PATTERNS] = fill_in(content[PATTERNS], PATTERNS, placeholders.fill_in_known)
 
 
 def _at(draft: Draft, path: str, key: str, message: str) -> Mistake:

@@ -98,7 +98,7 @@ def parse(content: Any, file: Path, where: Callable[[], positions.Node | None] |
 
 
 def _parse(document: Document) -> Config:
-    named = documents.unwrapped(document)
+    named = documents.unwrap(document)
     if isinstance(named.content, list):
         return _of_simpletuner(named, simpletuner.beside(named.file), named)
     if simpletuner.is_settings(named.content):
@@ -199,7 +199,7 @@ class _Reader:
             document: the file in which it stands, where that isn't the entries' own.
         """
         before = len(self.mistakes)
-        content = self.filled(content, path, origins)
+        content = self.fill_in(content, path, origins)
         model = self.block(Model, content, path, origins)
         if model is not None:
             try:
@@ -211,7 +211,7 @@ class _Reader:
             self.mistakes[before:] = [one._replace(document=document) for one in self.mistakes[before:]]
         return model
 
-    def filled(self, content: Any, path: str, origins: Mapping[str, At]) -> Any:
+    def fill_in(self, content: Any, path: str, origins: Mapping[str, At]) -> Any:
         """What is said of the model, with what placeholders stand for in their place."""
         if not isinstance(content, dict):
             return content
@@ -242,7 +242,7 @@ class _Reader:
             )
         for index, content in enumerate(contents):
             path = f"{prefix}[{index}]"
-            draft = entries.drafted(content, path, around)
+            draft = entries.make_draft(content, path, around)
             self.mistakes += draft.mistakes
             self.notes += draft.notes
             if draft.model is None:

@@ -14,7 +14,7 @@ from hf_assets.config import positions
 from hf_assets.config.documents import At, Document
 from hf_assets.config.keys import Dataset, ImageEmbeds, TextEmbeds
 from hf_assets.config.positions import child_path
-from hf_assets.config.suggestions import suggested
+from hf_assets.config.suggestions import suggest
 from hf_assets.config.trainer_keys import NOT_YET, TRAINER_ONLY
 from hf_assets.errors import ConfigError
 
@@ -116,7 +116,7 @@ def unknown_key(key: str, known: Iterable[str], also: Iterable[str] = ()) -> str
     if key in NOT_YET:
         return "is a key of SimpleTuner that is not supported yet; remove it"
     known = list(known)
-    meant = suggested(key, [*known, *also], [*Dataset.model_fields, *TRAINER_ONLY])
+    meant = suggest(key, [*known, *also], [*Dataset.model_fields, *TRAINER_ONLY])
     return f"is not a known key{_hint(meant, known)}"
 
 

@@ -15,7 +15,7 @@ from hf_assets.config.keys import Dataset
 from hf_assets.config.mistakes import Mistake, quote
 from hf_assets.config.placeholders import PlaceholderError, fill_in
 from hf_assets.config.positions import child_path
-from hf_assets.config.suggestions import suggested
+from hf_assets.config.suggestions import suggest
 from hf_assets.errors import ConfigError
 from hf_assets.values import boolean, number
 
@@ -114,7 +114,7 @@ def beside(file: Path) -> Document:
             f"{file}: is a bare list of datasets, and there is no {CONFIG_FILE} beside it that names the model; write "
             '{"model": {"pretrained_model_name_or_path": "user/model"}, "datasets": [ … ]}, or add that file'
         )
-    return documents.unwrapped(documents.read(config, "add it"))
+    return documents.unwrap(documents.read(config, "add it"))
 
 
 def datasets_of(settings: Document) -> Document:
@@ -146,7 +146,7 @@ def datasets_of(settings: Document) -> Document:
             f"is {quote(name)}, but there is no such file beside {settings.file}, in a folder above it, or in the "
             "working directory; correct the path",
         )
-    found = documents.unwrapped(documents.read(file, "create it"))
+    found = documents.unwrap(documents.read(file, "create it"))
     if isinstance(found.content, dict) and isinstance(found.content.get("datasets"), list):
         found = found._replace(content=found.content["datasets"], prefix=child_path(found.prefix, "datasets"))
     if not isinstance(found.content, list):
@@ -286,7 +286,7 @@ def _notes(document: Document, given: Mapping[str, Any]) -> Iterator[str]:
     said = []
     for key in others:
         known = key in trainer_keys.OF_THE_TRAINER
-        meant = None if known else suggested(key, trainer_keys.HONOURED, trainer_keys.OF_THE_TRAINER)
+        meant = None if known else suggest(key, trainer_keys.HONOURED, trainer_keys.OF_THE_TRAINER)
         said.append(f'{key} (did you mean "{meant}"?)' if meant else key)
     if said:
         yield f"{document.file.name}: for the trainer only: {', '.join(said)}"

@@ -29,7 +29,7 @@ SYNONYMS = {
 LIKE = 0.75
 
 
-def suggested(key: str, known: Iterable[str], vocabulary: Collection[str] = ()) -> str | None:
+def suggest(key: str, known: Iterable[str], vocabulary: Collection[str] = ()) -> str | None:
     """The known key that an unknown one was meant to be, if that is plain.
 
     Each word has to be that of the known key, perhaps misspelt. A word that is one of ours isn't a misspelling of

@@ -78,7 +78,7 @@ def assign(
     table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
     num_bytes = _look_at_dropped(recipe, raw_dataset, source, probed.files)
     return Outcome(
-        decoders.signed(medium_of(recipe).with_column_facts(table, raw_dataset), recipe),
+        decoders.with_decoder_version(medium_of(recipe).with_column_facts(table, raw_dataset), recipe),
         computed=probed.computed,
         reused=len(wanted) - probed.computed,
         dropped=dropped,

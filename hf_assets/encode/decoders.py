@@ -15,7 +15,7 @@ from hf_assets.media import steps
 DECODER = b"hf_assets.decoder"
 
 
-def signed(table: pa.Table, recipe: Recipe) -> pa.Table:
+def with_decoder_version(table: pa.Table, recipe: Recipe) -> pa.Table:
     """The table, with the decoder's version in its schema metadata."""
     return table.replace_schema_metadata({**(table.schema.metadata or {}), DECODER: medium_of(recipe).probed_by})
 

@@ -93,7 +93,7 @@ class EmbedStage:
         return [one.content for one in samples]
 
     @contextmanager
-    def _loaded(self, compute: Compute, number: int) -> "Iterator[EmbedModel]":
+    def _open_model(self, compute: Compute, number: int) -> "Iterator[EmbedModel]":
         import torch
 
         model = self.recipe.model
@@ -108,7 +108,7 @@ class EmbedStage:
             yield EmbedModel(self, text, counts_tokens=number == 0)
 
     def load(self, compute: Compute, number: int) -> "AbstractContextManager[EmbedModel]":
-        return self._loaded(compute, number)
+        return self._open_model(compute, number)
 
 
 class EmbedModel:

@@ -130,7 +130,7 @@ class LatentStage:
         return self.buffers.stack([one.content for one in samples], pinned=compute.device.startswith("cuda"))
 
     @contextmanager
-    def _loaded(self, compute: Compute) -> "Iterator[LatentModel]":
+    def _open_model(self, compute: Compute) -> "Iterator[LatentModel]":
         import torch
 
         dtype: torch.dtype = getattr(torch, self.recipe.model.dtype)
@@ -140,7 +140,7 @@ class LatentStage:
             yield LatentModel(self, vae, compute)
 
     def load(self, compute: Compute, number: int) -> "AbstractContextManager[LatentModel]":
-        return self._loaded(compute)
+        return self._open_model(compute)
 
 
 class LatentModel:

@@ -1,4 +1,4 @@
-"""What the boxes of an AVIF or a HEIC file say of its picture's colours. ISO/IEC 14496-12, 23008-12."""
+"""What the boxes of an AVIF or a HEIC file say of its image's colours. ISO/IEC 14496-12, 23008-12."""
 
 import struct
 from collections.abc import Iterator

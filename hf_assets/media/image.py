@@ -122,7 +122,7 @@ def probe(data: bytes) -> ImageFacts:
         MediaError: `empty`, `undecodable` (not an image of a known format), `too_large` (more than `MAX_PIXELS`).
     """
     opened = _open(data)
-    return ImageFacts(*opened.size, opened.format, pixels.noted(opened.meaning, *opened.steps))
+    return ImageFacts(*opened.size, opened.format, pixels.note_of(opened.meaning, *opened.steps))
 
 
 def decode(data: bytes) -> Image.Image:
@@ -139,12 +139,12 @@ def decode(data: bytes) -> Image.Image:
     opened = _open(data)
     with _pillow_errors(opened.format or "image"):
         if opened.samples is not None:
-            picture = tiff_samples.loaded(opened.samples)
+            picture = tiff_samples.load(opened.samples)
         else:
             assert opened.image is not None
             image: Image.Image = opened.image
             if "eoi" in opened.steps:
-                image = jpeg_ends.decoded(data)
+                image = jpeg_ends.decode(data)
             else:
                 image.load()
             picture = pixels.to_rgb(image, opened.meaning, data)
@@ -241,7 +241,7 @@ def _open(data: bytes) -> _Opened:
     except MediaError as error:
         if plugin is not TiffImagePlugin.TiffImageFile or error.reason != "undecodable":
             raise
-        samples = tiff_samples.opened(data, str(error).removeprefix("TIFF: "))
+        samples = tiff_samples.open_samples(data, str(error).removeprefix("TIFF: "))
         _require_size(samples.size)
         return _Opened(samples.size, "TIFF", samples.orientation, None, Meaning(), samples.steps, samples)
     _require_size(image.size)

@@ -26,7 +26,7 @@ def lacks_end(data: bytes) -> bool:
     return scan is not None and data.find(END, max(scan, len(data) - 2)) < 0 and data.rfind(END, scan) < 0
 
 
-def decoded(data: bytes) -> Image.Image:
+def decode(data: bytes) -> Image.Image:
     """The picture of a JPEG that `lacks_end`, loaded.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the pixels of an opened picture mean, found from its header; and the pixels as RGB in sRGB, over white.
+"""What the pixels of an opened image mean, found from its header; and the pixels as RGB in sRGB, over white.
 
 Shape letters: H W pixels.
 """
@@ -173,6 +173,6 @@ def _in_16_bits(data: bytes, size: tuple[int, ...]) -> np.ndarray | None:
     return np.ascontiguousarray(pixels) if pixels.shape[:2] == size else None
 
 
-def noted(meaning: Meaning, *more: str) -> str | None:
+def note_of(meaning: Meaning, *more: str) -> str | None:
     """The steps, with others, as a fact of the sample."""
-    return steps.noted(*meaning.steps, *more)
+    return steps.note(*meaning.steps, *more)

@@ -21,6 +21,6 @@ CONVERTED = ("cicp", "gama", "icc")
 TONE_MAPPED = ("hlg", "pq")
 
 
-def noted(*steps: str) -> str | None:
+def note(*steps: str) -> str | None:
     """The steps with their versions, in an order that doesn't depend on theirs; None where there are none."""
     return " ".join(f"{step}-{VERSIONS[step]}" for step in sorted(set(steps))) or None

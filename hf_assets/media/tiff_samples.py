@@ -37,7 +37,7 @@ class Samples:
     steps: tuple[str, ...]
 
 
-def opened(data: bytes, why: str) -> Samples:
+def open_samples(data: bytes, why: str) -> Samples:
     """Read the header.
 
     Args:
@@ -72,7 +72,7 @@ def opened(data: bytes, why: str) -> Samples:
     return Samples(page, (width, height) if orientation < 5 else (height, width), orientation, tuple(found))
 
 
-def loaded(samples: Samples) -> Image.Image:
+def load(samples: Samples) -> Image.Image:
     """The picture as RGB in sRGB, over white, not yet upright.
 
     Raises:

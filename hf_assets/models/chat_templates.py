@@ -62,7 +62,7 @@ def bound(part: Any, name: str, at: str) -> None:
         return
     for template in templates.values() if isinstance(templates, dict) else [templates]:
         _try(str(template), f"{at}: the chat template of {name}")
-    part.apply_chat_template = _timed(part.apply_chat_template, f"{at}: the chat template of {name}")
+    part.apply_chat_template = _with_time_limit(part.apply_chat_template, f"{at}: the chat template of {name}")
 
 
 def _try(template: str, what: str) -> None:
@@ -77,7 +77,7 @@ def _try(template: str, what: str) -> None:
         raise ModelError(f"{what} takes more than {LIMIT_BYTES >> 20:,} MiB of memory: choose another model")
 
 
-def _timed(render: Callable[..., T], what: str) -> Callable[..., T]:
+def _with_time_limit(render: Callable[..., T], what: str) -> Callable[..., T]:
     @functools.wraps(render)
     def rendered(*given: Any, **named: Any) -> T:
         with _time_limit(what):

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from hf_assets import files, folder
 from hf_assets.blobs import Location
-from hf_assets.blobs.location import parsed
+from hf_assets.blobs.location import parse
 from hf_assets.errors import StoreError
 from hf_assets.resources.tables import DATA_VERSION, PATH
 
@@ -43,7 +43,7 @@ def require_matching_inputs(asset: Asset) -> Asset:
     @functools.wraps(asset)
     def run(context: dg.AssetExecutionContext, **inputs: Any) -> dg.MaterializeResult[pa.Table]:
         tables = {name: value for name, value in inputs.items() if isinstance(value, pa.Table)}
-        root = parsed(next(iter(tables.values())).schema.metadata[PATH].decode(), Path()).parent
+        root = parse(next(iter(tables.values())).schema.metadata[PATH].decode(), Path()).parent
         read = {name: _facts(table.schema.metadata) for name, table in tables.items()}
         for name, facts in read.items():
             for made, source in _first_mismatch(root, name, facts):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from hf_assets import files, folder
 from hf_assets.blobs import Location
-from hf_assets.blobs.location import parsed
+from hf_assets.blobs.location import parse
 from hf_assets.errors import StoreError
 
 # Key of an asset's definition metadata that names the folder of its table.
@@ -40,7 +40,7 @@ class TablesIOManager(dg.ConfigurableIOManager):
 
 
 def _root(metadata: Mapping[str, Any] | None) -> Location:
-    return parsed((metadata or {})[FOLDER], Path())
+    return parse((metadata or {})[FOLDER], Path())
 
 
 def written_version(path: Location) -> str | None:

@@ -38,7 +38,7 @@ def latent_keys(
     for rows in _batches(buckets.select(["media_hash", *columns, *there])):
         parts = [(name, _text(rows[name])) for name in ("media_hash", *columns)]
         assert not any(values.null_count for _, values in parts), "a null would leave the sample without a key"
-        keys.append(_hashed("latent", encoder, [*parts, *((name, rows[name]) for name in there)]))
+        keys.append(_hash("latent", encoder, [*parts, *((name, rows[name]) for name in there)]))
     return _joined(keys)
 
 
@@ -62,22 +62,22 @@ def embed_keys(
     texts = pa.table({name: values for name, values in given.items() if values is not None})
     keys = []
     for rows in _batches(texts):
-        hashes = _hashed("embed", encoder, [(name, _text(rows[name])) for name in rows.column_names])
+        hashes = _hash("embed", encoder, [(name, _text(rows[name])) for name in rows.column_names])
         keys.append(pc.if_else(pc.is_valid(rows["caption"]), hashes, None))
     return _joined(keys)
 
 
-def _hashed(kind: str, encoder: str, parts: Iterable[tuple[str, pa.ChunkedArray]]) -> pa.ChunkedArray:
+def _hash(kind: str, encoder: str, parts: Iterable[tuple[str, pa.ChunkedArray]]) -> pa.ChunkedArray:
     """Hash of each row's line; a part that is null is left out of it."""
     head = f"{kind} {VERSION}|encoder {len(encoder.encode())}:{encoder}"
     pieces: list[pa.ChunkedArray | str] = [head]
     for name, values in parts:
-        part = _concatenated(f"|{name} ", pc.binary_length(values), ":", values)
+        part = _concatenate(f"|{name} ", pc.binary_length(values), ":", values)
         pieces.append(pc.fill_null(part, "") if part.null_count else part)
-    return fingerprint.of_strings(_concatenated(*pieces))
+    return fingerprint.of_strings(_concatenate(*pieces))
 
 
-def _concatenated(*pieces: pa.ChunkedArray | str, between: str = "") -> pa.ChunkedArray:
+def _concatenate(*pieces: pa.ChunkedArray | str, between: str = "") -> pa.ChunkedArray:
     texts = [pa.scalar(one, TEXT) if isinstance(one, str) else one.cast(TEXT) for one in pieces]
     return pc.binary_join_element_wise(*texts, pa.scalar(between, TEXT))
 
@@ -89,7 +89,7 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     assert not column.null_count, "a null would leave the sample without a key"
     items = pc.list_flatten(column).to_numpy()
     width = column.type.list_size
-    return _concatenated(*(pa.chunked_array([items[at::width]]) for at in range(width)), between=",")
+    return _concatenate(*(pa.chunked_array([items[at::width]]) for at in range(width)), between=",")
 
 
 def _batches(table: pa.Table) -> Iterable[pa.Table]:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from hf_assets import blobs, files, fingerprint, folder
 from hf_assets.blobs import Location
-from hf_assets.blobs.location import relative, resolved
+from hf_assets.blobs.location import relative, resolve
 from hf_assets.errors import StoreError
 from hf_assets.store.index import now
 
@@ -47,7 +47,7 @@ def users(store: Location) -> list[Location]:
             name: str = json.loads(references.get(file.name))["metadata"]
         except (ValueError, KeyError, TypeError):
             raise StoreError(f"{path} is damaged: delete it, then materialize the datasets that use {store}") from None
-        user = resolved(name, store)
+        user = resolve(name, store)
         if not user.is_dir():
             raise StoreError(
                 f"a dataset that uses {store} had its tables in {user}, which is not there: "

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from hf_assets.blobs import Location
-from hf_assets.blobs.location import relative, resolved
+from hf_assets.blobs.location import relative, resolve
 
 LATENTS = b"hf_assets.latents"
 EMBEDS = b"hf_assets.embeds"
@@ -31,4 +31,4 @@ def to_metadata(stores: Stores, folder: Location) -> dict[bytes, bytes]:
 
 def from_metadata(schema: pa.Schema, folder: Location) -> Stores:
     """The stores that a training set's table names."""
-    return Stores(*(resolved(schema.metadata[name].decode(), folder) for name in (LATENTS, EMBEDS)))
+    return Stores(*(resolve(schema.metadata[name].decode(), folder) for name in (LATENTS, EMBEDS)))

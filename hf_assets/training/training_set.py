@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from hf_assets import files, schema
 from hf_assets.blobs import Location
-from hf_assets.blobs.location import parsed
+from hf_assets.blobs.location import parse
 from hf_assets.errors import StoreError
 from hf_assets.folder import table as table_path
 from hf_assets.store import layout
@@ -64,7 +64,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
         Raises:
             StoreError: there is none, or tensors that it names are missing or damaged.
         """
-        root = parsed(folder, Path()) if isinstance(folder, str) else folder
+        root = parse(folder, Path()) if isinstance(folder, str) else folder
         path = table_path(root, "training_set")
         table = files.read_table(path)
         if table is None:

@@ -3,7 +3,7 @@
 import pytest
 
 from hf_assets.config.keys import Dataset
-from hf_assets.config.suggestions import suggested
+from hf_assets.config.suggestions import suggest
 from hf_assets.config.trainer_keys import TRAINER_ONLY
 from hf_assets.stages.frames import FrameRules
 
@@ -36,7 +36,7 @@ VIDEO = list(FrameRules.model_fields)
     ],
 )
 def test_a_key_of_a_dataset(key: str, meant: str | None) -> None:
-    assert suggested(key, KEYS) == meant
+    assert suggest(key, KEYS) == meant
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_key_of_a_dataset(key: str, meant: str | None) -> None:
     ],
 )
 def test_a_key_of_videos(key: str, meant: str | None) -> None:
-    assert suggested(key, VIDEO, KEYS) == meant
+    assert suggest(key, VIDEO, KEYS) == meant
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,4 @@ def test_a_word_of_ours_is_no_misspelling_of_another(one: str, other: str) -> No
     for key in KEYS + VIDEO:
         if other in (twin := key.replace(one, other)).split("_") and twin != key:
             known = [name for name in KEYS + VIDEO if name != key and other not in name]
-            assert suggested(twin, [*known, key], KEYS) in (None, twin), twin
+            assert suggest(twin, [*known, key], KEYS) in (None, twin), twin
