@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hf_assets.blobs.interface import Blobs
 from hf_assets.blobs.local import LocalBlobs
+from hf_assets.blobs.objects import ObjectBlobs
 
 # What an address in an object store begins with.
 SCHEMES = ("s3://", "gs://", "az://")
@@ -97,7 +98,8 @@ def parse(text: str, base: Path) -> Location:
 
 def at(location: Location) -> Blobs:
     """The blobs of a folder."""
-    assert isinstance(location, Path), "no config names an object store yet"
+    if isinstance(location, ObjectPath):
+        return ObjectBlobs(location.address)
     return LocalBlobs(location)
 
 

@@ -1,0 +1,30 @@
+"""The process that talks to object stores for a forked one; see `buckets`."""
+
+import os
+import signal
+import sys
+from multiprocessing.connection import Connection
+
+from hf_assets.blobs import buckets
+
+
+def main(descriptor: int) -> None:
+    """Answer calls until the process that asks is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides when to stop
+    connection = Connection(descriptor)
+    while True:
+        try:
+            url, verb, arguments = connection.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        result: object = None
+        failure: Exception | None = None
+        try:
+            result = buckets.call(url, verb, *arguments)
+        except Exception as error:
+            failure = error
+        connection.send((result, failure))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

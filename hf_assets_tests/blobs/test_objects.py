@@ -1,0 +1,150 @@
+"""Blobs in an object store, by the S3 protocol."""
+
+import os
+import re
+import time
+
+import pytest
+
+from hf_assets import blobs as places
+from hf_assets.blobs import Blobs, ObjectPath, buckets, leases
+from hf_assets.errors import StoreError
+from hf_assets_tests.blobs.suite import BlobsSuite
+from hf_assets_tests.s3_server import S3Server
+
+
+class TestObjects(BlobsSuite):
+    @pytest.fixture
+    def blobs(self, address: str) -> Blobs:
+        return places.at(ObjectPath(address))
+
+    @pytest.fixture
+    def again(self, address: str) -> Blobs:
+        return places.at(ObjectPath(address))
+
+
+@pytest.fixture
+def blobs(address: str) -> Blobs:
+    return places.at(ObjectPath(address))
+
+
+@pytest.fixture
+def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buckets, "RETRIES", 1)
+    buckets._bucket.cache_clear()
+    yield
+    buckets._bucket.cache_clear()
+
+
+REFUSED = [
+    (404, "NoSuchBucket", "there is no such bucket: create it, or name another one"),
+    (403, "AccessDenied", "these credentials may not do that"),
+    (400, "ExpiredToken", "the credentials have expired: renew them, then run again"),
+    (403, "SignatureDoesNotMatch", "the credentials are not accepted"),
+    (503, "SlowDown", "asks for fewer requests, still so after many tries: run again later"),
+    (429, "TooManyRequests", "asks for fewer requests"),
+    (507, "InsufficientStorage", "the store is full: free space, then run again"),
+    (405, "MethodNotAllowed", "the store takes no writes"),
+]
+
+
+@pytest.mark.usefixtures("few_retries")
+@pytest.mark.parametrize(("status", "code", "message"), REFUSED)
+def test_what_is_refused_is_one_line_that_says_what_to_do(
+    s3: S3Server, blobs: Blobs, status: int, code: str, message: str
+) -> None:
+    blobs.put("before", b"stored")
+    s3.fail(status=status, code=code)
+    for act in (lambda: blobs.put("a", b"1"), lambda: blobs.put_if_absent("b", b"1"), lambda: list(blobs.list())):
+        with pytest.raises(StoreError, match=re.escape(message)) as raised:
+            act()
+        assert "\n" not in str(raised.value)
+        assert str(raised.value).startswith("s3://bucket/")
+        assert "nothing that was stored is lost" in str(raised.value)
+    s3.fail()
+    assert [blob.name for blob in blobs.list()] == ["before"]
+
+
+@pytest.mark.parametrize("fault", [{"status": 503, "code": "SlowDown"}, {"status": 429, "code": "TooManyRequests"}])
+def test_a_throttled_request_is_made_again_until_it_succeeds(s3: S3Server, blobs: Blobs, fault: dict) -> None:  # type: ignore[type-arg]
+    s3.fail(**fault, count=3, methods=["PUT"])
+    blobs.put("a", b"1")
+    assert len([request for request in s3.requests if request.startswith("PUT")]) == 4
+    s3.fail(**fault, count=2, methods=["GET"])
+    assert blobs.get("a") == b"1"
+
+
+def test_a_connection_that_is_cut_is_made_again(s3: S3Server, blobs: Blobs) -> None:
+    blobs.put("a", b"1")
+    s3.fail(cut=True, count=2)
+    assert blobs.get("a") == b"1"
+
+
+def test_a_store_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, few_retries: None) -> None:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match=r"^s3://bucket/a can't be written: the store can't be reached"):
+        places.at(ObjectPath("s3://bucket")).put("a", b"")
+
+
+def test_a_fork_of_a_process_that_used_a_store_can_use_it(blobs: Blobs) -> None:
+    """torch's DataLoader forks; `obstore` alone would wait for ever there."""
+    blobs.put("a", b"0123")
+    child = os.fork()
+    if child == 0:
+        try:
+            is_right = blobs.get_range("a", 1, 3) == b"12" and blobs.stat("b") is None and blobs.put_if_absent("c", b"")
+            os._exit(0 if is_right else 1)
+        except BaseException:
+            os._exit(2)
+    for _ in range(300):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert os.waitstatus_to_exitcode(status) == 0
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, 9)
+        pytest.fail("the fork waits for ever")
+    assert blobs.get("c") == b""
+
+
+def test_a_run_that_died_holds_garbage_collection_back_for_a_while_only(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = leases.Lease(blobs, f"{leases.RUN_PREFIX}of-a-killed-run")
+    blobs.put(lease.name, lease.content)
+    with pytest.raises(StoreError, match="a run is using"), blobs.alone():
+        pass
+    monkeypatch.setattr(leases, "LEASE_S", -2.0)
+    with blobs.alone():
+        assert blobs.stat(lease.name) is None
+
+
+def test_a_run_that_was_taken_for_dead_does_not_keep_its_result(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "RENEW_S", 0.1)
+
+    def run() -> None:
+        with blobs.in_use():
+            (lease,) = blobs.list(hidden=True)
+            blobs.delete(lease.name)
+            time.sleep(0.5)
+
+    with pytest.raises(StoreError, match="its result is not kept: run again"):
+        run()
+
+
+def test_garbage_collection_that_lost_its_lease_deletes_nothing(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs.put("folder/a", b"")
+    inner = blobs.within("folder")
+    monkeypatch.setattr(leases, "RENEW_S", 0.1)
+    with blobs.alone():
+        blobs.put(leases.GARBAGE, b"another process")
+        time.sleep(0.5)
+        with pytest.raises(StoreError, match="run again"):
+            inner.delete("a")
+    assert blobs.stat("folder/a") is not None
