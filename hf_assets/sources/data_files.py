@@ -1,6 +1,5 @@
 """Which files make up a split, and how they are read: `datasets`' own resolution, never a guess from names."""
 
-import functools
 import os
 import tempfile
 from dataclasses import fields
@@ -58,6 +57,11 @@ def data_files_of(spec: SourceSpec, commit: str | None) -> SplitFiles:
             f"{shown} drops rows by `filters` in its README.md, which isn't supported: name another dataset_config"
         )
     files = {str(split): [str(file) for file in listed] for split, listed in (builder.config.data_files or {}).items()}
+    if kind == "arrow" and any(
+        map(lance_fragments.is_deletion, (path for listed in files.values() for path in listed))
+    ):
+        conversion.require_lance()
+        raise DatasetError(f"{shown} is a Lance dataset, which `datasets` takes for Arrow files: {PARQUET_CONVERSION}")
     if kind == LANCE:
         conversion.require_lance()
         files = {split: lance_fragments.roots(listed) or listed for split, listed in files.items()}
@@ -108,7 +112,7 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
     name = spec.dataset_name if commit is None else f"hf://datasets/{spec.dataset_name}"
     shown = f'dataset "{spec.dataset_name}"'
     datasets.disable_progress_bars()
-    _know_lance()
+    lance_fragments.patch_datasets()
     with tempfile.TemporaryDirectory() as nowhere:  # where the builder would keep its Arrow copy; nothing is built
         try:
             return datasets.load_dataset_builder(
@@ -146,28 +150,6 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
 def _remedy(patterns: str) -> str:
     """What else to say of patterns that match nothing: a Lance dataset is a folder, for all that it is called."""
     return "; of a Lance dataset, all files are named, as x.lance/**" if ".lance" in patterns else ""
-
-
-@functools.cache
-def _know_lance() -> None:
-    """Let `datasets` not take a Lance dataset for something else.
-
-    It goes by the most frequent ending (5.2), and counts lists of deleted rows (.arrow), of which there can be more
-    than files with rows.
-    """
-    from datasets import load
-
-    infer = getattr(load, "infer_module_for_data_files_list", None)
-    if infer is None:  # not public: where it is gone, other kinds than Lance needn't suffer
-        return
-
-    def infer_by_rows(paths: list[str], download_config: Any = None) -> Any:
-        if not lance_fragments.roots(paths):
-            return infer(paths, download_config)
-        found = infer([path for path in paths if not lance_fragments.is_bookkeeping(path)], download_config)
-        return found if found[0] is not None else (LANCE, {})
-
-    load.infer_module_for_data_files_list = infer_by_rows
 
 
 def _list_text(names: Any) -> str:

@@ -1,6 +1,7 @@
 """Lance datasets: their rows are those of the newest version at a commit, and only fragments that are new are read."""
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -393,3 +394,36 @@ def test_without_pylance_the_extra_is_named(data: Pushed, tmp_path: Path, monkey
     ):
         with pytest.raises(DatasetError, match=r"pip install 'hf_assets\[lance\]'"):
             attempt()
+
+
+UNTOUCHED = """
+import sys
+sys.modules["lance"] = None
+from pathlib import Path
+from datasets import load
+from hf_assets.errors import DatasetError
+from hf_assets.sources.data_files import data_files_of
+from hf_assets.sources.spec import SourceSpec
+before = dict(vars(load))
+listed = data_files_of(SourceSpec(dataset_name=sys.argv[1]), None)
+assert [Path(path).name for path in listed.paths] == ["a.csv"], listed
+try:
+    data_files_of(SourceSpec(dataset_name=sys.argv[2]), None)
+except DatasetError as error:
+    assert "pip install 'hf_assets[lance]'" in str(error), error
+else:
+    raise AssertionError("lists of deleted rows were taken for rows")
+assert {name for name, value in vars(load).items() if before.get(name) is not value} == set()
+"""
+
+
+def test_without_pylance_nothing_of_datasets_is_replaced_and_deletions_are_no_rows(tmp_path: Path) -> None:
+    plain(tmp_path / "lance", ROOT)
+    dataset = opened(tmp_path / "lance")
+    for caption in ("picture 0", "picture 2", "picture 3"):  # more lists of deletions than files with rows
+        dataset.delete(f"caption = '{caption}'")
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv/a.csv").write_text("caption\nowl\n")
+    command = [sys.executable, "-c", UNTOUCHED, str(tmp_path / "csv"), str(tmp_path / "lance")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

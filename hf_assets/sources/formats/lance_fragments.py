@@ -6,11 +6,12 @@ out in a folder that holds nothing else.
 """
 
 import contextlib
+import functools
+import importlib.util
 import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ MANIFEST = re.compile(r"(?P<root>(?:.+/)?)_versions/(?P<number>\d+)\.manifest")
 COUNTING_DOWN_DIGITS, COUNTING_DOWN_FROM = 20, 2**64 - 1
 # Folders by which `datasets` knows a Lance dataset.
 INNER = frozenset({"_indices", "_transactions", "_versions"})
+DELETIONS = "_deletions"
 # What a manifest says of a fragment that has no part in its rows, or is known by the contents of files.
 NO_IDENTITY = frozenset({"id", "path", "base_id", "file_size_bytes", "deletion_file", "row_id_meta"}) | {
     f"{event}_at_version_meta" for event in ("created", "last_updated")
@@ -60,7 +62,39 @@ def roots(paths: Iterable[str]) -> list[str]:
 
 def is_bookkeeping(path: str) -> bool:
     """Whether a file lies in one of a Lance dataset's folders that hold no rows."""
-    return PurePosixPath(path).parent.name in {*INNER, "_deletions"}
+    return PurePosixPath(path).parent.name in {*INNER, DELETIONS}
+
+
+def is_deletion(path: str) -> bool:
+    """Whether a file lists deleted rows, which has no rows of its own."""
+    return PurePosixPath(path).parent.name == DELETIONS
+
+
+def patch_datasets() -> None:
+    """Let `datasets` not take a Lance dataset for something else; where pylance isn't installed, nothing is touched.
+
+    It goes by the most frequent ending (5.2), and counts lists of deleted rows (.arrow), of which there can be more
+    than files with rows.
+    """
+    if importlib.util.find_spec("lance") is not None:
+        _patch_datasets_once()
+
+
+@functools.cache
+def _patch_datasets_once() -> None:
+    from datasets import load
+
+    infer = getattr(load, "infer_module_for_data_files_list", None)
+    if infer is None:  # not public: where it is gone, other kinds than Lance needn't suffer
+        return
+
+    def infer_by_rows(paths: list[str], download_config: Any = None) -> Any:
+        if not roots(paths):
+            return infer(paths, download_config)
+        found = infer([path for path in paths if not is_bookkeeping(path)], download_config)
+        return found if found[0] is not None else (LANCE, {})
+
+    load.infer_module_for_data_files_list = infer_by_rows
 
 
 def is_fragment(file: DataFile) -> bool:
@@ -190,11 +224,11 @@ class Repository:
         blobs = [blob for path in paths for blob in self._blobs.get(path.removesuffix(".lance"), ())]
         return [*paths, *sorted(blobs)]
 
-    @cached_property
+    @functools.cached_property
     def paths(self) -> frozenset[str]:
         return frozenset(self.list())
 
-    @cached_property
+    @functools.cached_property
     def _newest(self) -> dict[str, str]:
         """The newest manifest of every Lance dataset."""
         found: dict[str, tuple[int, str]] = {}
@@ -206,7 +240,7 @@ class Repository:
                 found[match["root"]] = max(found.get(match["root"], (-1, "")), (version, path))
         return {root: path for root, (_, path) in found.items()}
 
-    @cached_property
+    @functools.cached_property
     def _blobs(self) -> dict[str, list[str]]:
         """Blobs that are files of their own, by their folder, which is named as the data file that lists them."""
         found: dict[str, list[str]] = {}
