@@ -3,9 +3,9 @@
 What code values mean is a `Colours`: primaries, and a curve to light. Code points are those of ITU-T H.273, as PNG's
 cICP, AVIF's nclx and a video stream's header have them. Light of 1 is SDR's white.
 
-HDR is tone-mapped by one rule, in pictures and in clips: HDR's reference white of 203 cd/m2 (ITU-R BT.2408) is SDR's
+HDR is tone-mapped by one rule, in images and in clips: HDR's reference white of 203 cd/m2 (ITU-R BT.2408) is SDR's
 white, and what is brighter is brought below it by the curve of ITU-R BT.2390 (EETF), over the largest of R, G and B, so
-that hues stay. Its input peak is the brightest value there is, from 203 to 1,000 cd/m2: a picture that has nothing
+that hues stay. Its input peak is the brightest value there is, from 203 to 1,000 cd/m2: an image that has nothing
 above reference white stays as it is. HLG is shown on a display of 1,000 cd/m2 first (ITU-R BT.2100, system gamma 1.2).
 Colours outside sRGB are clipped, in linear light.
 
@@ -37,7 +37,7 @@ PRIMARIES: dict[int, Chromaticities] = {
     11: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.314, 0.351),
     12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *_D65),
 }
-# Taken as sRGB's: unknown ones, and those of standard definition, which encoders write by a picture's height as often
+# Taken as sRGB's: unknown ones, and those of standard definition, which encoders write by an image's height as often
 # as from knowledge, and which differ by 8 levels at most.
 USUAL_PRIMARIES = (0, 1, 2, 3, 5, 6, 7, 22)
 
@@ -55,7 +55,7 @@ Curve: TypeAlias = Literal["srgb", "pq", "hlg", "log 2", "log 2.5"] | float
 
 @dataclass(frozen=True)
 class Colours:
-    """What a picture's code values mean.
+    """What an image's code values mean.
 
     Attributes:
         primaries: None where those of sRGB.

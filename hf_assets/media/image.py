@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 # Bump where a change lets other files be read, or finds other facts: media are probed once more. What plain decoding
 # makes of pixels is frozen; what is done beyond it has versions of its own (`media.steps`).
 VERSION = 2
-# Part of each latent's key. Bump when a change to this module changes a plain picture's pixels, one to which the
+# Part of each latent's key. Bump when a change to this module changes a plain image's pixels, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
 
@@ -99,7 +99,7 @@ class ImageFacts:
 
 
 class _Opened(NamedTuple):
-    """A picture with its header read, within the limit.
+    """An image with its header read, within the limit.
 
     Attributes:
         image: None where tifffile reads it.
@@ -171,7 +171,7 @@ def fit(
 def fit_pixels(
     picture: np.ndarray, resized_size: Sequence[int], crop_top_left: Sequence[int], target_size: Sequence[int]
 ) -> "torch.Tensor":
-    """`fit` for a picture as an array (H, W, 3) uint8, RGB, which must be writable and contiguous."""
+    """`fit` for an image as an array (H, W, 3) uint8, RGB, which must be writable and contiguous."""
     import torch
 
     width, height = resized_size

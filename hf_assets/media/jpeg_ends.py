@@ -1,7 +1,7 @@
 """JPEGs that lack their end marker: read where every pixel is there all the same, as players and browsers do.
 
 libjpeg doesn't say whether the pixels of the last rows were there or made up. So such a file is decoded with two
-different continuations: where nothing was missing, neither is read, and both give the same picture.
+different continuations: where nothing was missing, neither is read, and both give the same image.
 ITU-T T.81, annex B.
 """
 
@@ -21,13 +21,13 @@ SCAN, FRAME_KINDS, STANDALONE = 0xDA, (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *
 
 
 def lacks_end(data: bytes) -> bool:
-    """Whether there is no end marker behind the picture's first scan."""
+    """Whether there is no end marker behind the image's first scan."""
     scan = next((start for kind, start, _ in _segments(data) if kind == SCAN), None)
     return scan is not None and data.find(END, max(scan, len(data) - 2)) < 0 and data.rfind(END, scan) < 0
 
 
 def decode(data: bytes) -> Image.Image:
-    """The picture of a JPEG that `lacks_end`, loaded.
+    """The image of a JPEG that `lacks_end`, loaded.
 
     Raises:
         MediaError: `truncated`: pixels are missing as well.

@@ -22,7 +22,7 @@ WHITE_IS_ZERO, SIGNED = 0, 2
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a picture's code values mean.
+    """What an image's code values mean.
 
     Attributes:
         icc: the profile to convert from; None: there is none, or it is sRGB's.
@@ -106,7 +106,7 @@ def to_rgb(image: Image.Image, meaning: Meaning, data: bytes) -> Image.Image:
 
 
 def over_white(picture: Image.Image, alpha: Image.Image | None) -> Image.Image:
-    """A picture in RGB on a white page."""
+    """An image in RGB on a white page."""
     if alpha is None:
         return picture
     page = Image.new("RGB", picture.size, "white")
@@ -143,7 +143,7 @@ def _gray_to_8_bits(image: Image.Image, meaning: Meaning) -> tuple[Image.Image, 
 
 
 def _converted(picture: Image.Image, meaning: Meaning, data: bytes) -> Image.Image:
-    """RGB in sRGB, of a picture in one of the modes that a profile can describe."""
+    """RGB in sRGB, of an image in one of the modes that a profile can describe."""
     if meaning.icc is not None:
         return profiles.to_srgb(picture, meaning.icc)
     if meaning.colours.is_plain:

@@ -34,7 +34,7 @@ def is_srgb(icc: bytes, mode: str) -> bool:
 
 
 def to_srgb(picture: Image.Image, icc: bytes) -> Image.Image:
-    """A picture of one of `MODES`, converted from its profile: RGB."""
+    """An image of one of `MODES`, converted from its profile: RGB."""
     converted = _converted(picture, icc)
     assert converted is not None, "a profile that can't be used is `is_srgb`"
     return converted

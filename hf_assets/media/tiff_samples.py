@@ -14,7 +14,7 @@ from PIL import Image
 from hf_assets.errors import MediaError
 from hf_assets.media import pixels, profiles
 
-# Of one picture's samples: 16,384 x 16,384 pixels of three bytes, or a quarter of it in floats.
+# Of one image's samples: 16,384 x 16,384 pixels of three bytes, or a quarter of it in floats.
 MAX_BYTES = 2**30
 # The photometric interpretations that are gray, with 0 as white or black, and RGB.
 GRAY, RGB = (0, 1), 2
@@ -73,7 +73,7 @@ def open_samples(data: bytes, why: str) -> Samples:
 
 
 def load(samples: Samples) -> Image.Image:
-    """The picture as RGB in sRGB, over white, not yet upright.
+    """The image as RGB in sRGB, over white, not yet upright.
 
     Raises:
         MediaError: `undecodable`.

@@ -53,7 +53,7 @@ def raw_dataset(recipe: Recipe, num_rows: int, before: int | None) -> list[Check
 
 
 def vae_latents(recipe: Recipe, pipeline: str | None) -> list[CheckResult]:
-    """Some stored latents, and the pictures that were decoded from some.
+    """Some stored latents, and the images that were decoded from some.
 
     Args:
         pipeline: class of the model's pipeline, if it is known.
@@ -114,7 +114,7 @@ def _value_range(recipe: Recipe, sampled: list[Tensor], pipeline: str | None) ->
     passed = largest <= limit
     message = f"the largest magnitude in {len(values):,} latents is {largest:.1f}; at most {limit:g} is usual"
     if not passed:
-        message += ": look at the pictures of decoded latents, and whether the model's VAE and dtype belong together"
+        message += ": look at the images of decoded latents, and whether the model's VAE and dtype belong together"
     return CheckResult("value_range", passed, message, {"largest": largest})
 
 
@@ -126,7 +126,7 @@ def _decode_back(recipe: Recipe, keys: pa.ChunkedArray) -> CheckResult:
     passed = mean >= floor
     message = f"{len(pairs):,} decoded latents have a mean PSNR of {mean:.1f} dB; at least {floor:g} is wanted"
     if not passed:
-        message += ": look at the pictures of vae_latents; a VAE that doesn't belong to the model, or a toy, does this"
+        message += ": look at the images of vae_latents; a VAE that doesn't belong to the model, or a toy, does this"
     return CheckResult("decode_back", passed, message, {"decoded": len(pairs), "psnr_db": mean})
 
 
