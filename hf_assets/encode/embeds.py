@@ -98,7 +98,8 @@ def encode(
                 missing = todo.look_up_again().missing
                 if len(missing):
                     stage = EmbedStage(recipe, encoder, token_counts.chosen(todo.keyed))
-                    totals = run_units(engine, stage, units_of(jobs_of(missing)), "encoding captions", say)
+                    units = units_of(jobs_of(missing), num_workers=engine.num_workers)
+                    totals = run_units(engine, stage, units, "encoding captions", say)
             todo = todo.look_up_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["embed_key"])

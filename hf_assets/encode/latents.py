@@ -100,7 +100,8 @@ def encode(
                     medium.check(missing, encoder.pipeline)
                     shown = DecodedSamples.of(recipe.folders.metadata, todo.keyed["latent_key"])
                     stage = LatentStage(recipe, encoder, source, snapshot_of(raw_dataset), shown)
-                    units = units_of(jobs_of(missing, raw_dataset, medium), medium.volume(missing))
+                    jobs = jobs_of(missing, raw_dataset, medium)
+                    units = units_of(jobs, medium.volume(missing), engine.num_workers)
                     totals = run_units(engine, stage, units, "encoding latents", say)
             todo = todo.look_up_again()
         stored = todo.stored

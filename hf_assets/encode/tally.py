@@ -46,7 +46,7 @@ class Tally:
                 if not self._left[number]:
                     finished.append(number)
                     del self._left[number]
-            self._report = self._report.plus(Report(computed=len(stored), finished=tuple(finished)))
+            self._report = self._report.plus(Report(computed=len(stored), failed=len(failed), finished=tuple(finished)))
 
     def take(self) -> Report:
         """What was counted since this was asked last."""

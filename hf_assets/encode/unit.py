@@ -20,6 +20,8 @@ KEY = "key"
 # A unit is at most so many samples, and so much: 1,024 images of a megapixel, or 32 clips of 5 s at 480 lines.
 MOST_SAMPLES = 1024
 MOST_VOLUME = 1 << 30
+# Where several workers share few samples, units are smaller: so many for each, but no smaller than this.
+UNITS_PER_WORKER, FEWEST_SAMPLES = 8, 32
 # What a sample is quarantined for at which workers die again and again.
 CRASH = "crash"
 
@@ -62,20 +64,24 @@ class EncodingWork:
         self.stage.store.fail(dict.fromkeys(unit.jobs[KEY].to_pylist(), (CRASH, message)))
 
 
-def units_of(jobs: pa.Table, volumes: np.ndarray | None = None) -> list[Unit]:
+def units_of(jobs: pa.Table, volumes: np.ndarray | None = None, num_workers: int = 1) -> list[Unit]:
     """Contiguous samples, at most `MOST_SAMPLES` and `MOST_VOLUME` in a unit.
 
     Args:
         jobs: with `KEY`, in the split's order.
         volumes: (N,) what each sample's work grows with.
+        num_workers: several get some units each, so that none works long after the others.
     """
+    most = MOST_SAMPLES
+    if num_workers > 1:
+        most = min(most, max(FEWEST_SAMPLES, len(jobs) // (UNITS_PER_WORKER * num_workers)))
     units: list[Unit] = []
     start = 0
     volume = np.cumsum(volumes) if volumes is not None else np.zeros(len(jobs))
     while start < len(jobs):
         before = volume[start - 1] if start else 0
         stop = int(np.searchsorted(volume, before + MOST_VOLUME, side="right"))
-        stop = min(max(stop, start + 1), start + MOST_SAMPLES, len(jobs))
+        stop = min(max(stop, start + 1), start + most, len(jobs))
         units.append(Unit(len(units), jobs.slice(start, stop - start)))
         start = stop
     return units

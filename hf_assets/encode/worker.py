@@ -27,6 +27,8 @@ from hf_assets.store.tensors import Sample
 BATCHES_AHEAD, BATCHES_ON_DEVICE = 16, 2
 # Media that are read ahead of the decoding threads take so many bytes.
 READ_AHEAD_BYTES = 256 << 20
+# Nothing happened.
+NOTHING = Report()
 # While the device waits, it is noted so often for what.
 LOOK_EVERY_S = 0.02
 # A thread that reads from afar may hold on for so long after the work was given up.
@@ -86,6 +88,10 @@ class AssemblyLine:
         waited: dict[str, float] = {}
         is_first = True
         for batch in self._batches(waited):
+            if batch is None:
+                if (report := self.tally.take()) != NOTHING:
+                    yield report
+                continue
             begun = time.monotonic()
             self.tally.add(amounts={"waited_starting_s": begun - started} if is_first else waited)
             waited.clear()
@@ -97,35 +103,35 @@ class AssemblyLine:
             self.tally.add(amounts={"encoding_s": done - begun})
             yield self.tally.take()
 
-    def _batches(self, waited: dict[str, float]) -> Iterator[Batch]:
-        """What is assembled; before it, what is to be encoded in another way."""
+    def _batches(self, waited: dict[str, float]) -> Iterator[Batch | None]:
+        """What is assembled; before it, what is to be encoded in another way. None where there is nothing so far."""
         while True:
             while self.again:
                 yield self.again.pop()
-            item = self._await_batch(waited)
-            if isinstance(item, Batch):
-                yield item
-                continue
-            while self._has_more():
-                while self.again:
-                    yield self.again.pop()
-            if item is None:
-                return
-            self.encoded.put(item)
-
-    def _await_batch(self, waited: dict[str, float]) -> Batch | _Mark | None:
-        while True:
             begun = time.monotonic()
             try:
-                return self.assembled.get(LOOK_EVERY_S)
+                item = self.assembled.get(LOOK_EVERY_S)
             except Ended:
-                return None
+                yield from self._all_again()
+                return
             except TimeoutError:
-                pass
+                yield None
+                continue
             finally:
                 is_read = self.is_reading and self.undecoded < self.compute.decode_threads
                 name = "waited_reading_s" if is_read else "waited_decoding_s"
                 waited[name] = waited.get(name, 0.0) + time.monotonic() - begun
+            if isinstance(item, Batch):
+                yield item
+            else:
+                yield from self._all_again()
+                self.encoded.put(item)
+
+    def _all_again(self) -> Iterator[Batch]:
+        """What of all that was encoded is to be encoded in another way."""
+        while self._has_more():
+            while self.again:
+                yield self.again.pop()
 
     def _has_more(self) -> bool:
         """Whether of what was encoded, once all is collected, something is to be encoded again."""

@@ -1,6 +1,10 @@
 """How fast, never what: the settings that no key depends on."""
 
+import os
 from dataclasses import dataclass
+from typing import Literal
+
+from hf_assets.errors import ModelError
 
 # Samples whose results wait in memory before they are written: what a crash can cost. Slow encoders write earlier.
 UNIT_SAMPLES = 256
@@ -28,3 +32,56 @@ class Compute:
     decode_threads: int = 2
     unit_samples: int = UNIT_SAMPLES
     ahead_bytes: int = AHEAD_BYTES
+
+
+Device = Literal["auto", "cuda", "cpu"]
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """`Compute` as people set it, for whatever machine it will be resolved on; see the fields of the `gpu` resource.
+
+    Attributes:
+        batch_size, decode_threads: 0 leaves them to the machine.
+    """
+
+    device: Device = "auto"
+    batch_size: int = 0
+    text_batch_size: int = 16
+    text_offload: bool = False
+    decode_threads: int = 0
+    unit_samples: int = UNIT_SAMPLES
+    ahead_bytes: int = AHEAD_BYTES
+
+    def resolve(self, cores: float | None = None) -> Compute:
+        """For this machine.
+
+        Args:
+            cores: that a worker has for itself; None: all.
+
+        Raises:
+            ModelError: the device is `cuda` and there is none.
+        """
+        import torch
+
+        has_cuda = torch.cuda.is_available()
+        if self.device == "cuda" and not has_cuda:
+            raise ModelError(
+                'the gpu resource says device "cuda", but torch finds no GPU here: '
+                'set device to "cpu" or "auto", or install a CUDA build of torch'
+            )
+        device = "cuda" if self.device != "cpu" and has_cuda else "cpu"
+        return Compute(
+            device=device,
+            batch_size=self.batch_size or (8 if device == "cuda" else 2),
+            text_batch_size=self.text_batch_size,
+            text_offload=self.text_offload,
+            decode_threads=self.decode_threads or default_threads(cores),
+            unit_samples=self.unit_samples,
+            ahead_bytes=self.ahead_bytes,
+        )
+
+
+def default_threads(cores: float | None = None) -> int:
+    """Threads that decode media: one per core."""
+    return max(1, min(int(cores or os.cpu_count() or 1), 16))

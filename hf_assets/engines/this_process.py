@@ -9,6 +9,8 @@ from hf_assets.engines.unit import AllAtOnce, Report, Say, Unit, Work
 class ThisProcess:
     """Encodes on one device of this machine, which its maker holds."""
 
+    num_workers = 1
+
     def __init__(self, compute: Compute | None = None) -> None:
         self.compute = compute or Compute()
 

@@ -34,6 +34,7 @@ class Report(NamedTuple):
     Attributes:
         done: samples that were encoded, or failed.
         computed: samples that were written.
+        failed: samples that are known to fail from now on.
         bytes_read: of media.
         finished: numbers of the units whose last sample is written.
         amounts: seconds by what they were spent on, and what else is summed up, by name.
@@ -42,6 +43,7 @@ class Report(NamedTuple):
 
     done: int = 0
     computed: int = 0
+    failed: int = 0
     bytes_read: int = 0
     finished: tuple[int, ...] = ()
     amounts: Mapping[str, float] = MappingProxyType({})
@@ -53,6 +55,7 @@ class Report(NamedTuple):
         return Report(
             self.done + other.done,
             self.computed + other.computed,
+            self.failed + other.failed,
             self.bytes_read + other.bytes_read,
             self.finished + other.finished,
             amounts,
@@ -99,7 +102,7 @@ class Worker(Protocol):
         """Load the model, encode all units of a feed, and commit each sample.
 
         Raises:
-            HfAssetsError: the work can't go on. What was encoded by then is committed.
+            HfAssetsError: the work can't go on. What this worker encoded by then is committed.
         """
         ...
 
@@ -125,13 +128,20 @@ class Work(Protocol):
 
 
 class Engine(Protocol):
-    """One or more workers, ready to work."""
+    """One or more workers, ready to work.
+
+    Attributes:
+        num_workers: the more there are, the smaller are units, so that all end at about the same time.
+    """
+
+    @property
+    def num_workers(self) -> int: ...
 
     def run(self, work: Work, units: list[Unit], say: Say) -> Iterator[Report]:
         """Run all units.
 
         Raises:
-            HfAssetsError: the work can't go on. What was encoded by then is committed.
+            HfAssetsError: the work can't go on.
         """
         ...
 

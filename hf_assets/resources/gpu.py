@@ -3,22 +3,38 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import dagster as dg
 from pydantic import Field
 
-from hf_assets.engines import device_lock
-from hf_assets.engines.compute import UNIT_SAMPLES, Compute
+from hf_assets.engines import device_lock, ray_cluster
+from hf_assets.engines.compute import AHEAD_BYTES, UNIT_SAMPLES, Compute, ComputeSettings, Device, default_threads
 from hf_assets.engines.this_process import ThisProcess
 from hf_assets.engines.unit import Engine
-from hf_assets.errors import ConfigError, ModelError
+from hf_assets.errors import ConfigError
 
 # The pool of the assets that use the device. The lock of the device doesn't depend on it (see `hold_device`): a
 # deployment with a daemon may limit it, so that runs wait in the queue and not in a process.
 POOL = "gpu"
 
-Device = Literal["auto", "cuda", "cpu"]
+
+class RayChoice(dg.Config):
+    """Ray actors: how many, and what each of them takes."""
+
+    workers: int = Field(
+        default=0, ge=0, description="Actors; 0: one per GPU, and without GPUs as many as the CPUs have room for."
+    )
+    gpus: float = Field(
+        default=1.0, ge=0, description="GPUs of each actor: less than 1 lets several share one; 0: none, CPUs only."
+    )
+    cpus: float = Field(default=0.0, ge=0, description="CPU cores of each actor; 0: one beside a GPU, four without.")
+
+
+class EngineChoice(dg.Config):
+    """Which engine runs the units of work: `ray`, or else this process."""
+
+    ray: RayChoice | None = None
 
 
 class GpuResource(dg.ConfigurableResource[Any]):
@@ -70,19 +86,59 @@ class GpuResource(dg.ConfigurableResource[Any]):
         description="Encoded samples that wait in memory before they are written: what a crash can cost.",
     )
 
+    ahead_mb: int = Field(
+        default_factory=lambda: _number("HF_ASSETS_AHEAD_MB", AHEAD_BYTES >> 20, at_least=1),
+        ge=1,
+        description=(
+            "Memory for decoded samples that wait for the encoder, in MiB: of many shapes, or of large videos. "
+            "Environment: HF_ASSETS_AHEAD_MB."
+        ),
+        validate_default=True,
+    )
+    engine: EngineChoice = Field(
+        default_factory=lambda: _engine("HF_ASSETS_ENGINE"),
+        description=(
+            "What encodes: this process, on one device; or, with `ray: {}`, Ray actors, one for each GPU of this "
+            "machine or of the cluster that RAY_ADDRESS names. Environment: HF_ASSETS_ENGINE (`process` or `ray`)."
+        ),
+    )
+
     @property
     def threads(self) -> int:
         """Threads that decode media."""
-        return self.decode_threads or min(os.cpu_count() or 1, 16)
+        return self.decode_threads or default_threads()
+
+    @property
+    def settings(self) -> ComputeSettings:
+        """What is set, not yet resolved for a machine."""
+        return ComputeSettings(
+            device=self.device,
+            batch_size=self.batch_size,
+            text_batch_size=self.text_batch_size,
+            text_offload=self.text_offload,
+            decode_threads=self.decode_threads,
+            unit_samples=self.unit_samples,
+            ahead_bytes=self.ahead_mb << 20,
+        )
 
     @contextmanager
     def hold_device(self, say: Callable[[str], None]) -> Iterator[Engine]:
-        """What encodes on the device, which is kept for the block: processes of this machine take turns.
+        """What encodes, with its devices, which are kept for the block: processes of one machine take turns.
 
         Raises:
-            ModelError: the device is `cuda` and there is none.
+            ModelError: the device is `cuda` and there is none; or Ray isn't there.
         """
+        if self.engine.ray is not None:
+            options = ray_cluster.RayOptions(**self.engine.ray.model_dump())
+            with ray_cluster.workers(options, self.settings, say) as engine:
+                yield engine
+            return
         compute = self.compute()
+        if (others := _unused_gpus(compute)) > 0:
+            say(
+                f"encoding on one of {others + 1} GPUs: set HF_ASSETS_ENGINE=ray to use all of them "
+                '(pip install "hf_assets[ray]")'
+            )
         with device_lock.hold(compute.device, say):
             yield ThisProcess(compute)
 
@@ -92,23 +148,13 @@ class GpuResource(dg.ConfigurableResource[Any]):
         Raises:
             ModelError: the device is `cuda` and there is none.
         """
-        import torch
+        return self.settings.resolve()
 
-        has_cuda = torch.cuda.is_available()
-        if self.device == "cuda" and not has_cuda:
-            raise ModelError(
-                'the gpu resource says device "cuda", but torch finds no GPU here: '
-                'set device to "cpu" or "auto", or install a CUDA build of torch'
-            )
-        device = "cuda" if self.device != "cpu" and has_cuda else "cpu"
-        return Compute(
-            device=device,
-            batch_size=self.batch_size or (8 if device == "cuda" else 2),
-            text_batch_size=self.text_batch_size,
-            text_offload=self.text_offload,
-            decode_threads=self.threads,
-            unit_samples=self.unit_samples,
-        )
+
+def _unused_gpus(compute: Compute) -> int:
+    import torch
+
+    return torch.cuda.device_count() - 1 if compute.device.startswith("cuda") else 0
 
 
 def _device(variable: str, default: str) -> str:
@@ -130,3 +176,10 @@ def _number(variable: str, default: int, at_least: int) -> int:
     if not value.strip().isdecimal() or int(value) < at_least:
         raise ConfigError(f'{variable} is "{value}"; write a whole number, {at_least} or more, or unset it')
     return int(value)
+
+
+def _engine(variable: str) -> EngineChoice:
+    value = os.environ.get(variable) or "process"
+    if value not in ("process", "ray"):
+        raise ConfigError(f'{variable} is "{value}"; use "process" or "ray", or unset it')
+    return EngineChoice(ray=RayChoice() if value == "ray" else None)

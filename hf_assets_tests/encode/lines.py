@@ -1,8 +1,10 @@
 """A stage without images or encoders: numbers of some length become tensors, on a device that only counts."""
 
+import os
+import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,11 +16,49 @@ from hf_assets.encode.line import Again, Batch, Decoded, Failed, Job
 from hf_assets.encode.unit import KEY
 from hf_assets.engines.compute import Compute
 from hf_assets.engines.unit import Unit
-from hf_assets.errors import MediaError
+from hf_assets.errors import DatasetError, MediaError
 from hf_assets.store.tensors import Sample, TensorStore
 
 # What samples may be made to do by their names.
 BROKEN, UNDEFINED, HOPELESS, FATAL = "broken", "undefined", "hopeless", "fatal"
+
+
+@dataclass(frozen=True)
+class Killer:
+    """Kills the process that comes to a moment, by SIGKILL, so many times in all processes.
+
+    Attributes:
+        moment: `decode`, `encode`, or `commit`: between a shard and its part of the index.
+        key: only at this sample; empty: at the first.
+        folder: remembers the kills.
+    """
+
+    moment: str
+    folder: Path
+    key: str = ""
+    times: int = 1
+
+    def at(self, moment: str, keys: Iterable[str]) -> None:
+        if moment != self.moment or (self.key and self.key not in keys):
+            return
+        self.folder.mkdir(exist_ok=True)
+        for number in range(self.times):
+            with suppress(FileExistsError):
+                (self.folder / str(number)).touch(exist_ok=False)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingStore(TensorStore):
+    """Dies between a shard and its part of the index."""
+
+    def __init__(self, folder: Path, killer: Killer) -> None:
+        super().__init__(folder)
+        self.killer = killer
+
+    def place(self, data: bytes) -> tuple[str, dict[str, object]]:
+        placed = super().place(data)
+        self.killer.at("commit", [])
+        return placed
 
 
 @dataclass(frozen=True)
@@ -27,13 +67,14 @@ class Numbers:
 
     folder: Path
     encode_s: float = 0.0
+    killer: Killer | None = None
     by_shape = True
     tried_by = ""
     header: ClassVar[Mapping[str, str]] = {"stage": "numbers"}
 
     @property
     def store(self) -> TensorStore:
-        return TensorStore(self.folder)
+        return DyingStore(self.folder, self.killer) if self.killer else TensorStore(self.folder)
 
     def batch_size(self, compute: Compute) -> int:
         return compute.batch_size
@@ -44,11 +85,13 @@ class Numbers:
                 yield Job(unit.number, key, key, num_bytes=8 * int(key.split(":")[1]), bytes_read=1)
 
     def decode(self, job: Job) -> Decoded | MediaError:
+        if self.killer:
+            self.killer.at("decode", [job.key])
         name, length = job.key.split(":")
         if name == BROKEN:
             return MediaError("undecodable", "it is broken")
         if name == FATAL:
-            raise ValueError("the disk is gone")
+            raise DatasetError("the disk is gone")
         number = float(name) if name.isdecimal() else float("nan")
         return Decoded(job.key, torch.full((int(length),), number), int(length), job.num_bytes)
 
@@ -57,7 +100,7 @@ class Numbers:
 
     @contextmanager
     def load(self, compute: Compute, number: int) -> Iterator["Doubling"]:
-        yield Doubling(self.encode_s)
+        yield Doubling(self)
 
 
 class Doubling:
@@ -65,13 +108,15 @@ class Doubling:
 
     batches: ClassVar[list[list[str]]] = []
 
-    def __init__(self, encode_s: float) -> None:
-        self.encode_s = encode_s
+    def __init__(self, stage: Numbers) -> None:
+        self.stage = stage
         self.amounts: Mapping[str, float] = {"models": 1.0}
 
     def encode(self, batch: Batch) -> torch.Tensor:
         self.batches.append(batch.keys)
-        time.sleep(self.encode_s)
+        time.sleep(self.stage.encode_s)
+        if self.stage.killer:
+            self.stage.killer.at("encode", batch.keys)
         return batch.content * 2
 
     def collect(self, batch: Batch, encoded: Any) -> Iterator[Sample | Failed | Again]:

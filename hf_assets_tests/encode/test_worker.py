@@ -15,7 +15,7 @@ from hf_assets.encode.worker import AssemblyLine
 from hf_assets.engines.compute import Compute
 from hf_assets.engines.this_process import ThisProcess
 from hf_assets.engines.unit import AllAtOnce, Report, Unit
-from hf_assets.errors import StoreError
+from hf_assets.errors import DatasetError, StoreError
 from hf_assets.store import index
 from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import TensorStore
@@ -90,7 +90,7 @@ def test_a_sample_that_fails_is_committed_as_failed_and_stops_nothing(tmp_path: 
 
 def test_an_error_ends_the_work_and_what_was_encoded_is_committed(tmp_path: Path) -> None:
     feed = Later(units("1:3 2:3")[:1], [], [Unit(1, pa.table({KEY: ["fatal:3"]}))], None)
-    with pytest.raises(ValueError, match="the disk is gone"):
+    with pytest.raises(DatasetError, match="the disk is gone"):
         total(AssemblyLine(Numbers(tmp_path), COMPUTE).run(feed))
     assert stored(tmp_path) == {"1:3": 2, "2:3": 4}
 
@@ -153,18 +153,20 @@ def test_one_unit_is_a_function_and_running_it_twice_is_harmless(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("volumes", "sizes"),
+    ("volumes", "workers", "sizes"),
     [
-        (None, [1024, 1024, 2]),
-        ([1 << 20] * 2050, [1024, 1024, 2]),
-        ([1 << 29] * 5, [2, 2, 1]),
-        ([1 << 31] * 3, [1, 1, 1]),  # more than a unit holds, each alone
+        (None, 1, [1024, 1024, 2]),
+        ([1 << 20] * 2050, 1, [1024, 1024, 2]),
+        ([1 << 29] * 5, 1, [2, 2, 1]),
+        ([1 << 31] * 3, 1, [1, 1, 1]),  # more than a unit holds, each alone
+        ([1] * 2050, 4, [64] * 32 + [2]),
+        ([1] * 100, 4, [32, 32, 32, 4]),
     ],
 )
-def test_units_are_contiguous_and_bounded(volumes: list[int] | None, sizes: list[int]) -> None:
+def test_units_are_contiguous_and_bounded(volumes: list[int] | None, workers: int, sizes: list[int]) -> None:
     count = 2 * MOST_SAMPLES + 2 if volumes is None else len(volumes)
     keys = [str(number) for number in range(count)]
-    found = units_of(pa.table({KEY: keys}), None if volumes is None else np.array(volumes))
+    found = units_of(pa.table({KEY: keys}), None if volumes is None else np.array(volumes), workers)
     assert [len(unit.jobs) for unit in found] == sizes
     assert [key for unit in found for key in unit.jobs[KEY].to_pylist()] == keys
     assert [unit.number for unit in found] == list(range(len(found)))

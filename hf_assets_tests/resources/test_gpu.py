@@ -1,16 +1,18 @@
 """The `gpu` resource: where and how fast, never what."""
 
+import sys
+
 import pydantic
 import pytest
 import torch
 
 from hf_assets.errors import ConfigError, ModelError
-from hf_assets.resources.gpu import GpuResource
+from hf_assets.resources.gpu import GpuResource, RayChoice
 
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DEVICE", "BATCH_SIZE", "TEXT_BATCH_SIZE", "TEXT_OFFLOAD", "DECODE_THREADS"):
+    for name in ("DEVICE", "BATCH_SIZE", "TEXT_BATCH_SIZE", "TEXT_OFFLOAD", "DECODE_THREADS", "ENGINE", "AHEAD_MB"):
         monkeypatch.delenv(f"HF_ASSETS_{name}", raising=False)
 
 
@@ -52,6 +54,8 @@ def test_values_that_mean_nothing_are_refused(field: dict[str, object]) -> None:
         ("TEXT_BATCH_SIZE", "1.5", "write a whole number, 1 or more"),
         ("DECODE_THREADS", "", "write a whole number, 0 or more"),
         ("TEXT_OFFLOAD", "yes", "write 1 or 0"),
+        ("AHEAD_MB", "0", "write a whole number, 1 or more"),
+        ("ENGINE", "spark", 'use "process" or "ray"'),
     ],
 )
 def test_an_environment_that_means_nothing_is_named(
@@ -61,3 +65,20 @@ def test_an_environment_that_means_nothing_is_named(
     with pytest.raises(ConfigError) as caught:
         GpuResource()
     assert str(caught.value) == f'HF_ASSETS_{name} is "{value}"; {remedy}, or unset it'
+
+
+def test_the_engine_is_this_process_unless_the_environment_or_the_run_config_says_ray(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert GpuResource().engine.ray is None
+    assert GpuResource(engine={"ray": {"workers": 3}}).engine.ray == RayChoice(workers=3)  # type: ignore[arg-type]
+    monkeypatch.setenv("HF_ASSETS_ENGINE", "ray")
+    assert GpuResource().engine.ray == RayChoice()
+    assert GpuResource(engine={}).engine.ray is None  # type: ignore[arg-type]
+
+
+def test_without_ray_the_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    resource = GpuResource(engine={"ray": {}})  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=r'pip install "hf_assets\[ray\]"'), resource.hold_device(print):
+        pass

@@ -1,0 +1,131 @@
+"""Ray actors on this machine: the same results as in one process, and nothing lost or done twice when they die."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_assets.encode.unit import CRASH, run_units
+from hf_assets.engines import ray_cluster
+from hf_assets.engines.compute import ComputeSettings
+from hf_assets.engines.ray_cluster import Placement, RayOptions, placement
+from hf_assets.errors import DatasetError
+from hf_assets.store import index
+from hf_assets.store.tensors import TensorStore
+from hf_assets_tests.encode.lines import Killer, Numbers, units
+from hf_assets_tests.encode.test_worker import stored
+
+SETTINGS = ComputeSettings(device="cpu", batch_size=2, decode_threads=1, unit_samples=4)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    ray = pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    yield
+    ray_cluster.POOL.clear()
+    ray.shutdown()
+
+
+def run(stage: Numbers, *keys: str, workers: int = 2) -> tuple[list[str], int, int]:
+    """(what was said, samples stored, samples that failed)"""
+    said: list[str] = []
+    with ray_cluster.workers(RayOptions(workers=workers, cpus=1), SETTINGS, said.append) as engine:
+        report = run_units(engine, stage, units(*keys), "counting", said.append).report
+    return said, report.computed, report.failed
+
+
+def test_units_are_pulled_and_every_sample_is_stored_once(tmp_path: Path) -> None:
+    keys = [" ".join(f"{10 * unit + n}:{1 + n % 3}" for n in range(10)) for unit in range(6)]
+    _, computed, failed = run(Numbers(tmp_path, encode_s=0.005), *keys, "broken:2 7:9")
+    assert (computed, failed) == (61, 1)
+    assert stored(tmp_path) == {key: 2 * float(key.split(":")[0]) for key in " ".join([*keys, "7:9"]).split()}
+    assert len(index.stored_rows(TensorStore(tmp_path).index())) == 61
+
+
+@pytest.mark.parametrize("moment", ["decode", "encode", "commit"])
+def test_an_actor_that_is_killed_costs_the_units_in_flight_and_nothing_more(tmp_path: Path, moment: str) -> None:
+    keys = [" ".join(f"{10 * unit + n}:{1 + n % 3}" for n in range(10)) for unit in range(4)]
+    killer = Killer(moment, tmp_path / "kills", key="" if moment == "commit" else "23:1")
+    said, computed, failed = run(Numbers(tmp_path / "store", encode_s=0.005, killer=killer), *keys)
+    assert any("died" in line for line in said)
+    assert (computed, failed) == (40, 0)
+    assert len(stored(tmp_path / "store")) == 40
+    assert len(index.stored_rows(TensorStore(tmp_path / "store").index())) == 40, "something was stored twice"
+
+
+def test_a_sample_that_kills_every_worker_is_quarantined_and_the_run_goes_on(tmp_path: Path) -> None:
+    killer = Killer("decode", tmp_path / "kills", key="3:1", times=99)
+    _, computed, failed = run(Numbers(tmp_path / "store", killer=killer), "1:1 2:1 3:1 4:1", "5:1 6:1")
+    assert (computed, failed) == (5, 1)
+    failures = index.failures(TensorStore(tmp_path / "store").index()).to_pylist()
+    assert [(one["key"], one["status"]) for one in failures] == [("3:1", CRASH)]
+    assert stored(tmp_path / "store").keys() == {"1:1", "2:1", "4:1", "5:1", "6:1"}
+
+
+def test_an_error_of_the_work_reaches_the_run_and_frees_the_devices(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="the disk is gone"):
+        run(Numbers(tmp_path), "1:3 fatal:3")
+    assert free_cpus() == 4
+
+
+def test_a_run_that_is_cancelled_frees_the_devices(tmp_path: Path) -> None:
+    threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        run(Numbers(tmp_path, encode_s=0.2), " ".join(f"{n}:1" for n in range(900)))
+    assert free_cpus() == 4
+
+
+def free_cpus() -> float:
+    """Once Ray has noticed that actors are gone."""
+    import ray
+
+    deadline = time.monotonic() + 10
+    while (free := ray.available_resources().get("CPU", 0.0)) < 4 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return free
+
+
+def test_the_next_stage_gets_the_same_actors(tmp_path: Path) -> None:
+    first = _pids(tmp_path)
+    assert _pids(tmp_path) == first
+    ray_cluster.POOL.clear()
+    assert free_cpus() == 4
+
+
+def _pids(folder: Path) -> list[int]:
+    import ray
+
+    with ray_cluster.workers(RayOptions(workers=2, cpus=1), SETTINGS, lambda line: None) as engine:
+        list(engine.run(_work(folder), units("1:1", "2:1"), lambda line: None))
+        return ray.get([actor.pid.remote() for actor in engine.actors])
+
+
+def _work(folder: Path) -> object:
+    from hf_assets.encode.unit import EncodingWork
+
+    return EncodingWork(Numbers(folder))
+
+
+@pytest.mark.parametrize(
+    ("options", "nodes", "wants_cpu", "expected"),
+    [
+        (RayOptions(), [{"CPU": 8, "GPU": 2}], False, Placement(2, 1, 1)),
+        (RayOptions(), [{"CPU": 8, "GPU": 2}, {"CPU": 64, "GPU": 8}, {"CPU": 4}], False, Placement(10, 1, 1)),
+        (RayOptions(gpus=0.5), [{"CPU": 8, "GPU": 2}], False, Placement(4, 0.5, 1)),
+        (RayOptions(workers=3), [{"CPU": 8, "GPU": 8}], False, Placement(3, 1, 1)),
+        (RayOptions(), [{"CPU": 8, "GPU": 2}], True, Placement(2, 0, 4)),
+        (RayOptions(), [{"CPU": 2}], False, Placement(1, 0, 2)),
+        (RayOptions(cpus=1), [{"CPU": 2}, {"CPU": 3}], False, Placement(5, 0, 1)),
+        (RayOptions(gpus=0, cpus=8), [{"CPU": 16, "GPU": 2}], False, Placement(2, 0, 8)),
+    ],
+)
+def test_one_actor_per_gpu_or_as_many_as_cpus_have_room_for(
+    options: RayOptions, nodes: list[dict[str, float]], wants_cpu: bool, expected: Placement
+) -> None:
+    assert placement(options, nodes, wants_cpu=wants_cpu) == expected
