@@ -87,6 +87,13 @@ def of_code_points(primaries: int, transfer: int, *, is_narrow: bool = False) ->
     return Colours(chromaticities, curve, is_narrow)
 
 
+def steps_of(colours: Colours, otherwise: str = "cicp") -> tuple[str, ...]:
+    """The step that converting these colours is (`media.steps`)."""
+    if colours.is_plain:
+        return ()
+    return (str(colours.curve),) if colours.is_hdr else (otherwise,)
+
+
 def of_gamma(gamma: float | None, chromaticities: Chromaticities | None) -> Colours:
     """Of a decoding exponent and primaries, either of which a file may leave out."""
     curve: Curve = "srgb"

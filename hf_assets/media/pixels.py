@@ -51,18 +51,17 @@ def _colours(image: ImageFile.ImageFile, data: bytes) -> tuple[bytes | None, Col
     said = png_chunks.colours(data) if image.format == "PNG" else None
     if said is not None:
         read, step = said
-        return (None, read, (step,)) if step and not read.is_plain else (None, PLAIN, ())
+        return None, read, colour.steps_of(read, step)
     if icc and (code_points := profiles.code_points(icc)):
         read = colour.of_code_points(*code_points)
         if read.is_hdr:
-            return None, read, (str(read.curve),)
+            return None, read, colour.steps_of(read)
     if icc:
         is_srgb = profiles.is_srgb(icc, _profiled_mode(image.mode))
         return (None, PLAIN, ()) if is_srgb else (icc, PLAIN, ("icc",))
     if image.format in ("AVIF", "HEIF"):
         read = boxes.colours(data) or PLAIN
-        if not read.is_plain:
-            return None, read, (str(read.curve) if read.is_hdr else "cicp",)
+        return None, read, colour.steps_of(read)
     return None, PLAIN, ()
 
 

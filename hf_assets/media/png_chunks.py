@@ -12,8 +12,8 @@ def exif(data: bytes) -> bytes | None:
     return next((content for kind, content in _chunks(data) if kind == b"eXIf"), None)
 
 
-def colours(data: bytes) -> tuple[Colours, str | None] | None:
-    """What the code values mean, and which step that is; None where an ICC profile says it.
+def colours(data: bytes) -> tuple[Colours, str] | None:
+    """What the code values mean, and which step converting them is; None where an ICC profile says it.
 
     The order is the standard's: cICP, iCCP, sRGB, then gAMA and cHRM.
     """
@@ -24,12 +24,11 @@ def colours(data: bytes) -> tuple[Colours, str | None] | None:
         found.setdefault(kind, content)
     code_points = found.get(b"cICP", b"")
     if len(code_points) == 4 and code_points[2] == 0:
-        read = colour.of_code_points(code_points[0], code_points[1], is_narrow=code_points[3] == 0)
-        return read, str(read.curve) if read.is_hdr else "cicp"
+        return colour.of_code_points(code_points[0], code_points[1], is_narrow=code_points[3] == 0), "cicp"
     if b"iCCP" in found:
         return None
     if b"sRGB" in found:
-        return Colours(), None
+        return Colours(), "cicp"
     gamma = _integers(found.get(b"gAMA", b""), 1)
     corners = _integers(found.get(b"cHRM", b""), 8)
     chromaticities = None

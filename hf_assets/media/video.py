@@ -2,7 +2,8 @@
 
 What a clip looks like is settled here, once: upright, with square pixels, over white, 8 bits a channel, every coded
 frame once, in the order of its display. Frames are counted and never timed: a variable frame rate changes nothing.
-Interlaced frames stay woven, and HDR isn't mapped to SDR.
+Interlaced frames stay woven. Colours are brought to sRGB from what the stream says they are, and HDR is tone-mapped
+(`media.colour`).
 
 What a container says about its number of frames, its duration and its rate is not used: `probe` counts the packets,
 which costs no decoding. Where fewer frames can be decoded than were counted, `frames_of` ends early, and `to_pixels`
@@ -22,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_assets.errors import MediaError
-from hf_assets.media import image, signatures
+from hf_assets.media import animations, colour, containers, image, signatures, steps
+from hf_assets.media.colour import Colours
 
 if TYPE_CHECKING:
     import torch
@@ -82,6 +84,8 @@ def probe(data: bytes) -> VideoFacts:
             (bytes that its container speaks of are missing), `no_video` (no video stream), `no_frames`,
             `too_large` (a frame has more than `MAX_FRAME_PIXELS`).
     """
+    if animations.is_animation(data):
+        return _animation_facts(data)
     times: list[int | None] = []
     shown: Any = None
     with _open(data) as clip:
@@ -99,19 +103,43 @@ def probe(data: bytes) -> VideoFacts:
         fps = _mean_rate([time for time in times if time is not None], clip.stream)
         width, height = _display_size(shown, clip)
         duration_s = None if fps is None else len(times) / fps
-        if _is_cut(data):
+        if containers.is_cut(data):
             raise _broken(data, "undecodable", "not a video")
-        return VideoFacts(width, height, len(times), fps, duration_s, int(shown.rotation) % 360, clip.codec)
+        decoding = steps.noted(*colour.steps_of(_colours(shown)))
+        return VideoFacts(width, height, len(times), fps, duration_s, int(shown.rotation) % 360, clip.codec, decoding)
 
 
-def frames_of(data: bytes) -> Iterator[np.ndarray]:
+def _animation_facts(data: bytes) -> VideoFacts:
+    found = animations.probe(data)
+    if found.width * found.height > MAX_FRAME_PIXELS:
+        raise MediaError(
+            "too_large", f"{found.width:,d} x {found.height:,d} pixels are more than {MAX_FRAME_PIXELS:,d}"
+        )
+    fps = round((found.num_frames - 1) / found.last_s, 3) if found.last_s > 0 else None
+    duration_s = None if fps is None else found.num_frames / fps
+    return VideoFacts(found.width, found.height, found.num_frames, fps, duration_s, 0, "webp", found.decoding)
+
+
+def frames_of(data: bytes, peak_cd: float | None = None) -> Iterator[np.ndarray]:
     """Decode a clip frame after frame, each (H, W, 3) uint8, RGB, upright, contiguous.
 
     Pixels that aren't square are left as they are stored: a resize to the displayed size makes them so.
 
+    Args:
+        peak_cd: of HDR, see `media.colour`; None: of each frame its own.
+
     Raises:
         MediaError: as `probe`; and `size_changes`: a later frame has another size than the first.
     """
+    if animations.is_animation(data):
+        yield from animations.frames_of(data)
+        return
+    for frame in _frames(data):
+        yield np.ascontiguousarray(_upright(_rgb(frame, peak_cd), frame))
+
+
+def _frames(data: bytes) -> Iterator[Any]:
+    """Frames as PyAV has them, all of one size."""
     with _open(data) as clip:
         first: tuple[int, int] | None = None
         for frame in clip.frames():
@@ -122,7 +150,21 @@ def frames_of(data: bytes) -> Iterator[np.ndarray]:
                     "size_changes",
                     f"a frame has {size[0]} x {size[1]} pixels, the first one {first[0]} x {first[1]}",
                 )
-            yield np.ascontiguousarray(_upright(_rgb(frame), frame))
+            yield frame
+
+
+def _peak_cd(data: bytes, first_frame: int, num_frames: int) -> float | None:
+    """The brightest value of some frames of HDR, which are tone-mapped alike; None of others."""
+    if animations.is_animation(data):
+        return None
+    peak: float | None = None
+    for number, frame in enumerate(_frames(data)):
+        colours = _colours(frame)
+        if not colours.is_hdr or number == first_frame + num_frames:
+            break
+        if number >= first_frame:
+            peak = max(peak or 0, colour.peak_cd(frame.to_ndarray(format="rgb48le"), colours))
+    return peak
 
 
 def to_pixels(
@@ -149,7 +191,7 @@ def to_pixels(
     width, height = target_size
     pixels = torch.empty((num_frames, 3, height, width), dtype=torch.uint8)
     number = -1
-    for number, frame in enumerate(frames_of(data)):
+    for number, frame in enumerate(frames_of(data, _peak_cd(data, first_frame, num_frames))):
         if number >= first_frame:
             pixels[number - first_frame] = image.fit_pixels(frame, resized_size, crop_top_left, target_size)
         if number == first_frame + num_frames - 1:
@@ -171,6 +213,8 @@ def thumbnails(data: bytes, first_frame: int = 0, num_frames: int | None = None)
     """
     from PIL import Image
 
+    if animations.is_animation(data):
+        return animations.thumbnails(data, first_frame, num_frames)
     with _open(data) as clip:
         shown = [packet.pts for packet in clip.packets() if _is_displayed(packet, clip.codec)]
     part = sorted(time for time in shown if time is not None)[first_frame:][:num_frames]
@@ -267,7 +311,8 @@ def _open(data: bytes) -> Iterator[_Clip]:
             streams = [one for one in container.streams.video if not _is_cover(one)]
             if not streams:
                 raise _broken(data, "no_video", f"the file ({container.format.name}) holds no video stream")
-            context = streams[0].codec_context
+            stream = _moving(streams)
+            context = stream.codec_context
             if context is None:
                 raise _broken(data, "undecodable", "the video's codec is unknown")
             if context.width * context.height > MAX_FRAME_PIXELS:
@@ -275,8 +320,8 @@ def _open(data: bytes) -> Iterator[_Clip]:
                     "too_large",
                     f"{context.width:,d} x {context.height:,d} pixels are more than the limit of {MAX_FRAME_PIXELS:,d}",
                 )
-            yield _Clip(container, streams[0])
-    except (MediaError, MemoryError):
+            yield _Clip(container, stream)
+    except MediaError:
         raise
     except Exception as error:
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -286,9 +331,15 @@ def _open(data: bytes) -> Iterator[_Clip]:
 def _broken(data: bytes, reason: str, message: str) -> MediaError:
     """The error to raise of bytes that can't be used: where the file's end is missing, that is the reason."""
     other = signatures.other_kind(data, "video")
-    if not other and _is_cut(data):
+    if not other and containers.is_cut(data):
         return MediaError("truncated", f"the file ends before its container does, after {len(data):,d} bytes")
     return MediaError(reason, message + other)
+
+
+def _moving(streams: list[Any]) -> Any:
+    """The first stream; but the one behind it where that is a still, as animated AVIF and HEIF have in front."""
+    moving = [one for one in streams if one.frames != 1]
+    return moving[0] if moving else streams[0]
 
 
 def _is_cover(stream: Any) -> bool:
@@ -326,13 +377,23 @@ def _display_size(frame: Any, clip: _Clip) -> tuple[int, int]:
     return (height, width) if _matrix(frame)[0] == 0 else (width, height)
 
 
-def _rgb(frame: Any) -> np.ndarray:
-    """(H, W, 3) uint8 as stored, composited on white."""
+def _colours(frame: Any) -> Colours:
+    """What a frame's code values mean, by its stream's header."""
+    return colour.of_code_points(int(frame.color_primaries), int(frame.color_trc))
+
+
+def _rgb(frame: Any, peak_cd: float | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 as stored, in sRGB, composited on white."""
     has_alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
+    colours = _colours(frame)
     if not has_alpha:
+        if not colours.is_plain:
+            return colour.to_srgb(frame.to_ndarray(format="rgb48le"), colours, peak_cd)
         pixels: np.ndarray = frame.to_ndarray(format="rgb24")
         return pixels
     layers = frame.to_ndarray(format="rgba").astype(np.uint16)
+    if not colours.is_plain:
+        layers[..., :3] = colour.to_srgb(frame.to_ndarray(format="rgba64le")[..., :3], colours, peak_cd)
     alpha = layers[..., 3:]
     white: np.ndarray = (layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
     return white.astype(np.uint8)
@@ -355,52 +416,3 @@ def _upright(pixels: np.ndarray, frame: Any) -> np.ndarray:
         pixels, a, d = pixels.swapaxes(0, 1), c, b
     turned: np.ndarray = pixels[::d, ::a]
     return turned
-
-
-def _is_cut(data: bytes) -> bool:
-    """Whether a container speaks of bytes behind the end of the file. Of some containers this can't be known."""
-    if data[:4] == b"RIFF":
-        size = struct.unpack_from("<I", data, 4)[0] if len(data) >= 8 else 0
-        return 8 + size > len(data) + 1 and size != 0xFFFFFFFF
-    if data[:4] == b"\x1aE\xdf\xa3":
-        return _is_cut_matroska(data)
-    if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return _is_cut_mp4(data)
-    return False
-
-
-def _is_cut_mp4(data: bytes) -> bool:
-    """ISO/IEC 14496-12, 4.2: a file is a row of boxes, each with its size."""
-    position, has_header = 0, False
-    while position + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, position)
-        if size == 1 and position + 16 <= len(data):
-            (size,) = struct.unpack_from(">Q", data, position + 8)
-        if size == 0:
-            break  # up to the end of the file
-        if size < 8 or not kind.isalnum():
-            break  # no box: what some writers leave at the end
-        if position + size > len(data):
-            return True
-        has_header |= kind == b"moov"
-        position += size
-    return not has_header
-
-
-def _is_cut_matroska(data: bytes) -> bool:
-    """RFC 8794: an EBML header, then one segment with its size."""
-    position, size = _ebml_size(data, 4)
-    position += size or 0
-    if data[position : position + 4] != b"\x18\x53\x80\x67":
-        return False
-    position, size = _ebml_size(data, position + 4)
-    return size is not None and position + size > len(data)
-
-
-def _ebml_size(data: bytes, position: int) -> tuple[int, int | None]:
-    """(position behind it, the size); None where it isn't known."""
-    if position >= len(data) or not data[position]:
-        return position, None
-    length = 9 - data[position].bit_length()
-    value = int.from_bytes(data[position : position + length]) & ((1 << 7 * length) - 1)
-    return position + length, None if value == (1 << 7 * length) - 1 else value

@@ -1,0 +1,96 @@
+"""Animated WebP as clips: FFmpeg doesn't decode it, Pillow does. Google, WebP container specification."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, WebPImagePlugin
+
+from hf_assets.errors import MediaError
+from hf_assets.media import pixels
+
+
+@dataclass(frozen=True)
+class Animation:
+    """What an animation's header and chunks say.
+
+    Attributes:
+        last_s: when the last frame is shown.
+        decoding: see `media.steps`.
+    """
+
+    width: int
+    height: int
+    num_frames: int
+    last_s: float
+    decoding: str | None
+
+
+def is_animation(data: bytes) -> bool:
+    """Whether this is a WebP with frames, whatever its header says of them."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP" and any(True for _ in _durations_ms(data))
+
+
+def probe(data: bytes) -> Animation:
+    """Read an animation's facts.
+
+    Raises:
+        MediaError: `undecodable`, `truncated`.
+    """
+    image = _opened(data)
+    durations = list(_durations_ms(data))[: image.n_frames]
+    if len(durations) < image.n_frames:
+        raise MediaError("truncated", f"{len(durations):,} frames are there of the {image.n_frames:,} announced")
+    decoding = pixels.noted(pixels.meaning_of(image, data))
+    return Animation(*image.size, image.n_frames, sum(durations[:-1]) / 1000, decoding)
+
+
+def frames_of(data: bytes) -> Iterator[np.ndarray]:
+    """Decode frame after frame, each (H, W, 3) uint8, RGB in sRGB, over white.
+
+    Raises:
+        MediaError: `undecodable`.
+    """
+    image = _opened(data)
+    meaning = pixels.meaning_of(image, data)
+    for number in range(image.n_frames):
+        yield np.array(_frame(image, number, meaning, data))
+
+
+def thumbnails(data: bytes, first_frame: int, num_frames: int | None) -> list[Image.Image]:
+    """The first, middle and last frame of a part."""
+    image = _opened(data)
+    meaning = pixels.meaning_of(image, data)
+    part = range(image.n_frames)[first_frame:][:num_frames]
+    chosen = sorted({part[at] for at in (0, len(part) // 2, len(part) - 1)}) if part else []
+    return [_frame(image, number, meaning, data) for number in chosen]
+
+
+def _opened(data: bytes) -> WebPImagePlugin.WebPImageFile:
+    try:
+        return WebPImagePlugin.WebPImageFile(BytesIO(data))
+    except Exception as error:
+        raise MediaError("undecodable", f"WebP: {error}") from error
+
+
+def _frame(image: WebPImagePlugin.WebPImageFile, number: int, meaning: pixels.Meaning, data: bytes) -> Image.Image:
+    try:
+        image.seek(number)
+        image.load()
+        return pixels.to_rgb(image, meaning, data)
+    except MediaError:
+        raise
+    except Exception as error:
+        raise MediaError("undecodable", f"WebP: frame {number}: {error or type(error).__name__}") from error
+
+
+def _durations_ms(data: bytes) -> Iterator[int]:
+    """How long each frame is shown, of those that are there wholly."""
+    position = 12
+    while position + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, position)
+        if kind == b"ANMF" and size >= 16 and position + 8 + size <= len(data):
+            yield int.from_bytes(data[position + 20 : position + 23], "little")
+        position += 8 + size + size % 2

@@ -1,0 +1,315 @@
+"""However a file says what its colours are, they come out as those of the same picture in plain sRGB."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from hf_assets.media import colour, image, profiles, video
+
+P3, BT2020, SRGB_CURVE, LINEAR, PQ, HLG = 12, 9, 13, 8, 16, 18
+
+
+def picture(width: int = 32, height: int = 24) -> np.ndarray:
+    """Smooth colours, with black, white and all hues. (H, W, 3) uint8"""
+    coarse = np.random.default_rng(4).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    coarse[0, 0], coarse[3, 3] = 0, 255
+    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+PICTURE = picture()
+
+
+def light() -> np.ndarray:
+    signal = PICTURE / 255
+    return np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
+
+
+def in_colours(primaries: int, transfer: int, white_cd: float = 203) -> np.ndarray:
+    """The picture in other primaries and with another curve, in 16 bits; of HDR its white has so many cd/m2."""
+    other = light()
+    if primaries in (P3, BT2020):
+        to_srgb = colour._to_srgb_matrix(colour.PRIMARIES[primaries]).astype(np.float64)
+        other = np.clip(other @ np.linalg.inv(to_srgb).T, 0, 1)
+    if transfer == PQ:  # SMPTE ST 2084
+        power = (other * white_cd / 10_000) ** (2610 / 16384)
+        signal = ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+    elif transfer == HLG:  # ARIB STD-B67, shown at 1,000 cd/m2 with a system gamma of 1.2
+        shown = other * white_cd / 1000
+        luminance = np.maximum(shown @ [0.2627, 0.6780, 0.0593], 1e-9)[..., None]
+        scene = shown * luminance ** (1 / 1.2 - 1)
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        signal = np.where(scene <= 1 / 12, np.sqrt(3 * scene), a * np.log(np.maximum(12 * scene - b, 1e-9)) + c)
+    elif transfer == LINEAR:
+        signal = other
+    else:
+        signal = np.where(other <= 0.0031308, other * 12.92, 1.055 * other ** (1 / 2.4) - 0.055)
+    return np.rint(np.clip(signal, 0, 1) * 65_535).astype(np.uint16)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(pixels: np.ndarray, *chunks: bytes) -> bytes:
+    """RGB or gray in 8 or 16 bits."""
+    bits, kind = 8 * pixels.dtype.itemsize, 2 if pixels.ndim == 3 else 0
+    rows = b"".join(b"\0" + row.astype(pixels.dtype.newbyteorder(">")).tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], bits, kind, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), *chunks, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def in_8_bits(pixels: np.ndarray) -> np.ndarray:
+    return np.rint(pixels / 257).astype(np.uint8)
+
+
+def cicp(primaries: int, transfer: int) -> bytes:
+    return chunk(b"cICP", bytes([primaries, transfer, 0, 1]))
+
+
+def saved(pixels: np.ndarray, image_format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, image_format, **options)
+    return stream.getvalue()
+
+
+def avif(primaries: int, transfer: int) -> bytes:
+    data = saved(in_8_bits(in_colours(primaries, transfer)), "AVIF", quality=100, subsampling="4:4:4")
+    at = data.index(b"nclx") + 4
+    return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
+
+
+def profile(primaries: int, curve: float | None, name: str = "sRGB IEC61966-2.1") -> bytes:
+    """A profile of primaries with a gamma curve, or sRGB's, whatever it is called."""
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert len(name) >= 4
+    icc = bytearray(icc.replace("sRGB".encode("utf-16-be"), name[:4].encode("utf-16-be")))
+    tags = {
+        bytes(icc[at : at + 4]): struct.unpack_from(">II", icc, at + 4) for at in range(132, 132 + 12 * icc[131], 12)
+    }
+    corners = colour._to_xyz(colour.PRIMARIES[primaries])
+    d50 = np.array([0.9642, 1.0, 0.8249])
+    cones = np.diag(colour._CONES @ d50 / (colour._CONES @ corners.sum(axis=1)))
+    adapted = np.linalg.inv(colour._CONES) @ cones @ colour._CONES @ corners
+    for column, tag in enumerate((b"rXYZ", b"gXYZ", b"bXYZ")):
+        struct.pack_into(">3i", icc, tags[tag][0] + 8, *np.rint(adapted[:, column] * 65_536).astype(int).tolist())
+    if curve is not None:
+        struct.pack_into(">HHi", icc, tags[b"rTRC"][0] + 8, 0, 0, round(curve * 65_536))
+    return bytes(icc)
+
+
+def with_code_points(icc: bytes, primaries: int, transfer: int) -> bytes:
+    """The profile with a tag `cicp`."""
+    count = struct.unpack_from(">I", icc, 128)[0]
+    table, content = icc[132 : 132 + 12 * count], icc[132 + 12 * count :]
+    moved = b"".join(
+        table[at : at + 4]
+        + struct.pack(">I", struct.unpack_from(">I", table, at + 4)[0] + 12)
+        + table[at + 8 : at + 12]
+        for at in range(0, len(table), 12)
+    )
+    entry = struct.pack(">4sII", b"cicp", len(icc) + 12, 12)
+    made = icc[:128] + struct.pack(">I", count + 1) + moved + entry + content
+    made += b"cicp\0\0\0\0" + bytes([primaries, transfer, 0, 1])
+    return struct.pack(">I", len(made)) + made[4:]
+
+
+def chrm(primaries: int) -> bytes:
+    *corners, white_x, white_y = colour.PRIMARIES[primaries]
+    return chunk(b"cHRM", struct.pack(">8I", *(round(100_000 * value) for value in (white_x, white_y, *corners))))
+
+
+def gama(exponent: float) -> bytes:
+    return chunk(b"gAMA", struct.pack(">I", round(100_000 / exponent)))
+
+
+def iccp(icc: bytes) -> bytes:
+    return chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(icc))
+
+
+LINEAR_8 = in_8_bits(in_colours(1, LINEAR))
+
+# What says it, in how many levels it may be off at most and on average, and the step.
+CASES: dict[str, tuple[bytes, int, float, str | None]] = {
+    "plain": (png(PICTURE), 0, 0, None),
+    "sRGB by code points": (png(PICTURE, cicp(1, SRGB_CURVE)), 0, 0, None),
+    "sRGB by gAMA and cHRM": (png(PICTURE, gama(2.2), chrm(1)), 0, 0, None),
+    "sRGB goes before gAMA": (png(PICTURE, chunk(b"sRGB", b"\0"), gama(1.0)), 0, 0, None),
+    "P3 by code points": (png(in_8_bits(in_colours(P3, SRGB_CURVE)), cicp(P3, SRGB_CURVE)), 8, 0.3, "cicp-1"),
+    "BT.2020 by code points": (png(in_colours(BT2020, SRGB_CURVE), cicp(BT2020, SRGB_CURVE)), 1, 0.1, "cicp-1"),
+    "linear in 16 bits": (png(in_colours(1, LINEAR), cicp(1, LINEAR)), 1, 0.1, "cicp-1"),
+    "linear by gAMA, in 16 bits": (png(in_colours(1, LINEAR), gama(1.0)), 1, 0.1, "gama-1"),
+    "P3 by cHRM": (png(in_colours(P3, SRGB_CURVE), gama(2.2), chrm(P3)), 1, 0.1, "gama-1"),
+    "cICP goes before a profile": (png(PICTURE, cicp(1, 13), iccp(profile(P3, 1.0))), 0, 0, None),
+    "PQ in 16 bits": (png(in_colours(BT2020, PQ), cicp(BT2020, PQ)), 1, 0.1, "pq-1"),
+    "PQ in 8 bits": (png(in_8_bits(in_colours(BT2020, PQ)), cicp(BT2020, PQ)), 25, 1.6, "pq-1"),
+    "HLG in 16 bits": (png(in_colours(BT2020, HLG), cicp(BT2020, HLG)), 1, 0.1, "hlg-1"),
+    "PQ by a profile's cicp": (
+        png(in_colours(P3, PQ), iccp(with_code_points(profile(P3, 1.0), P3, PQ))),
+        1,
+        0.1,
+        "pq-1",
+    ),
+    "P3 in AVIF": (avif(P3, SRGB_CURVE), 30, 1.3, "cicp-1"),
+    "PQ in AVIF": (avif(BT2020, PQ), 60, 4.0, "pq-1"),
+    "a linear profile called sRGB": (saved(LINEAR_8, "PNG", icc_profile=profile(1, 1.0)), 8, 1.0, "icc-1"),
+    "P3 called sRGB": (saved(in_8_bits(in_colours(P3, 13)), "PNG", icc_profile=profile(P3, None)), 8, 0.3, "icc-1"),
+    "sRGB called otherwise": (saved(PICTURE, "PNG", icc_profile=profile(1, None, "mine")), 0, 0, None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_colours_come_out_as_in_plain_srgb(case: str) -> None:
+    data, most, mean, decoding = CASES[case]
+    assert image.probe(data).decoding == decoding
+    difference = np.abs(np.asarray(image.decode(data)).astype(int) - PICTURE)
+    assert (difference.max() <= most, difference.mean() <= mean) == (True, True), (difference.max(), difference.mean())
+
+
+def test_srgb_s_own_profile_changes_nothing_and_is_no_step() -> None:
+    assert profiles.is_srgb(profile(1, None), "RGB")
+    assert not profiles.is_srgb(profile(1, 1.0), "RGB")
+
+
+def test_what_is_brighter_than_white_is_brought_below_it_and_keeps_its_order_and_hue() -> None:
+    nits = np.array([0, 50, 100, 203, 400, 700, 1000, 4000])
+    power = (nits / 10_000) ** (2610 / 16384)
+    signal = ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+    gray = np.rint(np.repeat(signal[None, :, None], 3, axis=2) * 65_535).astype(np.uint16)
+    mapped = colour.to_srgb(gray, colour.of_code_points(1, PQ))[0, :, 0].tolist()
+    # 50 cd/m2 are 0.246 of white, which sRGB writes as 136; below the knee nothing changes
+    assert mapped == sorted(mapped)
+    assert (mapped[0], mapped[1], mapped[-2], mapped[-1]) == (0, 136, 255, 255)
+    assert 220 < mapped[3] < mapped[4] <= mapped[5] <= 255
+    red = gray * np.array([1, 0, 0], np.uint16)
+    assert colour.to_srgb(red, colour.of_code_points(1, PQ))[0, :, 1:].max() == 0
+
+
+@pytest.mark.parametrize("peak_cd", [203, 1000])
+def test_a_picture_without_highlights_stays_as_it_is_and_one_with_them_only_below_the_knee(peak_cd: float) -> None:
+    pixels = in_colours(1, PQ)
+    mapped = colour.to_srgb(pixels, colour.of_code_points(1, PQ), peak_cd).astype(int)
+    assert (np.abs(mapped - PICTURE).max() <= 1) == (peak_cd == 203)
+
+
+# --- gray and floats in TIFF
+
+GRAY = PICTURE[..., 0]
+
+
+def tiff(pixels: np.ndarray, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, pixels, **options)
+    return stream.getvalue()
+
+
+TIFFS: dict[str, tuple[Callable[[], bytes], str | None]] = {
+    "16 bits, 0 is white": (
+        lambda: tiff(65_535 - GRAY.astype(np.uint16) * 257, photometric="miniswhite"),
+        "inverted-1",
+    ),
+    "8 bits, 0 is white": (lambda: tiff(255 - GRAY, photometric="miniswhite"), None),
+    "32 bits unsigned": (lambda: tiff(GRAY.astype(np.uint32) * 16_843_009), "range-1"),
+    "32 bits unsigned, 0 is white": (
+        lambda: tiff(2**32 - 1 - GRAY.astype(np.uint32) * 16_843_009, photometric="miniswhite"),
+        "inverted-1 range-1",
+    ),
+    "16 bits": (lambda: tiff(GRAY.astype(np.uint16) * 257), None),
+    "12 bits": (lambda: twelve_bits(), "range-1"),
+    "half floats": (lambda: tiff((GRAY / 255).astype(np.float16)), "float-1"),
+    "double floats": (lambda: tiff(GRAY / 255), "float-1"),
+    "32 bits signed, as Pillow keeps 16": (lambda: saved(GRAY.astype(np.int32) * 257, "TIFF"), None),
+}
+
+
+def twelve_bits() -> bytes:
+    """Gray of 12 bits in two bytes each: two pixels in three bytes."""
+    values = np.rint(GRAY.astype(float) * 4095 / 255).astype(int).reshape(-1, 2)
+    packed = b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in values.tolist())
+    tags = [(256, 3, 32), (257, 3, 24), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 3, 24)]
+    tags.append((279, 4, len(packed)))
+    table = b"".join(struct.pack("<HHI", tag, kind, 1) + struct.pack("<I", value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + struct.pack("<H", len(tags)) + table + bytes(4)
+
+
+@pytest.mark.parametrize("case", TIFFS)
+def test_gray_of_any_depth_is_the_gray_of_8_bits(case: str) -> None:
+    make, decoding = TIFFS[case]
+    assert image.probe(make()).decoding == decoding
+    assert np.abs(np.asarray(image.decode(make()))[..., 1].astype(int) - GRAY).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options"),
+    [
+        ((PICTURE / 255).astype(np.float32), {}),
+        ((PICTURE / 255).astype(np.float16), {}),
+        (PICTURE.astype(np.float32), {}),
+        ((PICTURE / 255).astype(np.float32), {"compression": "zlib", "tile": (16, 16)}),
+        ((PICTURE / 255).astype(np.float32), {"bigtiff": True}),
+        (PICTURE.astype(np.uint32) * 16_843_009, {}),
+        ((PICTURE / 255).astype(np.float32).transpose(2, 0, 1), {"planarconfig": "separate"}),
+    ],
+    ids=["float32", "float16", "0 to 255", "tiled", "BigTIFF", "uint32", "in planes"],
+)
+def test_colour_in_floats_or_32_bits_is_read(pixels: np.ndarray, options: dict[str, Any]) -> None:
+    data = tiff(np.ascontiguousarray(pixels), photometric="rgb", **options)
+    facts = image.probe(data)
+    assert (facts.width, facts.height, facts.decoding) == (
+        32,
+        24,
+        "range-1" if pixels.dtype == np.uint32 else "float-1",
+    )
+    assert np.abs(np.asarray(image.decode(data)).astype(int) - PICTURE).max() <= 1
+
+
+def test_alpha_behind_floats_is_composited_on_white() -> None:
+    layers = np.concatenate([PICTURE / 255, np.full((24, 32, 1), 0.5)], axis=2).astype(np.float32)
+    decoded = np.asarray(image.decode(tiff(layers, photometric="rgb", extrasamples=["unassalpha"]))).astype(int)
+    assert np.abs(decoded - (PICTURE / 2 + 127.5)).max() <= 1
+
+
+# --- clips
+
+
+def clip(primaries: int, transfer: int, frames: list[np.ndarray], container: str = "matroska") -> bytes:
+    """Frames of RGB in 16 bits, kept without loss in 10 or more, with the code points in the stream's header."""
+    stream = io.BytesIO()
+    with av.open(stream, "w", format=container) as written:
+        track: Any = written.add_stream("ffv1", rate=10)
+        track.width, track.height, track.pix_fmt = frames[0].shape[1], frames[0].shape[0], "gbrp16le"
+        track.codec_context.color_primaries, track.codec_context.color_trc = primaries, transfer
+        for pixels in frames:
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb48le").reformat(format="gbrp16le")
+            frame.color_primaries, frame.color_trc = primaries, transfer
+            written.mux(track.encode(frame))
+        written.mux(track.encode())
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "decoding"),
+    [(1, 1, None), (P3, SRGB_CURVE, "cicp-1"), (1, LINEAR, "cicp-1"), (BT2020, PQ, "pq-1"), (BT2020, HLG, "hlg-1")],
+)
+def test_a_clip_s_colours_come_out_as_in_plain_srgb(primaries: int, transfer: int, decoding: str | None) -> None:
+    data = clip(primaries, transfer, [in_colours(primaries, transfer)] * 3)
+    assert video.probe(data).decoding == decoding
+    pixels = video.to_pixels(data, (32, 24), (0, 0), (32, 24), 0, 3)
+    assert np.abs(pixels[2].permute(1, 2, 0).numpy().astype(int) - PICTURE).max() <= 1
+
+
+def test_the_frames_of_a_clip_are_tone_mapped_alike() -> None:
+    dim, bright = in_colours(BT2020, PQ), in_colours(BT2020, PQ, white_cd=1000)
+    data = clip(BT2020, PQ, [dim, bright, dim])
+    first, _, last = video.to_pixels(data, (32, 24), (0, 0), (32, 24), 0, 3)
+    alone = video.to_pixels(data, (32, 24), (0, 0), (32, 24), 0, 1)[0]
+    assert bool((first == last).all())
+    assert int(first.max()) < int(alone.max()) == 255  # there is something brighter than its white
