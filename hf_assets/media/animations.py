@@ -12,6 +12,10 @@ from hf_assets.errors import MediaError
 from hf_assets.media import pixels
 
 
+# A flag of the chunk VP8X.
+ANIMATED = 0x02
+
+
 @dataclass(frozen=True)
 class Animation:
     """What an animation's header and chunks say.
@@ -31,6 +35,24 @@ class Animation:
 def is_animation(data: bytes) -> bool:
     """Whether this is a WebP with frames, whatever its header says of them."""
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP" and any(True for _ in _durations_ms(data))
+
+
+def mended(data: bytes) -> bytes:
+    """An animated WebP whose header says that it is a still, or that has a still in front, as a plain animation.
+
+    libwebp refuses these; any other bytes stay as they are.
+    """
+    if data[12:16] != b"VP8X" or not is_animation(data):
+        return data
+    stills = [span for kind, *span in _chunks(data) if kind in (b"VP8 ", b"VP8L", b"ALPH")]
+    if not stills and data[20] & ANIMATED:
+        return data
+    body = bytearray(data)
+    body[20] |= ANIMATED
+    for start, stop in reversed(stills):
+        del body[start - 8 : stop]
+    struct.pack_into("<I", body, 4, len(body) - 8)
+    return bytes(body)
 
 
 def probe(data: bytes) -> Animation:
@@ -70,7 +92,7 @@ def thumbnails(data: bytes, first_frame: int, num_frames: int | None) -> list[Im
 
 def _opened(data: bytes) -> WebPImagePlugin.WebPImageFile:
     try:
-        return WebPImagePlugin.WebPImageFile(BytesIO(data))
+        return WebPImagePlugin.WebPImageFile(BytesIO(mended(data)))
     except Exception as error:
         raise MediaError("undecodable", f"WebP: {error}") from error
 
@@ -88,9 +110,15 @@ def _frame(image: WebPImagePlugin.WebPImageFile, number: int, meaning: pixels.Me
 
 def _durations_ms(data: bytes) -> Iterator[int]:
     """How long each frame is shown, of those that are there wholly."""
+    for kind, start, stop in _chunks(data):
+        if kind == b"ANMF" and stop - start >= 16 and stop <= len(data):
+            yield int.from_bytes(data[start + 12 : start + 15], "little")
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start, stop) of each chunk's content, with the byte that makes it even."""
     position = 12
     while position + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, position)
-        if kind == b"ANMF" and size >= 16 and position + 8 + size <= len(data):
-            yield int.from_bytes(data[position + 20 : position + 23], "little")
+        yield kind, position + 8, position + 8 + size + size % 2
         position += 8 + size + size % 2

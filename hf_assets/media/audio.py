@@ -14,8 +14,6 @@ Shape letters: C channels, S samples. A position is counted in samples from the 
 """
 
 import math
-import re
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from hf_assets.errors import MediaError
-from hf_assets.media import signatures
+from hf_assets.media import audio_headers, signatures, steps
 
 # Bump where a change lets other files be read, or finds other facts; see `media.image.VERSION`.
 VERSION = 2
@@ -151,6 +149,13 @@ def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
         raise MediaError("empty", "the audio has no bytes")
     import soundfile
 
+    given = data
+    data = audio_headers.without_false_length(audio_headers.with_sizes(data))
+    if len(data) < len(given):
+        with _container(data) as container:
+            yield _Container(container, "xing")
+        return
+    data, announced = _with_true_length(data)
     try:
         file = soundfile.SoundFile(_Seekable(data))
     except (soundfile.LibsndfileError, TypeError, ValueError):
@@ -158,11 +163,13 @@ def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
             yield _Container(container)
         return
     with file, _errors(f"{file.format} audio"):
-        if file.channels <= 2:
-            yield _SoundFile(file, data)
-        else:
+        # what was streamed out as FLAC it can't read; of an MP3 that doesn't say how long it is, it reads a guess
+        is_misjudged = file.format == "MP3" and audio_headers.is_longer(data, file.frames)
+        if file.channels > 2 or is_misjudged or (file.format == "FLAC" and file.frames >= 2**48):
             with _container(data) as container:
-                yield _Container(container)
+                yield _Container(container, *(["xing"] if is_misjudged else []))
+        else:
+            yield _SoundFile(file, data, announced)
 
 
 @contextmanager
@@ -186,7 +193,7 @@ def _errors(name: str, remedy: str = "") -> Iterator[None]:
     """Turn whatever is raised at broken bytes into a MediaError."""
     try:
         yield
-    except (MediaError, MemoryError, AssertionError):
+    except (MediaError, AssertionError):
         raise
     except Exception as error:
         raise MediaError("undecodable", f"{name}: {error or type(error).__name__}{remedy}") from error
@@ -205,21 +212,36 @@ class _Seekable(BytesIO):
 class _SoundFile:
     """A file that soundfile reads, with one or two channels."""
 
-    def __init__(self, file: Any, data: bytes) -> None:
+    def __init__(self, file: Any, data: bytes, announced: int | None) -> None:
+        """
+        Args:
+            announced: samples that the header had, where `data` was given another.
+        """
         self.sample_rate = _plausible(file.samplerate)
         self._file = file
         self._data = data
+        self._announced = announced
 
     def facts(self) -> AudioFacts:
+        num_samples = int(self._file.frames)
         if self._file.format == "OGG":
-            _require_whole_pages(self._data)
-        elif lost := _lost_bytes(self._file.extra_info):
-            raise MediaError("truncated", f"{lost:,d} bytes that the header announces are not there")
-        is_told = self._file.frames < 2**48  # FLAC that was streamed out says nothing
-        if self._file.format == "MP3":
-            is_told = _mp3_has_length(self._data)
-        num_samples = self._file.frames if is_told else _count(self.blocks(0), self.sample_rate)
+            audio_headers.require_whole_pages(self._data)
+        elif self._file.format == "MP3" and audio_headers.xing(self._data) is None:
+            num_samples = _count(self.blocks(0), self.sample_rate)
+        elif self._announced is not None:
+            self._require_most(self._announced, num_samples)
+        elif found := audio_headers.announced_and_there(self._file.extra_info):
+            announced, there = found
+            self._require_most(num_samples * announced // max(there, 1), num_samples)
         return AudioFacts(self.sample_rate, self._file.channels, num_samples)
+
+    def _require_most(self, announced: int, there: int) -> None:
+        if announced - there > audio_headers.SLACK_S * self.sample_rate:
+            raise MediaError(
+                "truncated",
+                f"{there / self.sample_rate:.3f} s are there of the {announced / self.sample_rate:.3f} s that the "
+                "header announces",
+            )
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
         """The samples from position `first` to the end. (C, S) float32"""
@@ -233,11 +255,38 @@ class _SoundFile:
             skip = max(skip - len(block), 0)
 
 
+def _with_true_length(data: bytes) -> tuple[bytes, int | None]:
+    """A FLAC up to the last frame that can be decoded, with its length in the header; and what the header had.
+
+    Any other file, or one whose header is right, as it is.
+    """
+    end = audio_headers.flac_end(data)
+    if end is None or (end.first + end.num_samples == end.announced and _has(data, end.first, end.num_samples)):
+        return data, None
+    whole = audio_headers.with_flac_length(data, len(data), end.first + end.num_samples)
+    if _has(whole, end.first, end.num_samples):
+        return whole, None  # nothing was cut: the header is wrong
+    return audio_headers.with_flac_length(data, end.start, end.first), end.announced
+
+
+def _has(data: bytes, first: int, num_samples: int) -> bool:
+    """Whether soundfile can decode a part."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(_Seekable(data)) as file:
+            file.seek(first)
+            return len(file.read(num_samples, dtype="float32")) == num_samples
+    except soundfile.LibsndfileError:
+        return False
+
+
 class _Container:
     """A file that PyAV reads: its first audio stream."""
 
-    def __init__(self, container: Any) -> None:
+    def __init__(self, container: Any, *steps_done: str) -> None:
         self._container = container
+        self._steps = steps_done
         self._stream = container.streams.audio[0]
         self._frames = (frame for frame in container.decode(self._stream) if frame.samples)
         # Decoded, since a header can say half the rate of what comes out (HE-AAC).
@@ -256,7 +305,7 @@ class _Container:
                 "truncated",
                 f"{num_samples / self.sample_rate:.3f} s are there of the {told_s:.3f} s that the header says",
             )
-        return AudioFacts(self.sample_rate, channels, num_samples)
+        return AudioFacts(self.sample_rate, channels, num_samples, steps.noted(*self._steps))
 
     def _header_duration_s(self) -> float:
         """The duration that the header gives; 0 where it is derived from a bit rate, or is that of a video."""
@@ -386,45 +435,3 @@ def _count(blocks: Iterator[np.ndarray], sample_rate: int) -> int:
         if num_samples > MAX_SECONDS * sample_rate:
             break
     return num_samples
-
-
-def _lost_bytes(log: str) -> int:
-    """How many bytes of audio a header announces that aren't there, from what libsndfile notes of it.
-
-    A recorder that writes into a pipe can't know the length, and announces as much as the field holds.
-    """
-    found = re.search(r"^ *(?:data|SSND|Data Size) *: *(\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if found is None or int(found[1]) >= 2**31 - 2**16:
-        return 0
-    return max(0, int(found[1]) - int(found[2]))
-
-
-def _require_whole_pages(data: bytes) -> None:
-    """Refuse an Ogg file whose last page is cut."""
-    start = data.rfind(b"OggS")
-    header_end = start + 27
-    table_end = header_end + (data[header_end - 1] if header_end <= len(data) else len(data))
-    if table_end > len(data) or table_end + sum(data[header_end:table_end]) > len(data):
-        raise MediaError("truncated", "the last page of the Ogg file is cut off")
-
-
-def _mp3_has_length(data: bytes) -> bool:
-    """Whether an MP3 says how long it is: in a Xing header, in place of the first frame's audio.
-
-    Raises:
-        MediaError: `truncated`: it has fewer bytes than the header says.
-    """
-    start = 0
-    if data.startswith(b"ID3"):
-        sevens = data[6:10]
-        start = 10 + sum(byte << shift for byte, shift in zip(sevens, (21, 14, 7, 0), strict=True))
-    start = data.find(b"\xff", start)
-    found = re.search(rb"Xing|Info", data[start : start + 48])
-    if start < 0 or found is None:
-        return False
-    flags, *_ = struct.unpack_from(">I", data, start + found.end())
-    if flags & 2:
-        (num_bytes,) = struct.unpack_from(">I", data, start + found.end() + 4 + 4 * (flags & 1))
-        if num_bytes > 1.01 * (len(data) - start):  # tags are sometimes counted
-            raise MediaError("truncated", f"{len(data) - start:,d} bytes are there of the {num_bytes:,d} announced")
-    return bool(flags & 1)

@@ -35,7 +35,7 @@ from PIL import (
 )
 
 from hf_assets.errors import MediaError
-from hf_assets.media import jpeg_ends, pixels, png_chunks, signatures, tiff_samples
+from hf_assets.media import animations, jpeg_ends, pixels, png_chunks, signatures, tiff_samples
 from hf_assets.media.pixels import Meaning
 from hf_assets.media.tiff_samples import Samples
 
@@ -237,7 +237,7 @@ def _open(data: bytes) -> _Opened:
         )
     try:
         with _pillow_errors(plugin.format or "image"):
-            image = plugin(BytesIO(data))
+            image = plugin(BytesIO(animations.mended(data) if plugin is WebPImagePlugin.WebPImageFile else data))
     except MediaError as error:
         if plugin is not TiffImagePlugin.TiffImageFile or error.reason != "undecodable":
             raise

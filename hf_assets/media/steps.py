@@ -15,6 +15,7 @@ VERSIONS = {
     "inverted": 1,  # gray of more than 8 bits in which 0 is white
     "pq": 1,  # BT.2100 PQ, tone-mapped
     "range": 1,  # gray of another range than 8 or 16 bits, brought to 8 bits
+    "xing": 1,  # an MP3 read without the frame that says how long it is, since that is false
 }
 
 CONVERTED = ("cicp", "gama", "icc")

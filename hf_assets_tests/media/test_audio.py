@@ -1,6 +1,7 @@
 """Audio: what files say, which samples come out, and what can't be used."""
 
 import io
+import re
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -202,7 +203,7 @@ LONG = tone(440, 3.0) * np.linspace(0.5, 1, 3 * RATE, dtype=np.float32)[:, None]
         (cut(encoded(LONG, "WAV"), 0.5), "truncated", "header announces"),
         (cut(encoded(LONG, "AIFF"), 0.9), "truncated", "header announces"),
         (cut(encoded(LONG, "OGG"), 0.8), "truncated", "cut off"),
-        (cut(contained(LONG, "mp3", "libmp3lame"), 0.5), "truncated", "announced"),
+        (cut(encoded(LONG, "FLAC"), 0.5), "truncated", "header announces"),
         (cut(contained(LONG, "matroska", "flac"), 0.5), "truncated", "header says"),
         (cut(contained(LONG, "ipod", "aac"), 0.5), "undecodable", "Invalid data"),
         (encoded(SECOND, "WAV", rate=900), "unsupported", "900 Hz"),
@@ -230,6 +231,81 @@ def test_samples_that_are_no_sound_are_refused(samples: list[float], reason: str
 def test_overshoot_is_clipped() -> None:
     data = encoded(np.full((1000, 1), 1.2, np.float32), "WAV", subtype="FLOAT")
     assert (all_of(data, RATE, 1) == 1).all()
+
+
+PIECE = tone(440, 2.0, channels=2)
+
+
+def patched(data: bytes, at: int, kind: str, *values: int) -> bytes:
+    return data[:at] + struct.pack(kind, *values) + data[at + struct.calcsize(kind) :]
+
+
+def flac_of_length(num_samples: int) -> bytes:
+    data = encoded(PIECE, "FLAC")
+    return patched(data, 18, ">Q", struct.unpack_from(">Q", data, 18)[0] >> 36 << 36 | num_samples)
+
+
+def wav_of_sizes(riff: int | None, samples: int) -> bytes:
+    data = encoded(PIECE, "WAV")
+    data = patched(data, data.index(b"data") + 4, "<I", samples)
+    return data if riff is None else patched(data, 4, "<I", riff)
+
+
+@pytest.mark.parametrize(
+    ("data", "missing"),
+    [
+        (flac_of_length(0), 0),
+        (flac_of_length(10 * RATE), 0),
+        (encoded(PIECE, "FLAC")[:-1], 4096),
+        (wav_of_sizes(0, 0), 0),
+        (wav_of_sizes(None, 0), 0),
+        (wav_of_sizes(0xFFFFFFFF, 0xFFFFFFFF), 0),
+        (encoded(PIECE, "WAV")[:-1], 1),
+        (encoded(PIECE, "AIFF")[:-1], 1),
+    ],
+    ids=[
+        "FLAC from a pipe",
+        "FLAC that counts too much",
+        "FLAC, cut",
+        "WAV of 0",
+        "WAV data of 0",
+        "WAV of -1",
+        "WAV -1",
+        "AIFF -1",
+    ],
+)
+def test_what_players_play_is_read_as_far_as_it_goes(data: bytes, missing: int) -> None:
+    facts = audio.probe(data)
+    assert len(PIECE) - missing <= facts.num_samples <= len(PIECE)
+    whole = all_of(encoded(PIECE, "WAV"), RATE, 2)
+    assert np.abs(all_of(data, RATE, 2) - whole[:, : facts.num_samples]).max() < 1e-4
+    part = audio.waveform(data, sample_rate=RATE, channels=2, first_sample=RATE, num_samples=RATE // 2)
+    assert np.abs(part - whole[:, RATE : RATE * 3 // 2]).max() < 1e-4
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_an_mp3_is_as_long_as_its_frames_whatever_its_header_says(factor: float) -> None:
+    data = contained(PIECE, "mp3", "libmp3lame")
+    assert audio.probe(data).decoding is None
+    at = re.search(b"Xing|Info", data).end() + 4  # type: ignore[union-attr]
+    frames, num_bytes = struct.unpack_from(">II", data, at)
+    false = patched(data, at, ">II", round(frames * factor), round(num_bytes * factor))
+    facts = audio.probe(false)
+    assert (abs(facts.duration_s - 2) < 0.1, facts.decoding) == (True, "xing-1")
+    assert abs(pitch_hz(all_of(false, RATE, 2)[0], RATE) - 440) < 0.5
+
+
+def test_a_piece_that_was_cut_out_of_an_mp3_is_read() -> None:
+    data = contained(LONG, "mp3", "libmp3lame")
+    facts = audio.probe(data[: len(data) // 2])
+    assert 1.2 < facts.duration_s < 1.7
+    assert abs(pitch_hz(all_of(data[: len(data) // 2], RATE, 2)[0], RATE) - 440) < 0.5
+
+
+def test_an_empty_wav_with_other_chunks_behind_its_data_is_empty() -> None:
+    data = encoded(PIECE[:0], "WAV") + struct.pack("<4sI4s", b"LIST", 4, b"INFO")
+    with pytest.raises(MediaError, match="no samples"):
+        audio.probe(data)
 
 
 def test_a_flac_that_is_cut_gives_what_is_whole_and_refuses_the_rest() -> None:

@@ -409,6 +409,38 @@ def test_a_truncated_file_is_undecodable_never_half_gray(image_format, others_al
     assert caught.value.reason == ("truncated" if name == "JPEG" else "undecodable")
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}])
+@pytest.mark.parametrize("ending", [b"", b"\xff"])
+def test_a_jpeg_that_lacks_only_its_end_marker_is_read(options, ending):
+    data = encoded(noise(), "JPEG", quality=90, **options)
+    assert data.endswith(b"\xff\xd9")
+    short = data[:-2] + ending
+    assert (probe(data).decoding, probe(short).decoding) == (None, "eoi-1")
+    assert decode(short).tobytes() == decode(data).tobytes()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}])
+@pytest.mark.parametrize("lost", [3, 8, 100, 1000])
+def test_a_jpeg_of_which_pixels_are_missing_is_truncated(options, lost):
+    data = encoded(noise(), "JPEG", quality=90, **options)
+    with pytest.raises(MediaError, match="before its pixels do") as caught:
+        decode(data[: -2 - lost])
+    assert caught.value.reason == "truncated"
+
+
+def test_a_progressive_jpeg_that_ends_between_two_scans_is_truncated():
+    data = encoded(noise(), "JPEG", quality=90, progressive=True)
+    with pytest.raises(MediaError, match="before its pixels do"):
+        decode(data[: data.rindex(b"\xff\xda")])
+
+
+def test_a_thumbnail_with_its_own_end_marker_does_not_stand_for_the_picture_s():
+    tags = Image.Exif()
+    tags[0x010E] = "x" * 20 + "\xff\xd9"
+    data = encoded(noise(), "JPEG", quality=90, exif=tags.tobytes() + b"\xff\xd8\xff\xd9")
+    assert probe(data[:-2]).decoding == "eoi-1"
+
+
 def bomb(width, height):
     """A PNG whose header claims a size, with no pixels behind it."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))

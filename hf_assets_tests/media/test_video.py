@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hf_assets.errors import MediaError
 from hf_assets.media import video
@@ -142,6 +143,47 @@ def test_a_clip_that_was_cut_out_of_an_open_group_of_pictures_begins_with_its_ke
     decoded = list(video.frames_of(file.getvalue()))
     assert is_frame(decoded[0], 4, 12, levels=60)
     assert video.probe(file.getvalue()).num_frames == len(decoded) == 48
+
+
+def animation(image_format: str, **options: Any) -> bytes:
+    frames = [Image.fromarray(pattern(3, number)) for number in range(5)]
+    stream = io.BytesIO()
+    frames[0].save(stream, image_format, save_all=True, append_images=frames[1:], duration=100, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("image_format", "options", "levels"),
+    [("AVIF", {"quality": 100, "subsampling": "4:4:4"}, 16), ("WEBP", {"lossless": True}, 0), ("GIF", {}, 40)],
+)
+def test_an_animation_is_a_clip_of_all_its_frames(image_format: str, options: dict[str, Any], levels: int) -> None:
+    data = animation(image_format, **options)
+    facts = video.probe(data)
+    assert (facts.width, facts.height, facts.num_frames, facts.fps) == (64, 48, 5, 10)
+    frames = list(video.frames_of(data))
+    assert all(is_frame(frame, 3, number, levels) for number, frame in enumerate(frames))
+    taken = video.to_pixels(data, (64, 48), (0, 0), (64, 48), 1, 3)
+    assert is_frame(taken[2].permute(1, 2, 0).numpy(), 3, 3, levels)
+    assert len(video.thumbnails(data)) == 3
+
+
+def test_an_animated_webp_whose_header_says_that_it_is_still_is_a_clip() -> None:
+    data = bytearray(animation("WEBP", lossless=True))
+    assert data[12:16] == b"VP8X"
+    data[20] &= ~2  # the flag "animation"
+    facts = video.probe(bytes(data))
+    assert facts.num_frames == len(list(video.frames_of(bytes(data)))) == 5
+
+
+def test_a_still_in_front_of_an_animated_webp_is_no_frame_of_it() -> None:
+    data = animation("WEBP", lossless=True)
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(stream, "WEBP", lossless=True)
+    still = stream.getvalue()[12:]
+    body = data[12:30] + still + data[30:]
+    both = b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+    assert is_frame(next(video.frames_of(both)), 3, 0, 0)
+    assert video.probe(both).num_frames == 5
 
 
 def lying(data: bytes, claim: int) -> bytes:

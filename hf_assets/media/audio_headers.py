@@ -1,0 +1,231 @@
+"""What audio headers say of their files' lengths, and what the data say: a header is believed where they agree.
+
+As players have it, a file is read as far as it goes: recorders that write into a pipe leave lengths out, cutters leave
+the whole piece's length in a header. Where much less is there than a header announces, a download was cut: that is the
+reason why the file isn't used.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hf_assets.errors import MediaError
+
+# Less than this may be missing behind what is there.
+SLACK_S = 0.1
+
+# No frame is longer: 65,535 samples of 8 channels of 32 bits are, but nobody writes them.
+FLAC_TAIL_BYTES = 1 << 18
+
+BIT_RATES = {  # ISO/IEC 11172-3 and 13818-3, layer III, in kbit/s
+    1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+MPEG_RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+
+
+def with_sizes(data: bytes) -> bytes:
+    """A WAV file whose header leaves the size of its sound out, as 0, with that size; any other file as it is."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return data
+    for kind, start, size in _riff_chunks(data, 12):
+        if kind == b"data" and size == 0 and start < len(data) and not _are_chunks(data, start):
+            rest = min(len(data) - start, 2**32 - 1)
+            return data[: start - 4] + struct.pack("<I", rest) + data[start:]
+        if kind == b"data":
+            break
+    return data
+
+
+def announced_and_there(log: str) -> tuple[int, int] | None:
+    """Bytes of sound that a header announces, and that are there, from what libsndfile notes of it; None: they agree.
+
+    A recorder that writes into a pipe can't know the length, and announces as much as the field holds.
+    """
+    found = re.search(r"^ *(?:data|SSND|Data Size) *: *(\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    if found is None or int(found[1]) >= 2**31 - 2**16 or int(found[1]) <= int(found[2]):
+        return None
+    return int(found[1]), int(found[2])
+
+
+def require_whole_pages(data: bytes) -> None:
+    """Refuse an Ogg file whose last page is cut."""
+    start = data.rfind(b"OggS")
+    header_end = start + 27
+    table_end = header_end + (data[header_end - 1] if header_end <= len(data) else len(data))
+    if table_end > len(data) or table_end + sum(data[header_end:table_end]) > len(data):
+        raise MediaError("truncated", "the last page of the Ogg file is cut off")
+
+
+class FlacEnd(NamedTuple):
+    """Samples of each channel that a FLAC file announces, and the last frame that begins in it, with where."""
+
+    announced: int
+    first: int
+    num_samples: int
+    start: int
+
+
+def with_flac_length(data: bytes, stop: int, num_samples: int) -> bytes:
+    """A FLAC up to a position, whose header says that it has so many samples."""
+    (packed,) = struct.unpack_from(">Q", data, 18)
+    return data[:18] + struct.pack(">Q", packed >> 36 << 36 | num_samples) + data[26:stop]
+
+
+def flac_end(data: bytes) -> FlacEnd | None:
+    """Look for a FLAC's last frame (RFC 9639); None where it isn't plain FLAC, or says no length."""
+    if data[:4] != b"fLaC" or len(data) < 42:
+        return None
+    block, packed = struct.unpack_from(">H", data, 8)[0], struct.unpack_from(">Q", data, 18)[0]
+    announced = packed & (2**36 - 1)
+    start, is_last = 4, False
+    while not is_last and start + 4 <= len(data):
+        is_last = data[start] >= 0x80
+        start += 4 + int.from_bytes(data[start + 1 : start + 4])
+    if not announced or _flac_frame(data, start, block) is None:
+        return None
+    like, end, last = data[start : start + 4], len(data), None
+    while (at := data.rfind(b"\xff", start, end)) >= 0 and (last is None or len(data) - at < FLAC_TAIL_BYTES):
+        end = at
+        is_alike = data[at + 1] == like[1] and data[at + 2] & 15 == like[2] & 15 and data[at + 3] & 15 == like[3] & 15
+        frame = _flac_frame(data, at, block) if at + 4 <= len(data) and is_alike else None
+        if frame is None or sum(frame) > announced:
+            continue
+        last = last or FlacEnd(announced, *frame, at)
+        if sum(frame) == announced:
+            return FlacEnd(announced, *frame, at)
+    return last
+
+
+class Xing(NamedTuple):
+    """What stands in an MP3 in place of the first frame's sound.
+
+    Attributes:
+        start, stop: where that frame lies.
+        num_frames: that it announces.
+    """
+
+    start: int
+    stop: int
+    num_frames: int
+
+
+def xing(data: bytes) -> Xing | None:
+    """The header that says how long an MP3 is; None where there is none, or it doesn't say."""
+    start = _behind_id3(data)
+    start = data.find(b"\xff", start)
+    if start < 0:
+        return None
+    found = re.search(rb"Xing|Info", data[start : start + 48])
+    size = _mpeg_frame_size(data, start)
+    if found is None or not size or start + found.end() + 8 > len(data):
+        return None
+    flags, num_frames = struct.unpack_from(">II", data, start + found.end())
+    return Xing(start, start + size, num_frames) if flags & 1 else None
+
+
+def without_false_length(data: bytes) -> bytes:
+    """An MP3 without the frame that says how long it is, where its frames are fewer or more: else as it is.
+
+    Cutters keep the frame of the whole piece; pieces that were put together have the first one's.
+    """
+    is_mp3 = data[:3] == b"ID3" or _mpeg_frame_size(data, 0)
+    found = xing(data) if is_mp3 else None
+    if found is None or abs(_num_mpeg_frames(data, found.stop) - found.num_frames) <= 2:
+        return data
+    return data[: found.start] + data[found.stop :]
+
+
+def is_longer(data: bytes, num_samples: int) -> bool:
+    """Whether an MP3 has more frames than so many samples are, by more than a few."""
+    start = max(data.find(b"\xff", _behind_id3(data)), 0)
+    samples = 1152 if data[start + 1 : start + 2] and data[start + 1] & 0x08 else 576
+    return _num_mpeg_frames(data, start) * samples > num_samples + 4 * samples
+
+
+def _num_mpeg_frames(data: bytes, start: int) -> int:
+    """How many frames there are from a position on."""
+    count = 0
+    while start < len(data):
+        size = _mpeg_frame_size(data, start)
+        if size and start + size <= len(data):
+            count, start = count + 1, start + size
+            continue
+        # something else, such as a tag: on to where two frames follow one another
+        start = data.find(b"\xff", start + 1)
+        while start >= 0 and not ((size := _mpeg_frame_size(data, start)) and _mpeg_frame_size(data, start + size)):
+            start = data.find(b"\xff", start + 1)
+        if start < 0:
+            break
+    return count
+
+
+def _mpeg_frame_size(data: bytes, at: int) -> int:
+    """Bytes of the layer III frame that begins here; 0: none does."""
+    if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] & 0xE6 != 0xE2:
+        return 0
+    version, rate_code, bits = data[at + 1] >> 3 & 3, data[at + 2] >> 2 & 3, data[at + 2] >> 4
+    if version == 1 or rate_code == 3 or bits in (0, 15):
+        return 0
+    is_first = version == 3
+    kbits = BIT_RATES[1 if is_first else 2][bits]
+    return (144 if is_first else 72) * kbits * 1000 // MPEG_RATES_HZ[version][rate_code] + (data[at + 2] >> 1 & 1)
+
+
+def _behind_id3(data: bytes) -> int:
+    if not data.startswith(b"ID3") or len(data) < 10:
+        return 0
+    return 10 + sum(byte << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
+
+
+def _riff_chunks(data: bytes, position: int) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start of the content, size) of each chunk."""
+    while position + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, position)
+        yield kind, position + 8, size
+        position += 8 + size + size % 2
+
+
+def _are_chunks(data: bytes, position: int) -> bool:
+    """Whether bytes are a row of named chunks up to the file's end, and so no sound."""
+    for kind, start, size in _riff_chunks(data, position):
+        if not kind.isascii() or not kind.strip().isalnum() or start + size > len(data) + 1:
+            return False
+        position = start + size + size % 2
+    return position >= len(data)
+
+
+def _flac_frame(data: bytes, at: int, smallest_block: int) -> tuple[int, int] | None:
+    """(first sample, number of samples) of the frame whose header begins here; None: none does."""
+    if data[at + 1 : at + 2] not in (b"\xf8", b"\xf9") or at + 6 > len(data):
+        return None
+    size_code, rate_code = data[at + 2] >> 4, data[at + 2] & 15
+    lead = data[at + 4]
+    length = 1 if lead < 0x80 else 8 - (lead ^ 0xFF).bit_length()
+    if length > 7 or (length == 1 and lead >= 0x80) or size_code == 0:
+        return None
+    number = lead if length == 1 else lead & ((1 << (7 - length)) - 1)
+    for byte in data[at + 5 : at + 4 + length]:
+        number = number << 6 | byte & 0x3F
+    position = at + 4 + length
+    if size_code in (6, 7):
+        width = size_code - 5
+        block = int.from_bytes(data[position : position + width]) + 1
+        position += width
+    else:
+        block = 192 if size_code == 1 else 144 << size_code if size_code < 6 else 1 << size_code
+    position += {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
+    if position >= len(data) or _crc8(data[at:position]) != data[position]:
+        return None
+    is_variable = data[at + 1] & 1
+    return (number if is_variable else number * smallest_block), block
+
+
+def _crc8(data: bytes) -> int:
+    value = 0
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value << 1 ^ 0x07) & 0xFF if value & 0x80 else value << 1
+    return value
