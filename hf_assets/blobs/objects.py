@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hf_assets import fingerprint
-from hf_assets.blobs import buckets, leases
-from hf_assets.blobs.buckets import Object
+from hf_assets.blobs import leases, object_client
 from hf_assets.blobs.interface import DAMAGED_PREFIX, Blob, Blobs
+from hf_assets.blobs.object_client import Object
 
 CLOCK_PREFIX = ".clock-"
 # Object stores say in whole seconds when something was written.
@@ -122,7 +122,7 @@ class ObjectBlobs(Blobs):
         return posixpath.join(self.prefix, name).rstrip("/")
 
     def _call(self, verb: str, *arguments: Any) -> Any:
-        return buckets.call(self.url, verb, *arguments)
+        return object_client.call(self.url, verb, *arguments)
 
 
 def _described(name: str, found: Object) -> Blob:

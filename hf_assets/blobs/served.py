@@ -1,11 +1,11 @@
-"""The process that talks to object stores for a forked one; see `buckets`."""
+"""The process that talks to object stores for a forked one; see `object_client`."""
 
 import os
 import signal
 import sys
 from multiprocessing.connection import Connection
 
-from hf_assets.blobs import buckets
+from hf_assets.blobs import object_client
 
 
 def main(descriptor: int) -> None:
@@ -20,7 +20,7 @@ def main(descriptor: int) -> None:
         result: object = None
         failure: Exception | None = None
         try:
-            result = buckets.call(url, verb, *arguments)
+            result = object_client.call(url, verb, *arguments)
         except Exception as error:
             failure = error
         connection.send((result, failure))

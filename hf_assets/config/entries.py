@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from hf_assets.config import family_defaults, placeholders, trainer_keys, training_part
+from hf_assets.config.config_file import Dataset, ImageEmbeds, TextEmbeds, without_effect
 from hf_assets.config.defaults import with_defaults
 from hf_assets.config.documents import At
-from hf_assets.config.keys import Dataset, ImageEmbeds, TextEmbeds, without_effect
 from hf_assets.config.mistakes import Mistake, quote
 from hf_assets.config.model_choice import Choice
 from hf_assets.config.placeholders import PlaceholderError

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hf_assets.config.keys import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds
+from hf_assets.config.config_file import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds
 from hf_assets.config.trainer_keys import TRAINER_ONLY
 
 # What a schema says without refusing anything.

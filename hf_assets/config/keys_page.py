@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from hf_assets.config.blocks import CaptionFile, FilterFunc
 from hf_assets.config.check_keys import Checks
-from hf_assets.config.keys import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds, VaeOverride
+from hf_assets.config.config_file import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds, VaeOverride
 from hf_assets.config.trainer_keys import TRAINER_ONLY
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.composites import CompositeRules

@@ -20,8 +20,8 @@ from hf_assets.config import (
     rules,
     simpletuner,
 )
+from hf_assets.config.config_file import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds
 from hf_assets.config.documents import At, Document
-from hf_assets.config.keys import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds
 from hf_assets.config.mistakes import Mistake, nearest, quote
 from hf_assets.config.model_choice import Choice
 from hf_assets.config.positions import child_path

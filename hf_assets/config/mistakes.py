@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from hf_assets.config import positions
+from hf_assets.config.config_file import Dataset, ImageEmbeds, TextEmbeds
 from hf_assets.config.documents import At, Document
-from hf_assets.config.keys import Dataset, ImageEmbeds, TextEmbeds
 from hf_assets.config.positions import child_path
 from hf_assets.config.suggestions import suggest
 from hf_assets.config.trainer_keys import NOT_YET, TRAINER_ONLY

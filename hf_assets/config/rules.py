@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from hf_assets.config.blocks import CaptionFile
-from hf_assets.config.keys import Dataset, TextEmbeds
+from hf_assets.config.config_file import Dataset, TextEmbeds
 from hf_assets.config.settings import AudioSettings, ImageSettings, MediaSettings, VideoSettings
 from hf_assets.sources.spec import CaptionTable, FolderRules
 from hf_assets.stages import custom, expressions, rewriting

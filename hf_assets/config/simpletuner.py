@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from hf_assets.config import documents, mistakes, model_choice, trainer_keys
+from hf_assets.config.config_file import Dataset
 from hf_assets.config.documents import At, Document
 from hf_assets.config.family_defaults import USUAL_RATE
-from hf_assets.config.keys import Dataset
 from hf_assets.config.mistakes import Mistake, quote
 from hf_assets.config.placeholders import PlaceholderError, fill_in
 from hf_assets.config.positions import child_path

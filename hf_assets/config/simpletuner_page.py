@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from hf_assets.config import family_defaults, trainer_keys
-from hf_assets.config.keys import Dataset, ImageEmbeds, TextEmbeds
+from hf_assets.config.config_file import Dataset, ImageEmbeds, TextEmbeds
 from hf_assets.config.model_families import FAMILIES, USUAL_ALIGNMENT_PX, ModelFamily
 
 INTRODUCTION = """# SimpleTuner's files

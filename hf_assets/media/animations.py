@@ -11,7 +11,6 @@ from PIL import Image, WebPImagePlugin
 from hf_assets.errors import MediaError
 from hf_assets.media import pixels
 
-
 # A flag of the chunk VP8X.
 ANIMATED = 0x02
 
@@ -65,7 +64,7 @@ def probe(data: bytes) -> Animation:
     durations = list(_durations_ms(data))[: image.n_frames]
     if len(durations) < image.n_frames:
         raise MediaError("truncated", f"{len(durations):,} frames are there of the {image.n_frames:,} announced")
-    decoding = pixels.noted(pixels.meaning_of(image, data))
+    decoding = pixels.note_of(pixels.meaning_of(image, data))
     return Animation(*image.size, image.n_frames, sum(durations[:-1]) / 1000, decoding)
 
 

@@ -305,7 +305,7 @@ class _Container:
                 "truncated",
                 f"{num_samples / self.sample_rate:.3f} s are there of the {told_s:.3f} s that the header says",
             )
-        return AudioFacts(self.sample_rate, channels, num_samples, steps.noted(*self._steps))
+        return AudioFacts(self.sample_rate, channels, num_samples, steps.note(*self._steps))
 
     def _header_duration_s(self) -> float:
         """The duration that the header gives; 0 where it is derived from a bit rate, or is that of a video."""

@@ -105,7 +105,7 @@ def probe(data: bytes) -> VideoFacts:
         duration_s = None if fps is None else len(times) / fps
         if containers.is_cut(data):
             raise _broken(data, "undecodable", "not a video")
-        decoding = steps.noted(*colour.steps_of(_colours(shown)))
+        decoding = steps.note(*colour.steps_of(_colours(shown)))
         return VideoFacts(width, height, len(times), fps, duration_s, int(shown.rotation) % 360, clip.codec, decoding)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from hf_assets import fingerprint
-from hf_assets.config.keys import Refresh
+from hf_assets.config.config_file import Refresh
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import revisions
 from hf_assets.encode.revisions import Revision

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 import hf_assets
 from hf_assets.component import HuggingFaceDatasets
-from hf_assets.config.keys import Dataset, File, ImageEmbeds, Model, TextEmbeds
+from hf_assets.config.config_file import Dataset, File, ImageEmbeds, Model, TextEmbeds
 from hf_assets.config.trainer_keys import TRAINER_ONLY
 from hf_assets.errors import ConfigError
 from hf_assets.resources.gpu import GpuResource

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from hf_assets import blobs as places
-from hf_assets.blobs import Blobs, ObjectPath, buckets, leases
+from hf_assets.blobs import Blobs, ObjectPath, leases, object_client
 from hf_assets.errors import StoreError
 from hf_assets_tests.blobs.suite import BlobsSuite
 from hf_assets_tests.s3_server import S3Server
@@ -30,10 +30,10 @@ def blobs(address: str) -> Blobs:
 
 @pytest.fixture
 def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buckets, "RETRIES", 1)
-    buckets._bucket.cache_clear()
+    monkeypatch.setattr(object_client, "RETRIES", 1)
+    object_client._bucket.cache_clear()
     yield
-    buckets._bucket.cache_clear()
+    object_client._bucket.cache_clear()
 
 
 REFUSED = [

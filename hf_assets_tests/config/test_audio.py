@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hf_assets.config import loading
-from hf_assets.config.keys import ONLY_FOR
+from hf_assets.config.config_file import ONLY_FOR
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.config.settings import AudioSettings
 from hf_assets.errors import ConfigError

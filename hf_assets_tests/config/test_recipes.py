@@ -10,8 +10,8 @@ import pytest
 
 from hf_assets.config import cron, loading
 from hf_assets.config.blocks import FilterFunc
+from hf_assets.config.config_file import ONLY_FOR, Dataset, EntryKeys, Model, TextEmbeds, VaeOverride
 from hf_assets.config.defaults import with_defaults
-from hf_assets.config.keys import ONLY_FOR, Dataset, EntryKeys, Model, TextEmbeds, VaeOverride
 from hf_assets.config.loading import Config
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.config.trainer_keys import NOT_YET, TRAINER_ONLY

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hf_assets.config import trainer_keys
-from hf_assets.config.keys import Dataset, TextEmbeds
+from hf_assets.config.config_file import Dataset, TextEmbeds
 from hf_assets.errors import ConfigError
 from hf_assets_tests.config.simpletuner_files import HUB, LOCAL, TEXTS, pair
 

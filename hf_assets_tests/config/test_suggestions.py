@@ -2,7 +2,7 @@
 
 import pytest
 
-from hf_assets.config.keys import Dataset
+from hf_assets.config.config_file import Dataset
 from hf_assets.config.suggestions import suggest
 from hf_assets.config.trainer_keys import TRAINER_ONLY
 from hf_assets.stages.frames import FrameRules
