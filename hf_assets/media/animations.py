@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, WebPImagePlugin
 
 from hf_assets.errors import MediaError
-from hf_assets.media import pixels
+from hf_assets.media import pixels, signatures
 
 # A flag of the chunk VP8X.
 ANIMATED = 0x02
@@ -93,7 +93,7 @@ def _opened(data: bytes) -> WebPImagePlugin.WebPImageFile:
     try:
         return WebPImagePlugin.WebPImageFile(BytesIO(mended(data)))
     except Exception as error:
-        raise MediaError("undecodable", f"WebP: {error}") from error
+        raise MediaError("undecodable", f"WebP: {signatures.words(error)}") from error
 
 
 def _frame(image: WebPImagePlugin.WebPImageFile, number: int, meaning: pixels.Meaning, data: bytes) -> Image.Image:
@@ -104,7 +104,7 @@ def _frame(image: WebPImagePlugin.WebPImageFile, number: int, meaning: pixels.Me
     except MediaError:
         raise
     except Exception as error:
-        raise MediaError("undecodable", f"WebP: frame {number}: {error or type(error).__name__}") from error
+        raise MediaError("undecodable", f"WebP: frame {number}: {signatures.words(error)}") from error
 
 
 def _durations_ms(data: bytes) -> Iterator[int]:

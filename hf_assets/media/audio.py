@@ -177,7 +177,7 @@ def _container(data: bytes) -> Iterator[Any]:
     import av
 
     other = signatures.other_kind(data, "audio")
-    with _errors(f"not audio of a known format: {len(data):,d} bytes that start with {data[:12]!r}", other):
+    with _errors(f"not audio of a known format: {signatures.described(data)}", other):
         container = av.open(BytesIO(data), options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
     with container, _errors(f"{container.format.name} audio"):
         if not container.streams.audio:
@@ -196,7 +196,7 @@ def _errors(name: str, remedy: str = "") -> Iterator[None]:
     except (MediaError, AssertionError):
         raise
     except Exception as error:
-        raise MediaError("undecodable", f"{name}: {error or type(error).__name__}{remedy}") from error
+        raise MediaError("undecodable", f"{name}: {signatures.words(error)}{remedy}") from error
 
 
 class _Seekable(BytesIO):

@@ -19,23 +19,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    Jpeg2KImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from hf_assets.errors import MediaError
-from hf_assets.media import animations, jpeg_ends, pixels, png_chunks, signatures, tiff_samples
+from hf_assets.media import animations, image_formats, jpeg_ends, pixels, png_chunks, signatures, tiff_samples
 from hf_assets.media.pixels import Meaning
 from hf_assets.media.tiff_samples import Samples
 
@@ -52,21 +39,6 @@ PLAIN_VERSION = 1
 # 16,384 x 16,384: above every camera (200 megapixels), about 1 GB decoded. A header that claims more is taken for a
 # decompression bomb. Pillow itself refuses a WebP above 179 megapixels, before we can ask.
 MAX_PIXELS = 2**28
-
-# Bytes that a format's files have, and where.
-SIGNATURES: list[tuple[int, bytes, type[ImageFile.ImageFile]]] = [
-    (0, b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
-    (0, b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (8, b"WEBP", WebPImagePlugin.WebPImageFile),
-    (0, b"GIF87a", GifImagePlugin.GifImageFile),
-    (0, b"GIF89a", GifImagePlugin.GifImageFile),
-    *[(0, start, TiffImagePlugin.TiffImageFile) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")],
-    *[(4, b"ftyp" + brand, AvifImagePlugin.AvifImageFile) for brand in (b"avif", b"avis", b"mif1", b"msf1")],
-    (0, b"\xff\x4f\xff\x51", Jpeg2KImagePlugin.Jpeg2KImageFile),
-    (0, b"\0\0\0\x0cjP  \r\n\x87\n", Jpeg2KImagePlugin.Jpeg2KImageFile),
-    (0, b"BM", BmpImagePlugin.BmpImageFile),
-    *[(0, start, PpmImagePlugin.PpmImageFile) for start in (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf")],
-]
 
 # What turns an image upright, by the value of its EXIF orientation; 1 and anything unknown is upright already.
 UPRIGHT = {
@@ -228,13 +200,12 @@ def _open(data: bytes) -> _Opened:
     if not data:
         raise MediaError("empty", "the image has no bytes")
     _set_up_pillow()
-    plugin = next((cls for at, signature, cls in SIGNATURES if data.startswith(signature, at)), None)
+    plugin = image_formats.plugin_of(data)
     if plugin is None:
-        raise MediaError(
-            "undecodable",
-            f"not an image of a known format: {len(data):,d} bytes that start with {data[:12]!r}"
-            f"{signatures.other_kind(data, 'image')}",
-        )
+        other = signatures.other_kind(data, "image") or f": {signatures.described(data)}"
+        raise MediaError("undecodable", f"not an image of a known format{other}")
+    if plugin.format == "JXL":
+        _require_size(image_formats.jpeg_xl_size(data))
     try:
         with _pillow_errors(plugin.format or "image"):
             image = plugin(BytesIO(animations.mended(data) if plugin is WebPImagePlugin.WebPImageFile else data))
@@ -281,12 +252,13 @@ def _pillow_errors(name: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise MediaError("too_large", f"{name}: {error}") from error
     except Exception as error:
-        raise MediaError("undecodable", f"{name}: {error or type(error).__name__}") from error
+        raise MediaError("undecodable", f"{name}: {signatures.words(error)}") from error
 
 
 def _orientation(image: ImageFile.ImageFile, data: bytes) -> int:
     """The EXIF (or XMP) orientation, 1 to 8; 1 where there is none or it can't be read, as viewers take it."""
-    if image.format == "TIFF":  # turned upright by Pillow as it loads, and its size says so before
+    # Turned upright by the decoder, and the size says so before; a JPEG within a JPEG XL isn't.
+    if image.format in ("TIFF", "HEIF") or (image.format == "JXL" and not getattr(image, "jpeg", False)):
         return 1
     # PngImageFile.getexif decodes all pixels to look behind them. The chunk is found without that.
     if image.format == "PNG" and "exif" not in image.info and (exif := png_chunks.exif(data)):

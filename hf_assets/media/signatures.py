@@ -1,5 +1,7 @@
 """What bytes are, by how they begin: for messages about media of another kind than the dataset's."""
 
+import base64
+import re
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["image", "video", "audio"]
@@ -52,3 +54,68 @@ def other_kind(data: bytes, wanted: Kind) -> str:
                 f'; it is {WORDS[kind]} ({name}): name the column of {PLURALS[wanted]}, or set dataset_type to "{kind}"'
             )
     return ""
+
+
+# What isn't media at all, by how it begins, and what to do about it.
+OTHERS: tuple[tuple[bytes, str], ...] = (
+    (
+        b"version https://git-lfs",
+        "a Git LFS pointer in place of the file: fetch the file itself (git lfs pull), and upload that",
+    ),
+    (b"<svg", "an SVG drawing: make pictures of it first"),
+    (b"<!doctype html", "a web page (HTML), as servers answer in place of a file: download it again"),
+    (b"<html", "a web page (HTML), as servers answer in place of a file: download it again"),
+    (b"<?xml", "XML"),
+    (b"%pdf-", "a PDF document: make pictures of its pages first"),
+    (b"8bps", "a Photoshop document (PSD): save it as PNG"),
+    (b"v/1\x01", "OpenEXR: save it as a TIFF in floats, or as PNG"),
+    (b"#?radiance", "Radiance HDR: save it as a TIFF in floats, or as PNG"),
+    (b"pk\x03\x04", "a ZIP archive: name the archive as a data file, or unpack it"),
+    (b"\x1f\x8b", "gzip: unpack it"),
+    (b"\x93numpy", "a NumPy array: store it as PNG or TIFF"),
+    (b"\x80\x04\x95", "a Python pickle, which is never read: store the media themselves"),
+)
+# So much of a file is looked at.
+_HEAD_BYTES = 256
+
+
+def described(data: bytes) -> str:
+    """What bytes of no known format are, for a message: never the bytes themselves."""
+    head = data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+    for start, name in OTHERS:
+        if head[: len(start)].lower() == start:
+            return name
+    if not data.strip(b"\0"):
+        return f"{len(data):,d} bytes, all of them zero"
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as error:
+        text = "" if error.start < len(head) - 3 else head[: error.start].decode()
+    if not text or not all(letter.isprintable() or letter.isspace() for letter in text):
+        return f"{len(data):,d} bytes of no known format"
+    if text.startswith(("http://", "https://", "s3://", "gs://", "hf://")):
+        return (
+            f"an address ({text.split()[0][:80]}) in place of media: download what it names, and store that or its path"
+        )
+    if text.startswith("data:") or _is_base64(data):
+        return "media as base64 text: decode them (base64.b64decode) when the dataset is made, and store the bytes"
+    if text[0] in "[{":
+        return f"{len(data):,d} bytes of JSON"
+    return f"{len(data):,d} bytes of text"
+
+
+def words(error: BaseException) -> str:
+    """What a decoder said, without the bytes that it may quote."""
+    text = getattr(error, "strerror", None) or str(error)
+    text = re.sub(r"b(['\"]).*?(\1|$)", "(bytes)", text)
+    printable = "".join(letter if letter.isprintable() else " " for letter in text).strip()
+    return printable or type(error).__name__
+
+
+def _is_base64(data: bytes) -> bool:
+    """Whether text is media in base64, by what it begins with when it is decoded."""
+    try:
+        start = base64.b64decode(data[:64].strip()[:60], validate=True)
+    except ValueError:
+        return False
+    return any(start.startswith(signature, at) for at, signature, _, _ in SIGNATURES)

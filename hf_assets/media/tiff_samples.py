@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from hf_assets.errors import MediaError
-from hf_assets.media import pixels, profiles
+from hf_assets.media import pixels, profiles, signatures
 
 # Of one image's samples: 16,384 x 16,384 pixels of three bytes, or a quarter of it in floats.
 MAX_BYTES = 2**30
@@ -83,7 +83,7 @@ def load(samples: Samples) -> Image.Image:
         values = page.asarray()
     except Exception as error:
         hint = " (pip install imagecodecs)" if "imagecodecs" in str(error) else ""
-        raise MediaError("undecodable", f"TIFF: {error}{hint}") from error
+        raise MediaError("undecodable", f"TIFF: {signatures.words(error)}{hint}") from error
     if page.planarconfig == 2 and values.ndim == 3:
         values = np.moveaxis(values, 0, 2)
     if values.ndim == 2:

@@ -324,8 +324,7 @@ def _open(data: bytes) -> Iterator[_Clip]:
     except MediaError:
         raise
     except Exception as error:
-        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise _broken(data, "undecodable", f"{words}: {len(data):,d} bytes that start with {data[:12]!r}") from error
+        raise _broken(data, "undecodable", f"{signatures.words(error)}: {signatures.described(data)}") from error
 
 
 def _broken(data: bytes, reason: str, message: str) -> MediaError:

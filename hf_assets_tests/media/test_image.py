@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
+import pillow_heif
+import pillow_jxl  # noqa: F401
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,6 +20,7 @@ from hf_assets.media import image as module
 from hf_assets.media import pixels
 from hf_assets.media.image import ImageFacts, decode, fit, probe, to_pixels
 
+pillow_heif.register_heif_opener()  # to write with; JPEG XL's plugin registers itself
 RED, GREEN, BLUE, WHITE, GRAY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (128, 128, 128)
 
 
@@ -72,6 +75,8 @@ FORMATS = {
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
     "JPEG2000": {},
     "PPM": {},
+    "HEIF": {"quality": 100, "chroma": 444},
+    "JXL": {"lossless": True},
 }
 
 

@@ -1,14 +1,19 @@
 """Media of another kind than the dataset's are called what they are."""
 
+import base64
 import io
+import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import pillow_heif
+import pillow_jxl  # noqa: F401
 import pytest
 from PIL import Image
 
 from hf_assets.errors import MediaError
-from hf_assets.media import audio, image, signatures, video
+from hf_assets.media import audio, image, image_formats, signatures, video
 from hf_assets_tests.audio_files import contained, encoded, tone
 from hf_assets_tests.video_files import clip
 
@@ -23,6 +28,15 @@ def picture(format: str) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (32, 32), "red").save(stream, format)
     return stream.getvalue()
+
+
+def heic() -> bytes:
+    pillow_heif.register_heif_opener()
+    return picture("HEIF")
+
+
+def jpeg_xl() -> bytes:
+    return picture("JXL")
 
 
 TONE = tone(440, 0.5)
@@ -65,3 +79,46 @@ def test_what_begins_as_it_should_or_as_nothing_known_is_not_called_another_kind
         with pytest.raises(MediaError) as caught:
             PROBES[wanted](data)
         assert "; it is " not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n", "a Git LFS pointer"),
+        (b"https://example.com/one.jpg", "an address (https://example.com/one.jpg)"),
+        (base64.b64encode(picture("PNG")), "base64 text"),
+        (b"data:image/png;base64,iVBORw0KGgo", "base64 text"),
+        (b"<!DOCTYPE html><html><body>404</body></html>", "a web page (HTML)"),
+        (b"\n<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (bytes(4096), "all of them zero"),
+        (b"\x81\x92\xa3" * 100, "300 bytes of no known format"),
+        (b"ein Bild", "8 bytes of text"),
+    ],
+)
+def test_what_is_no_media_is_named_and_its_bytes_are_not_shown(data: bytes, says: str) -> None:
+    for probe in PROBES.values():
+        with pytest.raises(MediaError, match=re.escape(says)) as caught:
+            probe(data)
+        assert "b'" not in str(caught.value)
+        assert "\\x" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("package", "data"), [("pillow_heif", heic), ("pillow_jxl", jpeg_xl)])
+def test_a_format_whose_package_is_missing_is_named_with_the_package(
+    package: str, data: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = data()
+    assert image.probe(made).width == 32
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MediaError, match=re.escape("pip install 'hf_assets[formats]'")):
+        image.probe(made)
+
+
+def test_a_jpeg_xl_is_as_large_as_its_header_says_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in ((8, 8), (640, 480), (1000, 1), (333, 257), (1920, 1080)):
+        stream = io.BytesIO()
+        Image.new("RGB", size).save(stream, "JXL")
+        assert image_formats.jpeg_xl_size(stream.getvalue()) == size
+    monkeypatch.setattr(image, "MAX_PIXELS", 100)
+    with pytest.raises(MediaError, match="more than the limit"):
+        image.probe(jpeg_xl())
