@@ -96,6 +96,10 @@ class EntryKeys(Block):
     streaming: Flag = Field(
         False, description="True: media are read over the network, each time anew, and no copy of them is kept."
     )
+    follow_links: Flag = Field(
+        False,
+        description="Of local folders, true: links may lead out of the folder. Else such a file is refused by name.",
+    )
     instance_data_dir: Name | None = Field(
         None,
         validate_default=True,

@@ -358,7 +358,9 @@ class _Reader:
         if dataset.type == "local":
             assert dataset.instance_data_dir is not None
             folder = str(self.path(dataset.instance_data_dir))
-            return SourceSpec(dataset_name=folder, folder=rules.folder_rules(dataset))
+            return SourceSpec(
+                dataset_name=folder, folder=rules.folder_rules(dataset), follow_links=dataset.follow_links
+            )
         assert dataset.dataset_name is not None
         return SourceSpec(
             dataset_name=_repository(self.document.folder, dataset.dataset_name),
@@ -367,6 +369,7 @@ class _Reader:
             revision=dataset.revision,
             data_files=dataset.data_files,
             streaming=dataset.streaming,
+            follow_links=dataset.follow_links,
         )
 
     def text_cache(self, dataset: Dataset) -> TextEmbeds | None:

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from hf_assets.errors import HfAssetsError
+from hf_assets.hub import guard
 
 # Before each further attempt, unless the Hub asks for longer.
 WAITS_S = (1.0, 2.0, 4.0, 8.0)
@@ -62,9 +64,12 @@ def call(request: Callable[[], T], subject: Subject) -> T:
     for wait_s in (*WAITS_S, None) if _is_patient.get() else (None,):
         started = time.monotonic()
         try:
+            guard.watch()
             return request()
         except HfAssetsError:
             raise
+        except guard.Refused as refused:
+            raise subject.error(f"{subject.text} is not read: {refused}") from None
         except Exception as failure:
             passing = hiccup(failure)
             if passing is None:
@@ -75,7 +80,23 @@ def call(request: Callable[[], T], subject: Subject) -> T:
             if wait_s is None or time.monotonic() - started > LAST_ATTEMPT_AFTER_S:
                 raise subject.error(_given_up(passing, subject)) from None
             time.sleep(min(max(wait_s, _retry_after_s(passing)), LONGEST_WAIT_S))
+        finally:
+            guard.forget_pages()
     raise AssertionError("the last attempt returns or raises")
+
+
+def small_file(dataset: str, path: str, commit: str) -> bytes | None:
+    """A small file of a dataset at a commit, through the Hugging Face cache; None where there is none.
+
+    It raises what `huggingface_hub` does: make it within a `call`.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(dataset, path, repo_type="dataset", revision=commit)).read_bytes()
+    except EntryNotFoundError:
+        return None
 
 
 def hiccup(error: BaseException) -> Exception | None:

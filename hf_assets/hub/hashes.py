@@ -70,6 +70,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def git_sha1(path: Path) -> str:
+    """The hash of a file, as git, and the Hub, list it for small files."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def is_of(data: bytes, content_hash: str) -> bool:
     """Whether these are the bytes of a file that the Hub lists with this hash."""
     if len(content_hash) == SHA256_DIGITS:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from hf_assets.errors import ModelError
 from hf_assets.hub import api, hashes
+from hf_assets.hub.listed import require_hash, require_name
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ def resolve(repository: str, revision: str | None = None, *, hash_cache: Path | 
         return FolderRepository(folder.resolve(), hash_cache)
     if repository.startswith((".", "/", "~")) or repository.count("/") > 1 or "\\" in repository:
         raise ModelError(f"the model folder {folder} does not exist: check it, or give a Hub id such as user/model")
-    return _list_hub(repository, revision)
+    return _list_hub(repository, revision, hash_cache)
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,13 @@ class HubRepository:
 
     Attributes:
         hashes: path -> LFS sha256 where the file is in LFS, else the git blob id.
+        memory: a JSON file that remembers the hashes of fetched files.
     """
 
     name: str
     sha: str
     hashes: dict[str, str] = field(repr=False)
+    memory: Path | None = field(default=None, repr=False, compare=False)
 
     @property
     def paths(self) -> frozenset[str]:
@@ -117,27 +120,77 @@ class HubRepository:
         return self.hashes[path]
 
     def fetch(self, paths: Iterable[str]) -> Path:
+        wanted = list(paths)
+        folder = self._download(wanted)
+        if damaged := self._damaged(folder, wanted):
+            folder = self._download(damaged, force_download=True)
+            if damaged := self._damaged(folder, damaged):
+                raise ModelError(
+                    f'"{damaged[0]}" of {self.name} isn\'t what its hash says, though fetched anew: '
+                    f'check the disk of "{folder}", then run again'
+                )
+        return folder
+
+    def _download(self, paths: list[str], force_download: bool = False) -> Path:
         from huggingface_hub import snapshot_download
 
+        for path in paths:
+            require_name(path, f'model "{self.name}"', ModelError)
         patterns = [glob.escape(path) for path in paths]
-        return Path(
-            _call(lambda: snapshot_download(self.name, revision=self.sha, allow_patterns=patterns), self.name, self.sha)
-        )
+
+        def download() -> str:
+            return snapshot_download(
+                self.name, revision=self.sha, allow_patterns=patterns, force_download=force_download
+            )
+
+        return Path(_call(download, self.name, self.sha))
+
+    def _damaged(self, folder: Path, paths: list[str]) -> list[str]:
+        """The files whose bytes aren't those that the Hub listed."""
+        memory = None if self.memory is None else hashes.FileHashes(self.memory, written_once=True)
+        found = []
+        for path in paths:
+            blob = (folder / path).resolve()
+            if len(self.hashes[path]) != hashes.SHA256_DIGITS:
+                is_whole = hashes.git_sha1(blob) == self.hashes[path]
+            else:
+                is_whole = (memory.of([blob])[blob] if memory else hashes.sha256(blob)) == self.hashes[path]
+            if not is_whole:
+                found.append(path)
+        return found
 
     def read_json(self, path: str) -> dict[str, Any]:
         from huggingface_hub import hf_hub_download
 
-        file = _call(lambda: hf_hub_download(self.name, path, revision=self.sha), self.name, self.sha)
-        return _parse_json(Path(file).read_bytes(), self.name, path)
+        def download(force_download: bool) -> bytes:
+            require_name(path, f'model "{self.name}"', ModelError)
+            return Path(
+                _call(
+                    lambda: hf_hub_download(self.name, path, revision=self.sha, force_download=force_download),
+                    self.name,
+                    self.sha,
+                )
+            ).read_bytes()
+
+        data = download(False)
+        if path in self.hashes and not hashes.is_of(data, self.hashes[path]):
+            data = download(True)
+            if not hashes.is_of(data, self.hashes[path]):
+                raise ModelError(f"{self.name}: {path} isn't what its hash says, though fetched anew: run again")
+        return _parse_json(data, self.name, path)
 
 
-def _list_hub(repository: str, revision: str | None) -> HubRepository:
+def _list_hub(repository: str, revision: str | None, memory: Path | None) -> HubRepository:
     from huggingface_hub import HfApi
 
     info = _call(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository, revision)
     assert info.sha is not None
-    hashes = {file.rfilename: str(file.lfs.sha256 if file.lfs else file.blob_id) for file in info.siblings or []}
-    return HubRepository(repository, info.sha, hashes)
+    listed = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings or []}
+    if not api.is_commit(info.sha):
+        raise ModelError(f'the Hub gives {info.sha[:100]!r} for the commit of "{repository}", which is none: run again')
+    where = f'model "{repository}"'
+    found = {path: require_hash(content_hash, path, where, ModelError) for path, content_hash in listed.items()}
+    return HubRepository(repository, info.sha, found, memory)
 
 
 def _call(request: Callable[[], T], repository: str, revision: str | None) -> T:

@@ -3,11 +3,12 @@
 import os
 import tempfile
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hf_assets.errors import DatasetError
 from hf_assets.hub import api
-from hf_assets.sources import slices
+from hf_assets.sources import patterns, slices
 from hf_assets.sources.formats import conversion, lance_fragments
 from hf_assets.sources.formats.conversion import CONVERTED, FOLDERS, LANCE, Format
 from hf_assets.sources.spec import Part, SourceSpec
@@ -111,6 +112,7 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
     # With the prefix, a folder of that name in the working directory is not taken for the dataset.
     name = spec.dataset_name if commit is None else f"hf://datasets/{spec.dataset_name}"
     shown = f'dataset "{spec.dataset_name}"'
+    patterns.check(_settings(spec, commit), spec.dataset_name, commit)
     datasets.disable_progress_bars()
     lance_fragments.patch_datasets()
     with tempfile.TemporaryDirectory() as nowhere:  # where the builder would keep its Arrow copy; nothing is built
@@ -147,9 +149,22 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
             raise DatasetError(f"the files of {shown} can't be listed: {line}") from error
 
 
-def _remedy(patterns: str) -> str:
+def _settings(spec: SourceSpec, commit: str | None) -> dict[str, bytes]:
+    """The files in which a repository says which files its splits have."""
+    found = {}
+    for name in (patterns.README, patterns.SETTINGS):
+        if commit is None:
+            path = Path(spec.dataset_name) / name
+            if path.is_file():
+                found[name] = path.read_bytes()
+        elif (data := api.small_file(spec.dataset_name, name, commit)) is not None:
+            found[name] = data
+    return found
+
+
+def _remedy(pattern: str) -> str:
     """What else to say of patterns that match nothing: a Lance dataset is a folder, for all that it is called."""
-    return "; of a Lance dataset, all files are named, as x.lance/**" if ".lance" in patterns else ""
+    return "; of a Lance dataset, all files are named, as x.lance/**" if ".lance" in pattern else ""
 
 
 def _list_text(names: Any) -> str:

@@ -70,6 +70,7 @@ class SourceSpec(BaseModel):
         split: a name; or slices and sums of such, as `datasets` has it: `train[:10%]+test`.
         data_files: in place of what the Hub's usual layout or the README says, as `datasets` has it.
         folder: `dataset_name` is a folder of media files, not one in the Hub's layout.
+        follow_links: files of a local folder may be links that lead out of it. It is no part of a hash, either.
         streaming: media are read without a local copy. It changes no result, so it is no part of a hash.
     """
 
@@ -81,6 +82,7 @@ class SourceSpec(BaseModel):
     revision: str | None = None
     data_files: Any = None
     folder: FolderRules | None = None
+    follow_links: bool = Field(False, exclude=True)
     streaming: bool = Field(False, exclude=True)
 
     @property

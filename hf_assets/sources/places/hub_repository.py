@@ -13,6 +13,7 @@ from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
 from hf_assets.hub import api, hashes
 from hf_assets.hub.hashes import FileHashes
+from hf_assets.hub.listed import require_hash, require_name
 from hf_assets.sources import data_files, listing, streaming
 from hf_assets.sources.formats.conversion import FOLDERS, Format
 from hf_assets.sources.formats.lance_fragments import Repository, is_fragment
@@ -106,6 +107,11 @@ class HubSource:
 
         path = f"datasets/{snapshot.repository}@{snapshot.commit}/{file.path}"
         handle: Any = self._call(lambda: HfFileSystem().open(path, "rb", cache_type="none"), snapshot.commit)
+        if file.num_bytes and handle.size != file.num_bytes:  # of ranges, no hash can be taken
+            raise DatasetError(
+                f'"{file.path}" of dataset "{self.spec.dataset_name}" has {handle.size:,d} bytes, not the '
+                f"{file.num_bytes:,d} that the Hub listed: run again"
+            )
         return cast(BinaryIO, _Ranges(handle, lambda read: self._call(read, snapshot.commit)))
 
     def _convert(self, snapshot: Snapshot, file: DataFile) -> Path:
@@ -177,9 +183,9 @@ class HubSource:
         )
 
     def _is_whole(self, path: Path, file: DataFile) -> bool:
-        if len(file.content_hash) != hashes.SHA256_DIGITS:
-            return True  # git's hash of a small file, which isn't one of the content alone
         blob = path.resolve()  # what commits share
+        if len(file.content_hash) != hashes.SHA256_DIGITS:  # small files
+            return hashes.git_sha1(blob) == file.content_hash
         return self.hashes.of([blob])[blob] == file.content_hash
 
     def _info(self, revision: str | None) -> Any:
@@ -228,7 +234,10 @@ class HubSource:
                 f'dataset "{self.spec.dataset_name}" keeps "{path}" outside its repository, where it has no hash: '
                 "copy the file into it"
             )
-        return DataFile(path, str(sibling.lfs.sha256 if sibling.lfs else sibling.blob_id), int(sibling.size or 0))
+        where = f'dataset "{self.spec.dataset_name}"'
+        listed = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
+        content_hash = require_hash(listed, path, where, DatasetError)
+        return DataFile(require_name(path, where, DatasetError), content_hash, int(sibling.size or 0))
 
     def _memory_of(self, commit: str) -> Path:
         spec = self.spec

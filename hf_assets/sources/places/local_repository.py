@@ -10,6 +10,7 @@ import pyarrow as pa
 from hf_assets import fingerprint
 from hf_assets.errors import DatasetError
 from hf_assets.hub.hashes import FileHashes
+from hf_assets.hub.listed import require_name
 from hf_assets.sources import listing
 from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats.conversion import FOLDERS
@@ -28,6 +29,7 @@ class LocalFiles:
         self.hashes = FileHashes(memory / "file_hashes.json")
         self.tables = listing.Tables(memory)
         self.repositories: dict[str, Repository] = {}
+        self.links = _Links(spec.follow_links)
 
     def open_ranges(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
         if not file.content:
@@ -42,6 +44,7 @@ class LocalFiles:
     def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
         root = Path(snapshot.repository)
         names = [name for name in paths.unique().to_pylist() if name is not None and _is_inside(root, name)]
+        self.links.require_inside(root, [root / name for name in names])
         hashes = self.hashes.of([root / name for name in names])
         known = listing.table_of(DataFile(name, hashes[root / name], 0) for name in names)
         return listing.look_up(paths, known, "hash")
@@ -51,6 +54,7 @@ class LocalFiles:
 
     def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:
         path = Path(snapshot.repository) / file.path
+        self.links.require_inside(Path(snapshot.repository), [path])
         if not path.is_file() or self.hashes.of([path])[path] != file.content_hash:
             raise self._change_error(path)
         return path
@@ -70,8 +74,48 @@ class LocalFiles:
         return DatasetError(f'"{path}" has changed since raw_dataset was made: materialize raw_dataset again')
 
     def _entries(self, root: Path, paths: list[Path]) -> list[DataFile]:
+        self.links.require_inside(root, paths)
+        for path in paths:
+            require_name(os.path.relpath(path, root), f'the folder "{root}"', DatasetError)
         hashes = self.hashes.of(paths)
         return [DataFile(os.path.relpath(path, root), hashes[path], path.stat().st_size) for path in paths]
+
+
+class _Links:
+    """Keeps a folder to itself: its files may not be links to files of other places.
+
+    Args:
+        are_followed: they may.
+    """
+
+    def __init__(self, are_followed: bool) -> None:
+        self.are_followed = are_followed
+        self._folders: dict[Path, Path] = {}
+
+    def require_inside(self, root: Path, paths: list[Path]) -> None:
+        """Refuse files that don't lie below a folder.
+
+        Args:
+            root: resolved.
+
+        Raises:
+            DatasetError: which one, and where it leads.
+        """
+        for path in paths if not self.are_followed else ():
+            if (folder := self._folders.get(path.parent)) is None:
+                folder = self._folders[path.parent] = path.parent.resolve()
+            real = path.resolve() if path.is_symlink() else folder / path.name
+            if not real.is_relative_to(root) and not real.is_relative_to(_blobs_of(root)):
+                raise DatasetError(
+                    f'"{path}" leads out of the dataset\'s folder, to "{real}": copy the file into it, or set '
+                    "follow_links to true if you trust it"
+                )
+
+
+def _blobs_of(root: Path) -> Path:
+    """Where the files of a folder lie that is a snapshot in the Hugging Face cache; else the folder itself."""
+    is_snapshot = root.parent.name == "snapshots" and root.parent.parent.name.startswith("datasets--")
+    return root.parent.parent / "blobs" if is_snapshot else root
 
 
 class LocalSource(LocalFiles):

@@ -41,6 +41,8 @@ class FolderSource(LocalFiles):
         if not media:
             raise DatasetError(f'instance_data_dir "{folder}" holds no {rules.media} files: add some, or correct it')
         beside = _beside(root, media, rules)
+        if rules.table is None:  # which the config names, wherever it lies
+            self.links.require_inside(root, beside)
         hashes = self.hashes.of(beside)
         what = [[file.path for file in media], [[os.path.relpath(path, root), hashes[path]] for path in beside]]
         table = DataFile(
