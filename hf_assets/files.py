@@ -1,5 +1,8 @@
 """Files that are either wholly there or not at all, and tables that know when they are damaged."""
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +16,7 @@ from hf_assets.blobs.interface import DAMAGED_PREFIX, TEMPORARY_PREFIX
 __all__ = [
     "DAMAGED_PREFIX",
     "TEMPORARY_PREFIX",
+    "is_whole_file",
     "is_whole_table",
     "parquet",
     "read_table",
@@ -53,13 +57,19 @@ def write_table(location: Location, table: pa.Table) -> None:
     write_atomically(location, b"".join([pages, CHECKSUM_MARK, _checksum(pages, footer), footer]))
 
 
-def read_table(location: Location) -> pa.Table | None:
-    """Read a Parquet file that `write_table` wrote; None where it is missing or a bit of it isn't as it was written."""
+def read_table(location: Location, columns: Sequence[str] | None = None) -> pa.Table | None:
+    """Read a Parquet file that `write_table` wrote; None where it is missing or a bit of it isn't as it was written.
+
+    Args:
+        columns: that are wanted; None: all.
+    """
     try:
         data = at(location.parent).get(location.name)
     except FileNotFoundError:
         return None
-    return pq.read_table(pa.BufferReader(data)) if is_whole_table(memoryview(data)) else None
+    if not is_whole_table(memoryview(data)):
+        return None
+    return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
 
 
 def is_whole_table(data: memoryview) -> bool:
@@ -81,6 +91,34 @@ def parquet(location: Location) -> Any:
     if isinstance(location, ObjectPath):
         return pa.BufferReader(location.read_bytes())
     return location
+
+
+def is_whole_file(location: Location) -> bool:
+    """Whether a file is as `write_table` wrote it: all of it is read, a little at a time."""
+    try:
+        if not isinstance(location, Path):
+            return is_whole_table(memoryview(location.read_bytes()))
+        with location.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 8, 0))
+            end = file.read(8)
+            start = size - 8 - int.from_bytes(end[:4], "little") - CHECKSUM_BYTES
+            if end[4:] != PARQUET_MARK or start < len(PARQUET_MARK):
+                return False
+            file.seek(start)
+            block, footer = file.read(CHECKSUM_BYTES), file.read()
+            state = xxhash.xxh3_128()
+            file.seek(0)
+            while start > 0:
+                data = file.read(min(start, 1 << 20))
+                if not data:
+                    return False
+                state.update(data)
+                start -= len(data)
+            state.update(footer)
+    except OSError:
+        return False
+    return block == CHECKSUM_MARK + state.hexdigest().encode()
 
 
 def set_aside(location: Location) -> Location:

@@ -33,6 +33,14 @@ def checksum(data: bytes | bytearray | memoryview) -> str:
     return xxhash.xxh3_128_hexdigest(data)
 
 
+def checksum_of_stream(stream: BinaryIO) -> str:
+    """`checksum` of all that a stream holds."""
+    state = xxhash.xxh3_128()
+    while block := stream.read(1 << 20):
+        state.update(block)
+    return state.hexdigest()
+
+
 def of_value(value: Any) -> str:
     """Hash a JSON value. Key order is irrelevant; 1 and 1.0 differ."""
     return of_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())

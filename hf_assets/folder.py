@@ -13,9 +13,9 @@ from hf_assets.blobs import Location
 SUFFIX = ".parquet"
 # Names of folders of files whose names begin with the hash of the file that they are about.
 REMEMBERED = ("columns", "ledger", "sources/converted")
-GENERATIONS, THUMBNAILS, DECODED = "generations", "reports/thumbnails", "reports/decoded"
+GENERATIONS, MEMOS, THUMBNAILS, DECODED = "generations", "memo", "reports/thumbnails", "reports/decoded"
 # Where a process may have left temporary files.
-WRITTEN = ("", *REMEMBERED, "sources", GENERATIONS)
+WRITTEN = ("", *REMEMBERED, "sources", GENERATIONS, MEMOS)
 
 
 def table(root: Location, name: str) -> Location:
@@ -31,6 +31,11 @@ def dropped(root: Location, name: str) -> Location:
 def quarantined(root: Location, name: str) -> Location:
     """The samples that failed in an asset, with reasons."""
     return root / f"{name}_quarantined{SUFFIX}"
+
+
+def memo(root: Location, name: str) -> Location:
+    """What an asset's table rests on."""
+    return root / MEMOS / f"{name}.json"
 
 
 def columns(root: Location) -> Location:

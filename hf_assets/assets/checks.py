@@ -1,15 +1,18 @@
 """What must hold of a dataset's assets, one step for each asset. Severity and limits are the config's."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import dagster as dg
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import columns
+from hf_assets.encode.versions import release
 from hf_assets.orchestrate.records import last_rows, pipeline_of
 from hf_assets.orchestrate.results import fail_in_one_line
 from hf_assets.upkeep import check_results
 from hf_assets.upkeep.check_results import CheckResult
+from hf_assets.upkeep.known_results import known_or_new
 
 # Looks at an asset that was just made; the key is that of the asset.
 Look = Callable[[dg.AssetCheckExecutionContext, dg.AssetKey], list[CheckResult]]
@@ -44,15 +47,33 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         *of(
             "vae_latents",
             ("finite", "value_range", "decode_back"),
-            lambda context, key: check_results.vae_latents(recipe, pipeline_of(context, key)),
+            lambda context, key: _latents(recipe, pipeline_of(context, key)),
         ),
-        *of("text_embeds", ("finite",), lambda context, key: check_results.text_embeds(recipe)),
+        *of(
+            "text_embeds",
+            ("finite",),
+            lambda context, key: known_or_new(
+                recipe, "text_embeds", _settings(recipe), lambda: check_results.text_embeds(recipe)
+            ),
+        ),
         *of(
             "training_set",
             ("coverage", "duplicates", "error_budget"),
-            lambda context, key: check_results.training_set(recipe),
+            lambda context, key: known_or_new(
+                recipe, "training_set", _settings(recipe), lambda: check_results.training_set(recipe)
+            ),
         ),
     ]
+
+
+def _latents(recipe: Recipe, pipeline: str | None) -> list[CheckResult]:
+    settings = [*_settings(recipe), pipeline]
+    return known_or_new(recipe, "vae_latents", settings, lambda: check_results.vae_latents(recipe, pipeline))
+
+
+def _settings(recipe: Recipe) -> list[Any]:
+    """What of the config decides whether a check passes, and what is said."""
+    return [release(), recipe.checks.model_dump(mode="json"), recipe.error_budget, str(recipe.folders.metadata)]
 
 
 def _check(

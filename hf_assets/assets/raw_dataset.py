@@ -1,30 +1,29 @@
 """The rows of a split."""
 
 import dagster as dg
-import pyarrow as pa
 
 from hf_assets import folder
-from hf_assets.config.recipe import Recipe, code_version
+from hf_assets.config.recipe import Recipe
 from hf_assets.encode import revisions
 from hf_assets.encode.outcome import Outcome
+from hf_assets.encode.versions import CODE_VERSIONS, wanted_columns
 from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.observations import record_used
-from hf_assets.orchestrate.results import result
+from hf_assets.orchestrate.results import Made, Step
 from hf_assets.resources.hub import HubResource
 from hf_assets.sources import rows
-from hf_assets.sources.formats.parquet import WantedColumns
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
-    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
+    wanted = wanted_columns(recipe)
 
     @stage_asset(
         recipe,
         revisions=[revisions.DATASET],
-        code_version=code_version(rows.VERSION, recipe.source, *map(str, wanted)),
+        code_version=CODE_VERSIONS["raw_dataset"](recipe),
         kinds=("huggingface", "arrow"),
     )
-    def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> dg.MaterializeResult[pa.Table]:
+    def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> Step:
         """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""
         if recipe.trainer:
             context.log.info(
@@ -32,12 +31,19 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             )
         source = hub.source(recipe)
         snapshot = source.resolve()
-        read = rows.read(source, snapshot, wanted, folder.columns(recipe.folders.metadata), context.log.info)
-        outcome = Outcome(
-            read.table, computed=read.computed, reused=len(read.table) - read.computed, bytes_read=read.bytes_read
-        )
+
+        def make() -> Made:
+            read = rows.read(source, snapshot, wanted, folder.columns(recipe.folders.metadata), context.log.info)
+            outcome = Outcome(
+                read.table,
+                computed=read.computed,
+                reused=len(read.table) - read.computed,
+                bytes_read=read.bytes_read,
+                rests=read.rests,
+            )
+            return Made(outcome, {"revision": snapshot.commit, "files": len(snapshot.files)}, read.version)
+
         tags = record_used(context, recipe, {revisions.DATASET: revisions.of_snapshot(snapshot)})
-        metadata = {"revision": snapshot.commit, "files": len(snapshot.files)}
-        return result(context, recipe, outcome, metadata, read.version, tags)
+        return Step(make, follows_from=snapshot, tags=tags)
 
     return raw_dataset

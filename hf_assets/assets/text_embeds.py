@@ -1,17 +1,21 @@
 """The captions' embeds."""
 
-import dagster as dg
-import pyarrow as pa
+import functools
 
-from hf_assets.config.recipe import Recipe, code_version
-from hf_assets.encode import embeds, revisions
+import dagster as dg
+
+from hf_assets.config.recipe import Recipe
+from hf_assets.encode import embeds, encoders, revisions, versions
 from hf_assets.encode.pins import pin
+from hf_assets.encode.versions import CODE_VERSIONS
 from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.observations import record_model_used
-from hf_assets.orchestrate.results import result
+from hf_assets.orchestrate.results import Made, Step
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.show import views
+from hf_assets.store.table_file import TableFile
+from hf_assets.store.tensors import TensorStore
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
@@ -19,22 +23,31 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         recipe,
         inputs=embeds.inputs(recipe),
         revisions=[name for name in revisions.moving(recipe) if name == revisions.TEXT],
-        code_version=code_version(embeds.VERSION, recipe.model.without_vae),
+        code_version=CODE_VERSIONS["text_embeds"](recipe),
         pool=POOL,
         kinds=("pytorch", "arrow"),
     )
-    def text_embeds(
-        context: dg.AssetExecutionContext, gpu: GpuResource, **tables: pa.Table
-    ) -> dg.MaterializeResult[pa.Table]:
+    def text_embeds(context: dg.AssetExecutionContext, gpu: GpuResource, **tables: TableFile) -> Step:
         """Each distinct caption's embed: its key, and the shard that holds it.
 
         Only embeds that the store lacks are computed.
         """
         models = pin(recipe, context.run.run_id)
-        captions = tables["captions"]
-        outcome, facts = embeds.encode(models, captions, tables.get("buckets"), gpu.hold_device, context.log.info)
-        view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
-        tags = record_model_used(context, recipe, revisions.TEXT)
-        return result(context, recipe, outcome, {**facts, **as_metadata(view)}, tags=tags)
+        encoder = encoders.text_of(models, embeds.VERSION)
+
+        def make() -> Made:
+            captions, *buckets = (tables[name].read() for name in embeds.inputs(recipe))
+            outcome, facts = embeds.encode(
+                models, captions, buckets[0] if buckets else None, gpu.hold_device, context.log.info, encoder
+            )
+            view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
+            return Made(outcome, {**facts, **as_metadata(view)})
+
+        return Step(
+            make,
+            follows_from=versions.of_embeds(models, encoder),
+            tags=record_model_used(context, recipe, revisions.TEXT),
+            in_use=functools.partial(TensorStore(recipe.folders.embeds).in_use, recipe.folders.metadata),
+        )
 
     return text_embeds

@@ -16,6 +16,8 @@ from hf_assets.previews.thumbnails import Thumbnails, first
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
 from hf_assets.stages import filtering
+from hf_assets.store import memo
+from hf_assets.store.memo import Rest
 
 # Of the rows that the filters drop, so many are looked at for the page.
 DROPPED_SHOWN = 12
@@ -74,6 +76,8 @@ def assign(
 ) -> Outcome:
     """Probe the media that no earlier run has seen, then compute every row's shape and part (see `fit`)."""
     wanted = locations(captions, raw_dataset)
+    shown = folder.dropped(recipe.folders.metadata, "filtered")
+    dropped_state = memo.state_of(shown)
     probed = probe(recipe, wanted, source, snapshot_of(raw_dataset), threads, say)
     table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
     num_bytes = _look_at_dropped(recipe, raw_dataset, source, probed.files)
@@ -85,6 +89,7 @@ def assign(
         quarantined=probed.quarantined,
         bytes_read=probed.bytes_read + num_bytes,
         facts={**probed.speed, **decoders.counts(table)},
+        rests=(*probed.rests, Rest(shown.parent, {shown.name: dropped_state} if dropped_state else {})),
     )
 
 

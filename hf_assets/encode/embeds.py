@@ -32,16 +32,19 @@ def inputs(recipe: Recipe) -> tuple[str, ...]:
     return ("captions", "buckets") if recipe.kind == "audio" else ("captions",)
 
 
-def work(recipe: Recipe, captions: pa.Table, buckets: pa.Table | None = None) -> encoders.Work:
+def work(
+    recipe: Recipe, captions: pa.Table, buckets: pa.Table | None = None, encoder: encoders.Encoder | None = None
+) -> encoders.Work:
     """Which embeds these rows (`schema.CAPTIONS`) need, and what the store holds.
 
     Args:
         buckets: of audio, the rows' parts.
+        encoder: the text encoders, where they are known already.
 
     Raises:
         ModelError: the pipeline can't be found, or has no text encoder.
     """
-    encoder = encoders.text_of(recipe, VERSION)
+    encoder = encoder or encoders.text_of(recipe, VERSION)
     rows = joining.with_companions(captions, buckets, companions(recipe, encoder))
     return encoders.look_up(TensorStore(recipe.folders.embeds), encoder, "embed_key", with_keys(rows, encoder))
 
@@ -71,11 +74,13 @@ def encode(
     buckets: pa.Table | None,
     hold_device: HoldDevice,
     say: Callable[[str], None],
+    encoder: encoders.Encoder | None = None,
 ) -> tuple[Outcome, dict[str, Any]]:
     """Give every distinct caption its embed: those that the store holds are reused, each other one is computed once.
 
     Args:
         buckets: of audio, the rows' parts.
+        encoder: the text encoders, where they are known already.
 
     Returns:
         the outcome, and what is worth knowing about the encoder and its speed.
@@ -85,7 +90,7 @@ def encode(
     """
     totals = Totals()
     with TensorStore(recipe.folders.embeds).in_use(recipe.folders.metadata):
-        todo = work(recipe, captions, buckets)
+        todo = work(recipe, captions, buckets, encoder)
         encoder = todo.encoder
         if num_missing := len(todo.missing):
             say(f"{num_missing:,} captions to encode with the text encoders of {encoder.pipeline.name}")
@@ -106,13 +111,15 @@ def encode(
     own = {field.name: field for field in (schema.LYRICS, schema.DURATION)}
     made = pa.schema([*schema.TEXT_EMBEDS, *(own[name] for name in captions_stage.companions(stored))])
     table = pa.table([stored[name] for name in made.names], schema=made)
+    failed = failed_rows(_rows_of(todo.keyed, captions, buckets), "embed_key", todo.failures, STAGE)
     previous = folder.table(recipe.folders.metadata, STAGE)
     outcome = Outcome(
         encoders.with_record(table, encoder, previous, totals.rate, relative_error(totals.report)),
         identity=("caption", "embed_key"),
         computed=totals.report.computed,
         reused=len(table) - totals.report.computed,
-        quarantined=failed_rows(_rows_of(todo.keyed, captions, buckets), "embed_key", todo.failures, STAGE),
+        quarantined=failed,
+        rests=todo.rests(len(failed)),
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,

@@ -1,8 +1,9 @@
 """Which encoder is used, pinned for one stage of one run; and which of its results the store already holds."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint, folder
-from hf_assets.blobs import Location
+from hf_assets.blobs import Blob, Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import VideoSettings
 from hf_assets.encode.revisions import hash_cache
@@ -18,7 +19,9 @@ from hf_assets.errors import ModelError
 from hf_assets.models.components import text_fingerprint, vae_fingerprint
 from hf_assets.models.pipeline import Pipeline, resolve_pipeline
 from hf_assets.stages import keys
-from hf_assets.store.index import failures, stored_rows
+from hf_assets.store import memo
+from hf_assets.store.index import ATTEMPT, failures, stored_rows
+from hf_assets.store.memo import Rest, State
 from hf_assets.store.tensors import TensorStore
 
 
@@ -64,8 +67,14 @@ class Encoder(NamedTuple):
     header: Header
     tried_by: str = ""
 
+    @property
+    def identity(self) -> list[Any]:
+        """All that a table of its results says of it: JSON."""
+        return [self.fingerprint, self.header, self.pipeline.class_name, self.tried_by]
+
 
 HELD_COLUMNS = ("key", "shard", "shape", "num_bytes")
+INDEX_COLUMNS = (*ATTEMPT, "shard", "shape", "num_bytes")
 
 
 class Work(NamedTuple):
@@ -74,9 +83,11 @@ class Work(NamedTuple):
     Attributes:
         key: the column of `keyed` that names the tensors.
         keyed: the stage's rows.
-        index: of the store (`store.index.INDEX`).
+        index: what the store's index says of these keys: `key` and `INDEX_COLUMNS`.
         held: the index's rows that name tensors, with `HELD_COLUMNS`.
         held_at: the first row of `held` that has each row's key; null where none has.
+        listed: the shards and the index's parts that lay there, as they were when they were looked at; None where that
+            isn't known.
     """
 
     encoder: Encoder
@@ -86,6 +97,7 @@ class Work(NamedTuple):
     index: pa.Table
     held: pa.Table
     held_at: pa.ChunkedArray
+    listed: tuple[dict[str, State], dict[str, State]] | None = None
 
     def look_up_again(self) -> "Work":
         """The same, with what the store has by now."""
@@ -123,6 +135,21 @@ class Work(NamedTuple):
         stored = self.keyed.filter(pc.is_valid(self.held_at))
         return stored.append_column("shard", found["shard"]).append_column("shape", found["shape"])
 
+    def rests(self, num_failed: int) -> tuple[Rest, ...] | None:
+        """The files of the store that say what is stored of these rows; None where they changed meanwhile.
+
+        Args:
+            num_failed: rows that are known to fail: whatever else the store comes to hold may change that.
+        """
+        if self.listed is None:
+            return None
+        shards, parts = self.listed
+        names = [self.store.shard_path(shard).name for shard in pc.unique(self.stored["shard"]).to_pylist()]
+        if any(name not in shards for name in names):
+            return None
+        named = {name: shards[name] for name in names}
+        return (Rest(self.store.folder, named), Rest(self.store.index_folder, parts, is_all=num_failed > 0))
+
     @property
     def stored_bytes(self) -> int:
         """Bytes of the tensors of the distinct keys that are stored."""
@@ -137,18 +164,25 @@ class Work(NamedTuple):
         return int(is_used.sum())
 
 
-def look_up(store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table, compact: pa.Table | None = None) -> Work:
+def look_up(
+    store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table, present: Mapping[str, Blob] | None = None
+) -> Work:
     """Look up the rows' keys in the store.
 
     Args:
-        compact: the part of the index (`store.index.COMPACT`) in which packed keys lie: for counting only.
+        present: the store's shards, where they are known already, for who only counts.
     """
-    index = store.index() if compact is None else compact
-    held = stored_rows(
-        index.select(["status", "key", "num_bytes"] if compact is not None else ["status", *HELD_COLUMNS])
-    )
-    held_at = pc.index_in(keyed[key], value_set=held["key"].combine_chunks())
-    return Work(encoder, store, key, keyed, index, held, held_at)
+    before = _listed(store) if present is None else None
+    named = keyed[key].combine_chunks().dictionary_encode()
+    index = store.look_up(named.dictionary, INDEX_COLUMNS, present)
+    listed = before if before is not None and before[1] == memo.listed(store.index_folder) else None
+    held = stored_rows(index).select(HELD_COLUMNS)
+    first = pc.index_in(named.dictionary, value_set=held["key"].combine_chunks())
+    return Work(encoder, store, key, keyed, index, held, pa.chunked_array([first.take(named.indices)]), listed)
+
+
+def _listed(store: TensorStore) -> tuple[dict[str, State], dict[str, State]]:
+    return memo.listed(store.folder), memo.listed(store.index_folder)
 
 
 class Record(NamedTuple):

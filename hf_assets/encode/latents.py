@@ -51,13 +51,16 @@ def vae_of(recipe: Recipe) -> encoders.Encoder:
     return encoders.vae_of(recipe, key_version(recipe), medium_of(recipe).probed_by)
 
 
-def work(recipe: Recipe, buckets: pa.Table) -> encoders.Work:
+def work(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder | None = None) -> encoders.Work:
     """Which latents these rows (the medium's `buckets`) need, and what the store holds.
+
+    Args:
+        encoder: the VAE, where it is known already.
 
     Raises:
         ModelError: the pipeline can't be found, or has no VAE.
     """
-    encoder = vae_of(recipe)
+    encoder = encoder or vae_of(recipe)
     keyed = buckets.append_column("latent_key", latent_keys(recipe, buckets, encoder))
     return encoders.look_up(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
 
@@ -74,8 +77,12 @@ def encode(
     source: Source,
     hold_device: HoldDevice,
     say: Callable[[str], None],
+    encoder: encoders.Encoder | None = None,
 ) -> tuple[Outcome, dict[str, Any]]:
     """Give every bucketed row its latent: those that the store holds are reused, each other one is computed once.
+
+    Args:
+        encoder: the VAE, where it is known already.
 
     Returns:
         the outcome, and what is worth knowing about the encoder and its speed.
@@ -85,7 +92,7 @@ def encode(
         DatasetError: media changed since they were probed, or were probed by another version of the decoder.
     """
     with TensorStore(recipe.folders.latents).in_use(recipe.folders.metadata):
-        todo = work(recipe, buckets)
+        todo = work(recipe, buckets, encoder)
         totals = Totals()
         encoder = todo.encoder
         if num_missing := len(todo.missing):
@@ -106,6 +113,7 @@ def encode(
             todo = todo.look_up_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["latent_key"])
+    failed = failed_rows(todo.keyed, "latent_key", todo.failures, STAGE, raw_dataset)
     table = pa.table([stored[name] for name in ("row", "latent_key", "shape", "shard")], schema=schema.VAE_LATENTS)
     previous = folder.table(recipe.folders.metadata, STAGE)
     outcome = Outcome(
@@ -113,8 +121,9 @@ def encode(
         identity=("row", "latent_key", "latent_shape"),
         computed=totals.report.computed,
         reused=len(pc.unique(table["latent_key"])) - totals.report.computed,
-        quarantined=failed_rows(todo.keyed, "latent_key", todo.failures, STAGE, raw_dataset),
+        quarantined=failed,
         bytes_read=totals.report.bytes_read,
+        rests=todo.rests(len(failed)),
     )
     return outcome, {
         "pipeline": encoder.pipeline.name,

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from hf_assets.store.memo import Rest
+
 
 class Outcome(NamedTuple):
     """A stage's table, and how it came about.
@@ -18,6 +20,8 @@ class Outcome(NamedTuple):
         quarantined: samples that failed (`schema.QUARANTINE`); None: nothing can fail here.
         bytes_read: media and table bytes taken from the dataset.
         facts: more numbers, such as the speed.
+        rests: the files, beside the input tables, that were read for it, as they were before; None where they changed
+            while they were read.
     """
 
     table: pa.Table
@@ -28,3 +32,4 @@ class Outcome(NamedTuple):
     quarantined: pa.Table | None = None
     bytes_read: int = 0
     facts: Mapping[str, float] = MappingProxyType({})
+    rests: tuple[Rest, ...] | None = ()

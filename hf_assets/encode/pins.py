@@ -50,7 +50,7 @@ def pins_of(recipe: Recipe, run_id: str) -> Pins:
     try:
         return _parse(json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        pins = _resolve(recipe)
+        pins = resolve_pins(recipe)
     if not blobs.at(path.parent).put_if_absent(path.name, json.dumps(pins._asdict()).encode()):
         return _parse(json.loads(path.read_bytes()))  # another asset of this run was quicker
     return pins
@@ -61,7 +61,12 @@ def _sources(recipe: Recipe) -> dict[str, PipelineSource | ComponentSource]:
     return {"pipeline": pipeline, **({"vae": pipeline.vae} if pipeline.vae else {})}
 
 
-def _resolve(recipe: Recipe) -> Pins:
+def resolve_pins(recipe: Recipe) -> Pins:
+    """What a run would take the models to be if it looked now.
+
+    Raises:
+        ModelError: a model can't be found.
+    """
     moving = revisions.moving(recipe)
     if revisions.VAE not in moving and revisions.TEXT not in moving:
         return Pins({name: source.revision for name, source in _sources(recipe).items()}, {})

@@ -20,7 +20,9 @@ from hf_assets.kinds.medium import Medium, medium_of
 from hf_assets.previews.thumbnails import Place, Thumbnails
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import WHOLE_FILE, Snapshot
+from hf_assets.store import memo
 from hf_assets.store.ledger import WHOLE_FILES, Ledger
+from hf_assets.store.memo import Rest
 
 # So many rows are committed to the ledger at once: a second of work. More and smaller parts take longer to read again.
 UNIT_ROWS = 8192
@@ -43,6 +45,7 @@ class ProbeResult(NamedTuple):
     bytes_read: int
     files: frozenset[str] = frozenset()  # hashes of the files whose media were read
     speed: Mapping[str, float] = MappingProxyType({})
+    rests: tuple[Rest, ...] = ()  # the parts of the ledger
 
 
 def ledger_of(recipe: Recipe) -> Ledger:
@@ -112,6 +115,8 @@ def probe(
     Args:
         located: `row` and `schema.LOCATION` of the wanted rows, in the split's order.
     """
+    book = ledger_of(recipe)
+    listed = memo.listed(book.folder)
     recalled = recall(recipe, located, snapshot)
     computed = sum(len(part.rows) for part in recalled.unknown)
     bytes_read = 0
@@ -120,7 +125,6 @@ def probe(
     if recalled.unknown:
         thumbnails = Thumbnails(recipe)
         look = functools.partial(_look, medium_of(recipe), thumbnails, thumbnails.to_make(located))
-        book = ledger_of(recipe)
         media = media_of(iter(recalled.unknown), source, snapshot, recipe.media_column)
         with Progress("probing media", computed, say) as progress:
             looks = map_ahead(look, media, threads=threads, ahead=4 * threads)
@@ -132,7 +136,9 @@ def probe(
             speed = progress.facts
         recalled = recall(recipe, located, snapshot)
     assert not recalled.unknown, "every row that was looked at is in the ledger"
-    return ProbeResult(recalled.media, recalled.quarantined, computed, bytes_read, files, speed)
+    # of a row that failed, another look may come
+    rests = Rest(book.folder, {**listed, **book.written}, is_all=len(recalled.quarantined) > 0)
+    return ProbeResult(recalled.media, recalled.quarantined, computed, bytes_read, files, speed, (rests,))
 
 
 class _Look(NamedTuple):

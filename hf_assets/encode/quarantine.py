@@ -9,6 +9,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.encode.probe import ledger_of
 from hf_assets.errors import StoreError
 from hf_assets.sources.spec import WHOLE_FILE
+from hf_assets.store import memo
 from hf_assets.store.tensors import TensorStore
 
 # The stages in which samples can fail, each with a table `{stage}_quarantined.parquet`.
@@ -61,6 +62,7 @@ def failed_samples(recipe: Recipe) -> pa.Table:
         if table is not None:
             tables.append(table.cast(schema.QUARANTINE))
         elif path.exists():
+            memo.forget(path.parent, stage)
             raise StoreError(f"the table {path} is damaged: materialize {recipe.id}/{stage} again")
     return pa.concat_tables(tables)
 

@@ -1,17 +1,25 @@
-"""How the function of one stage becomes an asset: key, group, inputs, code version, resources, and how it fails."""
+"""How the function of one stage becomes an asset: key, group, inputs, code version, resources, and how it fails.
 
+The function says what its result follows from and how it is made. Where the result of an earlier run follows from just
+the same, it is taken as it is: no table is opened.
+"""
+
+import functools
+import inspect
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from hf_assets.config.recipe import Recipe
-from hf_assets.orchestrate.lineage import require_matching_inputs
+from hf_assets.encode import versions
+from hf_assets.orchestrate.lineage import matching_versions, require_unchanged
 from hf_assets.orchestrate.prefixes import with_resource_prefix
-from hf_assets.orchestrate.results import fail_in_one_line
-from hf_assets.resources.tables import FOLDER
+from hf_assets.orchestrate.results import Step, fail_in_one_line, made_before, made_now
+from hf_assets.resources.tables import FOLDER, TABLE_FILE, Draft
+from hf_assets.store.table_file import TableFile, recall
 
-Body = Callable[..., dg.MaterializeResult[pa.Table]]
+Body = Callable[..., Step]
 
 
 def stage_asset(
@@ -26,8 +34,8 @@ def stage_asset(
 ) -> Callable[[Body], dg.AssetsDefinition]:
     """Make an asset of one dataset out of its body: its name is the function's, its description the docstring.
 
-    The body gets what its parameters name: `context`, tables, resources. It reads only tables that belong together, and
-    fails with one line.
+    The body gets what its parameters name: `context`, tables (`TableFile`), resources. It reads only tables that belong
+    together, and fails with one line.
 
     Args:
         code_version: of just what this asset reads; see `config.recipe.code_version`.
@@ -40,11 +48,10 @@ def stage_asset(
     read = tuple(inputs)
 
     def asset(body: Body) -> dg.AssetsDefinition:
-        checked = require_matching_inputs(body) if read else body
         return dg.asset(
             key_prefix=recipe.key_prefix,
             group_name=recipe.group,
-            ins={name: dg.AssetIn(recipe.key(name)) for name in read},
+            ins={name: dg.AssetIn(recipe.key(name), dagster_type=TABLE_FILE) for name in read},
             deps=[recipe.key(name) for name in (*side_tables, *revisions)],
             code_version=code_version,
             metadata={FOLDER: str(recipe.folders.metadata)},
@@ -52,6 +59,32 @@ def stage_asset(
             pool=pool,
             kinds=set(kinds),
             owners=list(recipe.owners),
-        )(with_resource_prefix(recipe.resource_prefix)(fail_in_one_line(checked)))
+        )(with_resource_prefix(recipe.resource_prefix)(fail_in_one_line(_materialized(recipe, code_version, body))))
 
     return asset
+
+
+def _materialized(recipe: Recipe, code_version: str, body: Body) -> Callable[..., dg.MaterializeResult[Draft]]:
+    """A body as Dagster calls it: its result is made, or taken from the run that made it."""
+
+    @functools.wraps(body)
+    def run(context: dg.AssetExecutionContext, **arguments: Any) -> dg.MaterializeResult[Draft]:
+        name, folder = context.asset_key.path[-1], recipe.folders.metadata
+        inputs = [value for value in arguments.values() if isinstance(value, TableFile)]
+        read_versions = matching_versions(inputs)
+        states = {one.name: one.state() for one in inputs}
+        step = body(context, **arguments)
+        basis = versions.follows_from(recipe, code_version, step.follows_from)
+        with step.in_use():
+            before = recall(folder, name, basis, inputs)
+        if before is not None:
+            return made_before(recipe, name, before, step)
+        made = step.make()
+        require_unchanged(inputs, read_versions)
+        noted = {table: (version, states[table]) for table, version in read_versions.items()}
+        return made_now(recipe, name, step, made, basis, noted)
+
+    signature = inspect.signature(body)
+    run.__signature__ = signature.replace(return_annotation=dg.MaterializeResult[Draft])  # type: ignore[attr-defined]
+    run.__annotations__ = {**body.__annotations__, "return": dg.MaterializeResult[Draft]}
+    return run

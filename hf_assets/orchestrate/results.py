@@ -1,64 +1,120 @@
 """What an asset hands to Dagster: its table, data version and metadata; and the side tables of what was left out."""
 
+import contextlib
 import functools
+import json
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import dagster as dg
 import pyarrow as pa
 
 from hf_assets import files, fingerprint, folder
 from hf_assets.config.recipe import Recipe
-from hf_assets.draw import columns
+from hf_assets.draw import columns, sheets
 from hf_assets.encode.outcome import Outcome
 from hf_assets.errors import HfAssetsError
-from hf_assets.resources.tables import DATA_VERSION, written_version
+from hf_assets.resources.tables import Draft
+from hf_assets.show import views
+from hf_assets.store.memo import Memo, State, state_of
+from hf_assets.store.table_file import DATA_VERSION, MADE_FROM, facts_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# What is measured while samples are computed.
+MEASURED = ("samples_per_second", "seconds")
 
-def result(
-    context: dg.AssetExecutionContext,
-    recipe: Recipe,
-    outcome: Outcome,
-    metadata: Mapping[str, Any] | None = None,
-    data_version: str | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> dg.MaterializeResult[pa.Table]:
-    """Wrap a stage's outcome.
+
+class Made(NamedTuple):
+    """What came of a stage.
+
+    Attributes:
+        metadata: more than the counts that every stage has.
+        version: data version, where it isn't the content of the table.
+    """
+
+    outcome: Outcome
+    metadata: Mapping[str, Any] = {}
+    version: str | None = None
+
+
+class Step(NamedTuple):
+    """An asset's work, which is done only if its result isn't there already.
+
+    Attributes:
+        follows_from: JSON of all that decides the result, besides the input tables, what the code version tells, and
+            the files that the outcome names as read (`Outcome.rests`).
+        tags: of the materialization; see `observations.used`.
+        in_use: keeps what the result rests on as it is while it is looked at.
+    """
+
+    make: Callable[[], Made]
+    follows_from: Any = None
+    tags: Mapping[str, str] | None = None
+    in_use: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+
+
+def made_now(
+    recipe: Recipe, name: str, step: Step, made: Made, basis: str, inputs: Mapping[str, tuple[str, State]]
+) -> dg.MaterializeResult[Draft]:
+    """Wrap what came of a stage, with the memo by which it is known again.
 
     Args:
-        metadata: more than the counts that every stage has.
-        data_version: where it isn't the content of the table.
-        tags: see `observations.record_used`.
+        basis: see `versions.follows_from`.
+        inputs: data version and state of each table that it was made from.
     """
-    name = context.asset_key.path[-1]
-    root = recipe.folders.metadata
-    version = data_version or fingerprint.of_table(outcome.table, outcome.identity)
+    outcome, root = made.outcome, recipe.folders.metadata
+    version = made.version or fingerprint.of_table(outcome.table, outcome.identity)
     computed, reused = outcome.computed, outcome.reused
     if computed is None:
-        is_unchanged = written_version(folder.table(root, name)) == version
+        last = facts_of(folder.table(root, name))
+        is_unchanged = last is not None and last.version == version
         computed, reused = (0, len(outcome.table)) if is_unchanged else (len(outcome.table), 0)
-    if isinstance(outcome.dropped, pa.Table):
-        files.write_table(folder.dropped(root, name), outcome.dropped)
-    if outcome.quarantined is not None:
-        files.write_table(folder.quarantined(root, name), outcome.quarantined)
+    written: dict[str, State] = {}
+    beside = ((folder.dropped(root, name), outcome.dropped), (folder.quarantined(root, name), outcome.quarantined))
+    for path, table in beside:
+        if isinstance(table, pa.Table):
+            files.write_table(path, table)
+            if (state := state_of(path)) is not None:
+                written[path.name] = state
+    metadata = {
+        "dagster/row_count": len(outcome.table),
+        "dagster/column_schema": _column_schema(outcome.table.schema),
+        "computed": computed,
+        "reused": reused,
+        "dropped": outcome.dropped if isinstance(outcome.dropped, int) else len(outcome.dropped),
+        "quarantined": 0 if outcome.quarantined is None else len(outcome.quarantined),
+        "bytes_read": outcome.bytes_read,
+        **{key: columns.short(value) for key, value in made.metadata.items()},
+    }
+    memo = None
+    if outcome.rests is not None:
+        facts = {
+            "metadata": dg.serialize_value(metadata),
+            "rows": len(outcome.table),
+            "samples": computed + reused,
+            "quarantined": metadata["quarantined"],
+        }
+        memo = Memo(basis, inputs, version, written, outcome.rests, facts, is_exact=bool(metadata["quarantined"]))
+    versions = json.dumps({table: version for table, (version, _) in inputs.items()})
     existing = outcome.table.schema.metadata or {}
+    value = outcome.table.replace_schema_metadata({**existing, DATA_VERSION: version, MADE_FROM: versions})
     return dg.MaterializeResult(
-        value=outcome.table.replace_schema_metadata({**existing, DATA_VERSION: version}),
-        data_version=dg.DataVersion(version),
-        tags=tags,
-        metadata={
-            "dagster/row_count": len(outcome.table),
-            "dagster/column_schema": _column_schema(outcome.table.schema),
-            "computed": computed,
-            "reused": reused,
-            "dropped": outcome.dropped if isinstance(outcome.dropped, int) else len(outcome.dropped),
-            "quarantined": 0 if outcome.quarantined is None else len(outcome.quarantined),
-            "bytes_read": outcome.bytes_read,
-            **{name: columns.short(value) for name, value in (metadata or {}).items()},
-        },
+        value=Draft(value, memo), data_version=dg.DataVersion(version), tags=step.tags, metadata=metadata
+    )
+
+
+def made_before(recipe: Recipe, name: str, memo: Memo, step: Step) -> dg.MaterializeResult[Draft]:
+    """Wrap the result of an earlier run, of which nothing was computed now."""
+    metadata: dict[str, Any] = dg.deserialize_value(memo.facts["metadata"], dict)
+    metadata = {key: value for key, value in metadata.items() if key not in MEASURED}
+    metadata |= {"computed": 0, "reused": metadata["computed"] + metadata["reused"], "bytes_read": 0}
+    sheet = views.kept_sheet(recipe.folders.metadata, name) if "contact_sheet" in metadata else None
+    if sheet is not None:  # that of `filtered` is drawn once media were read
+        metadata["contact_sheet"] = dg.MetadataValue.md(sheets.inline(sheet, views.SHEETS[name]))
+    return dg.MaterializeResult(
+        value=Draft(None, memo), data_version=dg.DataVersion(memo.version), tags=step.tags, metadata=metadata
     )
 
 

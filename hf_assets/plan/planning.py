@@ -18,15 +18,14 @@ import pyarrow.compute as pc
 from hf_assets import fingerprint, folder, schema
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import bucketing, embeds, encoders, latents, probe
+from hf_assets.encode import bucketing, embeds, encoders, latents, probe, versions
 from hf_assets.encode.media_files import FileRows, by_file
 from hf_assets.kinds.medium import medium_of
 from hf_assets.models import prompt
 from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.pipeline import Component
-from hf_assets.plan import estimates, reasons
+from hf_assets.plan import estimates, reasons, unchanged
 from hf_assets.sources import rows
-from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions as captions_stage
@@ -94,7 +93,10 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     """
     source = source_of(recipe.source, folder.sources(recipe.folders.metadata))
     snapshot = source.resolve()
-    wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
+    if (last := unchanged.last_run(recipe, snapshot)) is not None:
+        reused = StagePlan(last.latents, {}), StagePlan(last.embeds, {})
+        return Plan(snapshot.commit, last.rows, *reused, 0, 0, 0, 0)
+    wanted = versions.wanted_columns(recipe)
     scan = rows.Scan(source, snapshot, wanted, folder.columns(recipe.folders.metadata), say)
     with TemporaryDirectory(prefix="hf-assets-plan-") as name:
         temporary = Path(name)
@@ -234,18 +236,19 @@ class _Tally:
         return _Side(stage, rate, num_bytes, estimates.model_bytes_to_fetch(components), np.concatenate(self.rows))
 
 
-def _tally(needed: SpilledRows, store: TensorStore, missing: reasons.Missing, temporary: Path) -> _Tally:
+def _tally(needed: SpilledRows, store: TensorStore, missing: reasons.Missing) -> _Tally:
     """Hold what is needed against the store, part by part."""
     tally = _Tally(missing)
-    for number, (keyed, index) in enumerate(zip(needed.parts(), store.compact_index(temporary), strict=True)):
-        tally.add(number, encoders.look_up(store, missing.encoder, needed.key, keyed, index))
+    present = store.present()
+    for number, keyed in enumerate(needed.parts()):
+        tally.add(number, encoders.look_up(store, missing.encoder, needed.key, keyed, present))
     return tally
 
 
 def _latents(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
     store, table = TensorStore(recipe.folders.latents), folder.table(recipe.folders.metadata, latents.STAGE)
     missing = reasons.of_latents(recipe, found.vae, found.latents, temporary / "missing_latents")
-    tally = _tally(found.latents, store, missing, temporary / "latents_index")
+    tally = _tally(found.latents, store, missing)
     num_unknown = sum(len(part.rows) for part in found.unknown)
     stage = tally.stage(num_unknown)
     if not stage.total:
@@ -262,7 +265,7 @@ def _latents(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
 def _embeds(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
     store, table = TensorStore(recipe.folders.embeds), folder.table(recipe.folders.metadata, embeds.STAGE)
     missing = reasons.of_embeds(recipe, found.text, found.companions, temporary / "missing_embeds")
-    tally = _tally(found.embeds, store, missing, temporary / "embeds_index")
+    tally = _tally(found.embeds, store, missing)
     stage = tally.stage(found.num_unknown_texts)
     if not stage.total:
         return _Side(stage, None, 0, 0, _NOTHING)

@@ -11,42 +11,54 @@ from hf_assets import files, folder
 from hf_assets.blobs import Location
 from hf_assets.blobs.location import parse
 from hf_assets.errors import StoreError
+from hf_assets.store import memo
+from hf_assets.store.memo import Memo
+from hf_assets.store.table_file import TableFile
 
 # Key of an asset's definition metadata that names the folder of its table.
 FOLDER = "hf_assets/folder"
-# Key of a table's schema metadata: the data version under which it was written.
-DATA_VERSION = b"hf_assets.data_version"
-# Key of a loaded table's schema metadata: the file that it was read from. It is not written.
-PATH = b"hf_assets.path"
+# What our own assets take: a table as a file, which they may not need to open.
+TABLE_FILE = dg.PythonObjectDagsterType(TableFile)
+
+
+class Draft:
+    """A table that is about to be written.
+
+    Attributes:
+        table: None where the one that lies there is the same.
+        memo: what it rests on; None where that isn't known for sure.
+    """
+
+    def __init__(self, table: pa.Table | None, memo: Memo | None) -> None:
+        self.table = table
+        self.memo = memo
 
 
 class TablesIOManager(dg.ConfigurableIOManager):
     """Keeps the table of asset `[id, name]` as `{metadata folder}/{name}.parquet`."""
 
-    def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
-        path = folder.table(_root(context.definition_metadata), context.asset_key.path[-1])
-        metadata = {key: value for key, value in (obj.schema.metadata or {}).items() if key != PATH}
-        files.write_table(path, obj.replace_schema_metadata(metadata))
+    def handle_output(self, context: dg.OutputContext, obj: Draft) -> None:
+        root, name = _root(context.definition_metadata), context.asset_key.path[-1]
+        path = folder.table(root, name)
         context.add_output_metadata({"dagster/uri": str(path)})
+        if obj.table is None:
+            assert obj.memo is not None
+            if any(memo.state_of(root / file) != state for file, state in obj.memo.tables.items()):
+                raise StoreError(f"another run changed {root.name}/{name} while this run looked at it: run again")
+            return
+        memo.forget(root, name)
+        files.write_table(path, obj.table)
+        state = memo.state_of(path)
+        if obj.memo is not None and state is not None:
+            memo.save(root, name, obj.memo._replace(tables={**obj.memo.tables, path.name: state}))
 
-    def load_input(self, context: dg.InputContext) -> pa.Table:
+    def load_input(self, context: dg.InputContext) -> Any:
+        """A `TableFile` for our own assets, a `pyarrow.Table` for others."""
         assert context.upstream_output is not None
-        path = folder.table(_root(context.upstream_output.definition_metadata), context.asset_key.path[-1])
-        table = files.read_table(path)
-        if table is None:
-            state = "is damaged" if path.exists() else "does not exist"
-            raise StoreError(f"the table {path} {state}: materialize {context.asset_key.to_user_string()} again")
-        return table.replace_schema_metadata({**(table.schema.metadata or {}), PATH: str(path)})
+        root = _root(context.upstream_output.definition_metadata)
+        table = TableFile(root, context.asset_key.path[-1], context.asset_key.to_user_string())
+        return table if context.dagster_type is TABLE_FILE else table.read()
 
 
 def _root(metadata: Mapping[str, Any] | None) -> Location:
     return parse((metadata or {})[FOLDER], Path())
-
-
-def written_version(path: Location) -> str | None:
-    """The data version of the table at `path`, if there is one."""
-    table = files.read_table(path)
-    if table is None or DATA_VERSION not in (table.schema.metadata or {}):
-        return None
-    version: bytes = table.schema.metadata[DATA_VERSION]
-    return version.decode()

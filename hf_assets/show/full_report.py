@@ -15,6 +15,8 @@ from hf_assets.draw.html import Jpeg, Section, Svg, Table
 from hf_assets.encode import quarantine
 from hf_assets.previews import decoded, token_counts
 from hf_assets.show import views
+from hf_assets.store import memo
+from hf_assets.store.memo import Rest
 
 # Bump when the page is made in another way.
 VERSION = 1
@@ -40,6 +42,18 @@ def write(recipe: Recipe, training_set: pa.Table, version: str) -> None:
         subtitle = f"{recipe.source.dataset_name}, split {recipe.source.split}, for {model} in {recipe.model.dtype}"
         page = html.page(f"{recipe.id}: {len(training_set):,} samples", subtitle, list(_sections(recipe, training_set)))
         files.write_atomically(path(recipe), f"{page}<!-- {key} -->\n".encode())
+
+
+def rests(recipe: Recipe) -> tuple[Rest, ...]:
+    """The files that the report shows, beside the tables that a training set is made from."""
+    root = recipe.folders.metadata
+    beside = {
+        name: state
+        for name, state in memo.listed(root).items()
+        if name.endswith(("_dropped.parquet", "_quarantined.parquet"))
+    }
+    drawn = folder.sheets(root)
+    return Rest(root, beside), Rest(drawn, memo.listed(drawn))
 
 
 def _key(recipe: Recipe, version: str) -> str:

@@ -24,6 +24,12 @@ from hf_assets.store.tensors import TensorStore
 
 # Bump when a sheet is drawn in another way.
 VERSION = 2
+# What each asset's sheet shows.
+SHEETS = {
+    "filtered": "kept and dropped",
+    "buckets": "samples with their crops",
+    "vae_latents": "originals and decoded latents",
+}
 NOT_YET = "This asset reads no media. Its images are on the page of `buckets`, which does, and here the next time."
 EXAMPLES = 10
 KEPT_TILES, DROPPED_TILES, BUCKET_TILES = 6, 12, 12
@@ -49,7 +55,7 @@ def filtered(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, drop
         chosen = numbers.choose(_by_row(dropped["row"]), EXAMPLES)
         texts["dropped_examples"] = draw.dropped_examples(dropped.take(pa.array(chosen)))
     data = filtered_sheet(recipe, thumbnails, raw_dataset, dropped)
-    texts["contact_sheet"] = NOT_YET if data is None else sheets.inline(data, "kept and dropped")
+    texts["contact_sheet"] = NOT_YET if data is None else sheets.inline(data, SHEETS["filtered"])
     return View({"kept_share": kept / max(len(raw_dataset), 1)}, texts)
 
 
@@ -118,7 +124,7 @@ def buckets(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, table
     if {"resized_size", "target_size", "original_size"} <= set(table.column_names):
         facts |= {"crop_loss": numbers.crop_loss(table), "upscaled_share": numbers.upscaled_share(table)}
     if (data := buckets_sheet(recipe, thumbnails, raw_dataset, table)) is not None:
-        texts["contact_sheet"] = sheets.inline(data, "samples with their crops")
+        texts["contact_sheet"] = sheets.inline(data, SHEETS["buckets"])
     return View(facts, texts)
 
 
@@ -158,7 +164,7 @@ def latents(recipe: Recipe, table: pa.Table) -> View:
         facts["psnr_db"] = float(np.mean([pair.psnr_db for pair in pairs]))
         facts["psnr_db_worst"] = min(pair.psnr_db for pair in pairs)
         data = _sheet(recipe, "vae_latents", [pair.key for pair in pairs], lambda: list(map(_pair, pairs)), columns=4)
-        texts["contact_sheet"] = sheets.inline(data, "originals and decoded latents")
+        texts["contact_sheet"] = sheets.inline(data, SHEETS["vae_latents"])
     means, deviations = channel_statistics(recipe, table)
     if len(means):
         facts |= {"latents_mean": float(means.mean()), "latents_std": float(deviations.mean())}

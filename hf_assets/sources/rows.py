@@ -19,6 +19,8 @@ from hf_assets.sources import named_media, slices
 from hf_assets.sources.formats.parquet import Columns, WantedColumns, missing_field, read_columns
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import DataFile, Part, Snapshot
+from hf_assets.store import memo
+from hf_assets.store.memo import Rest
 
 # Bump when a change to this module changes the table.
 VERSION = 4
@@ -37,12 +39,14 @@ class Rows(NamedTuple):
     Attributes:
         version: of the table: of the contents of all that its rows were read from.
         computed: rows whose columns were read now.
+        rests: the files in which the columns are kept.
     """
 
     table: pa.Table
     version: str
     computed: int
     bytes_read: int
+    rests: tuple[Rest, ...] | None
 
 
 def read(
@@ -58,6 +62,7 @@ def read(
         DatasetError: a column is missing, files disagree about a column's type, or no row's media is there.
     """
 
+    listed = memo.listed(memory)
     parts = list(_read_files(source, snapshot, wanted, memory, say))
     columns = [part for part, _ in parts]
     table = _join(snapshot, columns)
@@ -69,7 +74,14 @@ def read(
     fresh = [part for part, is_fresh in parts if is_fresh]
     version = fingerprint.of_value([[file.hash for file in snapshot.files], wanted, slices, named])
     num_bytes = sum(part.bytes_read for part in fresh)
-    return Rows(table, version, sum(part.num_rows for part in fresh), num_bytes)
+    names = {file.hash: _kept(memory, file, wanted).name for file in snapshot.files}
+    states = {
+        names[file.hash]: memo.state_of(memory / names[file.hash]) if is_fresh else listed.get(names[file.hash])
+        for file, (_, is_fresh) in zip(snapshot.files, parts, strict=True)
+    }
+    known = {name: state for name, state in states.items() if state is not None}
+    rests = (Rest(memory, known),) if len(known) == len(states) else None
+    return Rows(table, version, sum(part.num_rows for part in fresh), num_bytes, rests)
 
 
 class Scan:
@@ -148,7 +160,7 @@ def _read_files(
     """Each file's columns, and whether they were read now. Few are read ahead."""
 
     def read_file(file: DataFile) -> tuple[Columns, bool]:
-        kept = memory / f"{file.hash}.{fingerprint.of_value([VERSION, *wanted])}.parquet"
+        kept = _kept(memory, file, wanted)
         if (known := _load(kept)) is not None:
             return known, False
 
@@ -241,6 +253,11 @@ def _slice(table: pa.Table, snapshot: Snapshot, counts: list[int]) -> tuple[pa.T
     joined = pa.concat_tables(taken)
     numbers = pa.array(np.arange(len(joined), dtype=np.int64))
     return joined.set_column(0, schema.ROW, numbers), found
+
+
+def _kept(memory: Location, file: DataFile, wanted: WantedColumns) -> Location:
+    """Where a file's columns are kept."""
+    return memory / f"{file.hash}.{fingerprint.of_value([VERSION, *wanted])}.parquet"
 
 
 def _load(kept: Location) -> Columns | None:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from hf_assets import fingerprint
 from hf_assets.blobs import Blob, Blobs
 from hf_assets.blobs.interface import DAMAGED_PREFIX, TEMPORARY_PREFIX
-from hf_assets.store import index
+from hf_assets.store import index, runs
 from hf_assets.store.index import INDEX
 from hf_assets.store.shards import select
 from hf_assets.store.tensors import TensorStore, shard_name
@@ -67,6 +67,8 @@ def survey(store: TensorStore, live: pa.Array, grace: timedelta) -> Garbage:
     before = store.blobs.now() - grace
     parts = index.read_parts(store.index_blobs)
     table = index.join_parts(parts)
+    if None in parts.values():  # what a damaged part held may lie in a run, too
+        table = pa.concat_tables([table, *runs.all_rows(store.index_blobs)])
     damaged = store.damaged(table)
     stored = index.stored_rows(table)
     stored = stored.filter(pc.invert(pc.is_in(stored["shard"], value_set=pa.array(sorted(damaged), pa.string()))))
@@ -153,7 +155,12 @@ def _strays(store: TensorStore, named: set[str], before: datetime) -> list[str]:
         for shard, blob in sorted(store.present().items())
         if shard not in named and is_older(blob, before)
     ]
-    return [*shards, *leftovers(store.blobs, "", before), *leftovers(store.blobs, "index", before)]
+    return [
+        *shards,
+        *leftovers(store.blobs, "", before),
+        *leftovers(store.blobs, "index", before),
+        *leftovers(store.blobs, f"index/{runs.FOLDER}", before),
+    ]
 
 
 def _without_dead(store: TensorStore, shard: str, rows: pa.Table) -> pa.Table:
@@ -176,7 +183,7 @@ def _without_dead(store: TensorStore, shard: str, rows: pa.Table) -> pa.Table:
 
 
 def _replace_index(store: TensorStore, rows: pa.Table) -> None:
-    """Commit rows as few parts, then remove all other parts."""
+    """Commit rows as few parts, then remove all other parts, and merge the few anew."""
     old = index.part_names(store.index_blobs)
     ordered = rows.take(pa.array(np.argsort(rows["written_at"].cast(pa.int64()).to_numpy(), kind="stable")))
     new = {
@@ -185,3 +192,5 @@ def _replace_index(store: TensorStore, rows: pa.Table) -> None:
     for name in old:
         if name not in new:
             store.index_blobs.delete(name)
+    runs.forget(store.index_blobs)
+    runs.merge(store.index_blobs)

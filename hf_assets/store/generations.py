@@ -16,6 +16,7 @@ from hf_assets import blobs, files, fingerprint, folder
 from hf_assets.blobs import Location
 from hf_assets.blobs.location import relative, resolve
 from hf_assets.errors import StoreError
+from hf_assets.store import memo
 from hf_assets.store.index import now
 
 REFERENCES = "references"
@@ -85,6 +86,11 @@ def claim(root: Location, stage: str, keys: pa.ChunkedArray) -> None:
     files.write_table(folder.claim(root, stage), pa.table({"key": keys}))
 
 
+def newest(root: Location) -> Location | None:
+    """The generation that was recorded last."""
+    return next(iter(_files(root)[-1:]), None)
+
+
 def kept(root: Location, count: int) -> tuple[list[Location], list[Location]]:
     """A dataset's last `count` generations, and the older ones."""
     found = _files(root)
@@ -128,6 +134,7 @@ def _tables(place: Location) -> list[Location]:
 def _read(path: Location) -> pa.Table:
     table = files.read_table(path)
     if table is None:
+        memo.forget(path.parent, path.stem)
         way_out = (
             "run `hf-assets verify`" if path.parent.name == folder.GENERATIONS else f"materialize {path.stem} again"
         )

@@ -3,7 +3,7 @@
 A part's appearance is the commit.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import numpy as np
@@ -40,25 +40,8 @@ INDEX = pa.schema(
         pa.field("written_at", pa.timestamp("us", tz="UTC"), nullable=False),
     ]
 )
-# What finding out what is stored needs, in little memory: keys are packed (`fingerprint.packed`).
-COMPACT = pa.schema(
-    [
-        pa.field("key", fingerprint.PACKED),
-        *(
-            INDEX.field(name)
-            for name in (
-                "shard",
-                "status",
-                "message",
-                "tried_by",
-                "num_bytes",
-                "shard_bytes",
-                "shard_mtime_ns",
-                "written_at",
-            )
-        ),
-    ]
-)
+# What shows whether a key can be computed, besides the key (`failures`).
+ATTEMPT = ("status", "message", "tried_by", "written_at")
 # Columns whose values repeat within a part; keys and checksums don't.
 REPEATING = ["tensor", "shard", "dtype", "status", "message", "tried_by"]
 
@@ -84,15 +67,16 @@ def read_parts(blobs: Blobs) -> dict[str, pa.Table | None]:
     return parts
 
 
-def compact_parts(blobs: Blobs) -> Iterator[pa.Table]:
-    """The parts that aren't damaged (`COMPACT`), one at a time; as with `read_parts` nothing is missed."""
-    seen: set[str] = set()
-    while names := [name for name in part_names(blobs) if name not in seen]:
-        for name in names:
-            seen.add(name)
-            part = _read_part(blobs, name, compact=True)
-            if part is not None and part is not _GONE:
-                yield part
+def read_part(blobs: Blobs, name: str) -> pa.Table | None:
+    """The rows of one part; None for a damaged one.
+
+    Raises:
+        FileNotFoundError: there is no such part any more.
+    """
+    part = _read_part(blobs, name)
+    if part is _GONE:
+        raise FileNotFoundError(name)
+    return part
 
 
 def part_names(blobs: Blobs) -> list[str]:
@@ -184,15 +168,11 @@ def _codes(column: pa.ChunkedArray) -> np.ndarray:
 _GONE = pa.table({})
 
 
-def _read_part(blobs: Blobs, name: str, *, compact: bool = False) -> pa.Table | None:
+def _read_part(blobs: Blobs, name: str) -> pa.Table | None:
     try:
         data = blobs.get(name)
     except FileNotFoundError:
         return _GONE
     if fingerprint.of_bytes(data) != name.removesuffix(SUFFIX):
         return None
-    file = pq.ParquetFile(pa.BufferReader(data))
-    if not compact:
-        return file.read()
-    part = file.read(COMPACT.names)
-    return part.set_column(COMPACT.get_field_index("key"), "key", fingerprint.pack(part["key"])).cast(COMPACT)
+    return pq.ParquetFile(pa.BufferReader(data)).read()

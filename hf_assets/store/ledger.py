@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from hf_assets import blobs, files, fingerprint
 from hf_assets.blobs import Location
+from hf_assets.store import memo
+from hf_assets.store.memo import State
 
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -33,6 +35,7 @@ class Ledger:
     Attributes:
         looks: schema of what one look found. A row with a `reason` could not be read as media; its facts are null.
         known: schema of what all looks together say: the last one's findings, when the first and the last were.
+        written: the parts that were added by way of this object.
     """
 
     def __init__(self, folder: Location, column: str, probed_by: int | str, facts: pa.Schema) -> None:
@@ -49,6 +52,7 @@ class Ledger:
         self.known = pa.schema([*found, pa.field("first_seen", TIME), pa.field("last_seen", TIME)])
         self.whole_looks = self.looks.append(FILE_HASH)
         self.whole_known = self.known.append(FILE_HASH)
+        self.written: dict[str, State] = {}
 
     def read(self, file_hashes: set[str]) -> dict[str, pa.Table]:
         """The known rows (`known`) of each of these files, each row once."""
@@ -86,7 +90,10 @@ class Ledger:
 
     def add(self, file_hash: str, looks: pa.Table) -> None:
         """Commit what was seen (`looks`) of rows of one file."""
-        files.write_table(self.folder / f"{file_hash}.{self.way}.{fingerprint.of_table(looks)}.parquet", looks)
+        path = self.folder / f"{file_hash}.{self.way}.{fingerprint.of_table(looks)}.parquet"
+        files.write_table(path, looks)
+        if (state := memo.state_of(path)) is not None:
+            self.written[path.name] = state
 
     def add_whole(self, looks: pa.Table) -> None:
         """Commit what was seen (`whole_looks`) of media that are files of their own."""

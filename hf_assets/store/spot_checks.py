@@ -43,8 +43,8 @@ def first(keys: pa.Array) -> pa.Array:
 def sample(store: TensorStore, keys: pa.Array) -> Iterator[Tensor]:
     """Read the tensors of a few of the keys (`first`), as many as `MAX_BYTES` allow."""
     chosen = first(keys)
-    stored = index.stored_rows(store.index())
-    stored = stored.filter(pc.is_in(stored["key"], value_set=chosen))
+    columns = ("tensor", "shard", "status", "checksum", "num_bytes", "written_at")
+    stored = index.stored_rows(store.look_up(chosen, columns))
     order, is_newest = index.copies(stored)
     num_bytes = 0
     rows = stored.take(pa.array(order[is_newest])).sort_by([("key", "ascending"), ("tensor", "ascending")])

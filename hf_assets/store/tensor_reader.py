@@ -73,8 +73,8 @@ class TensorReader:
 
     def _rows_of(self, wanted: pa.Array) -> tuple[pa.Table, pa.Array]:
         """The index's rows of these keys, one copy of each, by key and tensor; and the keys that have none."""
-        stored = index.stored_rows(self.store.index())
-        stored = stored.filter(pc.is_in(stored["key"], value_set=wanted))
+        columns = ("tensor", "shard", "status", "checksum", "written_at")
+        stored = index.stored_rows(self.store.look_up(wanted, columns))
         order, is_newest = index.copies(stored)
         rows = stored.take(pa.array(order[is_newest]))
         return rows, wanted.filter(pc.invert(pc.is_in(wanted, value_set=pc.unique(rows["key"]))))

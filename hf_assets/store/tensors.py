@@ -7,9 +7,8 @@ here, and its keys count as missing.
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -18,9 +17,8 @@ import pyarrow.compute as pc
 from hf_assets import blobs, fingerprint
 from hf_assets.blobs import Blob, Location
 from hf_assets.errors import StoreError
-from hf_assets.store import generations, index, shards
+from hf_assets.store import generations, index, runs, shards
 from hf_assets.store.index import INDEX, OK, RETRY, now
-from hf_assets.store.spilling import SpilledRows
 
 if TYPE_CHECKING:
     import torch
@@ -61,25 +59,31 @@ class TensorStore:
         self.index_folder = folder / "index"
         self.blobs = blobs.at(folder)
         self.index_blobs = self.blobs.within("index")
+        self._commits = 0
 
     def shard_path(self, shard: str) -> Location:
         return self.folder / shard_name(shard)
 
-    def compact_index(self, folder: Path) -> Iterator[pa.Table]:
-        """The rows of `index` as `index.COMPACT`, those of equal keys together: `spilling.PARTS` tables.
+    def look_up(
+        self, keys: pa.Array | pa.ChunkedArray, columns: Sequence[str], present: Mapping[str, Blob] | None = None
+    ) -> pa.Table:
+        """The rows of `index` that some keys have.
 
         Args:
-            folder: where rows are kept meanwhile.
+            keys: each once, as texts or packed.
+            columns: of `index.INDEX` besides the key.
+            present: see `present`, where it is known already.
+
+        Returns:
+            `key`, as it was given, and `columns`.
         """
-        spilled = SpilledRows(folder, index.COMPACT, "key")
-        facts = [SHARD_FACTS.empty_table()]
-        for part in index.compact_parts(self.index_blobs):
-            spilled.add(part)
-            distinct = part.select(SHARD_FACTS.names).cast(SHARD_FACTS).group_by(SHARD_FACTS.names).aggregate([])
-            facts.append(distinct.select(SHARD_FACTS.names))
-        damaged = pa.array(sorted(self.damaged(pa.concat_tables(facts))), pa.string())
-        for table in spilled.parts():
-            yield table.filter(pc.invert(pc.is_in(table["shard"], value_set=damaged))) if len(damaged) else table
+        names = dict.fromkeys((*columns, *SHARD_FACTS.names))
+        found = runs.find(self.index_blobs, runs.Wanted(keys), list(names))
+        damaged = self.damaged(found, present)
+        if damaged:
+            found = found.filter(pc.invert(pc.is_in(found["shard"], value_set=pa.array(sorted(damaged), pa.string()))))
+        whole = keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
+        return found.select(columns).add_column(0, "key", whole.take(found[runs.AT].combine_chunks()))
 
     def index(self) -> pa.Table:
         """All samples whose shard is whole, and all failures (`INDEX`)."""
@@ -158,8 +162,7 @@ class TensorStore:
         Returns:
             How many of `keys` had failed.
         """
-        failed = index.failures(self.index())
-        failed = failed.filter(pc.is_in(failed["key"], value_set=keys))
+        failed = index.failures(self.look_up(pc.unique(keys), index.ATTEMPT))
         # later than the failure, whatever this machine's clock says
         rows = [
             {"key": key, "status": RETRY, "written_at": max(now(), last_seen + timedelta(microseconds=1))}
@@ -177,6 +180,7 @@ class TensorStore:
         """
         generations.register(self.folder, user)
         with self.blobs.in_use():
+            self._merge()
             yield
 
     @contextlib.contextmanager
@@ -192,9 +196,20 @@ class TensorStore:
     def _commit(self, rows: list[dict[str, object]]) -> None:
         if rows:
             index.commit(self.index_blobs, pa.Table.from_pylist(rows, schema=INDEX))
+            self._commits += 1
+            if self._commits % runs.MERGED_PARTS == 0:
+                self._merge()
 
-    def damaged(self, table: pa.Table) -> set[str]:
+    def _merge(self) -> None:
+        """Merge the index's parts, if there are many: it saves time only, and never stops a run."""
+        with contextlib.suppress(OSError, StoreError):
+            runs.merge(self.index_blobs)
+
+    def damaged(self, table: pa.Table, present: Mapping[str, Blob] | None = None) -> set[str]:
         """Shards of an index that are missing or aren't what it says.
+
+        Args:
+            present: see `present`, where it is known already.
 
         Size and time show that a file wasn't touched since it was written; one that was touched, or moved here, is
         read and hashed once, and that is remembered.
@@ -205,7 +220,7 @@ class TensorStore:
             .group_by("shard")
             .aggregate([("shard_bytes", "max"), ("shard_mtime_ns", "max")])
         )
-        present = self.present()
+        present = self.present() if present is None else present
         remembered = self._read_memory()
         looked_at: dict[str, list[int]] = {}
         damaged = set()
@@ -225,7 +240,8 @@ class TensorStore:
         if any(remembered.get(shard) != facts for shard, facts in looked_at.items()):
             # saves time only: a reader may have no right to write here
             with contextlib.suppress(OSError, StoreError):
-                self.index_blobs.put(MEMORY, json.dumps(looked_at).encode())
+                others = {shard: facts for shard, facts in remembered.items() if shard in present}
+                self.index_blobs.put(MEMORY, json.dumps({**others, **looked_at}).encode())
         return damaged
 
     def present(self) -> dict[str, Blob]:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from hf_assets import blobs, files
 from hf_assets.blobs import Location
-from hf_assets.store import index
+from hf_assets.store import index, memo, runs
 from hf_assets.store.tensors import TensorStore, shard_name
 
 
@@ -41,6 +41,7 @@ def verify_store(store: TensorStore, add_bytes: Callable[[int], None]) -> Verify
         if part is None:
             store.index_blobs.set_aside(name)
             damaged.append(f"index/{name}: altered")
+    damaged += [f"index/{runs.FOLDER}/{name}: altered" for name in runs.drop_damaged(store.index_blobs)]
     present = store.present()
     whole = set()
     for shard, blob in sorted(present.items()):
@@ -73,6 +74,8 @@ def verify_tables(folder: Location) -> VerifyReport:
             damaged.append(f"{blob.name}: altered")
             if "/" in blob.name:
                 place.set_aside(blob.name)
+            else:
+                memo.forget_file(folder / blob.name)
         else:
             num_files += 1
             num_bytes += len(data)

@@ -16,7 +16,7 @@ from hf_assets.blobs import Location
 from hf_assets.blobs.location import parse
 from hf_assets.errors import StoreError
 from hf_assets.folder import table as table_path
-from hf_assets.store import layout
+from hf_assets.store import layout, memo
 from hf_assets.store.tensor_reader import TensorReader
 
 # What a sample has of its row of the table, beside what only its kind of media has.
@@ -68,6 +68,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
         path = table_path(root, "training_set")
         table = files.read_table(path)
         if table is None:
+            memo.forget(root, "training_set")
             raise StoreError(f"{path} is missing or damaged: materialize the training_set of this dataset")
         stores = layout.from_metadata(table.schema, root.absolute())
         latents = TensorReader(stores.latents, table["latent_key"])

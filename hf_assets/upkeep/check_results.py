@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import draw, files, folder
+from hf_assets import draw
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import numbers
 from hf_assets.encode import quarantine
-from hf_assets.errors import StoreError
 from hf_assets.previews import decoded
 from hf_assets.store import index, spot_checks
 from hf_assets.store.spot_checks import Tensor
+from hf_assets.store.table_file import TableFile
 from hf_assets.store.tensors import TensorStore
 
 # Latents as a denoiser reads them are scaled to a deviation of about 1. Some autoencoders have outliers.
@@ -71,7 +71,7 @@ def text_embeds(recipe: Recipe) -> list[CheckResult]:
 
 def training_set(recipe: Recipe) -> list[CheckResult]:
     """Whether all that it names is stored, how many media are there twice, and how many samples failed."""
-    table = _table(recipe, "training_set")
+    table = _table(recipe, "training_set", "latent_key", "embed_keys", "media_hash")
     return [_coverage(recipe, table), _duplicates(recipe, table), error_budget(recipe, len(table))]
 
 
@@ -139,7 +139,8 @@ def _coverage(recipe: Recipe, table: pa.Table) -> CheckResult:
     missing = []
     for name, store, keys in sides:
         wanted = pc.unique(keys)
-        lacking = wanted.filter(pc.invert(pc.is_in(wanted, value_set=index.stored_keys(TensorStore(store).index()))))
+        stored = index.stored_keys(TensorStore(store).look_up(wanted, ("status",)))
+        lacking = wanted.filter(pc.invert(pc.is_in(wanted, value_set=stored)))
         facts[f"missing_{name}"] = len(lacking)
         if len(lacking):
             missing.append(f"{len(lacking):,} of {len(wanted):,} {name}")
@@ -158,12 +159,9 @@ def _duplicates(recipe: Recipe, table: pa.Table) -> CheckResult:
     return CheckResult("duplicates", share <= limit, message, {"share": share})
 
 
-def _table(recipe: Recipe, name: str) -> pa.Table:
-    table = files.read_table(folder.table(recipe.folders.metadata, name))
-    if table is None:
-        raise StoreError(f"the table of {recipe.id}/{name} is missing or damaged: materialize it again")
-    return table
-
-
 def _column(recipe: Recipe, name: str, column: str) -> pa.ChunkedArray:
-    return _table(recipe, name)[column]
+    return _table(recipe, name, column)[column]
+
+
+def _table(recipe: Recipe, name: str, *columns: str) -> pa.Table:
+    return TableFile(recipe.folders.metadata, name, f"{recipe.id}/{name}").read(columns)

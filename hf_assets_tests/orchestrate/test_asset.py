@@ -1,14 +1,15 @@
 from pathlib import Path
 
 import dagster as dg
-import pyarrow as pa
 import pytest
 
 from hf_assets.config import loading
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import DatasetError
 from hf_assets.orchestrate.asset import stage_asset
+from hf_assets.orchestrate.results import Step
 from hf_assets.resources.tables import FOLDER
+from hf_assets.store.table_file import TableFile
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def recipe(tmp_path: Path) -> Recipe:
 
 def test_an_asset_is_named_described_and_placed_by_its_body_and_its_recipe(recipe: Recipe) -> None:
     @stage_asset(recipe, code_version="7", inputs=["filtered"], revisions=["hub_revision"], kinds=["arrow", "dataset"])
-    def counted(context: dg.AssetExecutionContext, filtered: pa.Table) -> dg.MaterializeResult[pa.Table]:
+    def counted(context: dg.AssetExecutionContext, filtered: TableFile) -> Step:
         """How many rows there are."""
         raise AssertionError
 
@@ -34,7 +35,7 @@ def test_an_asset_is_named_described_and_placed_by_its_body_and_its_recipe(recip
 
 def test_an_asset_fails_with_its_one_line_and_not_with_a_stack(recipe: Recipe) -> None:
     @stage_asset(recipe, code_version="1")
-    def counted(context: dg.AssetExecutionContext) -> dg.MaterializeResult[pa.Table]:
+    def counted(context: dg.AssetExecutionContext) -> Step:
         raise DatasetError("column 'image' is missing: name another in image_column")
 
     done = dg.materialize([counted], resources={"tables": dg.mem_io_manager}, raise_on_error=False)

@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 
 from hf_assets import files, fingerprint
+from hf_assets.blobs import Blobs
 from hf_assets.errors import StoreError
 from hf_assets.store import gc, index
 from hf_assets.store.tensors import Sample, TensorStore
@@ -242,18 +243,25 @@ def test_an_index_read_during_garbage_collection_is_whole(tmp_path: Path) -> Non
     assert sorted(index.stored_keys(index.join_parts(parts)).to_pylist()) == list("abcd")
 
 
-def test_an_index_read_part_by_part_during_garbage_collection_is_whole(tmp_path: Path) -> None:
-    """As a plan reads it, which is meanwhile at the first part."""
+def test_keys_that_are_looked_up_during_garbage_collection_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is done between the first part and the second."""
     keys = [fingerprint.of_bytes(name.encode()) for name in "abcd"]
     store = TensorStore(tmp_path)
     for key in keys:
         store.write([Sample(key, {"latents": torch.ones(1)})], HEADER)
-    parts = index.compact_parts(store.index_blobs)
-    read = [next(parts)]
-    gc.sweep(store, gc.survey(store, column(keys), NOW), NOW)
-    read += parts
-    found = {key.hex() for part in read for key in part["key"].to_pylist()}
-    assert found == set(keys)
+    calls = itertools.count()
+    real = index.read_part
+
+    def read_part(blobs: Blobs, name: str) -> pa.Table | None:
+        if next(calls) == 1:
+            gc.sweep(store, gc.survey(store, column(keys), NOW), NOW)
+        return real(blobs, name)
+
+    monkeypatch.setattr(index, "read_part", read_part)
+    found = store.look_up(column(keys), ("status",))
+    assert sorted(found["key"].to_pylist()) == sorted(keys)
 
 
 def test_killed_at_any_moment_the_store_stays_valid(tmp_path: Path) -> None:

@@ -1,0 +1,344 @@
+"""Sorted runs of an index: its parts merged, so that few files are opened, and of these only what may hold a key.
+
+The parts are the truth: each is a commit, and stays until garbage collection. A run holds the rows of some parts,
+sorted by key, and names these parts. Runs are merged as they grow, so that there are never more than a few dozen files
+to look into. A run that is damaged, or gone, is as if it had never been: its parts are read instead.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf_assets import fingerprint
+from hf_assets.blobs import Blob, Blobs
+from hf_assets.store import index
+
+FOLDER = "runs"
+SUFFIX = ".parquet"
+# Key of a run's metadata: the names of the parts whose rows it holds, without their endings, one after the other.
+COVERS = b"hf_assets.covers"
+NAME_DIGITS = 32
+# So many parts that no run covers are merged into one.
+MERGED_PARTS = 32
+# With them, each smaller run is merged that has at most so many times the rows that are merged already.
+GROWTH = 2
+# So many rows are read at once, and left out at once where none can be wanted.
+GROUP_ROWS = 65_536
+# While runs are merged, so many groups are held in memory.
+MERGED_GROUPS = 4
+HASH = "^[0-9a-f]{32}$"
+# The column of what was found that says which of the wanted keys a row has.
+AT = "at"
+
+
+class Wanted:
+    """Keys to look up, in order.
+
+    Attributes:
+        num_keys: different ones.
+    """
+
+    def __init__(self, keys: pa.Array | pa.ChunkedArray) -> None:
+        """
+        Args:
+            keys: as texts or packed, none null and none twice.
+        """
+        first, second = _halves(keys)
+        order = np.argsort(first, kind="stable")
+        self._first, self._second = first[order], second[order]
+        if (self._first[1:] == self._first[:-1]).any():  # as good as never: half of two hashes
+            order = np.lexsort((second, first))
+            self._first, self._second = first[order], second[order]
+        self._order = order
+        self.num_keys = len(order)
+
+    def positions(self, keys: pa.Array | pa.ChunkedArray) -> np.ndarray:
+        """For each key its position among those that are wanted; -1 where it isn't."""
+        first, second = _halves(keys)
+        found = np.full(len(first), -1, np.int64)
+        if not self.num_keys:
+            return found
+        at = np.searchsorted(self._first, first)
+        left = np.arange(len(first))
+        while len(left):
+            inside = at[left] < self.num_keys
+            left = left[inside]
+            left = left[self._first[at[left]] == first[left]]
+            hit = self._second[at[left]] == second[left]
+            found[left[hit]] = self._order[at[left[hit]]]
+            left = left[~hit]
+            at[left] += 1
+        return found
+
+    def is_between(self, low: str, high: str) -> bool:
+        """Whether one of the keys may lie between two others."""
+        start, stop = (int(edge[:16], 16) for edge in (low, high))
+        at = int(np.searchsorted(self._first, np.uint64(start)))
+        return at < self.num_keys and int(self._first[at]) <= stop
+
+
+class Run(NamedTuple):
+    """A run that is whole.
+
+    Attributes:
+        covers: names of the parts whose rows it holds.
+    """
+
+    name: str
+    num_rows: int
+    covers: frozenset[str]
+
+
+class Layout(NamedTuple):
+    """What is to be looked into: the parts that lie there, and how their rows are to be read.
+
+    Attributes:
+        parts: names of all parts; `alone`: of those that no run covers.
+    """
+
+    parts: frozenset[str]
+    alone: tuple[str, ...]
+    runs: tuple[Run, ...]
+
+
+def layout(blobs: Blobs) -> Layout:
+    """The fewest files that hold all rows.
+
+    Args:
+        blobs: the folder of the parts.
+    """
+    parts = frozenset(index.part_names(blobs))
+    inside = blobs.within(FOLDER)
+    listed = [run for blob in inside.list() if (run := _opened(inside, blob)) is not None]
+    chosen: list[Run] = []
+    covered: set[str] = set()
+    for run in sorted(listed, key=lambda run: (-len(run.covers), run.name)):
+        if run.covers & parts and not run.covers <= covered:
+            chosen.append(run)
+            covered |= run.covers
+    return Layout(parts, tuple(sorted(parts - covered)), tuple(chosen))
+
+
+def find(blobs: Blobs, wanted: Wanted, columns: Sequence[str]) -> pa.Table:
+    """The index's rows of some keys: `columns`, and `AT`, the position of each row's key.
+
+    What garbage collection moves meanwhile is found where it lies then.
+    """
+    while True:
+        looked_into = layout(blobs)
+        try:
+            found = [_empty(columns)]
+            for run in looked_into.runs:
+                found.extend(_rows_of_run(blobs.within(FOLDER), run, wanted, columns))
+            alone = (_part(blobs, name) for name in looked_into.alone)
+            small = [part.select(sorted({"key", *columns})) for part in alone if part is not None]
+        except FileNotFoundError:
+            continue
+        if small:
+            found.append(_matching(pa.concat_tables(small), wanted, columns))
+        if looked_into.parts == frozenset(index.part_names(blobs)):
+            return pa.concat_tables(found)
+
+
+def all_rows(blobs: Blobs) -> Iterator[pa.Table]:
+    """The rows of all runs (`index.INDEX`): what a damaged part held may still be among them."""
+    inside = blobs.within(FOLDER)
+    for run in layout(blobs).runs:
+        yield from (table.cast(index.INDEX) for table in _groups(inside, run.name, index.INDEX.names))
+
+
+def merge(blobs: Blobs) -> None:
+    """Merge the parts that no run covers, if there are many, and with them the runs that they have outgrown.
+
+    Others may do the same at the same time: then there are two runs of the same rows, or the same one.
+    """
+    found = layout(blobs)
+    if len(found.alone) < MERGED_PARTS:
+        return
+    tables = {name: table for name in found.alone if (table := _part(blobs, name)) is not None and _is_sortable(table)}
+    if len(tables) < MERGED_PARTS:
+        return
+    covers = {*tables}
+    num_rows = sum(map(len, tables.values()))
+    inside, absorbed = blobs.within(FOLDER), []
+    for run in sorted(found.runs, key=lambda run: run.num_rows):
+        if run.num_rows > GROWTH * num_rows:
+            break
+        absorbed.append(run)
+        num_rows += run.num_rows
+        covers |= run.covers & found.parts
+    sources = [iter([_sorted(pa.concat_tables(tables.values()))])]
+    sources += [_groups(inside, run.name, index.INDEX.names) for run in absorbed]
+    _write(inside, _merged(sources, num_rows), covers)
+
+
+def _write(blobs: Blobs, tables: Iterator[pa.Table], covers: set[str]) -> None:
+    """Write sorted rows (`index.INDEX`) as one run.
+
+    Args:
+        covers: names of the parts that hold these rows.
+    """
+    names = "".join(sorted(name.removesuffix(SUFFIX) for name in covers))
+    repeating = [name for name in index.INDEX.names if name not in ("key", "checksum")]
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink, index.INDEX, compression="zstd", use_dictionary=repeating, write_statistics=["key"], store_schema=False
+    ) as writer:
+        for table in tables:
+            if len(table):  # else the group would have no limits
+                writer.write_table(table, row_group_size=GROUP_ROWS)
+        writer.add_key_value_metadata({COVERS: names})
+    data = memoryview(sink.getvalue())
+    blobs.put(f"{fingerprint.checksum(data)}{SUFFIX}", data)
+
+
+def _merged(sources: list[Iterator[pa.Table]], num_rows: int) -> Iterator[pa.Table]:
+    """The rows of sorted tables in one order, a range of keys at a time: hashes fill all ranges alike."""
+    num_ranges = -(-num_rows // (MERGED_GROUPS * GROUP_ROWS)) or 1
+    waiting = [index.INDEX.empty_table() for _ in sources]
+    for number in range(1, num_ranges + 1):
+        limit = 2**64 * number // num_ranges
+        taken = []
+        for at, source in enumerate(sources):
+            rows = waiting[at]
+            while number == num_ranges or not len(rows) or _count_below(rows, limit) == len(rows):
+                taken.append(rows)
+                rows = next(source, None)
+                if rows is None:
+                    rows = index.INDEX.empty_table()
+                    break
+            below = len(rows) if number == num_ranges else _count_below(rows, limit)
+            taken.append(rows.slice(0, below))
+            waiting[at] = rows.slice(below)
+        yield _sorted(pa.concat_tables(taken))
+
+
+def _count_below(rows: pa.Table, limit: int) -> int:
+    """How many of some sorted rows have a key below a limit of their first halves."""
+    return int(np.searchsorted(_halves(rows["key"])[0], np.uint64(min(limit, 2**64 - 1))))
+
+
+def _sorted(rows: pa.Table) -> pa.Table:
+    first, second = _halves(rows["key"])
+    times = rows["written_at"].cast(pa.int64()).to_numpy()
+    return rows.take(pa.array(np.lexsort((times, second, first))))
+
+
+def _is_sortable(rows: pa.Table) -> bool:
+    """Whether all keys are hashes, which are ordered as texts as they are as numbers."""
+    return pc.all(pc.match_substring_regex(rows["key"], HASH)).as_py() is not False
+
+
+def forget(blobs: Blobs) -> None:
+    """Remove all runs: the parts that they cover are about to be replaced."""
+    inside = blobs.within(FOLDER)
+    for blob in list(inside.list()):
+        inside.delete(blob.name)
+
+
+def drop_damaged(blobs: Blobs) -> list[str]:
+    """Read all runs, and remove those that aren't as they were written. Returns their names."""
+    inside = blobs.within(FOLDER)
+    damaged = [blob.name for blob in list(inside.list()) if _read_through(inside, blob.name) is None]
+    for name in damaged:
+        inside.delete(name)
+    return damaged
+
+
+# Runs that this process has read through, by all that a listing says of them: None for a damaged one.
+_KNOWN: dict[tuple[str, Blob], Run | None] = {}
+
+
+def _opened(blobs: Blobs, blob: Blob) -> Run | None:
+    """A run, read through once; None for one that is damaged, or was removed since it was listed."""
+    at = (blobs.address, blob)
+    if at not in _KNOWN:
+        try:
+            _KNOWN[at] = _read_through(blobs, blob.name)
+        except FileNotFoundError:
+            return None
+    return _KNOWN[at]
+
+
+def _read_through(blobs: Blobs, name: str) -> Run | None:
+    with _stream(blobs, name) as file:
+        if fingerprint.checksum_of_stream(file) != name.removesuffix(SUFFIX):
+            return None
+        file.seek(0)
+        metadata = pq.read_metadata(file)
+    names = metadata.metadata[COVERS].decode()
+    covers = (names[start : start + NAME_DIGITS] for start in range(0, len(names), NAME_DIGITS))
+    return Run(name, metadata.num_rows, frozenset(f"{one}{SUFFIX}" for one in covers))
+
+
+def _stream(blobs: Blobs, name: str) -> BinaryIO:
+    path = blobs.local_path(name)
+    return io.BytesIO(blobs.get(name)) if path is None else path.open("rb")
+
+
+def _rows_of_run(blobs: Blobs, run: Run, wanted: Wanted, columns: Sequence[str]) -> Iterator[pa.Table]:
+    with _stream(blobs, run.name) as stream:
+        file = pq.ParquetFile(stream)
+        at = file.schema_arrow.get_field_index("key")
+        for number in range(file.num_row_groups):
+            keys = file.metadata.row_group(number).column(at).statistics
+            if wanted.is_between(keys.min, keys.max):
+                rows = file.read_row_group(number, ["key", *(name for name in columns if name != "key")])
+                yield _matching(rows, wanted, columns)
+
+
+def _groups(blobs: Blobs, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    with _stream(blobs, name) as stream:
+        file = pq.ParquetFile(stream)
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, list(columns)).cast(_schema(columns))
+
+
+def _part(blobs: Blobs, name: str) -> pa.Table | None:
+    """The rows of a part; None for a damaged one.
+
+    Raises:
+        FileNotFoundError: it was removed since it was listed.
+    """
+    return index.read_part(blobs, name)
+
+
+def _matching(rows: pa.Table, wanted: Wanted, columns: Sequence[str]) -> pa.Table:
+    positions = wanted.positions(rows["key"])
+    hit = np.flatnonzero(positions >= 0)
+    chosen = rows.select(list(columns)) if len(hit) == len(rows) else rows.select(list(columns)).take(pa.array(hit))
+    return chosen.cast(_schema(columns)).append_column(AT, pa.array(positions[hit]))
+
+
+def _empty(columns: Sequence[str]) -> pa.Table:
+    return _schema(columns).append(pa.field(AT, pa.int64())).empty_table()
+
+
+def _schema(columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([index.INDEX.field(name) for name in columns])
+
+
+def _halves(keys: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Keys as two numbers each, whose order is that of the keys."""
+    packed = keys if keys.type == fingerprint.PACKED else fingerprint.pack(_hashes(keys))
+    chunks = packed.chunks if isinstance(packed, pa.ChunkedArray) else [packed]
+    parts = [np.empty((0, 2), ">u8")]
+    for chunk in chunks:
+        if len(chunk):
+            data = np.frombuffer(chunk.buffers()[1], ">u8").reshape(-1, 2)
+            parts.append(data[chunk.offset : chunk.offset + len(chunk)])
+    both = np.concatenate(parts)
+    return both[:, 0].astype(np.uint64), both[:, 1].astype(np.uint64)
+
+
+def _hashes(keys: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Keys are hashes; what isn't one, as somebody else's program may write, is looked up by its hash."""
+    is_hash = pc.match_substring_regex(keys, HASH)
+    if pc.all(is_hash).as_py() is not False:
+        return keys
+    return pc.if_else(is_hash, keys, fingerprint.of_strings(keys))

@@ -1,0 +1,54 @@
+"""What came of an asset's checks, noted beside its table: who looks at the same again sees the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hf_assets import fingerprint
+from hf_assets import folder as places
+from hf_assets.config.recipe import Recipe
+from hf_assets.errors import StoreError
+from hf_assets.store import memo
+from hf_assets.store.memo import Memo
+from hf_assets.upkeep.check_results import CheckResult
+
+# Of each asset whose checks read tables or stores: the tables that they, or what they name, lie in.
+LOOKED_AT = {
+    "vae_latents": ("vae_latents",),
+    "text_embeds": ("text_embeds",),
+    "training_set": ("training_set", "buckets", "vae_latents", "text_embeds"),
+}
+
+
+def known_or_new(recipe: Recipe, asset: str, settings: Any, look: Callable[[], list[CheckResult]]) -> list[CheckResult]:
+    """What came of an asset's checks: as it is noted, if nothing of what they look at has changed; else they look.
+
+    Only what passed is noted: what failed is looked at each time.
+
+    Args:
+        settings: JSON of all that decides the results besides tables and stores.
+    """
+    folder, name = recipe.folders.metadata, f"{asset}_checks"
+    before = _seen(recipe, asset, settings)
+    known = memo.load(folder, name)
+    if before is not None and known is not None and known.follows_from == before:
+        return [CheckResult(**one) for one in known.facts["results"]]
+    results = look()
+    if before is not None and before == _seen(recipe, asset, settings) and all(one.passed for one in results):
+        try:
+            memo.save(folder, name, Memo(before, {}, "", {}, (), {"results": [one._asdict() for one in results]}))
+        except StoreError:  # it saves time only
+            return results
+    return results
+
+
+def _seen(recipe: Recipe, asset: str, settings: Any) -> str | None:
+    """Hash of what the checks look at; None where that isn't known for sure."""
+    folder = recipe.folders.metadata
+    identities = []
+    for name in LOOKED_AT[asset]:
+        noted = memo.load(folder, name)
+        if noted is None or not noted.is_intact(folder):
+            return None
+        identities.append(noted.identity(folder))
+    pictures = memo.listed(places.decoded(folder)) if asset == "vae_latents" else {}
+    return fingerprint.of_value([settings, identities, sorted(pictures.items())])
