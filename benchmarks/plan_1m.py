@@ -37,6 +37,8 @@ from hf_assets.store import index
 ROWS_PER_FILE = 10_000
 ROWS_PER_LEDGER_PART = probe.UNIT_ROWS
 SAMPLES_PER_SHARD = 256
+# A file of the dataset that isn't among its files at first.
+ADDED = "added.parquet"
 # There are no tensors in the shards.
 NOT_CHECKED = ("finite", "coverage", "value_range", "decode_back")
 SIZES = np.random.default_rng(0).integers(256, 2048, (500, 2), dtype=np.int32)
@@ -57,20 +59,29 @@ def main() -> None:
         assert maker.exitcode == 0
     plan = [str(Path(sys.executable).parent / "hf-assets"), "plan", "--json"]
     print(f"{options.rows:,} rows")
-    measure("plan: nothing to do", [*plan, "--config", str(folder / "datasets.json")])
-    measure("plan: another resolution", [*plan, "--config", str(edited(folder, "resolution", 768))])
-    measure("plan: another caption column", [*plan, "--config", str(edited(folder, "caption_column", "other"))])
-    measure("plan: another dtype", [*plan, "--config", str(edited(folder, "dtype", "bfloat16"))])
     if options.refresh:
-        refresh = [str(Path(sys.executable).parent / "dagster"), "asset", "materialize", "--select", "*"]
         os.environ["HF_ASSETS_CONFIG"] = str(folder / "datasets.json")
         home = folder / "dagster_home"
         home.mkdir(exist_ok=True)
         os.environ["DAGSTER_HOME"] = str(home)
         (home / "dagster.yaml").touch()
-        measure("refresh: only tables to write", [*refresh, "-m", "hf_assets.definitions"])
-        measure("refresh: nothing to do", [*refresh, "-m", "hf_assets.definitions"])
+        command = [str(Path(sys.executable).parent / "dagster"), "asset", "materialize", "--select", "*", "-m"]
+        refresh = [*command, "hf_assets.definitions"]
+        measure("Dagster's own share", [*command, "benchmarks.empty_graph"])
+        measure("refresh: tables to write", refresh)
+        measure("refresh: nothing to do", refresh)
+        measure("plan: nothing to do", [*plan, "--config", str(folder / "datasets.json")])
+        (folder / ADDED).rename(folder / "dataset" / "data" / "train-99999.parquet")
+        measure(f"plan: {ROWS_PER_FILE:,} rows more", [*plan, "--config", str(folder / "datasets.json")])
+        measure(f"refresh: {ROWS_PER_FILE:,} rows more", refresh)
         print(f"  {facts()}")
+        measure("refresh: nothing to do", refresh)
+        print(f"  {facts()}")
+        (folder / "dataset" / "data" / "train-99999.parquet").rename(folder / ADDED)
+    measure("plan: nothing to do", [*plan, "--config", str(folder / "datasets.json")])
+    measure("plan: another resolution", [*plan, "--config", str(edited(folder, "resolution", 768))])
+    measure("plan: another caption column", [*plan, "--config", str(edited(folder, "caption_column", "other"))])
+    measure("plan: another dtype", [*plan, "--config", str(edited(folder, "dtype", "bfloat16"))])
 
 
 def measure(name: str, command: list[str]) -> None:
@@ -112,10 +123,8 @@ def make(folder: Path, num_rows: int) -> None:
     from hf_assets_tests import tiny_pipelines
 
     tiny_pipelines.build("sd15", folder / "model")
-    for number, start in enumerate(range(0, num_rows, ROWS_PER_FILE)):
-        _write_file(
-            folder / "dataset" / "data" / f"train-{number:05d}.parquet", start, min(start + ROWS_PER_FILE, num_rows)
-        )
+    for number, start in enumerate(range(0, num_rows + ROWS_PER_FILE, ROWS_PER_FILE)):
+        _write_file(folder / "dataset" / "data" / f"train-{number:05d}.parquet", start, start + ROWS_PER_FILE)
     config = {
         "model": {"pretrained_model_name_or_path": "./model", "dtype": "float32"},
         "datasets": [{"id": "million", "type": "huggingface", "dataset_name": "./dataset", "resolution": 512,
@@ -126,6 +135,8 @@ def make(folder: Path, num_rows: int) -> None:
     unfinished.write_text(json.dumps(config))
     (recipe,) = loading.load(unfinished).recipes
     _run(recipe)
+    added = max((folder / "dataset" / "data").iterdir())
+    added.rename(folder / ADDED)  # its rows' facts and tensors stay
     unfinished.rename(folder / "datasets.json")
 
 
@@ -186,7 +197,7 @@ def _store(todo: encoders.Work, shapes: dict[str, list[int]]) -> None:
                 keys if field.name == "key" else pa.array([known.get(field.name)] * len(keys), field.type)
                 for field in index.INDEX
             ]
-            index.commit(todo.store.index_folder, pa.table(columns, schema=index.INDEX))
+            index.commit(todo.store.index_blobs, pa.table(columns, schema=index.INDEX))
 
 
 def _tables(recipe: Recipe, buckets: pa.Table, captions: pa.Table) -> None:
