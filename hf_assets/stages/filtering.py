@@ -129,9 +129,18 @@ def judge_tables(tables: Callable[[], Iterator[pa.Table]], rules: FilterRules) -
 
 def _first_reasons(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
     """Each row's reason, but for the choice among those that have none."""
-    dropped_for = pa.chunked_array([pa.nulls(len(raw_dataset), pa.string())])
+    broken = np.zeros(len(raw_dataset), np.int16)  # the number of the first reason; 0 where there is none
+    reasons = [""]
     for passes, missing, reason in _rule_results(raw_dataset, rules):
-        dropped_for = pc.coalesce(dropped_for, _reasons(passes, missing, reason))
+        for breaks, name in (
+            (_flags(missing, len(broken)), f"{reason}_missing"),
+            (~_flags(passes, len(broken)), reason),
+        ):
+            if breaks.any():
+                np.copyto(broken, len(reasons), where=breaks & (broken == 0))
+                reasons.append(name)
+    named = pa.DictionaryArray.from_arrays(pa.array(broken, mask=broken == 0), pa.array(reasons))
+    dropped_for = pa.chunked_array([named.cast(pa.string())])
     if rules.custom is not None:
         dropped_for = _drop_by_function(raw_dataset, rules.custom, dropped_for)
     return dropped_for
@@ -175,8 +184,14 @@ def _where(is_wanted: pa.ChunkedArray, judged: pa.Table) -> pa.Table:
     return table.filter(is_wanted)
 
 
-def _reasons(passes: pa.ChunkedArray, missing: pa.ChunkedArray, reason: str) -> pa.ChunkedArray:
-    return pc.if_else(missing, f"{reason}_missing", pc.if_else(passes, pa.scalar(None, pa.string()), reason))
+def _flags(values: pa.ChunkedArray | pa.Array | pa.Scalar, num_rows: int) -> np.ndarray:
+    """As (num_rows,) bool. Null, which a missing value compares to, is true: such a value breaks the rule as missing."""
+    if isinstance(values, pa.Scalar):
+        return np.full(num_rows, values.as_py(), bool)
+    filled = pc.fill_null(values, True) if values.null_count else values
+    chunked = filled if isinstance(filled, pa.ChunkedArray) else pa.chunked_array([filled])
+    flags: np.ndarray = chunked.to_numpy()
+    return flags
 
 
 def _rule_results(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
@@ -212,7 +227,7 @@ def _names(values: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = values.type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind):
         raise DatasetError(f'column "{COLLECTION_COLUMN}" holds {kind}, not names: drop the rule "collection"')
-    return values.cast(pa.string())
+    return values if pa.types.is_string(kind) else values.cast(pa.string())
 
 
 def _size_rule_results(
