@@ -32,5 +32,6 @@ def _check(name: str) -> dg.AssetChecksDefinition:
 
 defs = dg.Definitions(
     assets=[_asset(name) for name in NAMES],
+    executor=dg.in_process_executor,
     asset_checks=[_check(name) for name in ("raw_dataset", "vae_latents", "text_embeds", "training_set")],
 )

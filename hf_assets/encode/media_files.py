@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -87,7 +88,10 @@ def _rows(part: FileRows, source: Source, snapshot: Snapshot, column: str) -> It
         counted = CountedFile(handle)
         before = 0
         buffer_bytes = STREAM_BUFFER_BYTES if source.spec.streaming else READ_BUFFER_BYTES
-        found = read_media(counted, column, part.file_rows, part.file.path, buffer_bytes)
+        # Arrow reads a file on the disk by itself, several times as fast as by way of Python
+        path = None if source.spec.streaming else getattr(handle, "name", None)
+        place = Path(path) if isinstance(path, str) else counted
+        found = read_media(place, column, part.file_rows, part.file.path, buffer_bytes)
         for (file_row, data), row in zip(found, part.rows.tolist(), strict=True):
             # of a remote file every byte counts, of a local one those that are of use
             num_bytes = counted.num_bytes - before if source.spec.streaming else len(data or b"")

@@ -1,7 +1,8 @@
 """Look at each row's media once in its life: its content hash, and its facts, such as a size, from the header."""
 
 import functools
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import groupby, islice
 from types import MappingProxyType
@@ -26,6 +27,9 @@ from hf_assets.store.memo import Rest
 
 # So many rows are committed to the ledger at once: a second of work. More and smaller parts take longer to read again.
 UNIT_ROWS = 8192
+# So many rows, or of so many bytes, a thread looks at before it gives its looks back.
+BUNCH_ROWS = 64
+BUNCH_BYTES = 4 << 20
 
 
 class LedgerAnswer(NamedTuple):
@@ -127,7 +131,8 @@ def probe(
         look = functools.partial(_look, medium_of(recipe), thumbnails, thumbnails.to_make(located))
         media = media_of(iter(recalled.unknown), source, snapshot, recipe.media_column)
         with Progress("probing media", computed, say) as progress:
-            looks = map_ahead(look, media, threads=threads, ahead=4 * threads)
+            seen = map_ahead(lambda some: list(map(look, some)), _bunches(media), threads=threads, ahead=2 * threads)
+            looks = itertools.chain.from_iterable(seen)
             for file_hash, facts in groupby(looks, key=lambda look: look.book):
                 columns = book.whole_looks if file_hash == WHOLE_FILES else book.looks
                 while unit := [_count(one, progress) for one in islice(facts, UNIT_ROWS)]:
@@ -139,6 +144,20 @@ def probe(
     # of a row that failed, another look may come
     rests = Rest(book.folder, {**listed, **book.written}, is_all=len(recalled.quarantined) > 0)
     return ProbeResult(recalled.media, recalled.quarantined, computed, bytes_read, files, speed, (rests,))
+
+
+def _bunches(media: Iterable[Media]) -> Iterator[list[Media]]:
+    """Media for one thread to look at, one by one: handing over each takes longer than a look at a small one."""
+    bunch: list[Media] = []
+    num_bytes = 0
+    for one in media:
+        bunch.append(one)
+        num_bytes += len(one.data or b"")
+        if len(bunch) == BUNCH_ROWS or num_bytes >= BUNCH_BYTES:
+            yield bunch
+            bunch, num_bytes = [], 0
+    if bunch:
+        yield bunch
 
 
 class _Look(NamedTuple):

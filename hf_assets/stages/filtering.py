@@ -185,7 +185,7 @@ def _where(is_wanted: pa.ChunkedArray, judged: pa.Table) -> pa.Table:
 
 
 def _flags(values: pa.ChunkedArray | pa.Array | pa.Scalar, num_rows: int) -> np.ndarray:
-    """As (num_rows,) bool. Null, which a missing value compares to, is true: such a value breaks the rule as missing."""
+    """As (num_rows,) bool. Null is true: a value that is missing compares to it, and breaks the rule as missing."""
     if isinstance(values, pa.Scalar):
         return np.full(num_rows, values.as_py(), bool)
     filled = pc.fill_null(values, True) if values.null_count else values

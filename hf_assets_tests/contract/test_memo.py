@@ -10,9 +10,9 @@ from hf_assets.folder import DECODED
 from hf_assets.store.table_file import TableFile
 from hf_assets.upkeep import check_results
 from hf_assets_tests.contract.conftest import Models
+from hf_assets_tests.contract.edits import COLUMNS, readme_only, rename_files
 from hf_assets_tests.contract.image_rows import Row, files_of
 from hf_assets_tests.contract.test_checks import run
-from hf_assets_tests.contract.edits import COLUMNS, readme_only, rename_files
 from hf_assets_tests.contract.test_upkeep import command
 from hf_assets_tests.contract.world import STAGES, World
 from hf_assets_tests.store.damage import UNSEEN
