@@ -4,6 +4,7 @@ import ast
 import itertools
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hf_assets"
 ROOMS = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+# Modules of one name, whose rooms say which side of one thing they are.
+SIDES = {"audio", "buckets", "captions", "image", "training_set", "unit", "video"}
 PAGES = ["docs/architecture.md", "CONTRIBUTING.md"]
 
 
@@ -100,3 +103,8 @@ def test_the_table_of_rooms_is_in_the_order_of_the_import_rules() -> None:
     line_of = {room: number for number, rooms in enumerate(rows_of_rooms()) for room in rooms}
     lines = [{line_of[room] for room in layer} for layer in layers]
     assert all(max(above) <= min(below) for above, below in itertools.pairwise(lines))
+
+
+def test_no_two_modules_have_one_name_for_two_things() -> None:
+    names = Counter(path.stem for path in PACKAGE.rglob("*.py") if path.stem != "__init__")
+    assert {name for name, count in names.items() if count > 1} <= SIDES

@@ -243,7 +243,7 @@ _lock = threading.Lock()
 
 
 @lru_cache(maxsize=16)
-def _bucket(url: str, process: int) -> Bucket:
+def open_bucket(url: str, process: int) -> Bucket:
     return Bucket(url)
 
 
@@ -254,7 +254,7 @@ def call(url: str, verb: str, *arguments: Any) -> Any:
     if _used_in is None:
         _used_in = process
     if _used_in == process:
-        return getattr(_bucket(url, process), verb)(*arguments)
+        return getattr(open_bucket(url, process), verb)(*arguments)
     return _helper(process).call(url, verb, arguments)
 
 

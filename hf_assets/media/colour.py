@@ -129,7 +129,7 @@ def to_srgb(pixels: np.ndarray, colours: Colours, peak: float | None = None) -> 
         gain = _gain(largest, peak)
         light *= gain if light.ndim == 2 else gain[..., None]
     if colours.primaries is not None and light.ndim == 3:
-        light = light @ _to_srgb_matrix(colours.primaries).T
+        light = light @ to_srgb_matrix(colours.primaries).T
     np.clip(light, 0, 1, out=light)
     return _encoding()[(light * 65_535 + 0.5).astype(np.uint16)]
 
@@ -209,19 +209,19 @@ def _pq_signal(light: np.ndarray) -> np.ndarray:
 
 
 # Bradford's cones.
-_CONES = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+CONES = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
 @functools.lru_cache(64)
-def _to_srgb_matrix(primaries: Chromaticities) -> Floats:
+def to_srgb_matrix(primaries: Chromaticities) -> Floats:
     """(3, 3) from linear light of these primaries to that of sRGB's, whites adapted."""
-    source, target = _to_xyz(primaries), _to_xyz(SRGB)
-    whites = _CONES @ source.sum(axis=1), _CONES @ target.sum(axis=1)
-    adapted = np.linalg.inv(_CONES) @ np.diag(whites[1] / whites[0]) @ _CONES
+    source, target = to_xyz(primaries), to_xyz(SRGB)
+    whites = CONES @ source.sum(axis=1), CONES @ target.sum(axis=1)
+    adapted = np.linalg.inv(CONES) @ np.diag(whites[1] / whites[0]) @ CONES
     return np.asarray(np.linalg.inv(target) @ adapted @ source, np.float32)
 
 
-def _to_xyz(primaries: Chromaticities) -> np.ndarray:
+def to_xyz(primaries: Chromaticities) -> np.ndarray:
     *corners, white = ((x, y, 1 - x - y) for x, y in zip(primaries[::2], primaries[1::2], strict=True))
     colours = np.array(corners).T
     light = np.array(white) / white[1]

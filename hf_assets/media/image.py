@@ -51,7 +51,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_PILLOW_IS_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+PILLOW_IS_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def _set_up_pillow() -> None:
     Its warnings (corrupt EXIF and the like) concern a sample that is then either decoded or quarantined. They are
     switched off for good, since `warnings.catch_warnings` is not safe in threads.
     """
-    if _PILLOW_IS_QUIET not in warnings.filters:
+    if PILLOW_IS_QUIET not in warnings.filters:
         warnings.filterwarnings("ignore", module=r"PIL\.")
     # Some libraries set this; a truncated file would then decode to an image that is half gray.
     ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -244,7 +244,7 @@ def sheet(pictures: "Sequence[Image.Image]") -> "Image.Image":
     return page
 
 
-class _Clip:
+class Clip:
     """An open container, the video stream in it, and its decoder.
 
     Attributes:
@@ -300,7 +300,7 @@ class _Clip:
 
 
 @contextmanager
-def _open(data: bytes) -> Iterator[_Clip]:
+def _open(data: bytes) -> Iterator[Clip]:
     """Open a clip within the limits. What FFmpeg raises in the block, which can be nearly anything, is a MediaError."""
     import av
 
@@ -320,7 +320,7 @@ def _open(data: bytes) -> Iterator[_Clip]:
                     "too_large",
                     f"{context.width:,d} x {context.height:,d} pixels are more than the limit of {MAX_FRAME_PIXELS:,d}",
                 )
-            yield _Clip(container, stream)
+            yield Clip(container, stream)
     except MediaError:
         raise
     except Exception as error:
@@ -366,7 +366,7 @@ def _mean_rate(times: list[int], stream: Any) -> float | None:
     return float(stream.guessed_rate) if stream.guessed_rate else None
 
 
-def _display_size(frame: Any, clip: _Clip) -> tuple[int, int]:
+def _display_size(frame: Any, clip: Clip) -> tuple[int, int]:
     """(width, height) as displayed."""
     aspect = clip.stream.sample_aspect_ratio or Fraction(1)
     width = max(1, round(frame.width * aspect)) if aspect > 0 else frame.width

@@ -153,7 +153,7 @@ class TextEncoder:
         self.ignored = family.text.ignored
         self.takes_lyrics = usage.takes(prompt.LYRICS)
         self.takes_duration = usage.takes(prompt.DURATION)
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._usage = usage
         self._batch_axes = self._probe()
         self.names = tuple(self._batch_axes)
@@ -181,7 +181,7 @@ class TextEncoder:
             (prompt.DURATION, durations_s, self.takes_duration),
         ):
             if values is not None:
-                assert is_taken, f"{type(self._pipeline).__name__} takes no {name}"
+                assert is_taken, f"{type(self.pipeline).__name__} takes no {name}"
                 own[name] = values
         calls: list[tuple[list[str], dict[str, Any]]] = [
             ([caption], {name: values[index] for name, values in own.items()}) for index, caption in enumerate(captions)
@@ -200,7 +200,7 @@ class TextEncoder:
 
         Of several tokenizers, the one that takes the longest captions counts.
         """
-        found: list[Any] = [part for name, part in self._pipeline.components.items() if "tokenizer" in name]
+        found: list[Any] = [part for name, part in self.pipeline.components.items() if "tokenizer" in name]
         known = [part for part in found if isinstance(getattr(part, "model_max_length", None), int)]
         if not known or not captions:
             return None
@@ -210,7 +210,7 @@ class TextEncoder:
 
     def release(self) -> None:
         """Give the memory back. The encoder can't be used afterwards."""
-        self._pipeline = None
+        self.pipeline = None
         model_loading.free_memory(self.device)
 
     def __enter__(self) -> Self:
@@ -231,7 +231,7 @@ class TextEncoder:
             given = {"prompt": list(captions), "device": torch.device(self.device), "batch_size": len(captions)}
             given = {name: value for name, value in given.items() if name in self._usage.given}
             with torch.inference_mode(), model_loading.quiet():
-                outputs = self._pipeline.encode_prompt(**given, **{**copy.deepcopy(call.arguments), **extra})
+                outputs = self.pipeline.encode_prompt(**given, **{**copy.deepcopy(call.arguments), **extra})
             outputs = outputs if isinstance(outputs, tuple) else (outputs,)
             names = self._usage.names
             assert len(outputs) == len(names), f"encode_prompt returns {len(outputs)} values for {names}"

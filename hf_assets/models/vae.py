@@ -88,7 +88,7 @@ class Vae:
         self.batches = not self._row.one_at_a_time
         self._name = pipeline.name
         self._load = load
-        self._model = model
+        self.model = model
         self._rule = normalisation.rule_of(pipeline)
 
     @property
@@ -146,7 +146,7 @@ class Vae:
             z = encoded.unsqueeze(2) if self._drops_frames else encoded
             if encoded.ndim == 5 and not self.reads.reads_frames:
                 z, num_samples = z.transpose(1, 2).flatten(0, 1), len(z)
-            z = normalisation.denormalise(self._model, z, self._rule)
+            z = normalisation.denormalise(self.model, z, self._rule)
             decoded = torch.cat([self._decode(part) for part in self._parts(z)])
             if self.reads.makes == "audio":
                 return decoded.float().clamp(-1, 1)
@@ -159,7 +159,7 @@ class Vae:
 
     def release(self) -> None:
         """Give the memory back. The VAE can't be used afterwards."""
-        self._model = None
+        self.model = None
         vars(self).pop("_in_float32", None)
         model_loading.free_memory(self.device)
 
@@ -188,7 +188,7 @@ class Vae:
     ) -> "dict[str, torch.Tensor]":
         import torch
 
-        model = self._in_float32 if in_float32 else self._model
+        model = self._in_float32 if in_float32 else self.model
         with torch.inference_mode():
             read = self._audio(media) if self.reads.makes == "audio" else self._pixels(media)
             read = read.to(model.dtype)
@@ -242,7 +242,7 @@ class Vae:
     def _decode(self, z: "torch.Tensor") -> "torch.Tensor":
         import torch
 
-        decoded = self._model.decode(z, **_decoder_options(self._model, z))
+        decoded = self.model.decode(z, **_decoder_options(self.model, z))
         return decoded if isinstance(decoded, torch.Tensor) else decoded.sample
 
     def _parts(self, batch: "torch.Tensor") -> Sequence["torch.Tensor"]:

@@ -32,7 +32,7 @@ class TensorReader:
     def __init__(self, folder: Location, keys: pa.ChunkedArray) -> None:
         self.store = TensorStore(folder)
         self.keys = keys
-        self._open: OrderedDict[str, Any] = OrderedDict()
+        self.open_shards: OrderedDict[str, Any] = OrderedDict()
         self._locate()
 
     def __len__(self) -> int:
@@ -42,7 +42,7 @@ class TensorReader:
         try:
             return self._tensors(position)
         except FileNotFoundError:
-            self._open.clear()
+            self.open_shards.clear()
             self._locate()
         try:
             return self._tensors(position)
@@ -50,7 +50,7 @@ class TensorReader:
             raise StoreError(f"{error}: materialize this dataset again") from None
 
     def _locate(self) -> None:
-        """Find where each key's tensors lie: its rows are `_rows[_starts[_group[i]]:_starts[_group[i] + 1]]`."""
+        """Find where each key's tensors lie: its rows are `rows[_starts[_group[i]]:_starts[_group[i] + 1]]`."""
         wanted = pc.unique(self.keys)
         rows, lacking = self._rows_of(wanted)
         if len(lacking):
@@ -63,7 +63,7 @@ class TensorReader:
         codes = rows["key"].combine_chunks().dictionary_encode()
         self._group = pc.index_in(self.keys, value_set=codes.dictionary).to_numpy()
         self._starts = np.searchsorted(codes.indices.to_numpy(), np.arange(len(codes.dictionary) + 1))
-        self._rows = pa.table(
+        self.rows = pa.table(
             {
                 "tensor": rows["tensor"].combine_chunks().dictionary_encode(),
                 "shard": rows["shard"].combine_chunks().dictionary_encode(),
@@ -86,7 +86,7 @@ class TensorReader:
         return packing.unpack(
             {
                 row["tensor"]: self._read(row["shard"], key, row["tensor"], row["checksum"])
-                for row in self._rows.slice(start, stop - start).to_pylist()
+                for row in self.rows.slice(start, stop - start).to_pylist()
             }
         )
 
@@ -112,12 +112,12 @@ class TensorReader:
     def _shard(self, shard: str) -> Any:
         from safetensors import safe_open
 
-        if shard not in self._open:
-            self._open[shard] = safe_open(self.store.shard_path(shard), framework="pt")
-            if len(self._open) > OPEN_SHARDS:
-                self._open.popitem(last=False)
-        self._open.move_to_end(shard)
-        return self._open[shard]
+        if shard not in self.open_shards:
+            self.open_shards[shard] = safe_open(self.store.shard_path(shard), framework="pt")
+            if len(self.open_shards) > OPEN_SHARDS:
+                self.open_shards.popitem(last=False)
+        self.open_shards.move_to_end(shard)
+        return self.open_shards[shard]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}  # each process maps the shards itself
+        return {**self.__dict__, "open_shards": OrderedDict()}  # each process maps the shards itself

@@ -31,9 +31,9 @@ def blobs(address: str) -> Blobs:
 @pytest.fixture
 def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_client, "RETRIES", 1)
-    object_client._bucket.cache_clear()
+    object_client.open_bucket.cache_clear()
     yield
-    object_client._bucket.cache_clear()
+    object_client.open_bucket.cache_clear()
 
 
 REFUSED = [

@@ -46,7 +46,7 @@ def test_a_caption_gets_little_else_and_the_same_alone_and_among_others(work: Wo
         exact = encoder.encode(CAPTIONS)
     layer, least, most = KINDS[kind]
     with load_text(pipeline, "cpu", torch.float32, quantization=kind) as encoder:  # type: ignore[arg-type]
-        for part in (encoder._pipeline.text_encoder, encoder._pipeline.text_encoder_2):
+        for part in (encoder.pipeline.text_encoder, encoder.pipeline.text_encoder_2):
             assert layer in {type(module).__name__ for module in part.modules()}
         together = encoder.encode(CAPTIONS)
         alone = [encoder.encode([caption])[0] for caption in CAPTIONS]

@@ -36,7 +36,7 @@ def in_colours(primaries: int, transfer: int, white_cd: float = 203) -> np.ndarr
     """The picture in other primaries and with another curve, in 16 bits; of HDR its white has so many cd/m2."""
     other = light()
     if primaries in (P3, BT2020):
-        to_srgb = colour._to_srgb_matrix(colour.PRIMARIES[primaries]).astype(np.float64)
+        to_srgb = colour.to_srgb_matrix(colour.PRIMARIES[primaries]).astype(np.float64)
         other = np.clip(other @ np.linalg.inv(to_srgb).T, 0, 1)
     if transfer == PQ:  # SMPTE ST 2084
         power = (other * white_cd / 10_000) ** (2610 / 16384)
@@ -95,10 +95,10 @@ def profile(primaries: int, curve: float | None, name: str = "sRGB IEC61966-2.1"
     tags = {
         bytes(icc[at : at + 4]): struct.unpack_from(">II", icc, at + 4) for at in range(132, 132 + 12 * icc[131], 12)
     }
-    corners = colour._to_xyz(colour.PRIMARIES[primaries])
+    corners = colour.to_xyz(colour.PRIMARIES[primaries])
     d50 = np.array([0.9642, 1.0, 0.8249])
-    cones = np.diag(colour._CONES @ d50 / (colour._CONES @ corners.sum(axis=1)))
-    adapted = np.linalg.inv(colour._CONES) @ cones @ colour._CONES @ corners
+    cones = np.diag(colour.CONES @ d50 / (colour.CONES @ corners.sum(axis=1)))
+    adapted = np.linalg.inv(colour.CONES) @ cones @ colour.CONES @ corners
     for column, tag in enumerate((b"rXYZ", b"gXYZ", b"bXYZ")):
         struct.pack_into(">3i", icc, tags[tag][0] + 8, *np.rint(adapted[:, column] * 65_536).astype(int).tolist())
     if curve is not None:

@@ -482,7 +482,7 @@ def test_pillow_s_warnings_are_silent_and_others_are_not():
             decode(corrupt)
         warnings.warn("from elsewhere", stacklevel=1)
     assert [str(warning.message) for warning in caught] == ["from elsewhere"]
-    assert sum(entry == module._PILLOW_IS_QUIET for entry in warnings.filters) <= 1
+    assert sum(entry == module.PILLOW_IS_QUIET for entry in warnings.filters) <= 1
 
 
 SMALL = [encoded(noise((16, 12)), image_format, **FORMATS[image_format]) for image_format in FORMATS]

@@ -265,7 +265,7 @@ def test_frames_above_the_limit_are_refused_before_they_are_decoded(monkeypatch:
     monkeypatch.setattr(video, "MAX_FRAME_PIXELS", 64 * 48)
     assert video.probe(data).width == 64
     monkeypatch.setattr(video, "MAX_FRAME_PIXELS", 64 * 48 - 1)
-    monkeypatch.setattr(video._Clip, "__init__", None)
+    monkeypatch.setattr(video.Clip, "__init__", None)
     assert reason_of(lambda: video.probe(data)) == "too_large"
 
 

@@ -370,7 +370,7 @@ def test_offloaded_encoders_give_the_same(built, family):
     with load_text(resolved(built(family)), "cpu", torch.float32) as encoder:
         (expected,) = encoder.encode(["a cat"])
     with load_text(resolved(built(family)), "cpu", torch.float32, offload=True) as encoder:
-        assert {parameter.device.type for parameter in encoder._pipeline.text_encoder.parameters()} == {"meta"}
+        assert {parameter.device.type for parameter in encoder.pipeline.text_encoder.parameters()} == {"meta"}
         (found,) = encoder.encode(["a cat"])
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 

@@ -51,7 +51,7 @@ def test_encoding_twice_gives_the_same_bits(built):
 def test_black_is_minus_one_and_white_is_one(built):
     seen = []
     with load_vae(resolved(built("sd15")), "cpu", torch.float32) as vae:
-        vae._model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].unique().tolist()))
+        vae.model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].unique().tolist()))
         vae.encode(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
         vae.encode(torch.full((1, 3, 16, 16), 255, dtype=torch.uint8))
     assert seen == [[-1.0], [1.0]]

@@ -65,8 +65,8 @@ def test_a_shard_that_was_replaced_since_is_found_again(tmp_path: Path) -> None:
         reader[0]
     reader = TensorReader(tmp_path, column("a"))
     store.write([sample("a"), sample("x")], HEADER)
-    reader._open.clear()
-    store.shard_path(reader._rows["shard"][0].as_py()).unlink()
+    reader.open_shards.clear()
+    store.shard_path(reader.rows["shard"][0].as_py()).unlink()
     assert torch.equal(reader[0]["latents"], sample("a").tensors["latents"])
 
 
@@ -86,7 +86,7 @@ def test_more_shards_than_may_be_open(tmp_path: Path, monkeypatch: pytest.Monkey
     reader = TensorReader(tmp_path, column("abcdef"))
     for position, key in enumerate("abcdef" * 2):
         assert torch.equal(reader[position % 6]["latents"], sample(key).tensors["latents"])
-        assert len(reader._open) <= 2
+        assert len(reader.open_shards) <= 2
 
 
 def test_a_shard_is_mapped_not_loaded(tmp_path: Path) -> None:
