@@ -20,8 +20,9 @@ KEY = "key"
 # A unit is at most so many samples, and so much: 1,024 images of a megapixel, or 32 clips of 5 s at 480 lines.
 MOST_SAMPLES = 1024
 MOST_VOLUME = 1 << 30
-# Where several workers share few samples, units are smaller: so many for each, but no smaller than this.
-UNITS_PER_WORKER, FEWEST_SAMPLES = 8, 32
+# Where workers share samples, a unit is this part of what is left for each of them, but no smaller than this: so they
+# all end at about the same time.
+PART_OF_REST, FEWEST_SAMPLES = 3, 32
 # What a sample is quarantined for at which workers die again and again.
 CRASH = "crash"
 
@@ -70,21 +71,25 @@ def units_of(jobs: pa.Table, volumes: np.ndarray | None = None, num_workers: int
     Args:
         jobs: with `KEY`, in the split's order.
         volumes: (N,) what each sample's work grows with.
-        num_workers: several get some units each, so that none works long after the others.
+        num_workers: that share them.
     """
-    most = MOST_SAMPLES
-    if num_workers > 1:
-        most = min(most, max(FEWEST_SAMPLES, len(jobs) // (UNITS_PER_WORKER * num_workers)))
     units: list[Unit] = []
     start = 0
     volume = np.cumsum(volumes) if volumes is not None else np.zeros(len(jobs))
     while start < len(jobs):
         before = volume[start - 1] if start else 0
         stop = int(np.searchsorted(volume, before + MOST_VOLUME, side="right"))
-        stop = min(max(stop, start + 1), start + most, len(jobs))
+        stop = min(max(stop, start + 1), start + _most(len(jobs) - start, num_workers), len(jobs))
         units.append(Unit(len(units), jobs.slice(start, stop - start)))
         start = stop
     return units
+
+
+def _most(left: int, num_workers: int) -> int:
+    """Samples of the next unit, while so many are left."""
+    if num_workers == 1:
+        return MOST_SAMPLES
+    return min(MOST_SAMPLES, max(FEWEST_SAMPLES, left // (PART_OF_REST * num_workers)))
 
 
 class Totals(NamedTuple):
