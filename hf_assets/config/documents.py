@@ -91,7 +91,7 @@ def read(file: Path, missing: str) -> Document:
 def unwrap(document: Document) -> Document:
     """What SimpleTuner's page wraps as `{"_metadata": …, "config": …}`; anything else as it is."""
     content = document.content
-    if isinstance(content, dict) and set(content) == {"_metadata", "config"}:
+    if isinstance(content, dict) and {"_metadata", "config"} <= set(content):
         return document._replace(content=content["config"], prefix="config")
     return document
 

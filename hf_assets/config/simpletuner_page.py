@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from hf_assets.config import family_defaults, trainer_keys
-from hf_assets.config.config_file import Dataset, ImageEmbeds, TextEmbeds
+from hf_assets.config.config_file import ImageEmbeds, TextEmbeds
 from hf_assets.config.model_families import FAMILIES, USUAL_ALIGNMENT_PX, ModelFamily
 
 INTRODUCTION = """# SimpleTuner's files
@@ -93,7 +93,7 @@ def _entry_keys() -> str:
     blocks = (f"`{block}.{key}`" for block, keys in trainer_keys.IN_BLOCKS.items() for key in sorted(keys))
     parts = [
         "## Entries of the list of datasets",
-        f"Honoured, as [config.md](config.md) describes them: {_names(set(Dataset.model_fields) - {'trainer'})}. In "
+        f"Honoured, as [config.md](config.md) describes them: {_names(trainer_keys.OF_DATASETS)}. In "
         f"`text_embeds`: {_names(set(TextEmbeds.model_fields) - {'trainer'})}; in `image_embeds`: "
         f"{_names(set(ImageEmbeds.model_fields) - {'trainer'})} (type `memory` is a folder too). `type` is `local` "
         "by default.",

@@ -122,7 +122,7 @@ EDITS_OF_CLIPS: list[tuple[str, Any, set[str]]] = [
 ]
 # Keys with one value, or that come in pairs and are tested below. Those of audio are tested in `test_audio`.
 FIXED = {"type", "dataset_type", "metadata_backend", "disabled", "trainer"}
-FOLDER = {"instance_data_dir", "parquet", "csv", "disable_multiline_split"}
+FOLDER = {"instance_data_dir", "parquet", "csv", "disable_multiline_split", "follow_links"}
 OF_SOUND = set(ONLY_FOR[("audio",)])
 PAIRS = {"width_column", "height_column", "maximum_image_size", "target_downsample_size", "crop_aspect_buckets"}
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from hf_assets.building import build_definitions
+from hf_assets.cli import app
 from hf_assets.config import loading
 from hf_assets.config.settings import VideoSettings
 from hf_assets.errors import ConfigError
@@ -109,6 +111,24 @@ def test_a_family_without_a_pipeline_is_refused_by_name(family: str, flavour: st
         loading.parse(own, tmp_path / "datasets.json").usable()
     named = pair(tmp_path, HUB, model_family=family, model_flavour=flavour, pretrained_model_name_or_path="user/mine")
     assert named.usable() is named
+
+
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_commands_say_which_model_was_taken_and_refuse_it_before_they_read_anything(
+    command: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path, {**SETTINGS, "model_family": "heartmula", "lr": 1}, [HUB])
+    done = CliRunner().invoke(app, [command, "--config", str(file)])
+    assert done.exit_code == 2
+    assert done.stderr.startswith(
+        f'{file}: model_family: is "heartmula" (HeartMuLa/HeartMuLa-oss-3B) can\'t be encoded'
+    )
+    if command == "check":
+        assert done.stdout.splitlines() == [
+            'model HeartMuLa/HeartMuLa-oss-3B: family "heartmula", default flavour "3b"; defaults of heartmula: '
+            "aspect_bucket_alignment 64",
+            "config.json: for the trainer only: lr",
+        ]
 
 
 # --- where the files lie
@@ -296,6 +316,8 @@ VIDEO = {**HUB, "dataset_type": "video"}
             (99, 9, 99),
             False,
         ),
+        # SimpleTuner drops clips below num_frames with either strategy
+        ({"model_family": "wan"}, {"bucket_strategy": "resolution_frames", "num_frames": 49}, (49, 49, None), False),
         ({"model_family": "ltxvideo"}, {}, (150, 150, None), True),
         ({"model_family": "ltxvideo2"}, {"is_i2v": False}, (150, 150, None), False),
         ({"model_family": "wan", "model_flavour": "i2v-14b-2.1"}, {}, (150, 150, None), True),

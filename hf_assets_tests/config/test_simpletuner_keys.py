@@ -252,7 +252,8 @@ def test_a_trainer_s_key_refuses_no_entry(place: str, key: str, tmp_path: Path) 
 
 def test_each_key_of_ours_is_a_key_and_each_of_the_trainer_s_is_none() -> None:
     names = {key.removeprefix("huggingface.").split(".")[0] for *_, key, _, verdict in OF_ENTRIES if verdict == OURS}
-    assert names <= {*Dataset.model_fields, *TextEmbeds.model_fields}
+    assert names <= {*trainer_keys.OF_DATASETS, *TextEmbeds.model_fields}
+    assert set(trainer_keys.OF_DATASETS) <= set(Dataset.model_fields)
     assert not trainer_keys.TRAINER_ONLY & {*Dataset.model_fields, *TextEmbeds.model_fields}
     verdicts = [set(trainer_keys.HONOURED), set(trainer_keys.REFUSED), set(trainer_keys.OF_THE_TRAINER)]
     assert sum(map(len, verdicts)) == len(set.union(*verdicts))

@@ -66,3 +66,8 @@ def test_a_word_of_ours_is_no_misspelling_of_another(one: str, other: str) -> No
         if other in (twin := key.replace(one, other)).split("_") and twin != key:
             known = [name for name in KEYS + VIDEO if name != key and other not in name]
             assert suggest(twin, [*known, key], KEYS) in (None, twin), twin
+
+
+def test_whether_a_word_is_ours_decides() -> None:
+    assert suggest("weight_px", ["height_px"]) == "height_px"
+    assert suggest("weight_px", ["height_px"], ["weight"]) is None
