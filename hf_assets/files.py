@@ -10,22 +10,22 @@ import pyarrow.parquet as pq
 import xxhash
 
 from hf_assets.blobs import Location, ObjectPath, at
-from hf_assets.blobs.atomic import refusals_explained, written_atomically
+from hf_assets.blobs.atomic import explain_refusals, open_atomically
 from hf_assets.blobs.interface import DAMAGED_PREFIX, TEMPORARY_PREFIX
 
 __all__ = [
     "DAMAGED_PREFIX",
     "TEMPORARY_PREFIX",
+    "explain_refusals",
     "is_whole_file",
     "is_whole_table",
+    "open_atomically",
     "parquet",
     "read_table",
-    "refusals_explained",
     "remove",
     "set_aside",
     "write_atomically",
     "write_table",
-    "written_atomically",
     "written_ns",
 ]
 

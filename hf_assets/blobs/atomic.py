@@ -17,18 +17,18 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     Raises:
         StoreError: the disk is full, or may not be written.
     """
-    with written_atomically(path) as temporary, temporary.open("wb") as file:
+    with open_atomically(path) as temporary, temporary.open("wb") as file:
         file.write(data)
 
 
 @contextlib.contextmanager
-def written_atomically(path: Path) -> Iterator[Path]:
+def open_atomically(path: Path) -> Iterator[Path]:
     """Let a file be written bit by bit under another name, then flush it to the disk and rename it.
 
     Raises:
         StoreError: the disk is full, or may not be written.
     """
-    with refusals_explained(path):
+    with explain_refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
         os.close(descriptor)
@@ -46,7 +46,7 @@ def written_atomically(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def refusals_explained(path: Path) -> Iterator[None]:
+def explain_refusals(path: Path) -> Iterator[None]:
     """Say in a line why a file can't be written.
 
     Raises:

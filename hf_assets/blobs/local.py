@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hf_assets import fingerprint
-from hf_assets.blobs.atomic import refusals_explained, write_atomically
+from hf_assets.blobs.atomic import explain_refusals, write_atomically
 from hf_assets.blobs.interface import DAMAGED_PREFIX, Blob, Blobs
 from hf_assets.errors import StoreError
 
@@ -53,7 +53,7 @@ class LocalBlobs(Blobs):
 
     def put_if_unchanged(self, name: str, data: bytes | memoryview, version: str | None) -> bool:
         path = self.local_path(name)
-        with refusals_explained(path), _locked(path.with_name(CHANGE_LOCK), fcntl.LOCK_EX):
+        with explain_refusals(path), _lock(path.with_name(CHANGE_LOCK), fcntl.LOCK_EX):
             if self.get_versioned(name)[1] != version:
                 return False
             write_atomically(path, data)
@@ -107,20 +107,20 @@ class LocalBlobs(Blobs):
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        with _locked(self.folder / USE_LOCK, fcntl.LOCK_SH):
+        with _lock(self.folder / USE_LOCK, fcntl.LOCK_SH):
             yield
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         try:
-            with _locked(self.folder / USE_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with _lock(self.folder / USE_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 yield
         except BlockingIOError:
             raise StoreError(f"a run is using {self.folder}: try again when it is done") from None
 
 
 @contextlib.contextmanager
-def _locked(path: Path, how: int) -> Iterator[None]:
+def _lock(path: Path, how: int) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as lock:
         fcntl.flock(lock, how)

@@ -41,13 +41,13 @@ class Bucket:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.store = _opened(url)
+        self.store = _open(url)
 
     def get(self, key: str) -> tuple[bytes, tuple[str | None, str | None]]:
         """An object's bytes and version."""
         import obstore
 
-        with self._explained(key, "read"):
+        with self._explain(key, "read"):
             found = obstore.get(self.store, key)
             return bytes(found.bytes()), (found.meta["e_tag"], found.meta["version"])
 
@@ -56,7 +56,7 @@ class Bucket:
         import obstore
         from obstore.exceptions import BaseError
 
-        with self._explained(key, "read"):
+        with self._explain(key, "read"):
             try:
                 return bytes(obstore.get_range(self.store, key, start=start, end=stop)) if stop > start else b""
             except BaseError as error:
@@ -68,7 +68,7 @@ class Bucket:
         """Write an object, as one request: what is cut off leaves nothing behind."""
         import obstore
 
-        with self._explained(key, "written"):
+        with self._explain(key, "written"):
             obstore.put(self.store, key, bytes(data), use_multipart=False)
 
     def put_if(self, key: str, data: bytes | memoryview, version: tuple[str | None, str | None] | None) -> bool:
@@ -78,7 +78,7 @@ class Bucket:
 
         named = dict(zip(("e_tag", "version"), version or (), strict=False))
         mode: Any = {name: value for name, value in named.items() if value is not None} if version else "create"
-        with self._explained(key, "written"):
+        with self._explain(key, "written"):
             try:
                 obstore.put(self.store, key, bytes(data), mode=mode, use_multipart=False)
             except (AlreadyExistsError, PreconditionError):
@@ -96,7 +96,7 @@ class Bucket:
         import obstore
 
         try:
-            with self._explained(key, "read"):
+            with self._explain(key, "read"):
                 return _object(obstore.head(self.store, key))
         except FileNotFoundError:
             return None
@@ -105,7 +105,7 @@ class Bucket:
         """The objects below a prefix, in the order of their keys."""
         import obstore
 
-        with self._explained(prefix, "listed"):
+        with self._explain(prefix, "listed"):
             if is_deep:
                 found = [_object(meta) for page in obstore.list(self.store, prefix or None) for meta in page]
             else:
@@ -116,7 +116,7 @@ class Bucket:
         """Remove an object, if there is one."""
         import obstore
 
-        with self._explained(key, "deleted"):
+        with self._explain(key, "deleted"):
             try:
                 obstore.delete(self.store, key)
             except FileNotFoundError:
@@ -126,11 +126,11 @@ class Bucket:
         """Give an object another key."""
         import obstore
 
-        with self._explained(key, "renamed"):
+        with self._explain(key, "renamed"):
             obstore.rename(self.store, key, new)
 
     @contextmanager
-    def _explained(self, key: str, verb: str) -> Iterator[None]:
+    def _explain(self, key: str, verb: str) -> Iterator[None]:
         """Say in a line what is wrong.
 
         Raises:
@@ -148,7 +148,7 @@ class Bucket:
             raise StoreError(_explanation(self.url, key, verb, text)) from None
 
 
-def _opened(url: str) -> Any:
+def _open(url: str) -> Any:
     try:
         from obstore.store import from_url
     except ImportError:

@@ -70,13 +70,13 @@ class ObjectBlobs(Blobs):
 
     def stat(self, name: str) -> Blob | None:
         found: Object | None = self._call("head", self._key(name))
-        return None if found is None else _described(name, found)
+        return None if found is None else _describe(name, found)
 
     def list(self, folder: str = "", *, recursive: bool = False, hidden: bool = False) -> Iterator[Blob]:
         found: list[Object] = self._call("list", self._key(folder), recursive)
         for one in found:
             if posixpath.basename(one.key).startswith(".") == hidden:
-                yield _described(one.key.removeprefix(f"{self.prefix}/") if self.prefix else one.key, one)
+                yield _describe(one.key.removeprefix(f"{self.prefix}/") if self.prefix else one.key, one)
 
     def set_aside(self, name: str) -> str:
         aside = posixpath.join(posixpath.dirname(name), f"{DAMAGED_PREFIX}{posixpath.basename(name)}")
@@ -125,7 +125,7 @@ class ObjectBlobs(Blobs):
         return object_client.call(self.url, verb, *arguments)
 
 
-def _described(name: str, found: Object) -> Blob:
+def _describe(name: str, found: Object) -> Blob:
     """With the version in the part of the time that object stores don't have."""
     part = int(fingerprint.of_bytes(json.dumps(found.version).encode())[:12], 16) % 1_000_000_000
     return Blob(name, found.num_bytes, int(found.modified.timestamp()) * 1_000_000_000 + part)

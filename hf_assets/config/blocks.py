@@ -48,7 +48,8 @@ class FilterFunc(Block):
         None, description="The columns that `function` gets; dotted paths lead into structs."
     )
     batched: Flag = Field(
-        False, description="True: `function` gets a `pyarrow.RecordBatch` and returns one verdict for each of its rows."
+        False,
+        description="True: `function` gets a `pyarrow.RecordBatch` and returns true or false for each of its rows.",
     )
 
     @model_validator(mode="after")

@@ -74,7 +74,7 @@ def make_draft(written: Any, path: str, around: Surroundings) -> Draft:
         reason = trainer_keys.ELSEWHERE[kind]
         draft.notes.append(f'{path} is for the trainer only, as dataset_type is "{kind}": {reason}')
         return draft
-    content, origins = _merged(written, path, draft.mistakes)
+    content, origins = _merge(written, path, draft.mistakes)
     model = KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
     draft = draft._replace(model=model, content=content, origins=origins)
     if (wrong := _unreadable(content, model)) is not None:
@@ -96,7 +96,7 @@ def make_draft(written: Any, path: str, around: Surroundings) -> Draft:
     return draft
 
 
-def _merged(written: Mapping[str, Any], path: str, wrong: list[Mistake]) -> tuple[dict[str, Any], dict[str, At]]:
+def _merge(written: Mapping[str, Any], path: str, wrong: list[Mistake]) -> tuple[dict[str, Any], dict[str, At]]:
     """The keys of an entry and of its blocks `INNER`, which mean the same; and where each was written."""
     merged: dict[str, Any] = {}
     origins: dict[str, At] = {}

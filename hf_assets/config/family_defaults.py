@@ -31,7 +31,7 @@ def of(kind: str, entry: Mapping[str, Any], choice: Choice | None, frame_rate: f
     return made
 
 
-def said(kinds: set[str], choice: Choice, frame_rate: float) -> str:
+def in_words(kinds: set[str], choice: Choice, frame_rate: float) -> str:
     """These defaults in words, for the kinds of media that there are."""
     if choice.facts is None:
         return ""

@@ -265,7 +265,7 @@ class _Reader:
         recipes = self.recipes(model, self.choice, [*plugins, *more])
         self.stop_on_errors()
         rate = self.settings.frame_rate if self.settings else family_defaults.USUAL_RATE
-        defaults = family_defaults.said({recipe.kind for recipe in recipes}, self.choice, rate)
+        defaults = family_defaults.in_words({recipe.kind for recipe in recipes}, self.choice, rate)
         said = f"model {self.choice.repository}: {self.choice.reason}{defaults}"
         refusal = self.choice.refusal and self.refusal(self.choice.refusal)
         return Config(self.document.file, recipes, refresh, tuple(self.notes), said, refusal)

@@ -95,10 +95,10 @@ def choose(family: str | None, flavour: str | None, repository: str | None) -> C
 def _of_family(family: str, flavour: str | None, facts: ModelFamily) -> Choice:
     taken = flavour or facts.default
     if taken is None:
-        raise ChoiceError("flavour", f'is missing, which family "{family}" needs; use {_listed(facts)}')
+        raise ChoiceError("flavour", f'is missing, which family "{family}" needs; use {_list_text(facts)}')
     if taken not in facts.repositories:
         near = difflib.get_close_matches(taken, facts.repositories, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else f"use {_listed(facts)}"
+        hint = f'did you mean "{near[0]}"?' if near else f"use {_list_text(facts)}"
         raise ChoiceError("flavour", f'is "{taken}", which family "{family}" has not; {hint}')
     repository = facts.repositories[taken]
     reason = f'family "{family}", {"" if flavour else "default "}flavour "{taken}"'
@@ -113,5 +113,5 @@ def _refusal(family: str, repository: str) -> str:
     )
 
 
-def _listed(facts: ModelFamily) -> str:
+def _list_text(facts: ModelFamily) -> str:
     return ", ".join(f'"{flavour}"' for flavour in facts.repositories)

@@ -169,7 +169,7 @@ def read(document: Document) -> Settings:
     def at(key: str) -> At:
         return At(child_path(document.prefix, as_written.get(key, key)), document)
 
-    found = [*_repeated(content, as_written), *_refused(given)]
+    found = [*_repetitions(content, as_written), *_refusals(given)]
     if not given.get("model_family") and not given.get("pretrained_model_name_or_path"):
         found.append(("model_family", "is missing; add it, or pretrained_model_name_or_path"))
     found += [(key, f"is {quote(given[key])}; write text") for key in _no_text(given)]
@@ -223,7 +223,7 @@ def _model(given: Mapping[str, Any]) -> dict[str, Any]:
     return model
 
 
-def _refused(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _refusals(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What would change tensors, and can't be kept."""
     dtype = given.get("vae_dtype", "default")
     if not isinstance(dtype, str) or dtype not in DTYPES:
@@ -271,7 +271,7 @@ def _wrong_alignment(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> I
         )
 
 
-def _repeated(content: Mapping[str, Any], as_written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _repetitions(content: Mapping[str, Any], as_written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Keys that are there with dashes and without, and differ."""
     for key, written in content.items():
         bare = key.lstrip("-")

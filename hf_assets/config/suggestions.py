@@ -44,7 +44,7 @@ def suggest(key: str, known: Iterable[str], vocabulary: Collection[str] = ()) ->
         return None
     if (other := SYNONYMS.get("_".join(words))) in known:
         return other
-    spelt = {_joined(one): one for one in known}
+    spelt = {_join(one): one for one in known}
     if (same := spelt.get("".join(words))) is not None:
         return same
     ours = {word for one in (*known, *vocabulary) for word in _words(one)}
@@ -52,7 +52,7 @@ def suggest(key: str, known: Iterable[str], vocabulary: Collection[str] = ()) ->
     if fits:
         return max(fits, key=lambda one: difflib.SequenceMatcher(None, key, one).ratio())
     if len(words) == 1:
-        near = [one for one in known if words[0] not in ours and _likeness(words[0], _joined(one)) > 0.9]
+        near = [one for one in known if words[0] not in ours and _likeness(words[0], _join(one)) > 0.9]
         return near[0] if len(near) == 1 else None
     shortened = [one for one in known if len(_words(one)) == len(words) + 1 and _is_within(words, _words(one), ours)]
     return shortened[0] if len(shortened) == 1 else None
@@ -87,5 +87,5 @@ def _words(key: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", re.sub(r"[^a-z0-9_\- ]", "", spaced))
 
 
-def _joined(key: str) -> str:
+def _join(key: str) -> str:
     return "".join(_words(key))

@@ -146,7 +146,7 @@ class EmbedModel:
         for key, tensors in zip(batch.keys, encoded, strict=True):
             if not _are_finite(tensors):
                 yield Failed(key, "non_finite", "the text encoders give infinite or undefined values")
-            elif not _are_finite(stored := self._packed(tensors)):
+            elif not _are_finite(stored := self._pack(tensors)):
                 yield Failed(key, "overflow", f"values beyond what {self.dtype} holds: choose another embeds_dtype")
             else:
                 yield Sample(key, stored)
@@ -163,7 +163,7 @@ class EmbedModel:
             durations_s=[one[durations_s] for one in texts] if durations_s in texts[0] else None,
         )
 
-    def _packed(self, embeds: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    def _pack(self, embeds: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
         result = packing.pack(embeds, masks=self.text.ignored, dtype=self.dtype)
         if math.isfinite(result.error):  # else the sample fails
             with self._lock:

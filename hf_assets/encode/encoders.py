@@ -172,17 +172,17 @@ def look_up(
     Args:
         present: the store's shards, where they are known already, for who only counts.
     """
-    before = _listed(store) if present is None else None
+    before = _file_states(store) if present is None else None
     named = keyed[key].combine_chunks().dictionary_encode()
     index = store.look_up(named.dictionary, INDEX_COLUMNS, present)
-    listed = before if before is not None and before[1] == memo.listed(store.index_folder) else None
+    listed = before if before is not None and before[1] == memo.states_of(store.index_folder) else None
     held = stored_rows(index).select(HELD_COLUMNS)
     first = pc.index_in(named.dictionary, value_set=held["key"].combine_chunks())
     return Work(encoder, store, key, keyed, index, held, pa.chunked_array([first.take(named.indices)]), listed)
 
 
-def _listed(store: TensorStore) -> tuple[dict[str, State], dict[str, State]]:
-    return memo.listed(store.folder), memo.listed(store.index_folder)
+def _file_states(store: TensorStore) -> tuple[dict[str, State], dict[str, State]]:
+    return memo.states_of(store.folder), memo.states_of(store.index_folder)
 
 
 class Record(NamedTuple):

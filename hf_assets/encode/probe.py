@@ -120,7 +120,7 @@ def probe(
         located: `row` and `schema.LOCATION` of the wanted rows, in the split's order.
     """
     book = ledger_of(recipe)
-    listed = memo.listed(book.folder)
+    listed = memo.states_of(book.folder)
     recalled = recall(recipe, located, snapshot)
     computed = sum(len(part.rows) for part in recalled.unknown)
     bytes_read = 0

@@ -122,9 +122,9 @@ class HubRepository:
     def fetch(self, paths: Iterable[str]) -> Path:
         wanted = list(paths)
         folder = self._download(wanted)
-        if damaged := self._damaged(folder, wanted):
+        if damaged := self._damaged_files(folder, wanted):
             folder = self._download(damaged, force_download=True)
-            if damaged := self._damaged(folder, damaged):
+            if damaged := self._damaged_files(folder, damaged):
                 raise ModelError(
                     f'"{damaged[0]}" of {self.name} isn\'t what its hash says, though fetched anew: '
                     f'check the disk of "{folder}", then run again'
@@ -145,7 +145,7 @@ class HubRepository:
 
         return Path(_call(download, self.name, self.sha))
 
-    def _damaged(self, folder: Path, paths: list[str]) -> list[str]:
+    def _damaged_files(self, folder: Path, paths: list[str]) -> list[str]:
         """The files whose bytes aren't those that the Hub listed."""
         memory = None if self.memory is None else hashes.FileHashes(self.memory, written_once=True)
         found = []

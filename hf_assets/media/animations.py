@@ -36,7 +36,7 @@ def is_animation(data: bytes) -> bool:
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP" and any(True for _ in _durations_ms(data))
 
 
-def mended(data: bytes) -> bytes:
+def mend(data: bytes) -> bytes:
     """An animated WebP whose header says that it is a still, or that has a still in front, as a plain animation.
 
     libwebp refuses these; any other bytes stay as they are.
@@ -60,7 +60,7 @@ def probe(data: bytes) -> Animation:
     Raises:
         MediaError: `undecodable`, `truncated`.
     """
-    image = _opened(data)
+    image = _open(data)
     durations = list(_durations_ms(data))[: image.n_frames]
     if len(durations) < image.n_frames:
         raise MediaError("truncated", f"{len(durations):,} frames are there of the {image.n_frames:,} announced")
@@ -74,7 +74,7 @@ def frames_of(data: bytes) -> Iterator[np.ndarray]:
     Raises:
         MediaError: `undecodable`.
     """
-    image = _opened(data)
+    image = _open(data)
     meaning = pixels.meaning_of(image, data)
     for number in range(image.n_frames):
         yield np.array(_frame(image, number, meaning, data))
@@ -82,16 +82,16 @@ def frames_of(data: bytes) -> Iterator[np.ndarray]:
 
 def thumbnails(data: bytes, first_frame: int, num_frames: int | None) -> list[Image.Image]:
     """The first, middle and last frame of a part."""
-    image = _opened(data)
+    image = _open(data)
     meaning = pixels.meaning_of(image, data)
     part = range(image.n_frames)[first_frame:][:num_frames]
     chosen = sorted({part[at] for at in (0, len(part) // 2, len(part) - 1)}) if part else []
     return [_frame(image, number, meaning, data) for number in chosen]
 
 
-def _opened(data: bytes) -> WebPImagePlugin.WebPImageFile:
+def _open(data: bytes) -> WebPImagePlugin.WebPImageFile:
     try:
-        return WebPImagePlugin.WebPImageFile(BytesIO(mended(data)))
+        return WebPImagePlugin.WebPImageFile(BytesIO(mend(data)))
     except Exception as error:
         raise MediaError("undecodable", f"WebP: {signatures.words(error)}") from error
 

@@ -177,7 +177,7 @@ def _container(data: bytes) -> Iterator[Any]:
     import av
 
     other = signatures.other_kind(data, "audio")
-    with _errors(f"not audio of a known format: {signatures.described(data)}", other):
+    with _errors(f"not audio of a known format: {signatures.describe(data)}", other):
         container = av.open(BytesIO(data), options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
     with container, _errors(f"{container.format.name} audio"):
         if not container.streams.audio:

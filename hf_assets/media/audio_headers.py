@@ -26,7 +26,7 @@ MPEG_RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (1
 
 
 def with_sizes(data: bytes) -> bytes:
-    """A WAV file whose header leaves the size of its sound out, as 0, with that size; any other file as it is."""
+    """A WAV file whose header leaves the size of its audio out, as 0, with that size; any other file as it is."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return data
     for kind, start, size in _riff_chunks(data, 12):
@@ -39,7 +39,7 @@ def with_sizes(data: bytes) -> bytes:
 
 
 def announced_and_there(log: str) -> tuple[int, int] | None:
-    """Bytes of sound that a header announces, and that are there, from what libsndfile notes of it; None: they agree.
+    """Bytes of audio that a header announces, and that are there, from what libsndfile notes of it; None: they agree.
 
     A recorder that writes into a pipe can't know the length, and announces as much as the field holds.
     """
@@ -99,7 +99,7 @@ def flac_end(data: bytes) -> FlacEnd | None:
 
 
 class Xing(NamedTuple):
-    """What stands in an MP3 in place of the first frame's sound.
+    """What stands in an MP3 in place of the first frame's audio.
 
     Attributes:
         start, stop: where that frame lies.
@@ -188,7 +188,7 @@ def _riff_chunks(data: bytes, position: int) -> Iterator[tuple[bytes, int, int]]
 
 
 def _are_chunks(data: bytes, position: int) -> bool:
-    """Whether bytes are a row of named chunks up to the file's end, and so no sound."""
+    """Whether bytes are a row of named chunks up to the file's end, and so no audio."""
     for kind, start, size in _riff_chunks(data, position):
         if not kind.isascii() or not kind.strip().isalnum() or start + size > len(data) + 1:
             return False

@@ -22,7 +22,7 @@ def colours(data: bytes) -> Colours | None:
     if b"ipco" not in properties:
         return None
     every = list(_boxes(data, *properties[b"ipco"]))
-    numbers = _associated(data, properties.get(b"ipma"), _primary(data, inner.get(b"pitm")))
+    numbers = _associations(data, properties.get(b"ipma"), _primary(data, inner.get(b"pitm")))
     chosen = every if numbers is None else [every[number - 1] for number in numbers if 0 < number <= len(every)]
     for kind, (start, stop) in chosen:
         if kind == b"colr" and data[start : start + 4] == b"nclx" and start + 8 <= stop:
@@ -54,7 +54,7 @@ def _primary(data: bytes, span: tuple[int, int] | None) -> int | None:
     return int(struct.unpack_from(">I" if is_long else ">H", data, span[0] + 4)[0])
 
 
-def _associated(data: bytes, span: tuple[int, int] | None, item: int | None) -> list[int] | None:
+def _associations(data: bytes, span: tuple[int, int] | None, item: int | None) -> list[int] | None:
     """The numbers, from 1, of an item's properties; None where that can't be read."""
     if span is None or item is None:
         return None

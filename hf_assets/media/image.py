@@ -202,13 +202,13 @@ def _open(data: bytes) -> _Opened:
     _set_up_pillow()
     plugin = image_formats.plugin_of(data)
     if plugin is None:
-        other = signatures.other_kind(data, "image") or f": {signatures.described(data)}"
+        other = signatures.other_kind(data, "image") or f": {signatures.describe(data)}"
         raise MediaError("undecodable", f"not an image of a known format{other}")
     if plugin.format == "JXL":
         _require_size(image_formats.jpeg_xl_size(data))
     try:
         with _pillow_errors(plugin.format or "image"):
-            image = plugin(BytesIO(animations.mended(data) if plugin is WebPImagePlugin.WebPImageFile else data))
+            image = plugin(BytesIO(animations.mend(data) if plugin is WebPImagePlugin.WebPImageFile else data))
     except MediaError as error:
         if plugin is not TiffImagePlugin.TiffImageFile or error.reason != "undecodable":
             raise

@@ -101,7 +101,7 @@ def to_rgb(image: Image.Image, meaning: Meaning, data: bytes) -> Image.Image:
         colour_ = image.convert("L") if image.mode == "LA" else with_alpha.convert("RGB")
     else:
         colour_ = image if image.mode in profiles.MODES else image.convert("RGB")
-    return over_white(_converted(colour_, meaning, data), alpha)
+    return over_white(_convert(colour_, meaning, data), alpha)
 
 
 def over_white(picture: Image.Image, alpha: Image.Image | None) -> Image.Image:
@@ -141,7 +141,7 @@ def _gray_to_8_bits(image: Image.Image, meaning: Meaning) -> tuple[Image.Image, 
     return Image.fromarray(scaled), alpha
 
 
-def _converted(picture: Image.Image, meaning: Meaning, data: bytes) -> Image.Image:
+def _convert(picture: Image.Image, meaning: Meaning, data: bytes) -> Image.Image:
     """RGB in sRGB, of an image in one of the modes that a profile can describe."""
     if meaning.icc is not None:
         return profiles.to_srgb(picture, meaning.icc)

@@ -22,25 +22,25 @@ def is_srgb(icc: bytes, mode: str) -> bool:
     A profile that is broken, or not of the pixels' colour space, says nothing about them: so it does as well.
     """
     if mode == "CMYK":
-        return _converted(Image.new("CMYK", (1, 1)), icc) is None
+        return _convert(Image.new("CMYK", (1, 1)), icc) is None
     if mode == "L":
         colours = np.arange(256, dtype=np.uint8)[None]
         wanted = np.repeat(colours[..., None], 3, axis=2)
     else:
         levels = np.linspace(0, 255, _GRID_LEVELS).round().astype(np.uint8)
         wanted = colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(_GRID_LEVELS, -1, 3)
-    converted = _converted(Image.fromarray(colours), icc)
+    converted = _convert(Image.fromarray(colours), icc)
     return converted is None or int(np.abs(np.asarray(converted).astype(int) - wanted).max()) <= SRGB_LEVELS
 
 
 def to_srgb(picture: Image.Image, icc: bytes) -> Image.Image:
     """An image of one of `MODES`, converted from its profile: RGB."""
-    converted = _converted(picture, icc)
+    converted = _convert(picture, icc)
     assert converted is not None, "a profile that can't be used is `is_srgb`"
     return converted
 
 
-def _converted(picture: Image.Image, icc: bytes) -> Image.Image | None:
+def _convert(picture: Image.Image, icc: bytes) -> Image.Image | None:
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(icc))
         return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")

@@ -62,11 +62,11 @@ OTHERS: tuple[tuple[bytes, str], ...] = (
         b"version https://git-lfs",
         "a Git LFS pointer in place of the file: fetch the file itself (git lfs pull), and upload that",
     ),
-    (b"<svg", "an SVG drawing: make pictures of it first"),
+    (b"<svg", "an SVG drawing: make images of it first"),
     (b"<!doctype html", "a web page (HTML), as servers answer in place of a file: download it again"),
     (b"<html", "a web page (HTML), as servers answer in place of a file: download it again"),
     (b"<?xml", "XML"),
-    (b"%pdf-", "a PDF document: make pictures of its pages first"),
+    (b"%pdf-", "a PDF document: make images of its pages first"),
     (b"8bps", "a Photoshop document (PSD): save it as PNG"),
     (b"v/1\x01", "OpenEXR: save it as a TIFF in floats, or as PNG"),
     (b"#?radiance", "Radiance HDR: save it as a TIFF in floats, or as PNG"),
@@ -79,7 +79,7 @@ OTHERS: tuple[tuple[bytes, str], ...] = (
 _HEAD_BYTES = 256
 
 
-def described(data: bytes) -> str:
+def describe(data: bytes) -> str:
     """What bytes of no known format are, for a message: never the bytes themselves."""
     head = data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     for start, name in OTHERS:

@@ -324,7 +324,7 @@ def _open(data: bytes) -> Iterator[Clip]:
     except MediaError:
         raise
     except Exception as error:
-        raise _broken(data, "undecodable", f"{signatures.words(error)}: {signatures.described(data)}") from error
+        raise _broken(data, "undecodable", f"{signatures.words(error)}: {signatures.describe(data)}") from error
 
 
 def _broken(data: bytes, reason: str, message: str) -> MediaError:

@@ -97,10 +97,10 @@ def remembered_usage(pipeline: Pipeline, cache: Path | None) -> Usage:
         if cache:
             files.write_atomically(cache, json.dumps(known).encode())
     calls, given, names, reads = known[key]
-    return limited(Usage(tuple(Call(*call) for call in calls), tuple(given), tuple(names), tuple(reads)), pipeline)
+    return with_limit(Usage(tuple(Call(*call) for call in calls), tuple(given), tuple(names), tuple(reads)), pipeline)
 
 
-def limited(found: Usage, pipeline: Pipeline) -> Usage:
+def with_limit(found: Usage, pipeline: Pipeline) -> Usage:
     """The same with as many tokens of a caption as the user wants at most.
 
     Raises:

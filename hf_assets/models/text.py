@@ -42,13 +42,13 @@ def load_text(
     """Load the pipeline's text encoders and tokenizers. No weight of its denoiser, VAE or image encoders is fetched.
 
     Args:
-        quantization, offload: see `loading.load_model`.
+        quantization, offload: see `model_loading.load_model`.
 
     Raises:
         ModelError: there is no text side, it needs more than captions, or its weights can't be loaded.
     """
     kind = prompt.pipeline_class(pipeline)
-    usage = prompt.limited(prompt.usage(kind), pipeline)
+    usage = prompt.with_limit(prompt.usage(kind), pipeline)
     components = text_components(pipeline)
     parts: dict[str, Any] = {name: None for name, entry in pipeline.index.items() if names_component(entry)}
     # What the index leaves out, such as a VAE for which another stands in, the constructor asks for all the same.

@@ -59,12 +59,12 @@ def stage_asset(
             pool=pool,
             kinds=set(kinds),
             owners=list(recipe.owners),
-        )(with_resource_prefix(recipe.resource_prefix)(fail_in_one_line(_materialized(recipe, code_version, body))))
+        )(with_resource_prefix(recipe.resource_prefix)(fail_in_one_line(_make_or_reuse(recipe, code_version, body))))
 
     return asset
 
 
-def _materialized(recipe: Recipe, code_version: str, body: Body) -> Callable[..., dg.MaterializeResult[Draft]]:
+def _make_or_reuse(recipe: Recipe, code_version: str, body: Body) -> Callable[..., dg.MaterializeResult[Draft]]:
     """A body as Dagster calls it: its result is made, or taken from the run that made it."""
 
     @functools.wraps(body)

@@ -43,9 +43,9 @@ class Step(NamedTuple):
     """An asset's work, which is done only if its result isn't there already.
 
     Attributes:
-        follows_from: JSON of all that decides the result, besides the input tables, what the code version tells, and
+        follows_from: JSON of all that decides the result, besides the input tables, what the code version says, and
             the files that the outcome names as read (`Outcome.rests`).
-        tags: of the materialization; see `observations.used`.
+        tags: of the materialization; see `observations.record_used`.
         in_use: keeps what the result rests on as it is while it is looked at.
     """
 

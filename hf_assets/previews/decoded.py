@@ -64,7 +64,7 @@ class DecodedSamples:
         """Keep a sample if it is one to show.
 
         Args:
-            pixels: (3, H, W) or (3, F, H, W) uint8; what else it may be, such as sound, is not shown.
+            pixels: (3, H, W) or (3, F, H, W) uint8; what else it may be, such as audio, is not shown.
             latents: without a batch axis.
         """
         if key in self.wanted and str(pixels.dtype) == "torch.uint8" and pixels.numel() <= MAX_VALUES:

@@ -49,11 +49,11 @@ def rests(recipe: Recipe) -> tuple[Rest, ...]:
     root = recipe.folders.metadata
     beside = {
         name: state
-        for name, state in memo.listed(root).items()
+        for name, state in memo.states_of(root).items()
         if name.endswith(("_dropped.parquet", "_quarantined.parquet"))
     }
     drawn = folder.sheets(root)
-    return Rest(root, beside), Rest(drawn, memo.listed(drawn))
+    return Rest(root, beside), Rest(drawn, memo.states_of(drawn))
 
 
 def _key(recipe: Recipe, version: str) -> str:

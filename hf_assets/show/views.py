@@ -265,7 +265,7 @@ def _size(sample: dict[str, Any]) -> str:
 
 
 def _stretch(sample: dict[str, Any]) -> sheets.Box:
-    """The part of a clip of sound that is encoded, as far as its picture shows it."""
+    """The part of a clip of audio that is encoded, as far as its picture shows it."""
     shown_s = min(sample["original_num_samples"] / sample["original_sample_rate_hz"], SHOWN_SECONDS)
     start_s = sample["first_sample"] / sample["sample_rate_hz"]
     stop_s = start_s + sample["num_samples"] / sample["sample_rate_hz"]

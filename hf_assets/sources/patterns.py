@@ -35,7 +35,7 @@ def check(texts: dict[str, bytes], repository: str, commit: str | None) -> None:
     for name, data in texts.items():
         if len(data) > MAX_BYTES:
             raise DatasetError(f'{name} of dataset "{repository}" has {len(data):,d} bytes, more than is read of one')
-        for number, pattern in enumerate(_patterns(_parsed(name, data))):
+        for number, pattern in enumerate(_patterns(_parse(name, data))):
             if number > MAX_PATTERNS:
                 raise DatasetError(
                     f'{name} of dataset "{repository}" has more than {MAX_PATTERNS:,d} patterns of files'
@@ -47,7 +47,7 @@ def check(texts: dict[str, bytes], repository: str, commit: str | None) -> None:
                 )
 
 
-def _parsed(name: str, data: bytes) -> Any:
+def _parse(name: str, data: bytes) -> Any:
     text = data.decode("utf-8-sig", errors="replace")
     if name == README:
         header = HEADER.match(text)

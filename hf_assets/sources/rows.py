@@ -62,7 +62,7 @@ def read(
         DatasetError: a column is missing, files disagree about a column's type, or no row's media is there.
     """
 
-    listed = memo.listed(memory)
+    listed = memo.states_of(memory)
     parts = list(_read_files(source, snapshot, wanted, memory, say))
     columns = [part for part, _ in parts]
     table = _join(snapshot, columns)

@@ -39,7 +39,7 @@ def latent_keys(
         parts = [(name, _text(rows[name])) for name in ("media_hash", *columns)]
         assert not any(values.null_count for _, values in parts), "a null would leave the sample without a key"
         keys.append(_hash("latent", encoder, [*parts, *((name, rows[name]) for name in there)]))
-    return _joined(keys)
+    return _join(keys)
 
 
 def embed_keys(
@@ -64,7 +64,7 @@ def embed_keys(
     for rows in _batches(texts):
         hashes = _hash("embed", encoder, [(name, _text(rows[name])) for name in rows.column_names])
         keys.append(pc.if_else(pc.is_valid(rows["caption"]), hashes, None))
-    return _joined(keys)
+    return _join(keys)
 
 
 def _hash(kind: str, encoder: str, parts: Iterable[tuple[str, pa.ChunkedArray]]) -> pa.ChunkedArray:
@@ -96,5 +96,5 @@ def _batches(table: pa.Table) -> Iterable[pa.Table]:
     return (table.slice(start, BATCH_ROWS) for start in range(0, len(table), BATCH_ROWS))
 
 
-def _joined(keys: list[pa.ChunkedArray]) -> pa.ChunkedArray:
+def _join(keys: list[pa.ChunkedArray]) -> pa.ChunkedArray:
     return pa.chunked_array([chunk for each in keys for chunk in each.chunks], pa.string())

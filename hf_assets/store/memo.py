@@ -78,7 +78,7 @@ class Memo(NamedTuple):
         seen: dict[Location, dict[str, State]] = {}
         for rest in self.rests:
             if rest.folder not in seen:
-                seen[rest.folder] = listed(rest.folder)
+                seen[rest.folder] = states_of(rest.folder)
         return all(rest.is_unchanged(seen[rest.folder]) for rest in self.rests)
 
     def identity(self, folder: Location) -> str:
@@ -96,7 +96,7 @@ def state_of(path: Location) -> State | None:
     return None if found is None else (found.num_bytes, found.modified_ns)
 
 
-def listed(folder: Location) -> dict[str, State]:
+def states_of(folder: Location) -> dict[str, State]:
     """The state of every file of a folder."""
     return {one.name: (one.num_bytes, one.modified_ns) for one in blobs.at(folder).list()}
 

@@ -114,7 +114,7 @@ def layout(blobs: Blobs) -> Layout:
     """
     parts = frozenset(index.part_names(blobs))
     inside = blobs.within(FOLDER)
-    listed = [run for blob in inside.list() if (run := _opened(inside, blob)) is not None]
+    listed = [run for blob in inside.list() if (run := _open(inside, blob)) is not None]
     chosen: list[Run] = []
     covered: set[str] = set()
     for run in sorted(listed, key=lambda run: (-len(run.covers), run.name)):
@@ -172,9 +172,9 @@ def merge(blobs: Blobs) -> None:
         absorbed.append(run)
         num_rows += run.num_rows
         covers |= run.covers & found.parts
-    sources = [iter([_sorted(pa.concat_tables(tables.values()))])]
+    sources = [iter([_sort(pa.concat_tables(tables.values()))])]
     sources += [_groups(inside, run.name, index.INDEX.names) for run in absorbed]
-    _write(inside, _merged(sources, num_rows), covers)
+    _write(inside, _merge(sources, num_rows), covers)
 
 
 def _write(blobs: Blobs, tables: Iterator[pa.Table], covers: set[str]) -> None:
@@ -197,7 +197,7 @@ def _write(blobs: Blobs, tables: Iterator[pa.Table], covers: set[str]) -> None:
     blobs.put(f"{fingerprint.checksum(data)}{SUFFIX}", data)
 
 
-def _merged(sources: list[Iterator[pa.Table]], num_rows: int) -> Iterator[pa.Table]:
+def _merge(sources: list[Iterator[pa.Table]], num_rows: int) -> Iterator[pa.Table]:
     """The rows of sorted tables in one order, a range of keys at a time: hashes fill all ranges alike."""
     num_ranges = -(-num_rows // (MERGED_GROUPS * GROUP_ROWS)) or 1
     waiting = [index.INDEX.empty_table() for _ in sources]
@@ -215,7 +215,7 @@ def _merged(sources: list[Iterator[pa.Table]], num_rows: int) -> Iterator[pa.Tab
             below = len(rows) if number == num_ranges else _count_below(rows, limit)
             taken.append(rows.slice(0, below))
             waiting[at] = rows.slice(below)
-        yield _sorted(pa.concat_tables(taken))
+        yield _sort(pa.concat_tables(taken))
 
 
 def _count_below(rows: pa.Table, limit: int) -> int:
@@ -223,7 +223,7 @@ def _count_below(rows: pa.Table, limit: int) -> int:
     return int(np.searchsorted(_halves(rows["key"])[0], np.uint64(min(limit, 2**64 - 1))))
 
 
-def _sorted(rows: pa.Table) -> pa.Table:
+def _sort(rows: pa.Table) -> pa.Table:
     first, second = _halves(rows["key"])
     times = rows["written_at"].cast(pa.int64()).to_numpy()
     return rows.take(pa.array(np.lexsort((times, second, first))))
@@ -254,7 +254,7 @@ def drop_damaged(blobs: Blobs) -> list[str]:
 _KNOWN: dict[tuple[str, Blob], Run | None] = {}
 
 
-def _opened(blobs: Blobs, blob: Blob) -> Run | None:
+def _open(blobs: Blobs, blob: Blob) -> Run | None:
     """A run, read through once; None for one that is damaged, or was removed since it was listed."""
     at = (blobs.address, blob)
     if at not in _KNOWN:

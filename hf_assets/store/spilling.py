@@ -49,7 +49,7 @@ class SpilledRows:
             self._write()
 
     def _write(self) -> None:
-        with files.refusals_explained(self.folder):
+        with files.explain_refusals(self.folder):
             self._write_waiting()
 
     def _write_waiting(self) -> None:

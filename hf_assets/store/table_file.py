@@ -112,7 +112,7 @@ def recall(folder: Location, name: str, follows_from: str, inputs: Sequence[Tabl
         return found
     if found.is_exact:
         return None
-    # written anew with the same content, or damaged: its own hash tells
+    # written anew with the same content, or damaged: its own hash shows which
     noted = {}
     for one in inputs:
         state = states[one.name]

@@ -50,5 +50,5 @@ def _seen(recipe: Recipe, asset: str, settings: Any) -> str | None:
         if noted is None or not noted.is_intact(folder):
             return None
         identities.append(noted.identity(folder))
-    pictures = memo.listed(places.decoded(folder)) if asset == "vae_latents" else {}
+    pictures = memo.states_of(places.decoded(folder)) if asset == "vae_latents" else {}
     return fingerprint.of_value([settings, identities, sorted(pictures.items())])

@@ -26,9 +26,9 @@ class Noted:
         self.write("made", {DATA_VERSION: "v2", MADE_FROM: '{"read": "v1"}'})
         self.write("made_dropped", {})
         tables = {name: self.state(name) for name in ("made.parquet", "made_dropped.parquet")}
-        rests = (Rest(self.beside, {"one": memo.listed(self.beside)["one"]}),)
+        rests = (Rest(self.beside, {"one": memo.states_of(self.beside)["one"]}),)
         if is_all:
-            rests = (Rest(self.beside, memo.listed(self.beside), is_all=True),)
+            rests = (Rest(self.beside, memo.states_of(self.beside), is_all=True),)
         inputs = {"read": ("v1", self.state("read.parquet"))}
         self.memo = Memo("all else", inputs, "v2", tables, rests, {"metadata": "x"}, is_exact)
         memo.save(self.folder, "made", self.memo)

@@ -97,7 +97,7 @@ def check(local: Path, path: str, kind: str, settings: Mapping[str, Any]) -> Non
     elif not start.startswith(b"PAR1"):
         if kind.endswith("folder"):  # the table of its captions
             kind = "json" if ".json" in path else "csv"
-        with _unpacked(local, start) as stream:
+        with _unpack(local, start) as stream:
             _check_text(stream, path, kind, settings, local.stat().st_size)
 
 
@@ -116,7 +116,7 @@ def _start_of(local: Path) -> bytes:
 
 
 def _check_arrow(local: Path, path: str) -> None:
-    """Read a file batch by batch in a child process with little memory: what a batch unpacks to, only reading tells."""
+    """Read a file batch by batch in a child process with little memory: only reading shows what a batch unpacks to."""
     limit = ARROW_BYTES + ARROW_TIMES * local.stat().st_size
     environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -150,7 +150,7 @@ def _check_zip(local: Path, path: str, text: tuple[str, Mapping[str, Any]] | Non
 
 
 @contextmanager
-def _unpacked(local: Path, start: bytes) -> Iterator[IO[bytes]]:
+def _unpack(local: Path, start: bytes) -> Iterator[IO[bytes]]:
     opened = next((opened for magic, opened in COMPRESSED.items() if start.startswith(magic)), None)
     with local.open("rb") if opened is None else opened(local) as stream:  # type: ignore[operator]
         yield stream

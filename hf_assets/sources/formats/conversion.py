@@ -105,7 +105,7 @@ def write(batches: Callable[[], Iterator[pa.Table]], target: Path) -> None:
     Args:
         batches: begins anew with each call.
     """
-    with files.written_atomically(target) as temporary:
+    with files.open_atomically(target) as temporary:
         try:
             _write(batches(), temporary)
         except pa.ArrowInvalid:  # batches disagree about a type: one for all is found in a first pass
@@ -156,7 +156,7 @@ def list_folder(paths: list[str], labels: list[int] | None, column: str, target:
         [pa.nulls(len(paths), pa.binary()), pa.array(paths, pa.string())], ["bytes", "path"]
     )
     columns = {column: media, **({} if labels is None else {"label": pa.array(labels, pa.int64())})}
-    with files.written_atomically(target) as temporary:
+    with files.open_atomically(target) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd", write_page_checksum=True)
 
 

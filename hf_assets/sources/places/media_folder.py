@@ -50,7 +50,7 @@ class FolderSource(LocalFiles):
         )
         if not self.tables.is_kept(table):
             made = _table(root, [file.path for file in media], rules)
-            with files.written_atomically(self.tables.path(table)) as temporary:
+            with files.open_atomically(self.tables.path(table)) as temporary:
                 pq.write_table(made, temporary, compression="zstd", write_page_checksum=True)
         commit = fingerprint.of_value([[file.path, file.hash] for file in (*media, table)])
         return Snapshot(str(root), commit, True, (table,), listing.media_fingerprint(media))
