@@ -48,6 +48,19 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 
 
+def _place(value: str) -> str:
+    scheme, is_address, rest = value.partition("://")
+    if is_address and (scheme not in ("s3", "gs", "az") or not rest.strip("/")):
+        raise ValueError(
+            f'"{value}" is no address of a folder in an object store; write s3://bucket/folder, gs:// or az://'
+        )
+    return value
+
+
+# A folder, or an address in an object store.
+Place = Annotated[Name, AfterValidator(_place)]
+
+
 def _repository(value: str) -> str:
     """A Hub id or a folder; not an address, nor an id with the revision in it."""
     found = re.search(r"^(?:https?://[^/]+/|hf://)(?:datasets/|models/)?([\w.-]+/[\w.-]+)", value)

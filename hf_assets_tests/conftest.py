@@ -8,13 +8,17 @@ import gc
 import os
 import shutil
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
 
+from hf_assets_tests import s3_server
 from hf_assets_tests.local_hub import LocalHub, hub_environment
+from hf_assets_tests.s3_server import S3Server
 
 assert np.random, "imported before Hypothesis looks"
 _HOME = Path(tempfile.mkdtemp(prefix="hf-assets-tests-"))
@@ -50,3 +54,26 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture(autouse=True)
 def _a_hub_without_faults(hub: LocalHub) -> None:
     hub.faults.clear()
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[S3Server]:
+    pytest.importorskip("moto")
+    with s3_server.running() as server:
+        server.make_bucket("bucket")
+        yield server
+
+
+@pytest.fixture
+def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The server, as this test's environment names it."""
+    for name, value in s3_server.environment(s3_process).items():
+        monkeypatch.setenv(name, value)
+    s3_process.fail()
+    return s3_process
+
+
+@pytest.fixture
+def address(s3: S3Server) -> str:
+    """A folder that nothing lies in."""
+    return f"s3://bucket/{uuid.uuid4().hex}"

@@ -21,7 +21,7 @@ from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry_rules import GeometryKeys
 from hf_assets.stages.rewriting import ShuffleRules
-from hf_assets.values import Block, Flag, Name, Names, Repository
+from hf_assets.values import Block, Flag, Name, Names, Place, Repository
 
 # An id is part of names of files, which may have 255 bytes.
 MAX_ID_LENGTH = 100
@@ -107,8 +107,10 @@ class EntryKeys(Block):
     )
     parquet: CaptionFile | None = Field(None, description="Of `caption_strategy` `parquet`.")
     csv: CaptionFile | None = Field(None, description="Of `caption_strategy` `csv`.")
-    cache_dir: Name | None = Field(
-        None, description="Where tables and latents are kept, relative to this file. Default: `cache/{id}`."
+    cache_dir: Place | None = Field(
+        None,
+        description="Where tables and latents are kept, relative to this file; or an address of an object store, "
+        "`s3://bucket/folder`. Default: `cache/{id}`.",
     )
     text_embeds: Name | None = Field(
         None, description="Id of the `text_embeds` entry that keeps this dataset's embeds."
@@ -116,7 +118,7 @@ class EntryKeys(Block):
     image_embeds: Name | None = Field(
         None, description="Id of the `image_embeds` entry that keeps this dataset's latents."
     )
-    cache_dir_vae: Name | None = Field(
+    cache_dir_vae: Place | None = Field(
         None, description="Where latents are kept, relative to this file. Default: `vae/{id}` in `cache_dir`."
     )
     caption_strategy: CaptionStrategy | None = Field(
@@ -293,9 +295,10 @@ class ImageEmbeds(Block):
     id: Name = Field(description="Name by which a dataset's `image_embeds` refers to this entry.")
     type: Literal["local"] = Field("local", description="Latents are kept in a local folder.")
     dataset_type: Literal["image_embeds"] = Field(description="Marks this entry.")
-    cache_dir: Name | None = Field(
+    cache_dir: Place | None = Field(
         None,
-        description="The folder, relative to this file; each dataset has one of its own in it. Default: the dataset's.",
+        description="The folder, relative to this file, or an address of an object store; each dataset has one of its "
+        "own in it. Default: the dataset's.",
     )
     disabled: Flag = Field(False, description="True: this entry is left out.")
     trainer: dict[str, Any] = Field({}, exclude=True)
@@ -307,7 +310,7 @@ class TextEmbeds(Block):
     id: Name = Field(description="Name by which a dataset's `text_embeds` refers to this entry.")
     type: Literal["local"] = Field("local", description="Embeds are kept in a local folder.")
     dataset_type: Literal["text_embeds"] = Field(description="Marks this entry.")
-    cache_dir: Name = Field(description="The folder, relative to this file.")
+    cache_dir: Place = Field(description="The folder, relative to this file, or an address of an object store.")
     default: Flag = Field(False, description="True: datasets that name no entry use this one.")
     caption_filter_list: Name | list[Name] | None = Field(
         None, description="As in a dataset, for all datasets that use this entry."

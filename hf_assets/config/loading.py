@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from hf_assets.blobs import Location, ObjectPath
+from hf_assets.blobs.location import SCHEMES
 from hf_assets.config import (
     documents,
     entries,
@@ -326,6 +328,10 @@ class _Reader:
     def path(self, name: str) -> Path:
         return _path(self.document.folder, name)
 
+    def place(self, name: str) -> Location:
+        """Where something is kept: an address of an object store, or a folder."""
+        return ObjectPath(name.rstrip("/")) if name.startswith(SCHEMES) else self.path(name)
+
     def recipes(self, model: Model, choice: Choice, plugins: list[str]) -> tuple[Recipe, ...]:
         datasets = [(path, entry) for path, entry in self.entries.items() if isinstance(entry, Dataset)]
         encoders = self.model(model, choice)
@@ -333,7 +339,7 @@ class _Reader:
         return tuple(recipe for recipe in made if recipe is not None)
 
     def recipe(self, dataset: Dataset, model: ModelRecipe, plugins: list[str]) -> Recipe:
-        cache_dir = self.path(dataset.cache_dir or f"{self.cache_dir}/{dataset.id}")
+        cache_dir = self.place(dataset.cache_dir or f"{self.cache_dir}/{dataset.id}")
         cache = self.text_cache(dataset)
         return Recipe(
             id=dataset.id,
@@ -346,7 +352,7 @@ class _Reader:
             folders=Folders(
                 metadata=cache_dir / "huggingface_metadata" / dataset.id,
                 latents=self.latents_folder(dataset, cache_dir),
-                embeds=self.path(cache.cache_dir if cache else f"{self.cache_dir}/text"),
+                embeds=self.place(cache.cache_dir if cache else f"{self.cache_dir}/text"),
             ),
             error_budget=dataset.error_budget,
             checks=dataset.checks,
@@ -384,12 +390,12 @@ class _Reader:
             None,
         )
 
-    def latents_folder(self, dataset: Dataset, cache_dir: Path) -> Path:
+    def latents_folder(self, dataset: Dataset, cache_dir: Location) -> Location:
         if dataset.cache_dir_vae:
-            return self.path(dataset.cache_dir_vae)
+            return self.place(dataset.cache_dir_vae)
         for entry in self.entries.values():
             if isinstance(entry, ImageEmbeds) and entry.id == dataset.image_embeds and entry.cache_dir:
-                return self.path(entry.cache_dir) / dataset.id
+                return self.place(entry.cache_dir) / dataset.id
         return cache_dir / "vae" / dataset.id
 
     def model(self, model: Model, choice: Choice) -> ModelRecipe:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from hf_assets.blobs.location import SCHEMES
 from hf_assets.config import documents, mistakes, model_choice, trainer_keys
 from hf_assets.config.config_file import Dataset
 from hf_assets.config.documents import At, Document
@@ -301,7 +302,7 @@ def _folder(given: Mapping[str, Any], key: str, at: At, output_dir: str | None) 
         filled = fill_in(given[key], {"model_family": given.get("model_family"), "output_dir": output_dir})
     except PlaceholderError as wrong:
         raise _error(at.document, at.path, f"is {quote(given[key])}, which {wrong}") from None
-    return str(at.document.folder / Path(filled).expanduser())
+    return filled if filled.startswith(SCHEMES) else str(at.document.folder / Path(filled).expanduser())
 
 
 def _family(content: Mapping[str, Any]) -> str | None:

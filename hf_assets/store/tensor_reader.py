@@ -1,6 +1,7 @@
-"""Read tensors of memory-mapped shards."""
+"""Read tensors of memory-mapped shards, or by range where they lie elsewhere."""
 
 from collections import OrderedDict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 from hf_assets.blobs import Location
 from hf_assets.errors import StoreError
 from hf_assets.store import index, packing
+from hf_assets.store.remote_shards import RemoteShards, Wanted
 from hf_assets.store.tensors import TensorStore, checksum
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class TensorReader:
         self.store = TensorStore(folder)
         self.keys = keys
         self.open_shards: OrderedDict[str, Any] = OrderedDict()
+        self._remote = None if isinstance(folder, Path) else RemoteShards(self.store)
         self._locate()
 
     def __len__(self) -> int:
@@ -43,6 +46,8 @@ class TensorReader:
             return self._tensors(position)
         except FileNotFoundError:
             self.open_shards.clear()
+            if self._remote is not None:
+                self._remote.forget()
             self._locate()
         try:
             return self._tensors(position)
@@ -83,12 +88,32 @@ class TensorReader:
         group = self._group[position]
         start, stop = self._starts[group], self._starts[group + 1]
         key = self.keys[position].as_py()
+        if self._remote is not None:
+            return packing.unpack(self._read_remote(self._remote, key, self.rows.slice(start, stop - start)))
         return packing.unpack(
             {
                 row["tensor"]: self._read(row["shard"], key, row["tensor"], row["checksum"])
                 for row in self.rows.slice(start, stop - start).to_pylist()
             }
         )
+
+    def _read_remote(self, remote: RemoteShards, key: str, rows: pa.Table) -> "dict[str, torch.Tensor]":
+        from safetensors import SafetensorError
+
+        found = {}
+        for shard in pc.unique(rows["shard"]).to_pylist():
+            wanted = [
+                Wanted(f"{key}.{row['tensor']}", row["checksum"]) for row in rows.to_pylist() if row["shard"] == shard
+            ]
+            try:
+                tensors = remote.read(shard, wanted)
+            except (ValueError, KeyError, TypeError, SafetensorError) as error:
+                raise self._damage_error(shard, str(error)) from None
+            for one in wanted:
+                if one.name not in tensors:
+                    raise self._damage_error(shard, f"{one.name} isn't what was written")
+                found[one.name.removeprefix(f"{key}.")] = tensors[one.name]
+        return found
 
     def _read(self, shard: str, key: str, name: str, expected: str) -> "torch.Tensor":
         from safetensors import SafetensorError

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from hf_assets import fingerprint
+from hf_assets import files, fingerprint
+from hf_assets.blobs.location import parse
 from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
 from hf_assets.training import TrainingSet
@@ -77,9 +78,9 @@ class World:
         return model
 
     @property
-    def metadata_folder(self) -> Path:
+    def metadata_folder(self) -> Any:
         cache_dir: str = self.entry.get("cache_dir", f"cache/{self.entry['id']}")
-        return self.folder / cache_dir / "huggingface_metadata" / self.entry["id"]
+        return parse(cache_dir, self.folder) / "huggingface_metadata" / self.entry["id"]
 
     def push(self, *parts: list[Row], **extra: bytes) -> str:
         """Commit the dataset anew: its only Parquet files are then these parts."""
@@ -132,7 +133,7 @@ class World:
         return counts
 
     def table(self, name: str) -> pa.Table:
-        return pq.read_table(self.metadata_folder / f"{name}.parquet")
+        return pq.read_table(files.parquet(self.metadata_folder / f"{name}.parquet"))
 
     def training_set(self) -> TrainingSet:
         return TrainingSet.open(self.metadata_folder)

@@ -1,0 +1,75 @@
+"""What was read of shards that lie elsewhere, kept on this machine within a bound, so that a second epoch reads less.
+
+Entries are named by the checksum of what they hold, and whoever takes one checks it: a damaged entry is read anew, and
+processes share the folder without locks. The longest unused entries go first.
+"""
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+
+from hf_assets.folder import machine_cache
+
+# In bytes; 0 keeps nothing.
+BOUND_VARIABLE = "HF_ASSETS_READ_CACHE_BYTES"
+BOUND_BYTES = 16 << 30
+# A process that wrote this share of the bound looks whether something has to go.
+LOOK_SHARE = 1 / 32
+
+
+class RangeCache:
+    """Byte strings by name, in one folder."""
+
+    def __init__(self, folder: Path | None = None, bound_bytes: int | None = None) -> None:
+        given = os.environ.get(BOUND_VARIABLE, "")
+        self.bound_bytes = bound_bytes if bound_bytes is not None else int(given) if given.isdecimal() else BOUND_BYTES
+        self.folder = folder or machine_cache() / "reads"
+        self._written_bytes = 0
+
+    def get(self, name: str) -> bytes | None:
+        """What is kept under a name, as it was written or damaged."""
+        path = self._path(name)
+        try:
+            data = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        return data
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep bytes, if they can be kept: it saves time only."""
+        if len(data) > self.bound_bytes * LOOK_SHARE:
+            return
+        path = self._path(name)
+        temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(data)
+            os.replace(temporary, path)
+        except OSError:  # a full disk, or one that may not be written
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            return
+        self._written_bytes += len(data)
+        if self._written_bytes > self.bound_bytes * LOOK_SHARE:
+            self._written_bytes = 0
+            self.shrink()
+
+    def shrink(self) -> None:
+        """Remove the longest unused entries until the bound holds, and a little more."""
+        entries = []
+        for path in self.folder.glob("*/*"):
+            with contextlib.suppress(OSError):  # another process removed it
+                status = path.stat()
+                entries.append((status.st_mtime_ns, status.st_size, path))
+        total = sum(num_bytes for _, num_bytes, _ in entries)
+        for _, num_bytes, path in sorted(entries):
+            if total <= self.bound_bytes * (1 - 2 * LOOK_SHARE):
+                return
+            with contextlib.suppress(OSError):
+                path.unlink()
+            total -= num_bytes
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name[:2] / name

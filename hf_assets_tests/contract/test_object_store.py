@@ -1,0 +1,163 @@
+"""The contract with everything that is kept in an object store: same bytes, same plan, nothing lost."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from hf_assets import blobs as places
+from hf_assets.blobs import ObjectPath, object_client
+from hf_assets.errors import StoreError
+from hf_assets.store.tensors import TensorStore, shard_name
+from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
+from hf_assets_tests.contract.edits import change_caption_column, tighten_filter
+from hf_assets_tests.contract.test_upkeep import ALL, command
+from hf_assets_tests.contract.world import World
+from hf_assets_tests.s3_server import S3Server
+
+
+@pytest.fixture
+def stored(world: World, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A copy of the materialized dataset, with its cache moved into a bucket."""
+    monkeypatch.setenv("HF_ASSETS_CACHE", str(tmp_path / "machine"))
+    return move_to(world, address)
+
+
+def move_to(world: World, address: str) -> World:
+    target = places.at(ObjectPath(address))
+    for path in sorted((world.folder / "cache").rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            target.put(str(path.relative_to(world.folder / "cache")), path.read_bytes())
+    world.entry["cache_dir"] = f"{address}/photos"
+    world.config["datasets"].append(
+        {"id": "texts", "dataset_type": "text_embeds", "type": "local", "cache_dir": f"{address}/text", "default": True}
+    )
+    return world
+
+
+def latents_of(world: World) -> ObjectPath:
+    return ObjectPath(world.entry["cache_dir"]) / "vae" / "photos"
+
+
+def plan(world: World) -> dict[str, Any]:
+    content: dict[str, Any] = command(world, "plan", "--json").json["photos"]
+    return content
+
+
+def test_a_cache_that_moved_into_a_bucket_costs_nothing(stored: World) -> None:
+    before = stored.runs[-1].versions if stored.runs else {}
+    expected = {stage: {"reuse": 9, "compute": {}, "quarantined": 0} for stage in ("vae_latents", "text_embeds")}
+    assert {stage: plan(stored)[stage] for stage in expected} == expected
+    counts = stored.materialize()
+    assert counts.encoded == (0, 0)
+    assert counts.metadata["vae_latents"]["bytes_read"] == 0
+    assert not before or counts.versions == before
+    stored.check()
+
+
+def test_a_build_from_scratch_in_a_bucket_is_the_one_on_a_disk(
+    world: World, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ASSETS_CACHE", str(tmp_path / "machine"))
+    elsewhere = World(tmp_path / "fresh", world.hub, world.dataset, world.config, list(world.rows), world.medium)
+    elsewhere.pipeline_folder, elsewhere.vae_folder = world.pipeline_folder, world.vae_folder
+    elsewhere.folder.mkdir()
+    (elsewhere.folder / "cache").mkdir()
+    move_to(elsewhere, address)
+    counts = elsewhere.materialize()
+    assert counts.encoded == (ALL_LATENTS, ALL_EMBEDS)
+    assert elsewhere.contents() == world.contents()
+    elsewhere.check()
+    assert not list((elsewhere.folder / "cache").rglob("*"))  # nothing but what saves time lies on this machine
+    assert not list((tmp_path / "machine").rglob("*.safetensors"))
+    assert elsewhere.materialize().encoded == (0, 0)
+    assert "samples_per_second" in counts.metadata["vae_latents"]
+
+
+def test_edits_cost_in_a_bucket_what_they_cost_on_a_disk(stored: World, models: Models) -> None:
+    tighten_filter(stored, models)
+    change_caption_column(stored, models)
+    planned = plan(stored)
+    counts = stored.materialize()
+    assert counts.encoded == (0, sum(planned["text_embeds"]["compute"].values()))
+    assert counts.encoded[1] > 0
+    assert stored.materialize().encoded == (0, 0)
+
+
+def test_a_data_loader_with_workers_reads_from_a_bucket_and_the_second_time_from_this_machine(
+    stored: World, s3: S3Server
+) -> None:
+    training = stored.training_set()
+    alone = [training[index]["latents"] for index in range(len(training))]
+    s3.fail()
+    loader = DataLoader(stored.training_set(), batch_size=None, num_workers=2, multiprocessing_context="fork")
+    together = [item["latents"] for item in loader]
+    assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
+    assert not [request for request in s3.requests if request.endswith(".safetensors")]
+
+
+def test_a_damaged_shard_in_a_bucket_is_noticed_and_its_samples_are_computed_again(stored: World) -> None:
+    stored.materialize()
+    store = TensorStore(latents_of(stored))
+    shard = max(store.present())
+    rows = store.index().to_pylist()
+    num_samples = len({row["key"] for row in rows if row["shard"] == shard})
+    data = bytearray(store.blobs.get(shard_name(shard)))
+    data[-1] ^= 1
+    store.blobs.put(shard_name(shard), bytes(data))
+    done = command(stored, "verify")
+    assert done.code == 1
+    assert f"{shard_name(shard)}: altered" in done.out
+    assert stored.materialize().encoded == (num_samples, 0)
+    stored.check()
+
+
+def test_garbage_in_a_bucket_goes_and_a_run_keeps_it_away(stored: World, models: Models) -> None:
+    tighten_filter(stored, models)
+    change_caption_column(stored, models)
+    stored.materialize()
+    store = TensorStore(latents_of(stored))
+    with store.in_use(stored.metadata_folder):
+        refused = command(stored, "gc", *ALL, "--json")
+    assert refused.code == 1
+    assert refused.errors == f"a run is using {store.folder}: try again when it is done\n"
+    done = command(stored, "gc", *ALL, "--json")
+    assert done.code == 0
+    assert sum(folder["freed_bytes"] for folder in done.json.values()) > 0
+    assert stored.materialize().encoded == (0, 0)
+    stored.check()
+
+
+def test_a_bucket_that_is_full_stops_a_run_with_one_line_and_nothing_is_lost(
+    stored: World, models: Models, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_client, "RETRIES", 1)
+    object_client.open_bucket.cache_clear()
+    change_caption_column(stored, models)
+    planned = plan(stored)["text_embeds"]
+    s3.fail(status=507, code="InsufficientStorage", methods=["PUT"], key="/text/")
+    with pytest.raises(Exception, match=r"can't be written: .*; nothing that was stored is lost"):
+        stored.materialize()
+    s3.fail()
+    object_client.open_bucket.cache_clear()
+    assert plan(stored)["text_embeds"] == planned
+    assert stored.materialize().encoded == (0, sum(planned["compute"].values()))
+    stored.check()
+
+
+def test_a_wrong_address_is_a_mistake_of_the_config(world: World) -> None:
+    world.entry["cache_dir"] = "s3a://bucket/cache"
+    world.folder.joinpath("datasets.json").write_text(json.dumps(world.config))
+    with pytest.raises(Exception, match=r'"s3a://bucket/cache" is no address .*; write s3://bucket/folder'):
+        world.definitions()
+
+
+def test_a_bucket_that_is_not_there_is_one_line(stored: World, s3: S3Server) -> None:
+    stored.entry["cache_dir"] = "s3://nowhere/cache"
+    with pytest.raises(Exception, match="there is no such bucket: create it, or name another one"):
+        stored.materialize()
+    with pytest.raises(StoreError, match="there is no such bucket"):
+        stored.training_set()
