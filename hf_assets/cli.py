@@ -1,7 +1,6 @@
 """The command `hf-assets`. Exit codes: 0 done, 1 failed, 2 wrong usage or config."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hf_assets import inert
 from hf_assets.config import loading
 from hf_assets.config.loading import Config
 from hf_assets.config.recipe import Recipe
@@ -58,11 +58,11 @@ def check(config: ConfigOption = None, id: IdOption = None) -> None:
     with _errors():
         loaded = _load(config)
         for line in (loaded.model, *loaded.notes):
-            typer.echo(line)
+            _print(line)
         for recipe in _recipes(loaded.usable(), id):
-            typer.echo(f"{recipe.id}")
+            _print(f"{recipe.id}")
             for line in check_recipe(recipe):
-                typer.echo(f"  {line}")
+                _print(f"  {line}")
 
 
 @app.command()
@@ -111,11 +111,11 @@ def plan(
     with _errors():
         plans = {}
         for recipe in _recipes(_load(config).usable(), id):
-            plans[recipe.id] = plan_recipe(recipe, lambda line: typer.echo(line, err=True)).as_json()
+            plans[recipe.id] = plan_recipe(recipe, lambda line: _print(line, err=True)).as_json()
             if not as_json:
-                typer.echo(as_text(recipe.id, plans[recipe.id]))
+                _print(as_text(recipe.id, plans[recipe.id]))
         if as_json:
-            typer.echo(json.dumps(plans, indent=2))
+            _print(json.dumps(plans, indent=2))
 
 
 @app.command()
@@ -127,7 +127,7 @@ def families() -> None:
     from hf_assets.models.families_page import listing
 
     for line in listing():
-        typer.echo(line)
+        _print(line)
 
 
 @app.command()
@@ -145,7 +145,7 @@ def verify(config: ConfigOption = None, id: IdOption = None) -> None:
     with _errors():
         num_damaged = 0
         for found in maintenance.verify(_recipes(_load(config), id), _progress):
-            typer.echo(verify_lines(found._asdict()))
+            _print(verify_lines(found._asdict()))
             num_damaged += len(found.damaged)
         if num_damaged:
             raise StoreError(
@@ -185,13 +185,13 @@ def gc(
         for one in maintenance.collect_garbage(recipes, keep, timedelta(hours=grace), delete=delete):
             found.append(one)
             if one.error:
-                print(one.error, file=sys.stderr)
+                _print(one.error, err=True)
             elif not as_json:
-                typer.echo(garbage_lines(one._asdict()))
+                _print(garbage_lines(one._asdict()))
         if as_json:
-            typer.echo(json.dumps({one.folder: one._asdict() for one in found}, indent=2))
+            _print(json.dumps({one.folder: one._asdict() for one in found}, indent=2))
         elif not delete:
-            typer.echo("nothing was removed; --delete does")
+            _print("nothing was removed; --delete does")
         if any(one.error for one in found):
             raise typer.Exit(FAILED)
 
@@ -222,21 +222,26 @@ def quarantine(
             failed = worker.failed_samples(recipe)
             rows[recipe.id] = failed.to_pylist()
             if not as_json:
-                typer.echo(quarantine_lines(recipe.id, rows[recipe.id]))
+                _print(quarantine_lines(recipe.id, rows[recipe.id]))
             if retry:
                 worker.retry(recipe, failed)
         if as_json:
-            typer.echo(json.dumps(rows, indent=2, default=lambda time: time.isoformat()))
+            _print(json.dumps(rows, indent=2, default=lambda time: time.isoformat()))
         elif retry and any(rows.values()):
-            typer.echo("marked; materialize these datasets to try again")
+            _print("marked; materialize these datasets to try again")
 
 
 def _load(config: Path | None) -> Config:
     return loading.load(config or loading.config_file())
 
 
+def _print(text: str, err: bool = False) -> None:
+    """Print what may quote a stranger's text: a name of a file can't turn into a command of the terminal."""
+    typer.echo(inert.text(text), err=err)
+
+
 def _progress(line: str) -> None:
-    typer.echo(line, err=True)
+    _print(line, err=True)
 
 
 def _recipes(config: Config, ids: list[str] | None) -> list[Recipe]:
@@ -253,8 +258,8 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        _print(str(error), err=True)
         raise typer.Exit(WRONG_CONFIG) from None
     except HfAssetsError as error:
-        print(error, file=sys.stderr)
+        _print(str(error), err=True)
         raise typer.Exit(FAILED) from None

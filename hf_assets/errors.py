@@ -8,9 +8,14 @@ HfAssetsError
 └── StoreError     a shard or an index part is not what it should be
 """
 
+from hf_assets import inert
+
 
 class HfAssetsError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose. What their messages quote shows as it is, and does nothing."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(inert.text(message))
 
 
 class ConfigError(HfAssetsError):
@@ -22,7 +27,7 @@ class ConfigError(HfAssetsError):
 
     def __init__(self, message: str, located: str | None = None) -> None:
         super().__init__(message)
-        self.located = located or message
+        self.located = inert.text(located or message)
 
 
 class DatasetError(HfAssetsError):

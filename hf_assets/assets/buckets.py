@@ -9,6 +9,7 @@ from hf_assets.encode.pins import pin, pins_of
 from hf_assets.encode.versions import CODE_VERSIONS
 from hf_assets.kinds.medium import medium_of
 from hf_assets.orchestrate.asset import stage_asset
+from hf_assets.orchestrate.logs import say
 from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.results import Made, Step
 from hf_assets.previews.thumbnails import Thumbnails
@@ -42,7 +43,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
 
         def make() -> Made:
             captioned, rows = captions.read(), raw_dataset.read()
-            outcome = bucketing.assign(bound, captioned, rows, hub.source(recipe), gpu.threads, context.log.info)
+            outcome = bucketing.assign(bound, captioned, rows, hub.source(recipe), gpu.threads, say(context))
             funnel = draw.funnel(len(captioned), outcome.dropped, outcome.quarantined)
             thumbnails = Thumbnails(recipe)
             view = views.buckets(recipe, thumbnails, rows, outcome.table, funnel)

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from hf_assets import inert
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import columns
 from hf_assets.encode.versions import release
@@ -97,13 +98,13 @@ def _result(
     fails = getattr(recipe.checks, result.name).severity == "error"
     if not result.passed:
         log = context.log.error if fails else context.log.warning
-        log(f"{key.to_user_string()}, check {result.name}: {result.message}")
+        log(inert.text(f"{key.to_user_string()}, check {result.name}: {result.message}"))
     return dg.AssetCheckResult(
         passed=result.passed,
         asset_key=key,
         check_name=result.name,
         severity=dg.AssetCheckSeverity.ERROR if fails else dg.AssetCheckSeverity.WARN,
-        description=f"{result.message[0].upper()}{result.message[1:]}",
+        description=inert.text(f"{result.message[0].upper()}{result.message[1:]}"),
         metadata={
             **{name: columns.short(value) for name, value in result.numbers.items()},
             **({"failures": dg.MetadataValue.md(result.table)} if result.table is not None else {}),

@@ -8,6 +8,7 @@ from hf_assets.encode import revisions
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.versions import CODE_VERSIONS, wanted_columns
 from hf_assets.orchestrate.asset import stage_asset
+from hf_assets.orchestrate.logs import say
 from hf_assets.orchestrate.observations import record_used
 from hf_assets.orchestrate.results import Made, Step
 from hf_assets.resources.hub import HubResource
@@ -26,14 +27,12 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> Step:
         """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""
         if recipe.trainer:
-            context.log.info(
-                f"for the trainer only, without effect on what is made: {', '.join(sorted(recipe.trainer))}"
-            )
+            say(context)(f"for the trainer only, without effect on what is made: {', '.join(sorted(recipe.trainer))}")
         source = hub.source(recipe)
         snapshot = source.resolve()
 
         def make() -> Made:
-            read = rows.read(source, snapshot, wanted, folder.columns(recipe.folders.metadata), context.log.info)
+            read = rows.read(source, snapshot, wanted, folder.columns(recipe.folders.metadata), say(context))
             outcome = Outcome(
                 read.table,
                 computed=read.computed,

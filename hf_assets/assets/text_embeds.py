@@ -9,6 +9,7 @@ from hf_assets.encode import embeds, encoders, revisions, versions
 from hf_assets.encode.pins import pin
 from hf_assets.encode.versions import CODE_VERSIONS
 from hf_assets.orchestrate.asset import stage_asset
+from hf_assets.orchestrate.logs import say
 from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.observations import record_model_used
 from hf_assets.orchestrate.results import Made, Step
@@ -38,7 +39,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         def make() -> Made:
             captions, *buckets = (tables[name].read() for name in embeds.inputs(recipe))
             outcome, facts = embeds.encode(
-                models, captions, buckets[0] if buckets else None, gpu.hold_device, context.log.info, encoder
+                models, captions, buckets[0] if buckets else None, gpu.hold_device, say(context), encoder
             )
             view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
             return Made(outcome, {**facts, **as_metadata(view)})

@@ -9,6 +9,7 @@ from hf_assets.encode import latents, revisions, versions
 from hf_assets.encode.pins import pin
 from hf_assets.encode.versions import CODE_VERSIONS
 from hf_assets.orchestrate.asset import stage_asset
+from hf_assets.orchestrate.logs import say
 from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.observations import record_model_used
 from hf_assets.orchestrate.results import Made, Step
@@ -49,7 +50,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
                 raw_dataset.read(),
                 hub.source(recipe),
                 gpu.hold_device,
-                context.log.info,
+                say(context),
                 encoder,
             )
             return Made(outcome, {**facts, **as_metadata(views.latents(recipe, outcome.table))})

@@ -6,6 +6,8 @@ from html import escape
 
 import numpy as np
 
+from hf_assets import inert
+
 # The page draws Markdown of less than this in place; longer text hides behind a link.
 INLINE_CHARACTERS = 1000
 BAR, DROPPED, FAINT = "#4f43dd", "#d9534f", "#888"
@@ -28,7 +30,7 @@ def bars(counts: Sequence[tuple[str, int]], max_rows: int = MAX_ROWS, colours: S
     texts, paths = [], dict.fromkeys(colours or (BAR,), "")
     for at, (name, count) in enumerate(rows):
         # a name and its number in one element: each costs thrice the characters that it shows
-        texts.append(f'<text y="{at * 16 + 11}">{escape(_short(name))}: {count:,}</text>')
+        texts.append(f'<text y="{at * 16 + 11}">{escape(inert.text(_short(name)))}: {count:,}</text>')
         if width := max(round(150 * count / longest), 1 if count else 0):
             colour = colours[min(at, len(colours) - 1)] if colours else BAR
             paths[colour] += f"M160 {at * 16 + 2}h{width}v11h-{width}z"
@@ -48,7 +50,7 @@ def histogram(values: np.ndarray, num_bins: int = NUM_BINS, unit: str = "") -> s
     tops = [max(round(60 * int(count) / tallest), 1 if count else 0) for count in counts]
     path = "".join(f"M{at * width} 74v-{top}h{width - 1}v{top}" for at, top in enumerate(tops) if top)
     right = len(counts) * width
-    texts = [f'<text y="9">most: {tallest:,}</text>', f'<text y="86">{low:,}{escape(unit)}</text>']
+    texts = [f'<text y="9">most: {tallest:,}</text>', f'<text y="86">{low:,}{escape(inert.text(unit))}</text>']
     if high > low:
         texts.append(f'<text x="{max(right, 120)}" y="86" text-anchor="end">{high:,}</text>')
     return _svg(max(right, 120), 88, texts, [f'<path d="{path}" fill="{BAR}"/>'])

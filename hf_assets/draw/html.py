@@ -2,9 +2,10 @@
 
 import base64
 import html
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from hf_assets import inert
 
 # What a browser may do with the file, whatever a caption holds.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -16,8 +17,9 @@ table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .2rem .8re
   vertical-align: top; border-bottom: 1px solid #eee; overflow-wrap: anywhere } td.number { text-align: right;
   white-space: nowrap } img { max-width: 100% } svg { min-width: 26rem; height: auto }
 """
-# The number of lines that a table shows.
+# The number of lines that a table shows, and of characters of a text.
 MAX_LINES = 500
+MAX_CHARACTERS = 2_000
 
 
 class Table(NamedTuple):
@@ -92,8 +94,7 @@ def _cell(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    # control characters, which HTML doesn't know
-    return html.escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", text))
+    return html.escape(inert.text(inert.cut(text, MAX_CHARACTERS)))
 
 
 def _base64(data: bytes) -> str:

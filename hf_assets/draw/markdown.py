@@ -7,8 +7,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hf_assets import inert
+
 NUM_BUCKETS = 20
 CAPTION_CHARACTERS = 200
+# By these, pages find addresses in plain text, and make links of them.
+LINKS = re.compile(r"://|www\.|@", re.IGNORECASE)
+ZERO_WIDTH_SPACE = "\u200b"
 
 
 def funnel(num_in: int, dropped: pa.Table, quarantined: pa.Table | None = None) -> str:
@@ -93,7 +98,8 @@ def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line and of bounded length."""
-    line = " ".join(text.split())
-    short = line if len(line) <= CAPTION_CHARACTERS else f"{line[: CAPTION_CHARACTERS - 1]}…"
+    """Text that Markdown shows as it is, on one line and of bounded length; what looks like a link is none."""
+    line = " ".join(inert.cut(text, 4 * CAPTION_CHARACTERS).split())
+    short = inert.text(inert.cut(line, CAPTION_CHARACTERS))
+    short = LINKS.sub(lambda match: f"{match[0]}{ZERO_WIDTH_SPACE}", short)
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~&:/@])", lambda match: f"&#{ord(match[0])};", short)
