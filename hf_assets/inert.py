@@ -11,7 +11,7 @@ _CONTROLS = re.compile(
 
 def text(given: str) -> str:
     """The text with each control shown as Python writes it: `\\x1b` in place of an escape."""
-    return _CONTROLS.sub(lambda match: match[0].encode("ascii", "backslashreplace").decode(), given)
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), given)
 
 
 def cut(given: str, num_characters: int) -> str:

@@ -19,10 +19,10 @@ from hf_assets.encode.line import Batch, Decoded, Failed, Job
 from hf_assets.encode.unit import KEY
 from hf_assets.engines.compute import Compute
 from hf_assets.engines.unit import Report, Unit
-from hf_assets.errors import ModelError
+from hf_assets.errors import MediaError, ModelError
 from hf_assets.models import text as text_side
 from hf_assets.previews import token_counts
-from hf_assets.stages.captions import COMPANIONS
+from hf_assets.stages.captions import COMPANIONS, MAX_CHARACTERS
 from hf_assets.store import packing
 from hf_assets.store.tensors import Sample, TensorStore
 
@@ -86,7 +86,11 @@ class EmbedStage:
                 for caption in rows.to_pylist():
                     yield Job(unit.number, caption.pop(KEY), caption)
 
-    def decode(self, job: Job) -> Decoded:
+    def decode(self, job: Job) -> Decoded | MediaError:
+        length = max(len(text) for text in job.content.values() if isinstance(text, str))
+        if length > MAX_CHARACTERS:
+            message = f"a text of {length:,d} characters is no caption: {MAX_CHARACTERS:,d} are read at most"
+            return MediaError("too_long", message)
         return Decoded(job.key, job.content, None, 0)
 
     def assemble(self, samples: list[Decoded], compute: Compute) -> list[dict[str, Any]]:

@@ -23,8 +23,6 @@ from hf_assets.store import generations
 from hf_assets.store.tensors import TensorStore
 
 STAGE = "text_embeds"
-# No text encoder reads a tenth of it, and a tokenizer takes some hundred bytes for each character.
-MAX_CHARACTERS = 100_000
 # Of everything here that changes an embed: this module, the text side. Bump the first for a change to this module.
 VERSION = f"2.{text_side.VERSION}"
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from hf_assets import files
 from hf_assets.blobs import Location
 from hf_assets.folder import token_counts
+from hf_assets.stages.captions import MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from hf_assets.models.text import TextEncoder
@@ -25,6 +26,7 @@ def chosen(keyed: pa.Table) -> pa.Table:
         keyed: `caption` and `embed_key` of all the dataset's captions.
     """
     pairs = keyed.select(["caption", "embed_key"])
+    pairs = pairs.filter(pc.less_equal(pc.utf8_length(pairs["caption"]), MAX_CHARACTERS))
     return pairs.take(pc.select_k_unstable(pairs, COUNT, [("embed_key", "ascending")]))
 
 

@@ -23,6 +23,10 @@ from hf_assets.stages.rewriting import Replacement, ShuffleRules
 # Bump when a change to this module changes a caption.
 VERSION = 5
 
+# Longer texts aren't encoded: no text encoder reads a tenth of it, and a tokenizer takes some hundred bytes for each
+# character.
+MAX_CHARACTERS = 100_000
+
 # What a description that is a struct is made of, where it has these fields.
 DESCRIPTION_FIELDS = ("main_subject", "description", "text")
 
