@@ -26,7 +26,7 @@ class CheckResult(NamedTuple):
 
     Attributes:
         name: of the check.
-        says: one sentence for people, with numbers; of a failure also what to do.
+        message: one sentence for people, with numbers; of a failure also what to do.
         numbers: plotted over time.
         table: Markdown.
     """

@@ -99,7 +99,7 @@ def test_a_check_that_is_off_is_not_made(world: World) -> None:
 def test_limits_come_from_the_config(world: World, checks: dict[str, Any], name: str, passed: bool) -> None:
     made = recipe(world, **checks)
     found = by_name([*check_results.vae_latents(made, None), *check_results.training_set(made)])
-    assert found[name].passed == passed, found[name].says
+    assert found[name].passed == passed, found[name].message
 
 
 def test_what_is_damaged_is_found(world: World) -> None:
@@ -111,11 +111,11 @@ def test_what_is_damaged_is_found(world: World) -> None:
     os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns))  # as a disk that fails quietly does
     finite = by_name(check_results.vae_latents(made, None))["finite"]
     assert not finite.passed
-    assert "hf-assets verify" in finite.says
+    assert "hf-assets verify" in finite.message
     shards(made.folders.embeds)[0].unlink()
     coverage = by_name(check_results.training_set(made))["coverage"]
     assert not coverage.passed
-    assert "of 9 embeds are not stored" in coverage.says
+    assert "of 9 embeds are not stored" in coverage.message
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_what_is_damaged_is_found(world: World) -> None:
         ({"shrink": {"severity": "loud"}}, 'checks.shrink.severity: is "loud"; use "off", "warn" or "error"'),
         ({"shrnk": {}}, 'checks.shrnk: is not a known key; did you mean "shrink"?'),
         ({"finite": {"at_most": 1}}, "checks.finite.at_most: is not a known key"),
-        ({"decode_back": {"at_least_db": "20"}}, 'checks.decode_back.at_least_db: is "20"; write a number'),
+        ({"decode_back": {"at_least_db": "loud"}}, 'checks.decode_back.at_least_db: is "loud"; write a number'),
         ({"value_range": {"at_most": 0}}, "checks.value_range.at_most: is 0; write a number above 0"),
         ([], "checks: is []; write an object"),
     ],
