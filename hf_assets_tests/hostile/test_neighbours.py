@@ -1,0 +1,59 @@
+"""Other users of a machine, and of a cache."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from hf_assets.blobs.atomic import write_atomically
+from hf_assets.engines import device_lock
+from hf_assets.errors import StoreError
+
+
+def held(folder: Path | None = None) -> None:
+    with device_lock.hold("cpu", lambda line: None, folder):
+        pass
+
+
+def test_a_lock_is_not_opened_through_a_link_and_empties_no_file(tmp_path: Path) -> None:
+    held(tmp_path)
+    (lock,) = tmp_path.iterdir()
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    lock.unlink()
+    lock.symlink_to(victim)
+    with pytest.raises(StoreError, match="is a link"):
+        held(tmp_path)
+    lock.unlink()
+    lock.hardlink_to(victim)
+    held(tmp_path)
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("planted", ["link", "open"])
+def test_locks_lie_in_a_folder_of_this_user_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    held()
+    (folder,) = tmp_path.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    if planted == "open":
+        folder.chmod(0o777)
+    else:
+        folder.rename(tmp_path / "elsewhere")
+        folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="is not a folder of this user alone"):
+        held()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_stores_are_written_with_the_users_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "folder" / "file", b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "folder" / "file").stat().st_mode & 0o777 == mode
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == mode | (mode & 0o444) >> 2
