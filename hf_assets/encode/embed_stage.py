@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import schema
+from hf_assets import fingerprint, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import encoders
 from hf_assets.encode.batches import in_halves
@@ -147,13 +147,13 @@ class EmbedModel:
         return [one for part in parts for one in part]
 
     def collect(self, batch: Batch, encoded: "list[dict[str, torch.Tensor]]") -> Iterator[Sample | Failed]:
-        for key, tensors in zip(batch.keys, encoded, strict=True):
+        for key, given, tensors in zip(batch.keys, batch.content, encoded, strict=True):
             if not _are_finite(tensors):
                 yield Failed(key, "non_finite", "the text encoders give infinite or undefined values")
             elif not _are_finite(stored := self._pack(tensors)):
                 yield Failed(key, "overflow", f"values beyond what {self.dtype} holds: choose another embeds_dtype")
             else:
-                yield Sample(key, stored)
+                yield Sample(key, stored, fingerprint.second_of_text(given["caption"]))
 
     def finish(self, say: Callable[[str], None]) -> None:
         if self.counts_tokens:

@@ -174,11 +174,20 @@ def look_up(
     """
     before = _file_states(store) if present is None else None
     named = keyed[key].combine_chunks().dictionary_encode()
-    index = store.look_up(named.dictionary, INDEX_COLUMNS, present)
+    index = _of_these_texts(store.look_up(named.dictionary, (*INDEX_COLUMNS, "text"), present), key, keyed)
     listed = before if before is not None and before[1] == memo.states_of(store.index_folder) else None
     held = stored_rows(index).select(HELD_COLUMNS)
     first = pc.index_in(named.dictionary, value_set=held["key"].combine_chunks())
     return Work(encoder, store, key, keyed, index, held, pa.chunked_array([first.take(named.indices)]), listed)
+
+
+def _of_these_texts(index: pa.Table, key: str, keyed: pa.Table) -> pa.Table:
+    """The rows of an index but those of another caption under the same key: a store may be shared with strangers."""
+    if "caption" not in keyed.column_names or not len(index):
+        return index
+    at = pc.index_in(index["key"], value_set=keyed[key].combine_chunks())
+    texts = fingerprint.second_of_strings(keyed["caption"]).take(at)
+    return index.filter(pc.fill_null(pc.equal(index["text"], texts), True))
 
 
 def _file_states(store: TensorStore) -> tuple[dict[str, State], dict[str, State]]:

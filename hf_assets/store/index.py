@@ -33,6 +33,7 @@ INDEX = pa.schema(
         pa.field("status", pa.string(), nullable=False),
         pa.field("message", pa.string()),
         pa.field("tried_by", pa.string()),  # of a failure: the version of the code
+        pa.field("text", pa.string()),  # of an embed: its caption by another hash (`fingerprint.second_of_strings`)
         pa.field("checksum", pa.string()),  # of the tensor's bytes
         pa.field("num_bytes", pa.int64()),  # of the tensor
         pa.field("shard_bytes", pa.int64()),
@@ -43,7 +44,7 @@ INDEX = pa.schema(
 # What shows whether a key can be computed, besides the key (`failures`).
 ATTEMPT = ("status", "message", "tried_by", "written_at")
 # Columns whose values repeat within a part; keys and checksums don't.
-REPEATING = ["tensor", "shard", "dtype", "status", "message", "tried_by"]
+REPEATING = ["tensor", "shard", "dtype", "status", "message", "tried_by", "text"]
 
 
 def commit(parts: Blobs, rows: pa.Table) -> str:

@@ -37,10 +37,15 @@ def shard_name(shard: str) -> str:
 
 
 class Sample(NamedTuple):
-    """A sample's tensors under its key."""
+    """A sample's tensors under its key.
+
+    Attributes:
+        text: of a caption, its hash by another function than the key's.
+    """
 
     key: str
     tensors: Mapping[str, "torch.Tensor"]
+    text: str | None = None
 
     @property
     def num_bytes(self) -> int:
@@ -106,6 +111,8 @@ class TensorStore:
         Raises:
             StoreError: the disk is full.
         """
+        samples = list(samples)
+        texts = {sample.key: sample.text for sample in samples}
         # clones: safetensors refuses tensors that share memory, as the samples of one batch do
         tensors = {
             f"{sample.key}.{name}": tensor.detach().cpu().contiguous().clone()
@@ -123,6 +130,7 @@ class TensorStore:
                     "shape": list(tensor.shape),
                     "dtype": str(tensor.dtype).removeprefix("torch."),
                     "status": OK,
+                    "text": texts[key],
                     "checksum": checksum(tensor),
                     "num_bytes": tensor.numel() * tensor.element_size(),
                     **facts,

@@ -4,11 +4,17 @@ import os
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from hf_assets import fingerprint, schema
 from hf_assets.blobs.atomic import write_atomically
+from hf_assets.encode import encoders
+from hf_assets.encode.encoders import Encoder
 from hf_assets.engines import device_lock
 from hf_assets.errors import StoreError
+from hf_assets.store.tensors import TensorStore
+from hf_assets_tests.store.samples import HEADER, sample
 
 
 def held(folder: Path | None = None) -> None:
@@ -57,3 +63,15 @@ def test_stores_are_written_with_the_users_umask(tmp_path: Path, umask: int, mod
         os.umask(before)
     assert (tmp_path / "folder" / "file").stat().st_mode & 0o777 == mode
     assert (tmp_path / "folder").stat().st_mode & 0o777 == mode | (mode & 0o444) >> 2
+
+
+@pytest.mark.parametrize(("caption", "num_missing"), [("a cat", 0), ("a dog", 1)])
+def test_an_embed_of_another_caption_under_the_same_key_is_not_reused(
+    tmp_path: Path, caption: str, num_missing: int
+) -> None:
+    key = "0" * 32  # as if two captions had it
+    store = TensorStore(tmp_path)
+    store.write([sample(key)._replace(text=fingerprint.second_of_text("a cat"))], HEADER)
+    keyed = pa.table({"embed_key": [key], "caption": pa.array([caption], schema.CAPTION)})
+    work = encoders.look_up(store, Encoder(None, "e", HEADER), "embed_key", keyed)  # type: ignore[arg-type]
+    assert len(work.missing) == num_missing
