@@ -141,9 +141,9 @@ def connect(say: Say) -> Any:
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         address = os.environ.get("RAY_ADDRESS")
-        local = {} if address else {"include_dashboard": False}
+        local: dict[str, Any] = {} if address else {"include_dashboard": False}
         try:
-            ray.init(logging_level="ERROR", log_to_driver=False, **local)
+            ray.init(address or "local", logging_level="ERROR", log_to_driver=False, **local)
         except (ConnectionError, RuntimeError, ValueError) as error:
             line = str(error).splitlines()[0]
             raise ModelError(
