@@ -330,6 +330,17 @@ class VaeOverride(Block):
     )
 
 
+class T5Override(Block):
+    """Another T5 text encoder than the pipeline's own."""
+
+    pretrained_model_name_or_path: Repository = Field(description="Hub id or folder.")
+    revision: Name | None = Field(None, description="Branch, tag or commit.")
+    variant: Name | None = Field(None, description="Weights variant, such as `fp16`.")
+    subfolder: Name | None = Field(
+        None, description="Folder of the encoder within the repository. Default: its root, else `text_encoder` …"
+    )
+
+
 class Model(Block):
     """The pipeline whose VAE and text encoders are used."""
 
@@ -350,6 +361,7 @@ class Model(Block):
     revision: Name | None = Field(None, description="Branch, tag or commit. Default: the main branch.")
     variant: Name | None = Field(None, description="Weights variant, such as `fp16`.")
     vae: VaeOverride | None = Field(None, description="Another VAE than the pipeline's own.")
+    t5: T5Override | None = Field(None, description="Another T5 text encoder than the pipeline's own.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Type in which is computed and stored."
     )

@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from hf_assets.config.blocks import CaptionFile, FilterFunc
 from hf_assets.config.check_keys import Checks
-from hf_assets.config.config_file import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds, VaeOverride
+from hf_assets.config.config_file import Dataset, File, ImageEmbeds, Model, Refresh, T5Override, TextEmbeds, VaeOverride
 from hf_assets.config.trainer_keys import TRAINER_ONLY
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.composites import CompositeRules
@@ -35,6 +35,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", File),
     ("`model`", Model),
     ("`model.vae`", VaeOverride),
+    ("`model.t5`", T5Override),
     ("An entry of `datasets`", Dataset),
     ("`parquet` and `csv`", CaptionFile),
     ("`filter_func`", FilterFunc),

@@ -22,7 +22,7 @@ from hf_assets.config import (
     rules,
     simpletuner,
 )
-from hf_assets.config.config_file import Dataset, File, ImageEmbeds, Model, Refresh, TextEmbeds
+from hf_assets.config.config_file import Dataset, File, ImageEmbeds, Model, Refresh, T5Override, TextEmbeds, VaeOverride
 from hf_assets.config.documents import At, Document
 from hf_assets.config.mistakes import Mistake, nearest, quote
 from hf_assets.config.model_choice import Choice
@@ -221,7 +221,7 @@ class _Reader:
         values = {"model_family": family if isinstance(family, str) else None}
         values["output_dir"] = self.settings and self.settings.output_dir
         made = dict(content)
-        for key in ("pretrained_model_name_or_path", "vae"):
+        for key in ("pretrained_model_name_or_path", "vae", "t5"):
             block = content.get(key)
             name = block.get("pretrained_model_name_or_path") if isinstance(block, dict) else block
             if not isinstance(name, str):
@@ -400,17 +400,23 @@ class _Reader:
 
     def model(self, model: Model, choice: Choice) -> ModelRecipe:
         folder = self.settings.document.folder if self.settings else self.document.folder
-        override = model.vae and ComponentSource(
-            repository=_repository(folder, model.vae.pretrained_model_name_or_path),
-            revision=model.vae.revision,
-            variant=model.vae.variant,
-            subfolder=(model.vae.subfolder or "").strip("/") or None,
-        )
+
+        def component(given: VaeOverride | T5Override | None) -> ComponentSource | None:
+            if given is None:
+                return None
+            return ComponentSource(
+                repository=_repository(folder, given.pretrained_model_name_or_path),
+                revision=given.revision,
+                variant=given.variant,
+                subfolder=(given.subfolder or "").strip("/") or None,
+            )
+
         pipeline = PipelineSource(
             repository=_repository(folder, choice.repository),
             revision=model.revision,
             variant=model.variant,
-            vae=override,
+            vae=component(model.vae),
+            t5=component(model.t5),
             tokenizer_max_length=model.tokenizer_max_length,
         )
         return ModelRecipe(

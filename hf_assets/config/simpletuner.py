@@ -58,8 +58,9 @@ MODEL_KEYS = {
     "tokenizer_max_length": "tokenizer_max_length",
 }
 VAE_KEYS = ("pretrained_vae_model_name_or_path", "vae_path")
+T5_KEY = "pretrained_t5_model_name_or_path"
 # Keys of its that name text encoders; those of denoisers and adapters are the trainer's.
-ENCODER = re.compile(r"pretrained_(?!model_|vae_|transformer_|unet_|controlnet_)\w*_?model_name_or_path")
+ENCODER = re.compile(r"pretrained_(?!model_|vae_|t5_|transformer_|unet_|controlnet_)\w*_?model_name_or_path")
 DTYPES = {
     "bf16": "bfloat16",
     "bfloat16": "bfloat16",
@@ -179,6 +180,7 @@ def read(document: Document) -> Settings:
     origins = {f"model.{ours}": at(key) for key, ours in MODEL_KEYS.items()}
     if vae:
         origins["model.vae"] = at(vae)
+    origins["model.t5"] = at(T5_KEY)
     if "vae_dtype" in given:
         origins["model.dtype"] = at("vae_dtype")
     defaults = {key: number(given[key]) for key in DEFAULTS if key in given}
@@ -219,6 +221,8 @@ def _model(given: Mapping[str, Any]) -> dict[str, Any]:
     vae = next((given[key] for key in VAE_KEYS if given.get(key)), None)
     if vae is not None:
         model["vae"] = {"pretrained_model_name_or_path": vae}
+    if given.get(T5_KEY):
+        model["t5"] = {"pretrained_model_name_or_path": given[T5_KEY]}
     dtype = given.get("vae_dtype", "default")
     model["dtype"] = DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype
     return model
@@ -240,7 +244,7 @@ def _refusals(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _no_text(given: Mapping[str, Any]) -> Iterator[str]:
-    for key in ("model_family", "pretrained_model_name_or_path", "revision", "variant", *VAE_KEYS, *PATHS):
+    for key in ("model_family", "pretrained_model_name_or_path", "revision", "variant", *VAE_KEYS, T5_KEY, *PATHS):
         if not isinstance(given.get(key, ""), str):
             yield key
 

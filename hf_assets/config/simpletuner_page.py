@@ -79,7 +79,7 @@ def _config_keys() -> str:
             ("key", "why"),
             [
                 *((f"`{key}`", why) for key, why in sorted(trainer_keys.REFUSED.items())),
-                ("`pretrained_…_model_name_or_path` of a text encoder", trainer_keys.OTHER_ENCODERS),
+                ("`pretrained_…_model_name_or_path` of another text encoder", trainer_keys.OTHER_ENCODERS),
             ],
         ),
         "All other keys are the trainer's, and listed once by `hf-assets check`. Those that change how much memory and "

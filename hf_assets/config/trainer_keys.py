@@ -198,6 +198,7 @@ HONOURED: Mapping[str, str] = {
     "plugins": "Python modules whose functions filters may name",
     "prepend_instance_prompt": "default of the datasets' key",
     "pretrained_model_name_or_path": "the repository; wins over the family's",
+    "pretrained_t5_model_name_or_path": "the T5 text encoder in place of the pipeline's own (`model.t5`)",
     "pretrained_vae_model_name_or_path": "the VAE in place of the pipeline's own",
     "resolution": "default of the datasets' key",
     "resolution_type": "default of the datasets' key",

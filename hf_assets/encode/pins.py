@@ -16,7 +16,7 @@ class Pins(NamedTuple):
     """What one run takes its models to be.
 
     Attributes:
-        commits: of `pipeline` and, where another is given, `vae`; None for a folder, which has none.
+        commits: of `pipeline` and, where others are given, `vae` and `t5`; None for a folder, which has none.
         revisions: of the sides that can move, as they were when the run looked.
     """
 
@@ -35,8 +35,8 @@ def pin(recipe: Recipe, run_id: str) -> Recipe:
         name: source.model_copy(update={"revision": pins.commits.get(name)})
         for name, source in _sources(recipe).items()
     }
-    vae = {"vae": changes["vae"]} if "vae" in changes else {}
-    model = recipe.model.model_copy(update={"pipeline": changes["pipeline"].model_copy(update=vae)})
+    pipeline = changes.pop("pipeline")
+    model = recipe.model.model_copy(update={"pipeline": pipeline.model_copy(update=changes)})
     return recipe.model_copy(update={"model": model})
 
 
@@ -58,7 +58,8 @@ def pins_of(recipe: Recipe, run_id: str) -> Pins:
 
 def _sources(recipe: Recipe) -> dict[str, PipelineSource | ComponentSource]:
     pipeline = recipe.model.pipeline
-    return {"pipeline": pipeline, **({"vae": pipeline.vae} if pipeline.vae else {})}
+    others = {"vae": pipeline.vae, "t5": pipeline.t5}
+    return {"pipeline": pipeline, **{name: source for name, source in others.items() if source is not None}}
 
 
 def resolve_pins(recipe: Recipe) -> Pins:
@@ -74,6 +75,8 @@ def resolve_pins(recipe: Recipe) -> Pins:
     commits = {"pipeline": pipeline.sha}
     if pipeline.vae_repository is not None:
         commits["vae"] = pipeline.vae_repository.sha
+    if pipeline.t5_repository is not None:
+        commits["t5"] = pipeline.t5_repository.sha
     found = {}
     for side in (side for side in (revisions.VAE, revisions.TEXT) if side in moving):
         with suppress(ModelError):  # the asset that needs this side says what is wrong with it

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hf_assets import fingerprint, folder
 from hf_assets.config.recipe import Recipe
 from hf_assets.hub import api
-from hf_assets.models.components import PICKLED, vae_component
+from hf_assets.models.components import PICKLED, t5_component, vae_component
 from hf_assets.models.pipeline import INDEX, Pipeline, resolve_pipeline
 from hf_assets.sources.spec import Snapshot
 
@@ -30,8 +30,9 @@ class Revision(NamedTuple):
 def moving(recipe: Recipe) -> tuple[str, ...]:
     """What can change without an edit of the config: all that no full commit sha pins."""
     pipeline = recipe.model.pipeline
-    is_text_pinned = api.is_commit(pipeline.revision)
-    is_vae_pinned = is_text_pinned and (pipeline.vae is None or api.is_commit(pipeline.vae.revision))
+    is_pinned = api.is_commit(pipeline.revision)
+    is_text_pinned = is_pinned and (pipeline.t5 is None or api.is_commit(pipeline.t5.revision))
+    is_vae_pinned = is_pinned and (pipeline.vae is None or api.is_commit(pipeline.vae.revision))
     pinned = {DATASET: recipe.source.is_pinned, VAE: is_vae_pinned, TEXT: is_text_pinned}
     return tuple(name for name, is_fixed in pinned.items() if not is_fixed)
 
@@ -62,6 +63,8 @@ def of_side(pipeline: Pipeline, side: str) -> Revision:
     else:
         paths = sorted(path for path in pipeline.repository.paths if _is_of_text(pipeline, path))
         hashes = {path: pipeline.repository.hash(path) for path in paths}
+        if (t5 := t5_component(pipeline)) is not None:
+            hashes |= {f"t5/{path}": digest for path, digest in t5.hashes().items()}
         commit = pipeline.sha
     return Revision(fingerprint.of_value({**hashes, INDEX: pipeline.repository.hash(INDEX)}), commit, len(hashes))
 

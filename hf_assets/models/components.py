@@ -28,6 +28,9 @@ DENOISERS = ("transformer", "unet")
 VAES = ("vae", "movq")
 # How the names of what reads captions begin.
 TEXT_PARTS = ("text_encoder", "tokenizer")
+# The class of a text encoder that another may stand in for, what its configuration says, and where it may lie.
+T5, T5_TYPE = "T5EncoderModel", "t5"
+T5_FOLDERS = ("", "text_encoder", "text_encoder_2", "text_encoder_3")
 NOT_TEXT_INDEX_KEYS = frozenset({"_diffusers_version", "_name_or_path"})
 
 
@@ -73,7 +76,33 @@ def text_components(pipeline: Pipeline, *, usage_cache: Path | None = None) -> l
     names = [name for name, (library, _) in pipeline.components.items() if name in reads and library != "diffusers"]
     if not names:
         raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no text encoder: choose one that reads captions")
-    return [_component(pipeline, name, may_lack_weights=True) for name in names]
+    t5 = t5_component(pipeline)
+    return [
+        t5 if t5 is not None and t5.name == name else _component(pipeline, name, may_lack_weights=True)
+        for name in names
+    ]
+
+
+def t5_component(pipeline: Pipeline) -> Component | None:
+    """The T5 text encoder that stands in for the pipeline's own, where one is given.
+
+    Raises:
+        ModelError: the pipeline has none, or what is given is none, or its weights are not safetensors.
+    """
+    repository, source = pipeline.t5_repository, pipeline.source.t5
+    if repository is None or source is None:
+        return None
+    name = next((name for name, (_, kind) in pipeline.components.items() if kind == T5), None)
+    if name is None:
+        raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no T5 text encoder to replace: remove t5")
+    for folder in (name, *T5_FOLDERS) if source.subfolder is None else (source.subfolder,):
+        config = f"{folder}/config.json".lstrip("/")
+        if config in repository.paths and repository.read_json(config).get("model_type") == T5_TYPE:
+            break
+    else:
+        raise ModelError(f"{repository.name} has no config.json of a T5 encoder: name its folder there with subfolder")
+    files, variant = _files(repository, folder, source.variant)
+    return Component(name, pipeline.components[name][0], T5, repository, folder, variant, files)
 
 
 def shells_of(pipeline: Pipeline, *, usage_cache: Path | None = None) -> list[str]:

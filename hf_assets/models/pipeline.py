@@ -11,6 +11,8 @@ from hf_assets.errors import ModelError
 from hf_assets.hub.model_repository import Repository, resolve
 
 INDEX = "model_index.json"
+# Settings of a pipeline that came after fingerprints of others were stored.
+LATER = ("t5", "tokenizer_max_length")
 
 
 class ComponentSource(BaseModel):
@@ -28,6 +30,7 @@ class PipelineSource(BaseModel):
     """A diffusers pipeline, as the user names it.
 
     Attributes:
+        t5: another T5 text encoder than the pipeline's own.
         tokenizer_max_length: the most tokens of a caption; None: as the pipeline has it.
     """
 
@@ -37,15 +40,14 @@ class PipelineSource(BaseModel):
     revision: str | None = None
     variant: str | None = None
     vae: ComponentSource | None = None
+    t5: ComponentSource | None = None
     tokenizer_max_length: int | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A setting that isn't used leaves fingerprints as they were before there was such a setting."""
         made: dict[str, Any] = dump(self)
-        if self.tokenizer_max_length is None:
-            del made["tokenizer_max_length"]
-        return made
+        return {key: value for key, value in made.items() if value is not None or key not in LATER}
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,14 @@ class Pipeline:
 
     Attributes:
         index: the content of model_index.json.
-        vae_repository: where the VAE comes from, if not from the pipeline itself.
+        vae_repository, t5_repository: where the VAE and T5 come from, if not from the pipeline itself.
     """
 
     source: PipelineSource
     repository: Repository
     index: dict[str, Any]
     vae_repository: Repository | None = None
+    t5_repository: Repository | None = None
 
     @property
     def name(self) -> str:
@@ -112,8 +115,11 @@ def resolve_pipeline(source: PipelineSource, *, hash_cache: Path | None = None) 
             f"{repository.name} has no safetensors weights of the variant {source.variant!r}: "
             "remove variant, or name one that is there"
         )
-    vae = None if source.vae is None else resolve(source.vae.repository, source.vae.revision, hash_cache=hash_cache)
-    return Pipeline(source, repository, index, vae)
+    others = [
+        None if one is None else resolve(one.repository, one.revision, hash_cache=hash_cache)
+        for one in (source.vae, source.t5)
+    ]
+    return Pipeline(source, repository, index, *others)
 
 
 def _has_variant(repository: Repository, variant: str) -> bool:

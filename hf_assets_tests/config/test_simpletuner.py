@@ -362,6 +362,7 @@ def test_what_was_taken_and_the_family_s_defaults_are_said(tmp_path: Path) -> No
         ("vae_enable_slicing", True, lambda recipe: not recipe.model.latents.tiling),
         ("tokenizer_max_length", "128", lambda recipe: recipe.model.pipeline.tokenizer_max_length == 128),
         ("pretrained_vae_model_name_or_path", "a/vae", lambda recipe: recipe.model.pipeline.vae.repository == "a/vae"),
+        ("pretrained_t5_model_name_or_path", "a/t5", lambda recipe: recipe.model.pipeline.t5.repository == "a/t5"),
         ("t5_padding", "unmodified", lambda recipe: True),
         ("resolution", "0.5", lambda recipe: recipe.settings.geometry.resolution == 0.5),
         ("max_upscale_threshold", 0.5, lambda recipe: recipe.settings.geometry.max_upscale_threshold == 0.5),
@@ -383,8 +384,8 @@ def test_a_key_that_changes_tensors_is_honoured(key: str, value: Any, found: Any
     [
         ("t5_padding", "zero", 'is "zero", but the padding of captions stays as the pipeline makes it; set it to'),
         (
-            "pretrained_t5_model_name_or_path",
-            "a/t5",
+            "pretrained_clip_model_name_or_path",
+            "a/clip",
             "but another text encoder than the pipeline's own can't be put in",
         ),
         ("ideogram_prompt_upsample", True, "but a language model would rewrite captions before they are encoded"),

@@ -70,7 +70,8 @@ OF_CONFIG: dict[str, tuple[Any, str]] = {
     "minimax_music_lm_max_frames": (100, TRAINER),
     "aspect_bucket_alignment": (32, OURS),
     "text_encoder_4_precision": ("int4-quanto", TRAINER),
-    "pretrained_t5_model_name_or_path": ("user/t5", "another text encoder than the pipeline's own can't be put in"),
+    "pretrained_t5_model_name_or_path": ("user/t5", OURS),
+    "pretrained_clip_model_name_or_path": ("user/clip", "another text encoder than the pipeline's own can't be put in"),
     "ltx2_first_frame_conditioning_probability": (0.5, TRAINER),
     "ltx2_prefix_conditioning_frames": (3, TRAINER),
     # of the docs

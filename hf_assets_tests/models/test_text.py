@@ -4,10 +4,11 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
+from hf_assets.encode import revisions
 from hf_assets.errors import ModelError
 from hf_assets.models import families, prompt
 from hf_assets.models.components import text_components, text_fingerprint, vae_fingerprint
-from hf_assets.models.pipeline import PipelineSource, resolve_pipeline
+from hf_assets.models.pipeline import ComponentSource, PipelineSource, resolve_pipeline
 from hf_assets.models.text import TextEncoder, load_text
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.models.conftest import resolved
@@ -90,6 +91,42 @@ def test_a_caption_has_as_many_tokens_as_the_user_wants_at_most(built):
     torch.testing.assert_close(embeds["prompt_embeds"], expected[0][0], rtol=0, atol=0)
     assert text_fingerprint(resolve_pipeline(source)) != text_fingerprint(resolved(built("flux")))
     assert vae_fingerprint(resolve_pipeline(source)) == vae_fingerprint(resolved(built("flux")))
+
+
+@pytest.mark.parametrize("at", [None, "text_encoder_2", "root"])
+def test_another_t5_stands_in_for_the_pipeline_s_own(built, copied, at):
+    other = tiny_pipelines.build("flux", copied("flux").with_name("other"), seed=7)
+    source = ComponentSource(repository=str(other / "text_encoder_2" if at == "root" else other), subfolder=at)
+    if at == "root":
+        source = source.model_copy(update={"subfolder": None})
+    replaced = resolve_pipeline(PipelineSource(repository=str(built("flux")), t5=source))
+    with load_text(replaced, "cpu", torch.float32) as encoder:
+        (embeds,) = encoder.encode(["a cat"])
+    whole = DiffusionPipeline.from_pretrained(
+        built("flux"), text_encoder_2=DiffusionPipeline.from_pretrained(other).text_encoder_2
+    )
+    with torch.inference_mode():
+        expected, pooled, _ = whole.encode_prompt("a cat", None)
+    torch.testing.assert_close(embeds["prompt_embeds"], expected[0], rtol=0, atol=0)
+    torch.testing.assert_close(embeds["pooled_prompt_embeds"], pooled[0], rtol=0, atol=0)
+    own = resolved(built("flux"))
+    assert text_fingerprint(replaced) != text_fingerprint(own)
+    assert vae_fingerprint(replaced) == vae_fingerprint(own)
+    assert revisions.of_side(replaced, revisions.TEXT) != revisions.of_side(own, revisions.TEXT)
+    assert revisions.of_side(replaced, revisions.VAE) == revisions.of_side(own, revisions.VAE)
+
+
+@pytest.mark.parametrize(
+    ("family", "folder", "message"),
+    [
+        ("sdxl", "text_encoder_2", "has no T5 text encoder to replace"),
+        ("flux", "vae", "no config.json of a T5 encoder"),
+    ],
+)
+def test_a_t5_that_is_none_or_has_no_place_is_refused(built, family, folder, message):
+    source = ComponentSource(repository=str(built("flux") / folder))
+    with pytest.raises(ModelError, match=message):
+        text_components(resolve_pipeline(PipelineSource(repository=str(built(family)), t5=source)))
 
 
 def test_a_pipeline_that_takes_no_number_of_tokens_says_so(built):
