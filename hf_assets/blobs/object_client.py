@@ -27,6 +27,14 @@ TIMEOUT_S = 300
 EXTRA = "hf_assets[object-storage]"
 
 
+class Address(NamedTuple):
+    """A bucket, `s3://name`; endpoint and region where they aren't those of the environment."""
+
+    url: str
+    endpoint: str | None = None
+    region: str | None = None
+
+
 class Object(NamedTuple):
     """What a bucket says of an object. `version` names this content; it is opaque."""
 
@@ -37,11 +45,11 @@ class Object(NamedTuple):
 
 
 class Bucket:
-    """One bucket, `s3://name`."""
+    """One bucket."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.store = _open(url)
+    def __init__(self, address: Address) -> None:
+        self.url = address.url
+        self.store = _open(address)
 
     def get(self, key: str) -> tuple[bytes, tuple[str | None, str | None]]:
         """An object's bytes and version."""
@@ -63,6 +71,20 @@ class Bucket:
                 if "InvalidRange" in str(error) or " 416 " in str(error):  # it starts where the object ends, or later
                     return b""
                 raise
+
+    def get_range_of(self, key: str, start: int, stop: int, tag: str | None) -> bytes | None:
+        """Some bytes of an object with this ETag; None where it has another one by now."""
+        import obstore
+        from obstore.exceptions import PreconditionError
+
+        if stop <= start:
+            return b""
+        with self._explain(key, "read"):
+            try:
+                found = obstore.get(self.store, key, options={"range": (start, stop), "if_match": tag})
+                return bytes(found.bytes())
+            except PreconditionError:
+                return None
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write an object, as one request: what is cut off leaves nothing behind."""
@@ -148,7 +170,8 @@ class Bucket:
             raise StoreError(_explanation(self.url, key, verb, text)) from None
 
 
-def _open(url: str) -> Any:
+def _open(address: Address) -> Any:
+    url = address.url
     try:
         from obstore.store import from_url
     except ImportError:
@@ -159,6 +182,7 @@ def _open(url: str) -> Any:
     }
     if url.startswith("s3://"):
         options |= _of_aws()
+        options |= {name: value for name, value in address._asdict().items() if name != "url" and value}
         if str(options.get("endpoint", "")).startswith("http://"):
             options["client_options"]["allow_http"] = True
     with warnings.catch_warnings():
@@ -243,19 +267,19 @@ _lock = threading.Lock()
 
 
 @lru_cache(maxsize=16)
-def open_bucket(url: str, process: int) -> Bucket:
-    return Bucket(url)
+def open_bucket(address: Address, process: int) -> Bucket:
+    return Bucket(address)
 
 
-def call(url: str, verb: str, *arguments: Any) -> Any:
+def call(address: Address, verb: str, *arguments: Any) -> Any:
     """Call a method of a bucket, in this process or, in a fork of one that used buckets, in one of its own."""
     global _used_in
     process = os.getpid()
     if _used_in is None:
         _used_in = process
     if _used_in == process:
-        return getattr(open_bucket(url, process), verb)(*arguments)
-    return _helper(process).call(url, verb, arguments)
+        return getattr(open_bucket(address, process), verb)(*arguments)
+    return _helper(process).call(address, verb, arguments)
 
 
 class _Helper:
@@ -275,14 +299,16 @@ class _Helper:
         self.connection = Connection(here.detach())
         self.lock = threading.Lock()
 
-    def call(self, url: str, verb: str, arguments: tuple[Any, ...]) -> Any:
+    def call(self, address: Address, verb: str, arguments: tuple[Any, ...]) -> Any:
         plain = tuple(bytes(one) if isinstance(one, memoryview) else one for one in arguments)
         try:
             with self.lock:
-                self.connection.send((url, verb, plain))
+                self.connection.send((address, verb, plain))
                 result, error = self.connection.recv()
         except (EOFError, OSError) as gone:
-            raise StoreError(f"{url}: the process that talks to the store has ended ({gone}): run again") from None
+            raise StoreError(
+                f"{address.url}: the process that talks to the store has ended ({gone}): run again"
+            ) from None
         if error is not None:
             raise error
         return result

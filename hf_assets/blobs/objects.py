@@ -12,7 +12,7 @@ from typing import Any
 from hf_assets import fingerprint
 from hf_assets.blobs import leases, object_client
 from hf_assets.blobs.interface import DAMAGED_PREFIX, Blob, Blobs
-from hf_assets.blobs.object_client import Object
+from hf_assets.blobs.object_client import Address, Object
 
 CLOCK_PREFIX = ".clock-"
 # Object stores say in whole seconds when something was written.
@@ -26,7 +26,7 @@ class ObjectBlobs(Blobs):
         self.address = address.rstrip("/")
         scheme, rest = self.address.split("://", 1)
         bucket, _, self.prefix = rest.partition("/")
-        self.url = f"{scheme}://{bucket}"
+        self.bucket = Address(f"{scheme}://{bucket}")
         self._held: list[leases.Lease] = []  # garbage collection's, of this folder and those within
 
     def within(self, folder: str) -> "ObjectBlobs":
@@ -122,7 +122,7 @@ class ObjectBlobs(Blobs):
         return posixpath.join(self.prefix, name).rstrip("/")
 
     def _call(self, verb: str, *arguments: Any) -> Any:
-        return object_client.call(self.url, verb, *arguments)
+        return object_client.call(self.bucket, verb, *arguments)
 
 
 def _describe(name: str, found: Object) -> Blob:

@@ -14,13 +14,13 @@ def main(descriptor: int) -> None:
     connection = Connection(descriptor)
     while True:
         try:
-            url, verb, arguments = connection.recv()
+            address, verb, arguments = connection.recv()
         except (EOFError, OSError):
             os._exit(0)
         result: object = None
         failure: Exception | None = None
         try:
-            result = object_client.call(url, verb, *arguments)
+            result = object_client.call(address, verb, *arguments)
         except Exception as error:
             failure = error
         connection.send((result, failure))

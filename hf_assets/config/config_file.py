@@ -12,6 +12,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from hf_assets.blobs.location import SCHEMES
 from hf_assets.config import cron
 from hf_assets.config.blocks import CaptionFile, FilterFunc
 from hf_assets.config.check_keys import Checks
@@ -83,7 +84,8 @@ class EntryKeys(Block):
     dataset_name: Repository | None = Field(
         None,
         validate_default=True,
-        description="Of type `huggingface`: id on the Hub, `user/name`, or a local folder in the Hub's layout.",
+        description="Of type `huggingface`: id on the Hub, `user/name`; or a local folder, or an address of an object "
+        "store, in the Hub's layout.",
     )
     dataset_config: Name | None = Field(None, description="Which configuration (subset) of the dataset.")
     split: Name = Field(
@@ -100,10 +102,16 @@ class EntryKeys(Block):
         False,
         description="Of local folders, true: links may lead out of the folder. Else such a file is refused by name.",
     )
-    instance_data_dir: Name | None = Field(
+    instance_data_dir: Place | None = Field(
         None,
         validate_default=True,
-        description="Of type `local`: the folder of the media files, at any depth, relative to this file.",
+        description="Of type `local`: the folder of the media, at any depth, relative to this file; or an address.",
+    )
+    aws_endpoint_url: Name | None = Field(
+        None, description="Of a dataset in a bucket: the store's endpoint. Default: `AWS_ENDPOINT_URL`."
+    )
+    aws_region_name: Name | None = Field(
+        None, description="Of a dataset in a bucket: its region. Default: `AWS_REGION`."
     )
     parquet: CaptionFile | None = Field(None, description="Of `caption_strategy` `parquet`.")
     csv: CaptionFile | None = Field(None, description="Of `caption_strategy` `csv`.")
@@ -245,6 +253,10 @@ class Dataset(GeometryKeys, EntryKeys):
             if given is not None and given not in allowed[self.type]:
                 names = ", ".join(f'"{name}"' for name in allowed[self.type])
                 raise ValueError(f'{key} is "{given}"; use {names} where type is "{self.type}"')
+        if not str(self.instance_data_dir or self.dataset_name).startswith(SCHEMES):
+            for key in ("aws_endpoint_url", "aws_region_name"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key} has no effect unless the dataset lies in a bucket; remove it")
         if self.disable_multiline_split and self.caption_strategy != "textfile":
             raise ValueError('disable_multiline_split has no effect unless caption_strategy is "textfile"; remove it')
         for key in ("parquet", "csv"):

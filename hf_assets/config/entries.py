@@ -77,6 +77,8 @@ def make_draft(written: Any, path: str, around: Surroundings) -> Draft:
     content, origins = _merge(written, path, draft.mistakes)
     model = KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
     draft = draft._replace(model=model, content=content, origins=origins)
+    if not _read_aws(draft, path):
+        return draft._replace(model=None)
     if (wrong := _unreadable(content, model)) is not None:
         draft.mistakes.append(_at(draft, path, "type", wrong))
         return draft._replace(model=None)
@@ -119,6 +121,29 @@ def _merge(written: Mapping[str, Any], path: str, wrong: list[Mistake]) -> tuple
     return merged, origins
 
 
+def _read_aws(draft: Draft, path: str) -> bool:
+    """Turn SimpleTuner's type `aws` into a folder of media at an address. Credentials are the environment's.
+
+    Returns:
+        Whether it names a bucket.
+    """
+    content = draft.content
+    if draft.model is not Dataset or content.get("type") != "aws":
+        return True
+    bucket, prefix = content.pop("aws_bucket_name", None), content.pop("aws_data_prefix", None) or ""
+    if not isinstance(bucket, str) or not bucket or not isinstance(prefix, str):
+        draft.mistakes.append(_at(draft, path, "aws_bucket_name", "is missing; name the bucket of the media"))
+        return False
+    for key in trainer_keys.SECRETS:
+        if content.pop(key, None):
+            draft.notes.append(
+                f"{path}.{key} is not read: credentials are the environment's, AWS_ACCESS_KEY_ID or AWS_PROFILE"
+            )
+    content["type"] = "local"
+    content["instance_data_dir"] = f"s3://{bucket}/{prefix}".rstrip("/")
+    return True
+
+
 def _unreadable(content: dict[str, Any], model: type[Any]) -> str | None:
     """Why an entry's type rules it out, where its other keys then say nothing."""
     given = content.get("type", "local")
@@ -144,7 +169,8 @@ def _set_aside(draft: Draft, path: str) -> dict[str, Any]:
     names = []
     for key in list(content):
         foreign = model is not Dataset and key in Dataset.model_fields and key not in KINDS_FIELDS
-        if key in trainer_keys.TRAINER_ONLY or key.startswith(trainer_keys.OF_BACKENDS) or foreign:
+        is_backends = key.startswith(trainer_keys.OF_BACKENDS) and model is not None and key not in model.model_fields
+        if key in trainer_keys.TRAINER_ONLY or is_backends or foreign:
             trainer[key] = content.pop(key)
             if not (key in trainer_keys.LEFT_OUT and trainer[key]):
                 names.append(key)

@@ -363,9 +363,13 @@ class _Reader:
     def source(self, dataset: Dataset) -> SourceSpec:
         if dataset.type == "local":
             assert dataset.instance_data_dir is not None
-            folder = str(self.path(dataset.instance_data_dir))
+            folder = str(self.place(dataset.instance_data_dir))
             return SourceSpec(
-                dataset_name=folder, folder=rules.folder_rules(dataset), follow_links=dataset.follow_links
+                dataset_name=folder,
+                folder=rules.folder_rules(dataset),
+                follow_links=dataset.follow_links,
+                endpoint=dataset.aws_endpoint_url,
+                region=dataset.aws_region_name,
             )
         assert dataset.dataset_name is not None
         return SourceSpec(
@@ -376,6 +380,8 @@ class _Reader:
             data_files=dataset.data_files,
             streaming=dataset.streaming,
             follow_links=dataset.follow_links,
+            endpoint=dataset.aws_endpoint_url,
+            region=dataset.aws_region_name,
         )
 
     def text_cache(self, dataset: Dataset) -> TextEmbeds | None:
@@ -433,6 +439,8 @@ def _path(folder: Path, name: str) -> Path:
 
 
 def _repository(folder: Path, name: str) -> str:
-    """A Hub id as it is; what exists as a folder, or is written like a path, as an absolute path."""
+    """A Hub id or an address as it is; what exists as a folder, or is written like a path, as an absolute path."""
+    if name.startswith(SCHEMES):
+        return name.rstrip("/")
     is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or _path(folder, name).is_dir()
     return str(_path(folder, name)) if is_path else name

@@ -133,6 +133,7 @@ IN_BLOCKS: Mapping[str, frozenset[str]] = {
 }
 
 # How keys begin that say how a trainer reaches a cache.
+SECRETS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 OF_BACKENDS = ("aws_", "memory_filesystem_")
 
 # Another spelling -> the usual one.
@@ -159,7 +160,6 @@ EVALUATION = "eval"
 
 # Types of datasets that can't be read -> what to do.
 UNREADABLE = {
-    "aws": 'use "huggingface" or "local", since media in a bucket can\'t be read yet',
     "csv": 'use "huggingface" or "local", since media at the addresses of a table are not fetched: download them first',
     "webshart": 'use "huggingface", which reads shards of the WebDataset format, or "local"',
 }

@@ -109,7 +109,7 @@ def _look_at_dropped(recipe: Recipe, raw_dataset: pa.Table, source: Source, read
     Returns:
         the bytes that were read.
     """
-    dropped = dropped_by_filters(recipe) if read and not recipe.source.streaming else None
+    dropped = dropped_by_filters(recipe) if read and not source.spec.streaming else None
     if dropped is None or not len(dropped):
         return 0
     thumbnails, num_bytes = Thumbnails(recipe), 0

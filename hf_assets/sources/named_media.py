@@ -101,7 +101,7 @@ def _within(names: pa.Array, snapshot: Snapshot) -> pa.Array:
     """Names as paths that can be looked up among the repository's."""
     repository = re.escape(snapshot.repository)
     plain = pc.replace_substring(names, "\\", "/")
-    if snapshot.is_local:
+    if snapshot.is_local or "://" in snapshot.repository:
         plain = pc.replace_substring_regex(plain, f"^{repository}/", "")
     else:
         plain = pc.replace_substring_regex(plain, f"^hf://datasets/{repository}(@[^/]+)?/", "")

@@ -6,6 +6,8 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
+from hf_assets.blobs.location import SCHEMES
+from hf_assets.sources.places.bucket import BucketFolder, BucketSource
 from hf_assets.sources.places.hub_repository import HubSource
 from hf_assets.sources.places.local_repository import LocalSource
 from hf_assets.sources.places.media_folder import FolderSource
@@ -50,6 +52,8 @@ class Source(Protocol):
 
 def source_of(spec: SourceSpec, memory: Path) -> Source:
     """The source of a split. `memory` is a folder in which it may keep what needn't be asked again."""
+    if spec.dataset_name.startswith(SCHEMES):
+        return BucketFolder(spec, memory) if spec.folder is not None else BucketSource(spec, memory)
     if spec.folder is not None:
         return FolderSource(spec, memory)
     return LocalSource(spec, memory) if Path(spec.dataset_name).is_absolute() else HubSource(spec, memory)

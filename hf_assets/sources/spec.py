@@ -64,7 +64,8 @@ class FolderRules(BaseModel):
 
 
 class SourceSpec(BaseModel):
-    """A split of a dataset on the Hub, or of a folder in the Hub's layout (then `dataset_name` is absolute).
+    """A split of a dataset on the Hub, or of a folder in the Hub's layout (then `dataset_name` is absolute), or
+    in a bucket (then it is an address).
 
     Attributes:
         split: a name; or slices and sums of such, as `datasets` has it: `train[:10%]+test`.
@@ -72,6 +73,7 @@ class SourceSpec(BaseModel):
         folder: `dataset_name` is a folder of media files, not one in the Hub's layout.
         follow_links: files of a local folder may be links that lead out of it. It is no part of a hash, either.
         streaming: media are read without a local copy. It changes no result, so it is no part of a hash.
+        endpoint, region: of a dataset in a bucket, where they aren't those of the environment; not hashed either.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,6 +86,8 @@ class SourceSpec(BaseModel):
     folder: FolderRules | None = None
     follow_links: bool = Field(False, exclude=True)
     streaming: bool = Field(False, exclude=True)
+    endpoint: str | None = Field(None, exclude=True)
+    region: str | None = Field(None, exclude=True)
 
     @property
     def is_pinned(self) -> bool:

@@ -122,6 +122,7 @@ EDITS_OF_CLIPS: list[tuple[str, Any, set[str]]] = [
 ]
 # Keys with one value, or that come in pairs and are tested below. Those of audio are tested in `test_audio`.
 FIXED = {"type", "dataset_type", "metadata_backend", "disabled", "trainer"}
+BUCKET = {"aws_endpoint_url", "aws_region_name"}
 FOLDER = {"instance_data_dir", "parquet", "csv", "disable_multiline_split", "follow_links"}
 OF_SOUND = set(ONLY_FOR[("audio",)])
 PAIRS = {"width_column", "height_column", "maximum_image_size", "target_downsample_size", "crop_aspect_buckets"}
@@ -147,7 +148,7 @@ def test_a_key_changes_the_versions_of_just_what_reads_it(
 
 def test_every_key_is_in_the_table_above() -> None:
     assert {key for key, _, _ in EDITS + EDITS_OF_CLIPS} == (
-        Dataset.model_fields.keys() - FIXED - PAIRS - FOLDER - OF_SOUND
+        Dataset.model_fields.keys() - FIXED - PAIRS - FOLDER - OF_SOUND - BUCKET
     ) | TRAINER_ONLY
 
 

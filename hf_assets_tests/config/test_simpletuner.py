@@ -482,8 +482,8 @@ def test_caches_take_the_trainer_s_keys(tmp_path: Path) -> None:
     ("entry", "line"),
     [
         (
-            {"type": "aws", "aws_bucket_name": "b", "aws_region_name": None, "metadata_backend": "parquet"},
-            '[0].type: is "aws"; use "huggingface" or "local", since media in a bucket can\'t be read yet',
+            {"type": "aws", "aws_bucket_name": None, "aws_region_name": None, "metadata_backend": "parquet"},
+            "[0].aws_bucket_name: is missing; name the bucket of the media",
         ),
         (
             {"type": "csv", "csv_file": "x", "csv_caption_column": "c", "caption_strategy": "csv"},

@@ -92,7 +92,7 @@ OF_CONFIG: dict[str, tuple[Any, str]] = {
 OF_ENTRIES: list[tuple[str, str, Any, str]] = [
     ("images", "id", "b", OURS),
     ("images", "type", "huggingface", OURS),
-    ("images", "type", "aws", "media in a bucket can't be read yet"),
+    ("images", "type", "aws", "aws_bucket_name: is missing; name the bucket of the media"),
     ("images", "type", "csv", "media at the addresses of a table are not fetched"),
     ("images", "type", "webshart", 'use "huggingface", which reads shards of the WebDataset format'),
     ("images", "dataset_type", "image", OURS),

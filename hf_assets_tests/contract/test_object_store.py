@@ -14,6 +14,7 @@ from hf_assets.errors import StoreError
 from hf_assets.store.tensors import TensorStore, shard_name
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
 from hf_assets_tests.contract.edits import change_caption_column, tighten_filter
+from hf_assets_tests.contract.image_rows import files_of
 from hf_assets_tests.contract.test_upkeep import ALL, command
 from hf_assets_tests.contract.world import World
 from hf_assets_tests.s3_server import S3Server
@@ -161,3 +162,22 @@ def test_a_bucket_that_is_not_there_is_one_line(stored: World, s3: S3Server) -> 
         stored.materialize()
     with pytest.raises(StoreError, match="there is no such bucket"):
         stored.training_set()
+
+
+def test_a_dataset_that_moved_into_a_bucket_costs_no_sample_and_a_changed_image_one(
+    world: World, address: str, s3: S3Server
+) -> None:
+    bucket = places.at(ObjectPath(address))
+    for path, data in files_of(world.rows[:5], world.rows[5:]).items():
+        bucket.put(path, data)
+    world.entry["dataset_name"] = address
+    assert world.materialize().encoded == (0, 0)
+    world.check()
+    s3.fail()
+    assert world.materialize().bytes_read == 0
+    assert not [request for request in s3.requests if request.endswith(".parquet")]
+    world.rows[0] = world.rows[0].but(image=world.medium.another(200))
+    for path, data in files_of(world.rows[:5], world.rows[5:]).items():
+        bucket.put(path, data)
+    assert world.materialize().encoded == (1, 0)
+    world.check()

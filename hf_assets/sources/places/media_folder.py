@@ -49,7 +49,7 @@ class FolderSource(LocalFiles):
             listing.LISTED_PATH, fingerprint.of_value([VERSION, rules.model_dump(), *what]), 0, listing.LISTED
         )
         if not self.tables.is_kept(table):
-            made = _table(root, [file.path for file in media], rules)
+            made = table_of(root, [file.path for file in media], rules)
             with files.open_atomically(self.tables.path(table)) as temporary:
                 pq.write_table(made, temporary, compression="zstd", write_page_checksum=True)
         commit = fingerprint.of_value([[file.path, file.hash] for file in (*media, table)])
@@ -70,7 +70,7 @@ def _beside(root: Path, media: list[DataFile], rules: FolderRules) -> list[Path]
     return []
 
 
-def _table(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
+def table_of(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
     """One row per media file: the file, its caption, and further columns that a table has."""
     names = pa.array(paths, pa.string())
     media = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), names], ["bytes", "path"])
