@@ -8,6 +8,7 @@ from hf_assets.encode import bucketing, versions
 from hf_assets.encode.pins import pin, pins_of
 from hf_assets.encode.versions import CODE_VERSIONS
 from hf_assets.kinds.medium import medium_of
+from hf_assets.media import memory
 from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.logs import say
 from hf_assets.orchestrate.metadata import as_metadata
@@ -43,6 +44,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
 
         def make() -> Made:
             captioned, rows = captions.read(), raw_dataset.read()
+            memory.DECODING.resize(gpu.decode_mb << 20)
             outcome = bucketing.assign(bound, captioned, rows, hub.source(recipe), gpu.threads, say(context))
             funnel = draw.funnel(len(captioned), outcome.dropped, outcome.quarantined)
             thumbnails = Thumbnails(recipe)

@@ -21,6 +21,7 @@ from hf_assets.encode.tally import Tally
 from hf_assets.engines.compute import Compute
 from hf_assets.engines.unit import Feed, Report
 from hf_assets.errors import MediaError
+from hf_assets.media import memory
 from hf_assets.store.tensors import Sample
 
 # Batches that wait for the device, assembled; batches on the device or on their way from it.
@@ -49,6 +50,7 @@ class AssemblyLine:
         self.tally = Tally()
         self.failure: BaseException | None = None
         self.budget = Budget(compute.ahead_bytes)
+        memory.DECODING.resize(compute.decode_bytes)
         self.read_bytes = Budget(READ_AHEAD_BYTES)
         ahead = 64 + 4 * compute.decode_threads
         self.decoding: Pipe[tuple[Job, Future[Decoded | MediaError]] | _Mark] = Pipe(ahead)

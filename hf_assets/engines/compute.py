@@ -22,6 +22,7 @@ class Compute:
         device: as torch names it: `cpu`, `cuda`, `cuda:1`.
         text_offload: text encoders stay in main memory, and each layer's weights come to the device to compute.
         unit_samples: at most so many encoded samples wait to be written.
+        decode_bytes: what all threads that decode take together while they do; 0: a quarter of the memory.
         ahead_bytes: decoded samples that wait for the encoder take at most so much memory, and one sample more.
     """
 
@@ -32,6 +33,7 @@ class Compute:
     decode_threads: int = 2
     unit_samples: int = UNIT_SAMPLES
     ahead_bytes: int = AHEAD_BYTES
+    decode_bytes: int = 0
 
 
 Device = Literal["auto", "cuda", "cpu"]
@@ -52,6 +54,7 @@ class ComputeSettings:
     decode_threads: int = 0
     unit_samples: int = UNIT_SAMPLES
     ahead_bytes: int = AHEAD_BYTES
+    decode_bytes: int = 0
 
     def resolve(self, cores: float | None = None) -> Compute:
         """For this machine.
@@ -79,6 +82,7 @@ class ComputeSettings:
             decode_threads=self.decode_threads or default_threads(cores),
             unit_samples=self.unit_samples,
             ahead_bytes=self.ahead_bytes,
+            decode_bytes=self.decode_bytes,
         )
 
 

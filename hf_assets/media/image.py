@@ -22,7 +22,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from hf_assets.errors import MediaError
-from hf_assets.media import animations, image_formats, jpeg_ends, pixels, png_chunks, signatures, tiff_samples
+from hf_assets.media import animations, image_formats, jpeg_ends, memory, pixels, png_chunks, signatures, tiff_samples
 from hf_assets.media.pixels import Meaning
 from hf_assets.media.tiff_samples import Samples
 
@@ -36,20 +36,23 @@ VERSION = 2
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
 
-# 16,384 x 16,384: above every camera (200 megapixels), about 1 GB decoded. A header that claims more is taken for a
+# What decoding one image may take, with the interpreter and its libraries less than 2 GB: a header that claims more is
+# taken for a decompression bomb. Of 8 bits a channel it is 230 megapixels: above every camera (200).
+MAX_DECODED_BYTES = 3 << 29
+# Bytes that a pixel takes while it is decoded, in what the decoder keeps and in Pillow's image; by Pillow's name of the
+# format, else of the mode. Pillow keeps three channels in four bytes.
+FORMAT_BYTES = {"WEBP": 12, "AVIF": 16, "HEIF": 16, "JXL": 24, "JPEG2000": 16, "TIFF": 8}
+MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+USUAL_BYTES, PROGRESSIVE_BYTES, DEEP_BYTES = 4, 6, 22
+# (H, W, 3) uint8
+PAGE_BYTES = 3
+
+# 16,384 x 16,384, whatever a pixel takes. A header that claims more is taken for a
 # decompression bomb. Pillow itself refuses a WebP above 179 megapixels, before we can ask.
 MAX_PIXELS = 2**28
 
-# What turns an image upright, by the value of its EXIF orientation; 1 and anything unknown is upright already.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+# EXIF's orientations of images that aren't stored upright; anything unknown is upright.
+ORIENTATIONS = range(2, 9)
 
 PILLOW_IS_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
@@ -109,18 +112,45 @@ def decode(data: bytes) -> Image.Image:
         MediaError: `empty`, `undecodable`, `truncated`, `too_large`.
     """
     opened = _open(data)
+    with memory.DECODING.hold(_num_bytes(opened, data)):
+        return Image.fromarray(_decode(opened, data))
+
+
+def _decode(opened: _Opened, data: bytes) -> np.ndarray:
+    """(H, W, 3) uint8"""
     with _pillow_errors(opened.format or "image"):
         if opened.samples is not None:
-            picture = tiff_samples.load(opened.samples)
+            image = tiff_samples.load(opened.samples)
+        elif "eoi" in opened.steps:
+            image = jpeg_ends.decode(data)
         else:
             assert opened.image is not None
-            image: Image.Image = opened.image
-            if "eoi" in opened.steps:
-                image = jpeg_ends.decode(data)
-            else:
-                image.load()
-            picture = pixels.to_rgb(image, opened.meaning, data)
-        return picture.transpose(UPRIGHT[opened.orientation]) if opened.orientation in UPRIGHT else picture
+            image = opened.image
+            image.load()
+        turned = opened.orientation >= 5
+        page = np.empty((image.width, image.height, 3) if turned else (image.height, image.width, 3), np.uint8)
+        pixels.write_rgb(image, opened.meaning, data, _as_stored(page, opened.orientation))
+        return page
+
+
+def _as_stored(page: np.ndarray, orientation: int) -> np.ndarray:
+    """An upright image as its file has it: a view, through which its pixels are written."""
+    stored = page.swapaxes(0, 1) if orientation >= 5 else page
+    down = -1 if orientation in (3, 4, 6, 7) else 1
+    right = -1 if orientation in (2, 3, 7, 8) else 1
+    return stored[::down, ::right]
+
+
+def _num_bytes(opened: _Opened, data: bytes) -> int:
+    """What decoding takes at its most."""
+    width, height = opened.size
+    if opened.samples is not None:
+        return opened.samples.num_bytes
+    assert opened.image is not None
+    each = FORMAT_BYTES.get(opened.format) or MODE_BYTES.get(opened.image.mode, USUAL_BYTES)
+    each += PROGRESSIVE_BYTES * bool(opened.image.info.get("progressive"))
+    each += DEEP_BYTES * (not opened.meaning.colours.is_plain and pixels.is_deep(data))
+    return width * height * (max(each, USUAL_BYTES) + PAGE_BYTES)
 
 
 def fit(
@@ -177,22 +207,25 @@ def to_pixels(
     Raises:
         MediaError: as `decode`, and `size_mismatch`: the image is not of `original_size`.
     """
-    picture = decode(data)
-    if cell is not None:
-        left, top, width, height = cell
-        if left + width > picture.width or top + height > picture.height:
+    opened = _open(data)
+    with memory.DECODING.hold(_num_bytes(opened, data)):
+        page = _decode(opened, data)
+        del opened  # what Pillow keeps of it
+        if cell is not None:
+            left, top, width, height = cell
+            if left + width > page.shape[1] or top + height > page.shape[0]:
+                raise MediaError(
+                    "size_mismatch",
+                    f"the image decodes to {page.shape[1]} x {page.shape[0]} pixels, fewer than its header",
+                )
+            page = np.ascontiguousarray(page[top : top + height, left : left + width])
+        if original_size is not None and page.shape[1::-1] != tuple(original_size):
             raise MediaError(
                 "size_mismatch",
-                f"the image decodes to {picture.width} x {picture.height} pixels, fewer than its header",
+                f"the image decodes to {page.shape[1]} x {page.shape[0]} pixels, but its geometry was made for "
+                f"{original_size[0]} x {original_size[1]}; correct the dataset's columns of sizes, or name none",
             )
-        picture = picture.crop((left, top, left + width, top + height))
-    if original_size is not None and picture.size != tuple(original_size):
-        raise MediaError(
-            "size_mismatch",
-            f"the image decodes to {picture.width} x {picture.height} pixels, but its geometry was made for "
-            f"{original_size[0]} x {original_size[1]}; correct the dataset's width and height columns, or name none",
-        )
-    return fit(picture, resized_size, crop_top_left, target_size)
+        return fit_pixels(page, resized_size, crop_top_left, target_size)
 
 
 def _open(data: bytes) -> _Opened:
@@ -214,14 +247,28 @@ def _open(data: bytes) -> _Opened:
             raise
         samples = tiff_samples.open_samples(data, str(error).removeprefix("TIFF: "))
         _require_size(samples.size)
-        return _Opened(samples.size, "TIFF", samples.orientation, None, Meaning(), samples.steps, samples)
+        opened = _Opened(samples.size, "TIFF", samples.orientation, None, Meaning(), samples.steps, samples)
+        _require_memory(opened, data)
+        return opened
     _require_size(image.size)
     orientation = _orientation(image, data)
     steps = ("eoi",) if plugin is JpegImagePlugin.JpegImageFile and jpeg_ends.lacks_end(data) else ()
     with _pillow_errors(image.format or "image"):
         meaning = pixels.meaning_of(image, data)
     size = image.size if orientation < 5 else image.size[::-1]
-    return _Opened(size, image.format or "", orientation, image, meaning, steps)
+    opened = _Opened(size, image.format or "", orientation, image, meaning, steps)
+    _require_memory(opened, data)
+    return opened
+
+
+def _require_memory(opened: _Opened, data: bytes) -> None:
+    if (num_bytes := _num_bytes(opened, data)) > MAX_DECODED_BYTES:
+        width, height = opened.size
+        raise MediaError(
+            "too_large",
+            f"{width:,d} x {height:,d} pixels of this kind take {num_bytes:,d} bytes while they are decoded, more than "
+            f"the limit of {MAX_DECODED_BYTES:,d}",
+        )
 
 
 def _require_size(size: tuple[int, int]) -> None:
@@ -264,7 +311,7 @@ def _orientation(image: ImageFile.ImageFile, data: bytes) -> int:
     if image.format == "PNG" and "exif" not in image.info and (exif := png_chunks.exif(data)):
         image.info["exif"] = exif
     try:
-        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+        orientation: object = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
     except Exception:  # broken EXIF: nearly anything
         return 1
-    return orientation if orientation in UPRIGHT else 1
+    return orientation if isinstance(orientation, int) and orientation in ORIENTATIONS else 1

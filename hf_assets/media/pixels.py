@@ -3,7 +3,7 @@
 Shape letters: H W pixels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -14,6 +14,9 @@ from hf_assets.media import boxes, colour, png_chunks, profiles, steps
 from hf_assets.media.colour import Colours
 
 PLAIN = Colours()
+
+# Of a larger image, so many pixels are converted at a time, which takes some copies of them.
+BAND_PIXELS = 1 << 22
 
 # TIFF's tags.
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
@@ -90,18 +93,66 @@ def _first(value: int | tuple[int, ...]) -> int:
     return value[0] if isinstance(value, tuple) else value
 
 
+@dataclass(frozen=True)
+class _Whole:
+    """What a part of an image is converted by, beside its own pixels.
+
+    Attributes:
+        deep: the whole image's colours in 16 bits, (H, W, 3).
+        peak: of HDR; None: that of the part.
+        largest: of floats; None: that of the part.
+    """
+
+    deep: np.ndarray | None = None
+    peak: float | None = None
+    largest: float | None = None
+
+
 def to_rgb(image: Image.Image, meaning: Meaning, data: bytes) -> Image.Image:
     """A loaded image of any mode as RGB in sRGB, composited on white."""
+    return _to_rgb(image, meaning, _Whole(_deep_of(image, meaning, data)), 0)
+
+
+def write_rgb(image: Image.Image, meaning: Meaning, data: bytes, page: np.ndarray) -> None:
+    """`to_rgb` into memory of its own, some rows at a time: of a large image, one copy of all pixels is enough.
+
+    Args:
+        page: (H, W, 3) uint8, of any strides.
+    """
+    num_rows = max(1, BAND_PIXELS // image.width)
+    if num_rows >= image.height:
+        page[:] = np.asarray(to_rgb(image, meaning, data))
+        return
+    bands = [(top, min(top + num_rows, image.height)) for top in range(0, image.height, num_rows)]
+
+    def rows(top: int, bottom: int) -> Image.Image:
+        return image.crop((0, top, image.width, bottom))
+
+    whole = _Whole(_deep_of(image, meaning, data))
+    if image.mode == "F":
+        whole = replace(whole, largest=max(float(np.asarray(rows(*band)).max()) for band in bands))
+    elif meaning.icc is None and meaning.colours.is_hdr:
+        peaks = (colour.peak_cd(_values(rows(*band), whole.deep, band[0]), meaning.colours) for band in bands)
+        whole = replace(whole, peak=max(peaks))
+    for top, bottom in bands:
+        page[top:bottom] = np.asarray(_to_rgb(rows(top, bottom), meaning, whole, top))
+
+
+def _to_rgb(image: Image.Image, meaning: Meaning, whole: _Whole, top: int) -> Image.Image:
+    """
+    Args:
+        image: the whole one, or a part of its rows, from `top` on.
+    """
     alpha = None
     if image.mode.startswith(("I", "F")):
-        colour_, alpha = _gray_to_8_bits(image, meaning)
+        colour_, alpha = _gray_to_8_bits(image, meaning, whole.largest)
     elif image.has_transparency_data:
         with_alpha = image.convert("RGBA")
         alpha = with_alpha.getchannel("A")
         colour_ = image.convert("L") if image.mode == "LA" else with_alpha.convert("RGB")
     else:
         colour_ = image if image.mode in profiles.MODES else image.convert("RGB")
-    return over_white(_convert(colour_, meaning, data), alpha)
+    return over_white(_convert(colour_, meaning, whole, top), alpha)
 
 
 def over_white(picture: Image.Image, alpha: Image.Image | None) -> Image.Image:
@@ -113,23 +164,29 @@ def over_white(picture: Image.Image, alpha: Image.Image | None) -> Image.Image:
     return page
 
 
-def floats_to_8_bits(values: np.ndarray) -> np.ndarray:
+def floats_to_8_bits(values: np.ndarray, largest: float | None = None) -> np.ndarray:
     """Floats as uint8: 0 to 1 is the whole range where no value is above 1, else 0 to 255 is.
+
+    Args:
+        largest: value of all; None: of these.
 
     Raises:
         MediaError: `undecodable`: NaN or infinity.
     """
     if not np.isfinite(values).all():
         raise MediaError("undecodable", "the image's floats hold NaN or infinity")
-    scaled: np.ndarray = np.rint(np.clip(values * (255 if values.max() <= 1 else 1), 0, 255)).astype(np.uint8)
+    largest = values.max() if largest is None else largest
+    scaled: np.ndarray = np.rint(np.clip(values * (255 if largest <= 1 else 1), 0, 255)).astype(np.uint8)
     return scaled
 
 
-def _gray_to_8_bits(image: Image.Image, meaning: Meaning) -> tuple[Image.Image, Image.Image | None]:
+def _gray_to_8_bits(
+    image: Image.Image, meaning: Meaning, largest: float | None
+) -> tuple[Image.Image, Image.Image | None]:
     """(L, alpha) of gray in integers of more than 8 bits, or in floats."""
     values = np.asarray(image)
     if image.mode == "F":
-        scaled = floats_to_8_bits(values)
+        scaled = floats_to_8_bits(values, largest)
     else:
         whole = values.astype(np.int64) if meaning.white < 2**31 else values.astype(np.int32).view(np.uint32)
         white = meaning.white
@@ -141,17 +198,26 @@ def _gray_to_8_bits(image: Image.Image, meaning: Meaning) -> tuple[Image.Image, 
     return Image.fromarray(scaled), alpha
 
 
-def _convert(picture: Image.Image, meaning: Meaning, data: bytes) -> Image.Image:
+def _convert(picture: Image.Image, meaning: Meaning, whole: _Whole, top: int) -> Image.Image:
     """RGB in sRGB, of an image in one of the modes that a profile can describe."""
     if meaning.icc is not None:
         return profiles.to_srgb(picture, meaning.icc)
     if meaning.colours.is_plain:
         return picture.convert("RGB")
-    if picture.mode not in ("RGB", "L"):
-        picture = picture.convert("RGB")
-    values = np.asarray(picture)
-    deep = _in_16_bits(data, values.shape[:2])
-    return Image.fromarray(colour.to_srgb(values if deep is None else deep, meaning.colours)).convert("RGB")
+    values = _values(picture, whole.deep, top)
+    return Image.fromarray(colour.to_srgb(values, meaning.colours, whole.peak)).convert("RGB")
+
+
+def _values(picture: Image.Image, deep: np.ndarray | None, top: int) -> np.ndarray:
+    """The pixels as `colour.to_srgb` takes them."""
+    if deep is not None:
+        return deep[top : top + picture.height]
+    return np.asarray(picture if picture.mode in ("RGB", "L") else picture.convert("RGB"))
+
+
+def _deep_of(image: Image.Image, meaning: Meaning, data: bytes) -> np.ndarray | None:
+    is_read = meaning.icc is not None or meaning.colours.is_plain
+    return None if is_read else _in_16_bits(data, (image.height, image.width))
 
 
 def _in_16_bits(data: bytes, size: tuple[int, ...]) -> np.ndarray | None:
@@ -159,7 +225,7 @@ def _in_16_bits(data: bytes, size: tuple[int, ...]) -> np.ndarray | None:
 
     (H, W, 3) uint16; None of others.
     """
-    if not data.startswith(b"\x89PNG") or data[24:25] != b"\x10":
+    if not is_deep(data):
         return None
     import av
 
@@ -170,6 +236,11 @@ def _in_16_bits(data: bytes, size: tuple[int, ...]) -> np.ndarray | None:
     except Exception:  # Pillow decoded it: the 8 bits it keeps are what is left
         return None
     return np.ascontiguousarray(pixels) if pixels.shape[:2] == size else None
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether a PNG has 16 bits a channel."""
+    return data.startswith(b"\x89PNG") and data[24:25] == b"\x10"
 
 
 def note_of(meaning: Meaning, *more: str) -> str | None:

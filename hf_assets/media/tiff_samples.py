@@ -28,6 +28,7 @@ class Samples:
 
     Attributes:
         size: (width, height) as displayed.
+        num_bytes: that decoding takes at most: samples as they are, as floats, and scaled.
         steps: what reading it does beyond the plain case.
     """
 
@@ -35,6 +36,7 @@ class Samples:
     size: tuple[int, int]
     orientation: int
     steps: tuple[str, ...]
+    num_bytes: int
 
 
 def open_samples(data: bytes, why: str) -> Samples:
@@ -69,7 +71,9 @@ def open_samples(data: bytes, why: str) -> Samples:
         found.append("inverted")
     if icc and not profiles.is_srgb(bytes(icc), "L" if photometric in GRAY else "RGB"):
         found.append("icc")
-    return Samples(page, (width, height) if orientation < 5 else (height, width), orientation, tuple(found))
+    size = (width, height) if orientation < 5 else (height, width)
+    taken = 2 * num_bytes + 20 * width * height * samples
+    return Samples(page, size, orientation, tuple(found), taken)
 
 
 def load(samples: Samples) -> Image.Image:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_assets.errors import MediaError
-from hf_assets.media import animations, colour, containers, image, signatures, steps
+from hf_assets.media import animations, colour, containers, image, memory, signatures, steps
 from hf_assets.media.colour import Colours
 
 if TYPE_CHECKING:
@@ -36,8 +36,12 @@ VERSION = 2
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
 
-# 8,192 x 8,192: above every camera (8K is half of it), 0.2 GB decoded. A header that claims more is taken for a bomb.
-MAX_FRAME_PIXELS = 2**26
+# 8,192 x 4,096: 8K is just below it. A header that claims more is taken for a bomb.
+MAX_FRAME_PIXELS = 2**25
+# What turning a pixel of a frame to RGB takes at most: floats of HDR.
+RGB_BYTES = 48
+# What is taken of one clip, resized and cropped: 258 frames of 1,920 x 1,080.
+MAX_CLIP_BYTES = 3 << 29
 
 # As many frames as H.264 and HEVC may reorder.
 MAX_LEADING_PICTURES = 16
@@ -189,6 +193,12 @@ def to_pixels(
     import torch
 
     width, height = target_size
+    if (num_bytes := 3 * num_frames * width * height) > MAX_CLIP_BYTES:
+        raise MediaError(
+            "too_large",
+            f"{num_frames:,d} frames of {width:,d} x {height:,d} pixels are {num_bytes:,d} bytes, more than the limit "
+            f"of {MAX_CLIP_BYTES:,d} for one sample: set num_frames, or lower resolution",
+        )
     pixels = torch.empty((num_frames, 3, height, width), dtype=torch.uint8)
     number = -1
     for number, frame in enumerate(frames_of(data, _peak_cd(data, first_frame, num_frames))):
@@ -383,6 +393,11 @@ def _colours(frame: Any) -> Colours:
 
 def _rgb(frame: Any, peak_cd: float | None = None) -> np.ndarray:
     """(H, W, 3) uint8 as stored, in sRGB, composited on white."""
+    with memory.DECODING.hold(RGB_BYTES * frame.width * frame.height):
+        return _to_rgb(frame, peak_cd)
+
+
+def _to_rgb(frame: Any, peak_cd: float | None) -> np.ndarray:
     has_alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
     colours = _colours(frame)
     if not has_alpha:

@@ -95,6 +95,15 @@ class GpuResource(dg.ConfigurableResource[Any]):
         ),
         validate_default=True,
     )
+    decode_mb: int = Field(
+        default_factory=lambda: _number("HF_ASSETS_DECODE_MB", 0, at_least=0),
+        ge=0,
+        description=(
+            "Memory that all threads that decode media take together while they do, in MiB; 0: a quarter of the "
+            "memory. An image that needs more is decoded alone. Environment: HF_ASSETS_DECODE_MB."
+        ),
+        validate_default=True,
+    )
     engine: EngineChoice = Field(
         default_factory=lambda: _engine("HF_ASSETS_ENGINE"),
         description=(
@@ -119,6 +128,7 @@ class GpuResource(dg.ConfigurableResource[Any]):
             decode_threads=self.decode_threads,
             unit_samples=self.unit_samples,
             ahead_bytes=self.ahead_mb << 20,
+            decode_bytes=self.decode_mb << 20,
         )
 
     @contextmanager

@@ -12,7 +12,16 @@ from hf_assets.resources.gpu import GpuResource, RayChoice
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DEVICE", "BATCH_SIZE", "TEXT_BATCH_SIZE", "TEXT_OFFLOAD", "DECODE_THREADS", "ENGINE", "AHEAD_MB"):
+    for name in (
+        "DEVICE",
+        "BATCH_SIZE",
+        "TEXT_BATCH_SIZE",
+        "TEXT_OFFLOAD",
+        "DECODE_THREADS",
+        "ENGINE",
+        "AHEAD_MB",
+        "DECODE_MB",
+    ):
         monkeypatch.delenv(f"HF_ASSETS_{name}", raising=False)
 
 

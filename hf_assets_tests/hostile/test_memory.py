@@ -1,0 +1,123 @@
+"""What is small and unpacks to much takes little memory, and ends no process."""
+
+import io
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from hf_assets.errors import DatasetError, MediaError
+from hf_assets.media import image, memory, pixels
+from hf_assets.sources.formats import bounds
+
+# The peak of all attacks in one process; the data that it may have, of which not all is ever in memory.
+PEAK_MIB, DATA_BYTES = 2000, 4 << 30
+
+EXPECTED = {
+    "a picture of 16,384 x 16,384 in one bit": "16,384 x 16,384 pixels of this kind take",
+    "a picture of 12,000 x 12,000 with alpha": "read",
+    "a caption of 5 MB in a thousand rows": "more than 200 times as many",
+    "a list of it": "more than 200 times as many",
+    "two billion rows of nothing": "rows, more than the 33,554,432 that are read of one file",
+    "the same media in many rows": "read",
+    "a line of 300 MB, gzipped": "has a line of more than",
+    "JSON 300,000 levels deep": "is nested more than 256 levels deep",
+    "the same in lines": "is nested more than 256 levels deep",
+    "a member of 300 MB": 'holds "a.png" of 314,572,800 bytes',
+    "60,000 frames": "60,000 frames of 512 x 512 pixels are 47,185,920,000 bytes",
+}
+
+
+def test_attacks_are_lines_in_less_than_two_gigabytes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hf_assets_tests.hostile.attacks_of_memory", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (DATA_BYTES, DATA_BYTES)),
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = {
+        name: (outcome, int(peak)) for name, outcome, peak in (line.split("\t") for line in done.stdout.splitlines())
+    }
+    assert found.keys() == EXPECTED.keys()
+    for name, (outcome, peak) in found.items():
+        assert EXPECTED[name] in outcome, (name, outcome)
+        assert peak < PEAK_MIB, (name, peak)
+
+
+def test_an_arrow_file_whose_buffers_unpack_to_more_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written(num_bytes: int) -> Path:
+        path = tmp_path / f"{num_bytes}.arrow"
+        batch = pa.record_batch([pa.array([bytes(num_bytes)], pa.large_binary())], names=["caption"])
+        with pa.ipc.new_file(path, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as file:
+            file.write_batch(batch)
+        return path
+
+    bounds.check(written(1000), "a.arrow", "arrow", {})
+    monkeypatch.setattr(bounds, "ARROW_BYTES", 700 << 20)
+    with pytest.raises(DatasetError, match="unpack to more than 4 times its size"):
+        bounds.check(written(600 << 20), "a.arrow", "arrow", {})
+
+
+def encoded(mode: str, orientation: int) -> bytes:
+    values = np.random.default_rng(0).integers(0, 256, (61, 83, 4), np.uint8)
+    floats = values[..., 0].astype(np.float32) / 255
+    made = Image.fromarray(floats) if mode == "F" else Image.fromarray(values).convert(mode)
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    file = io.BytesIO()
+    made.save(file, "TIFF" if mode in ("F", "CMYK") else "PNG", exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "F"])
+def test_an_image_in_parts_is_the_same_image(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for orientation in range(1, 9):
+        data = encoded(mode, orientation)
+        monkeypatch.setattr(pixels, "BAND_PIXELS", 1 << 22)
+        whole = np.asarray(image.decode(data))
+        monkeypatch.setattr(pixels, "BAND_PIXELS", 83 * 7)
+        assert np.array_equal(np.asarray(image.decode(data)), whole)
+
+
+def test_the_limit_is_of_bytes_and_not_of_pixels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "MAX_DECODED_BYTES", 83 * 61 * 7)
+    image.probe(encoded("RGB", 1))
+    monkeypatch.setattr(image, "MAX_DECODED_BYTES", 83 * 61 * 7 - 1)
+    with pytest.raises(MediaError, match="while they are decoded, more than the limit") as caught:
+        image.probe(encoded("RGB", 1))
+    assert caught.value.reason == "too_large"
+
+
+@pytest.mark.parametrize(("num_bytes", "at_once"), [(300, 3), (299, 2), (100, 1), (10, 1)])
+def test_threads_share_the_memory_and_what_is_too_large_runs_alone(num_bytes: int, at_once: int) -> None:
+    shared = memory.Memory(num_bytes)
+    running, most, lock = [0], [0], threading.Lock()
+
+    def decode() -> None:
+        with shared.hold(100):
+            with lock:
+                running[0] += 1
+                most[0] = max(most[0], running[0])
+            time.sleep(0.02)
+            with lock:
+                running[0] -= 1
+
+    threads = [threading.Thread(target=decode) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == at_once
+    assert shared.taken == 0
