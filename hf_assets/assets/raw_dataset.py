@@ -37,6 +37,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
                 read.table,
                 computed=read.computed,
                 reused=len(read.table) - read.computed,
+                quarantined=read.faults,
                 bytes_read=read.bytes_read,
                 rests=read.rests,
             )

@@ -278,7 +278,7 @@ def _read_list(file: Path) -> list[str]:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise RuleError("caption_filter_list", f"{file} can't be read: {reason}") from None
     if file.suffix != ".json":
-        return text.splitlines()
+        return re.split(r"\r\n|\r|\n", text)
     try:
         listed = json.loads(text)
     except (ValueError, RecursionError):

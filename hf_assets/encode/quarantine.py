@@ -8,6 +8,7 @@ from hf_assets import files, folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.probe import ledger_of
 from hf_assets.errors import StoreError
+from hf_assets.sources import rows
 from hf_assets.sources.spec import WHOLE_FILE
 from hf_assets.store import memo
 from hf_assets.store.tensors import TensorStore
@@ -56,7 +57,7 @@ def failed_samples(recipe: Recipe) -> pa.Table:
         StoreError: a stage's table is damaged.
     """
     tables = [schema.QUARANTINE.empty_table()]
-    for stage in (PROBING, LATENTS, EMBEDS):
+    for stage in (rows.STAGE, PROBING, LATENTS, EMBEDS):
         path = folder.quarantined(recipe.folders.metadata, stage)
         table = files.read_table(path)
         if table is not None:

@@ -1,5 +1,6 @@
 """Hold a recipe against the real dataset and model, before anything is encoded."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,8 @@ from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.pipeline import resolve_pipeline
 from hf_assets.sources import rows
 from hf_assets.sources.formats.parquet import WantedColumns
+from hf_assets.sources.places import media_folder
+from hf_assets.sources.places.local_repository import media_below
 from hf_assets.sources.source import Source, source_of
 from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions, filtering
@@ -24,6 +27,7 @@ from hf_assets.stages import captions, filtering
 # So many media are looked at: the first that would be used, so that one file, or few of its bytes, is enough.
 SAMPLED = 32
 SHOWN_BUCKETS = 10
+SHOWN_FAULTS = 5
 
 
 def check(recipe: Recipe) -> Iterator[str]:
@@ -39,7 +43,8 @@ def check(recipe: Recipe) -> Iterator[str]:
         yield f"dataset {snapshot.repository} at {snapshot.commit}"
         yield f"split {recipe.source.split}: {len(snapshot.files):,} files"
         wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
-        table = rows.read(source, snapshot, wanted, folder.columns(memory), lambda line: None).table
+        read = rows.read(source, snapshot, wanted, folder.columns(memory), lambda line: None)
+        table = read.table
         yield f"rows: {len(table):,}; columns {', '.join((recipe.media_column, *recipe.required_columns))} found"
         judged = filtering.judge(table, recipe.filter)
         kept, dropped = filtering.kept(judged), filtering.dropped(judged)
@@ -48,11 +53,35 @@ def check(recipe: Recipe) -> Iterator[str]:
         captioned, without = captions.extract(kept, recipe.captions)
         num_distinct = len(captions.distinct(captioned))
         yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
+        yield from _unused_texts(recipe)
+        for fault in read.faults.slice(0, SHOWN_FAULTS).to_pylist():
+            yield f"  {fault['address']} can't be read: {fault['message']}"
+        if len(read.faults) > SHOWN_FAULTS:
+            yield f"  {len(read.faults) - SHOWN_FAULTS:,} more rows can't be read"
         yield from _check_sample(recipe, source, snapshot, captioned, table, folder.sources(memory))
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
     yield medium_of(recipe).examples(pipeline)
+
+
+def _unused_texts(recipe: Recipe) -> Iterator[str]:
+    """The files of captions beside media that no setting reads, with some of their captions."""
+    rules = recipe.source.folder
+    if rules is None or rules.captions != "filename":
+        return
+    root = Path(recipe.source.dataset_name)
+    media = {media_folder.key(os.path.relpath(path, root)) for path in media_below(root)}
+    beside = [path for key, path in sorted(media_folder.text_files(root).items()) if key in media]
+    if not beside:
+        return
+    yield (
+        f"{len(beside):,} media have a text file beside them that isn't read, since captions are the files' names: set "
+        'caption_strategy to "textfile" to read them'
+    )
+    for path in beside[:3]:
+        text = media_folder.text(path).strip()
+        yield f'  {os.path.relpath(path, root)}: "{" ".join(text.split())[:80]}"'
 
 
 def _check_sample(

@@ -119,7 +119,7 @@ class Tables:
 
     def listed(self, paths: list[str], labels: list[int] | None, column: str) -> DataFile:
         """A table of media files, written now."""
-        rows_hash = fingerprint.of_value([paths, labels, column, conversion.VERSION])
+        rows_hash = fingerprint.of_value([paths, labels, column, conversion.VERSIONS.get("imagefolder", 1)])
         file = DataFile(LISTED_PATH, rows_hash, 0, LISTED)
         if not self.is_kept(file):
             conversion.list_folder(paths, labels, column, self.path(file))

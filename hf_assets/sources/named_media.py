@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from hf_assets import fingerprint, schema
 from hf_assets.errors import DatasetError
+from hf_assets.sources import unicode_names
 from hf_assets.sources.formats.parquet import Columns
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import WHOLE_FILE, Snapshot
@@ -40,6 +41,13 @@ def hashes_of(source: Source, snapshot: Snapshot, beside: str, names: pa.Array) 
         others = source.locate(snapshot, plain)
         paths = pc.coalesce(paths, pc.if_else(pc.is_valid(others), plain, pa.scalar(None, pa.string())))
         hashes = pc.coalesce(hashes, others)
+    if pc.any(pc.and_(pc.is_null(hashes), pc.invert(pc.fill_null(pc.string_is_ascii(names), True)))).as_py():
+        for form in unicode_names.FORMS:
+            for tried in (below, plain):
+                other = pc.utf8_normalize(tried, form)
+                others = source.locate(snapshot, other)
+                paths = pc.coalesce(paths, pc.if_else(pc.is_valid(others), other, pa.scalar(None, pa.string())))
+                hashes = pc.coalesce(hashes, others)
     return NamedFiles(paths, hashes)
 
 

@@ -5,17 +5,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint, schema
 from hf_assets.blobs import Location
 from hf_assets.errors import DatasetError
 from hf_assets.sources import named_media, slices
+from hf_assets.sources.formats import faults
 from hf_assets.sources.formats.parquet import Columns, WantedColumns, missing_field, read_columns
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import DataFile, Part, Snapshot
@@ -30,6 +33,8 @@ READ_THREADS = 8
 SAY_S = 5.0
 SNAPSHOT = b"hf_assets.snapshot"
 NUM_ROWS = b"num_rows"
+# The stage of rows that aren't there, since their part of a file can't be read.
+STAGE = "raw_dataset"
 MEDIA_PATHS = "media_paths"
 
 
@@ -40,6 +45,7 @@ class Rows(NamedTuple):
         version: of the table: of the contents of all that its rows were read from.
         computed: rows whose columns were read now.
         rests: the files in which the columns are kept.
+        faults: rows that aren't in the table, since they can't be read (`schema.QUARANTINE`); their `row` is -1.
     """
 
     table: pa.Table
@@ -47,6 +53,7 @@ class Rows(NamedTuple):
     computed: int
     bytes_read: int
     rests: tuple[Rest, ...] | None
+    faults: pa.Table
 
 
 def read(
@@ -81,7 +88,25 @@ def read(
     }
     known = {name: state for name, state in states.items() if state is not None}
     rests = (Rest(memory, known),) if len(known) == len(states) else None
-    return Rows(table, version, sum(part.num_rows for part in fresh), num_bytes, rests)
+    return Rows(table, version, sum(part.num_rows for part in fresh), num_bytes, rests, _faults(snapshot, columns))
+
+
+def _faults(snapshot: Snapshot, columns: list[Columns]) -> pa.Table:
+    now = datetime.now(UTC)
+    found = [
+        {
+            "row": -1,
+            "address": f"{file.path}#{fault.member}",
+            "stage": STAGE,
+            "reason": fault.reason,
+            "message": fault.message,
+            "first_seen": now,
+            "last_seen": now,
+        }
+        for file, part in zip(snapshot.files, columns, strict=True)
+        for fault in part.faults
+    ]
+    return pa.Table.from_pylist(found, schema=schema.QUARANTINE)
 
 
 class Scan:
@@ -169,6 +194,8 @@ def _read_files(
 
         with source.open_ranges(snapshot, file) as handle:
             columns = read_columns(handle, wanted, file.path, is_any_there)
+            if file.content:  # it was turned into Parquet, as far as it could be read
+                columns = columns._replace(faults=faults.loads(pq.ParquetFile(handle).metadata.metadata))
         _save(columns, kept)
         # of a file that was turned into Parquet, all was read
         return columns._replace(bytes_read=file.num_bytes) if file.content else columns, True
@@ -265,10 +292,11 @@ def _load(kept: Location) -> Columns | None:
     if table is None or NUM_ROWS not in (table.schema.metadata or {}):
         return None
     num_rows = int(table.schema.metadata[NUM_ROWS])
+    found = faults.loads(table.schema.metadata)
     table = table.replace_schema_metadata(None)
     if MEDIA_PATHS not in table.column_names:
-        return Columns(table, num_rows, 0)
-    return Columns(table.drop_columns(MEDIA_PATHS), num_rows, 0, table[MEDIA_PATHS].combine_chunks())
+        return Columns(table, num_rows, 0, faults=found)
+    return Columns(table.drop_columns(MEDIA_PATHS), num_rows, 0, table[MEDIA_PATHS].combine_chunks(), found)
 
 
 def _save(columns: Columns, kept: Location) -> None:
@@ -276,4 +304,7 @@ def _save(columns: Columns, kept: Location) -> None:
     if columns.media_paths is not None:
         paths = pa.table({MEDIA_PATHS: columns.media_paths})
         table = table.append_column(MEDIA_PATHS, columns.media_paths) if table.num_columns else paths
-    files.write_table(kept, table.replace_schema_metadata({NUM_ROWS: str(columns.num_rows)}))
+    facts = {NUM_ROWS: str(columns.num_rows).encode()}
+    if columns.faults:
+        facts[faults.KEY] = faults.dumps(columns.faults)
+    files.write_table(kept, table.replace_schema_metadata(facts))

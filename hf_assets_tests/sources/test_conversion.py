@@ -174,7 +174,7 @@ def test_groups_of_a_large_file_are_small(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"train.jsonl": b'{"image": "a.png", "caption": [}'}, r'"train.jsonl" can\'t be read as json \(.+\): mend'),
+        ({"train.jsonl": b'{"image": "a.png", "caption": [}'}, r'"train.jsonl" can\'t be read as JSON Lines .+; mend'),
         ({"train.tar": noise(600)}, r'"train.tar" can\'t be read as webdataset \(.+\): mend the file'),
         ({"train.arrow": b"x"}, r'"train.arrow" can\'t be read as arrow \(.+\): mend the file'),
         ({"train/metadata.jsonl": b'{"a": 1}', "train/a.png": b"x"}, r"`file_name`.* must be present"),

@@ -148,7 +148,6 @@ def test_what_a_folder_lacks_is_said(tmp_path: Path) -> None:
             r'"bad.csv"|bad.csv" can\'t be read as csv \(.+\): mend',
         ),
         (folder, rules_of("table", kind="csv", path="x.csv"), 'column "filename" is not in ".*x.csv": it has name'),
-        (folder, rules_of("textfile"), 'b_c.txt" is not UTF-8 text'),
     ]
     for place, rules, message in cases:
         with pytest.raises(DatasetError, match=message) as caught:

@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError, HfAssetsError
-from hf_assets.sources.formats import bounds
+from hf_assets.sources.formats import bounds, csv_text, faults, tars
+from hf_assets.sources.formats.faults import Fault
 
-# Bump when a change to this module changes the rows of a file.
-VERSION = 1
+# Bump where a change here changes the rows of a kind of file; 1 where it isn't named.
+VERSIONS = {"csv": 2, "json": 2, "text": 2, "webdataset": 2, "imagefolder": 2, "audiofolder": 2, "videofolder": 2}
 
 # Builders of `datasets` of which each file is turned by itself. Pickled data frames are not among them.
 CONVERTED = ("arrow", "csv", "json", "lance", "text", "webdataset", "xml")
@@ -74,7 +75,8 @@ class Format(NamedTuple):
         Args:
             path: of the file; a row may begin with what its ending says about compression.
         """
-        return fingerprint.of_value([content, self, "".join(PurePosixPath(path).suffixes[-2:]), VERSION])
+        suffixes = "".join(PurePosixPath(path).suffixes[-2:])
+        return fingerprint.of_value([content, self, suffixes, VERSIONS.get(self.kind, 1)])
 
 
 def convert(local: Path, path: str, format: Format, target: Path) -> None:
@@ -96,21 +98,104 @@ def convert(local: Path, path: str, format: Format, target: Path) -> None:
         plain.symlink_to(local.resolve())
         with unreadable(path, format.kind, folder):
             bounds.check(local, path, format.kind, format.settings)
-            write(lambda: _batches(plain, path, format), target)
+            if format.kind == "webdataset":
+                _convert_tar(plain, path, format, target)
+                return
+            plain, format = _with_words(plain, path, format)
+            try:
+                _require_utf_8(plain, format)
+                write(lambda: _batches(plain, path, format), target)
+            except Exception:
+                found, plain, format = _without_bad_members(plain, path, format)
+                if not found:
+                    raise
+                write(lambda: _batches(plain, path, format), target, found)
 
 
-def write(batches: Callable[[], Iterator[pa.Table]], target: Path) -> None:
+def _require_utf_8(plain: Path, format: Format) -> None:
+    """Builders of `datasets` that read JSON take any bytes for text.
+
+    Raises:
+        UnicodeDecodeError: there is something else.
+    """
+    is_text = format.kind in ("csv", "json", "text") or (format.kind in FOLDERS and plain.suffix.lower() == ".jsonl")
+    if is_text and len(plain.suffixes) == 1 and "encoding" not in format.settings:
+        faults.require_utf_8(plain)
+
+
+def _convert_tar(plain: Path, path: str, format: Format, target: Path) -> None:
+    archive = tars.Archive(plain, path)
+    features = None
+    if format.features is not None:
+        import datasets
+
+        features = datasets.Features.from_dict(format.features).arrow_schema.remove_metadata()
+
+    def batches() -> Iterator[pa.Table]:
+        for table in tars.tables(archive):
+            if features is not None:
+                table = _fit(table.select([name for name in table.column_names if name in features.names]), features)
+            yield table
+
+    try:
+        write(batches, target, archive.faults)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # JSON of samples far from one another has no common type
+        archive.as_text = tars.undecided([table.schema for table in batches()])
+        if not archive.as_text:
+            raise
+        write(batches, target, archive.faults)
+
+
+def _with_words(plain: Path, path: str, format: Format) -> tuple[Path, Format]:
+    """The file and its format, so that words of text columns stay words, and UTF-16 is read where it says so."""
+    is_text = format.kind in ("csv", "json", "text") and len(plain.suffixes) == 1
+    if is_text and "encoding" not in format.settings and faults.is_utf_16(plain):
+        copy = plain.with_name(f"utf8{plain.suffix}")
+        faults.in_utf_8(plain, copy)
+        plain = copy
+    if format.kind == "csv" and len(plain.suffixes) == 1:
+        return plain, format._replace(settings=csv_text.settings_of(plain, format.settings))
+    if format.kind in FOLDERS and plain.suffix.lower() == ".csv":
+        copy = plain.with_suffix(".parquet")
+        csv_text.metadata_table(plain, copy)
+        plain.unlink()
+        names = {"metadata_filenames": [copy.name]} if "metadata_filenames" in format.settings else {}
+        return copy, format._replace(settings={**format.settings, **names})
+    return plain, format
+
+
+def _without_bad_members(plain: Path, path: str, format: Format) -> tuple[list[Fault], Path, Format]:
+    """What can't be read of a file of lines, and a copy of what can with its format; nothing where it isn't one."""
+    target = plain.with_name(f"mended{''.join(plain.suffixes)}")
+    if len(plain.suffixes) != 1:  # compressed
+        return [], plain, format
+    if format.kind in ("json", "text"):
+        return faults.without_bad_lines(plain, path, format.kind, target), target, format
+    if format.kind in FOLDERS and plain.suffix.lower() == ".jsonl":
+        found = faults.without_bad_lines(plain, path, "json", target)
+        target.replace(plain)  # by its name it is known as metadata
+        return found, plain, format
+    if format.kind == "csv":
+        settings = {name: value for name, value in format.settings.items() if name in ("chunksize", "na_values")}
+        if "na_values" in settings:
+            settings["keep_default_na"] = False
+        return csv_text.without_bad_rows(plain, format.settings, target), target, format._replace(settings=settings)
+    return [], plain, format
+
+
+def write(batches: Callable[[], Iterator[pa.Table]], target: Path, found: list[Fault] | None = None) -> None:
     """Write tables to one Parquet file.
 
     Args:
         batches: begins anew with each call.
+        found: rows that aren't there, known when all batches are written.
     """
     with files.open_atomically(target) as temporary:
         try:
-            _write(batches(), temporary)
+            _write(batches(), temporary, found=found)
         except pa.ArrowInvalid:  # batches disagree about a type: one for all is found in a first pass
             schema = pa.unify_schemas([batch.schema for batch in batches()], promote_options="permissive")
-            _write(batches(), temporary, schema)
+            _write(batches(), temporary, schema, found)
 
 
 @contextlib.contextmanager
@@ -287,7 +372,9 @@ def _member(path: str) -> str:
     return path.split("::")[0].removeprefix("zip://")
 
 
-def _write(batches: Iterator[pa.Table], path: Path, schema: pa.Schema | None = None) -> None:
+def _write(
+    batches: Iterator[pa.Table], path: Path, schema: pa.Schema | None = None, found: list[Fault] | None = None
+) -> None:
     waiting: list[pa.Table] = []
     writer: pq.ParquetWriter | None = None
     try:
@@ -303,6 +390,8 @@ def _write(batches: Iterator[pa.Table], path: Path, schema: pa.Schema | None = N
             pq.write_table(pa.table({}), path)
         elif waiting:
             writer.write_table(pa.concat_tables(waiting))
+        if writer is not None and found:
+            writer.add_key_value_metadata({faults.KEY: faults.dumps(found)})
     finally:
         if writer is not None:
             writer.close()

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from hf_assets import schema
 from hf_assets.errors import DatasetError
 from hf_assets.sources.formats import arrays
+from hf_assets.sources.formats.faults import Fault
 
 MEDIA_BATCH_ROWS = 32
 # Arrays take several times as much memory as files.
@@ -44,12 +45,14 @@ class Columns(NamedTuple):
         table: one struct column `columns`, of structs only the wanted fields; none where no column is wanted.
         media_paths: of each row, the file that it names as its media; null where its media's bytes are in it, or it has
             none. None where no row names one.
+        faults: rows that aren't there, since their part of the file can't be read.
     """
 
     table: pa.Table
     num_rows: int
     bytes_read: int
     media_paths: pa.Array | None = None
+    faults: Sequence[Fault] = ()
 
 
 class WantedColumns(NamedTuple):

@@ -11,7 +11,7 @@ from hf_assets import fingerprint
 from hf_assets.errors import DatasetError
 from hf_assets.hub.hashes import FileHashes
 from hf_assets.hub.listed import require_name
-from hf_assets.sources import listing
+from hf_assets.sources import listing, unicode_names
 from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats.conversion import FOLDERS
 from hf_assets.sources.formats.lance_fragments import Repository
@@ -147,6 +147,7 @@ class LocalSource(LocalFiles):
         held = set(siblings)
         named = [path for path in media_below(root) if os.path.relpath(path, root) not in held]
         media = [*own, *self._entries(root, named)]
+        unicode_names.require_distinct((file.path for file in media), f'dataset folder "{folder}"')
         commit = fingerprint.of_value([[file.path, file.content_hash] for file in (*entries, *media)])
         format = "" if listed.format is None else listed.format.dumps()
         return Snapshot(str(root), commit, True, tables, listing.media_fingerprint(media), format, parts)

@@ -1,6 +1,7 @@
 """Folders of media files: one row per file, with captions from text files, file names or a table."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,19 @@ import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
-from hf_assets.sources import listing
+from hf_assets.sources import listing, unicode_names
+from hf_assets.sources.formats import faults
+from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.places.local_repository import LocalFiles, media_below
 from hf_assets.sources.spec import MEDIA_SUFFIXES, CaptionTable, DataFile, FolderRules, Snapshot
 
 # Bump when a change to this module changes a row.
-VERSION = 1
+VERSION = 2
+
+# Endings of files of captions, in capitals or not, in the order in which they are taken.
+TEXT_SUFFIXES = (".txt", ".caption")
+# What ends a line; other separators that Unicode knows are part of it.
+LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class FolderSource(LocalFiles):
@@ -40,6 +48,7 @@ class FolderSource(LocalFiles):
         media = self._entries(root, [path for path in media_below(root) if path.name.lower().endswith(suffixes)])
         if not media:
             raise DatasetError(f'instance_data_dir "{folder}" holds no {rules.media} files: add some, or correct it')
+        unicode_names.require_distinct((file.path for file in media), f'instance_data_dir "{folder}"')
         beside = _beside(root, media, rules)
         if rules.table is None:  # which the config names, wherever it lies
             self.links.require_inside(root, beside)
@@ -50,6 +59,8 @@ class FolderSource(LocalFiles):
         )
         if not self.tables.is_kept(table):
             made = table_of(root, [file.path for file in media], rules)
+            if found := _faults(root, beside):
+                made = made.replace_schema_metadata({faults.KEY: faults.dumps(found)})
             with files.open_atomically(self.tables.path(table)) as temporary:
                 pq.write_table(made, temporary, compression="zstd", write_page_checksum=True)
         commit = fingerprint.of_value([[file.path, file.hash] for file in (*media, table)])
@@ -60,7 +71,8 @@ def _beside(root: Path, media: list[DataFile], rules: FolderRules) -> list[Path]
     """The files from which captions are read."""
     match rules.captions:
         case "textfile" | "whole_textfile":
-            return [path for file in media if (path := (root / file.path).with_suffix(".txt")).is_file()]
+            found = text_files(root)
+            return [path for file in media if (path := found.get(key(file.path))) is not None]
         case "table":
             assert rules.table is not None
             path = root / rules.table.path
@@ -77,9 +89,11 @@ def table_of(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
     columns: dict[str, Any] = {rules.media: media}
     match rules.captions:
         case "textfile":
-            columns["caption"] = _lines([(root / path).with_suffix(".txt") for path in paths])
+            found = text_files(root)
+            columns["caption"] = _lines([found.get(key(path)) for path in paths])
         case "whole_textfile":
-            texts = [_text((root / path).with_suffix(".txt")).strip() or None for path in paths]
+            found = text_files(root)
+            texts = [text(found.get(key(path))).strip() or None for path in paths]
             columns["caption"] = pa.array(texts, pa.string())
         case "filename":
             columns["caption"] = pa.array([Path(path).stem.replace("_", " ") for path in paths], pa.string())
@@ -90,20 +104,56 @@ def table_of(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
     return pa.table(columns)
 
 
-def _lines(paths: list[Path]) -> pa.Array:
+def text_files(root: Path) -> dict[str, Path]:
+    """The files of captions in a folder, by path without ending; of `.txt` and `.caption`, the first."""
+    found: dict[str, tuple[int, Path]] = {}
+    for place, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()
+            if suffix not in TEXT_SUFFIXES or name.startswith("."):
+                continue
+            path = Path(place) / name
+            rank = TEXT_SUFFIXES.index(suffix)
+            stem = key(os.path.relpath(path, root))
+            if stem not in found or rank < found[stem][0]:
+                found[stem] = (rank, path)
+    return {stem: path for stem, (_, path) in found.items()}
+
+
+def key(path: str) -> str:
+    """By what a file of captions belongs to a media file."""
+    return unicode_names.composed(os.path.splitext(path)[0])
+
+
+def _lines(paths: list[Path | None]) -> pa.Array:
     """The text of each file; where one has several lines, each line of each file is a caption."""
-    captions = [[line.strip() for line in _text(path).splitlines() if line.strip()] for path in paths]
+    captions = [[line.strip() for line in LINE_END.split(text(path)) if line.strip()] for path in paths]
     if any(len(lines) > 1 for lines in captions):
         return pa.array(captions, pa.list_(pa.string()))
     return pa.array([lines[0] if lines else None for lines in captions], pa.string())
 
 
-def _text(path: Path) -> str:
-    """What a file says; nothing where there is none."""
+def text(path: Path | None) -> str:
+    """What a file says; nothing where there is none, or it isn't text (`_faults` says so)."""
+    if path is None:
+        return ""
+    data = path.read_bytes()
+    encoding = "utf-16" if data[:2] in faults.UTF_16 else "utf-8-sig"
     try:
-        return path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+        return data.decode(encoding)
     except UnicodeDecodeError:
-        raise DatasetError(f'"{path}" is not UTF-8 text: save it as UTF-8') from None
+        return ""
+
+
+def _faults(root: Path, beside: list[Path]) -> list[Fault]:
+    """The files of captions that aren't text in UTF-8."""
+    found = []
+    for path in beside:
+        if path.suffix.lower() in TEXT_SUFFIXES and path.stat().st_size and not text(path):
+            name = os.path.relpath(path, root)
+            found.append(Fault(name, "undecodable", f'"{name}" is not UTF-8 text: save it as UTF-8'))
+    return found
 
 
 def _captions_of_table(root: Path, paths: list[str], rules: CaptionTable) -> dict[str, Any]:
@@ -118,9 +168,10 @@ def _captions_of_table(root: Path, paths: list[str], rules: CaptionTable) -> dic
     rows: dict[str, int] = {}
     for row, name in enumerate(names):
         if name is not None:
-            rows.setdefault(str(name).replace("\\", "/").removeprefix("./"), row)
+            rows.setdefault(unicode_names.composed(str(name).replace("\\", "/").removeprefix("./")), row)
     at = []
     for path in paths:
+        path = unicode_names.composed(path)
         stem = os.path.splitext(path)[0]
         keys = {None: (path, stem), True: (path,), False: (stem,)}[rules.has_extension]
         ways = (*keys, *map(os.path.basename, keys))

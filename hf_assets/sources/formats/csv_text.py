@@ -1,0 +1,119 @@
+"""Tables of text: words are words, also those that pandas takes for missing values, such as None, null and NA.
+
+A column whose other values are numbers keeps them as missing values. Empty cells are empty in all columns.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from hf_assets.sources.formats import faults
+from hf_assets.sources.formats.faults import Fault
+
+CHUNK_ROWS = 10_000
+# What decoding leaves in place of bytes that aren't UTF-8.
+ESCAPES = "surrogateescape"
+
+
+def settings_of(local: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """A CSV's settings, with those by which words stay words; the user's own go first."""
+    if {"na_values", "keep_default_na", "na_filter"} & settings.keys():
+        return settings
+    try:
+        words = _words(local, settings)
+    except ValueError:  # its rows can't be read as they are: that is dealt with when they are
+        return settings
+    if not words:
+        return settings
+    return {**settings, "keep_default_na": False, "na_values": words}
+
+
+def _words(local: Path, settings: dict[str, Any]) -> dict[str, list[str]] | None:
+    """What is a missing value in each column: in columns of numbers what pandas knows, in others an empty cell.
+
+    None where no column has one of these words.
+    """
+    from pandas._libs.parsers import STR_NA_VALUES
+
+    has_word = False
+    numbers: set[str] = set()
+    texts: set[str] = set()
+    names: list[str] = []
+    for frame in _frames(local, settings):
+        names = list(frame.columns)
+        for name in frame.columns:
+            values = frame[name]
+            is_missing = values.isin(STR_NA_VALUES) | (values == "")
+            has_word |= bool((is_missing & (values != "")).any())
+            others = values[~is_missing]
+            if name in texts or not len(others):
+                continue
+            (numbers if _are_numbers(others) else texts).add(name)
+    if not has_word:
+        return None
+    # a column of which nothing is left holds text, if it holds anything
+    return {name: sorted({*STR_NA_VALUES, ""}) if name in numbers - texts else [""] for name in names}
+
+
+def _are_numbers(values: Any) -> bool:
+    import pandas
+
+    if values.str.lower().isin(["true", "false"]).all():
+        return True
+    return bool(pandas.to_numeric(values, errors="coerce").notna().all())
+
+
+def _frames(local: Path, settings: dict[str, Any], **more: Any) -> Iterator[Any]:
+    """The cells as they are written, some rows at a time."""
+    import pandas
+
+    known = ("delimiter", "header", "skiprows", "quotechar", "quoting", "escapechar", "doublequote", "encoding")
+    given = {name: settings[name] for name in known if settings.get(name) is not None}
+    if (sep := settings.get("sep")) is not None and "delimiter" not in given:
+        given["sep"] = sep
+    if (names := settings.get("names") or settings.get("column_names")) is not None:
+        given["names"] = names
+    arguments: dict[str, Any] = {"encoding_errors": ESCAPES, **given, **more}
+    with contextlib.closing(
+        pandas.read_csv(local, dtype=object, keep_default_na=False, na_values=[], chunksize=CHUNK_ROWS, **arguments)
+    ) as reader:
+        yield from reader
+
+
+def without_bad_rows(local: Path, settings: dict[str, Any], target: Path) -> list[Fault]:
+    """Copy the rows of a CSV file that can be read, as plain CSV in UTF-8.
+
+    Returns:
+        Those that can't: rows with too many cells, and rows with text that isn't UTF-8.
+    """
+    found: list[Fault] = []
+
+    def note(cells: list[str]) -> None:
+        shown = "" if not cells else f" ({cells[0].encode(errors='replace').decode()[:60]})"
+        found.append(Fault(f"a row{shown}", "undecodable", f"it has {len(cells):,} cells, more than the header names"))
+
+    number = 1
+    with target.open("w", encoding="utf-8", newline="") as copy:
+        for frame in _frames(local, settings, engine="python", index_col=False, on_bad_lines=note):
+            is_bad = frame.map(lambda cell: isinstance(cell, str) and faults.has_surrogate(cell)).any(axis=1)
+            for at in frame.index[is_bad].tolist():
+                message = "a text in it is not UTF-8: save the file as UTF-8"
+                found.append(Fault(f"row {at + 1:,}", "undecodable", message))
+            frame[~is_bad].to_csv(copy, index=False, header=number == 1)
+            number += 1
+    return found
+
+
+def metadata_table(local: Path, target: Path) -> None:
+    """A folder's metadata in CSV as Parquet, with words as words."""
+    import pandas
+    import pyarrow.parquet as pq
+
+    words = _words(local, {})
+    options: dict[str, Any] = {"keep_default_na": False, "na_values": words} if words else {}
+    with pandas.read_csv(local, chunksize=CHUNK_ROWS, **options) as reader:
+        tables = [pa.Table.from_pandas(frame, preserve_index=False) for frame in reader]
+    pq.write_table(pa.concat_tables(tables, promote_options="permissive").replace_schema_metadata(None), target)

@@ -1,0 +1,181 @@
+"""WebDataset archives: samples are members of one name, each by its ending a column.
+
+Read as `datasets` reads them, but for what it refuses: samples may have different members, such as .jpg here and .png
+there, and JSON of different shapes; and one bad member costs its sample, not the archive.
+"""
+
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from hf_assets.sources.formats.faults import Fault, has_surrogate
+
+KEY, URL = "__key__", "__url__"
+
+
+class Archive:
+    """The samples of a tar.
+
+    Attributes:
+        faults: of the samples that were left out, as far as it was read last.
+        as_text: columns of JSON of which each value is given as JSON text.
+    """
+
+    def __init__(self, local: Path, url: str) -> None:
+        self.local, self.url = local, url
+        self.faults: list[Fault] = []
+        self.as_text: set[str] = set()
+
+    def samples(self) -> Iterator[dict[str, Any]]:
+        """Each sample by the names of its columns; media as bytes."""
+        self.faults.clear()
+        sample: dict[str, Any] = {}
+        fault: Fault | None = None
+        for key, field, data in self._members():
+            if sample and sample[KEY] != key:
+                yield from self._finished(sample, fault)
+                sample, fault = {}, None
+            sample.setdefault(KEY, key)
+            if isinstance(data, Fault):
+                fault = fault or data
+                continue
+            if field in sample:
+                fault = fault or Fault(key, "undecodable", f'it has two members called "{field}"')
+                continue
+            try:
+                sample[field] = _decoded(field, data)
+                if has_surrogate(sample[field]):
+                    raise ValueError("a text in it has half of a surrogate pair, which is no character")
+            except Exception as error:  # by third parties' decoders: nearly anything
+                line = (str(error).splitlines() or [type(error).__name__])[0]
+                fault = fault or Fault(key, "undecodable", f'"{key}.{field}" can\'t be read: {line[:200]}')
+        if sample:
+            yield from self._finished(sample, fault)
+
+    def _finished(self, sample: dict[str, Any], fault: Fault | None) -> Iterator[dict[str, Any]]:
+        if fault is not None:
+            self.faults.append(fault)
+            return
+        yield {**{name: value for name, value in sample.items() if name != KEY}, KEY: sample[KEY], URL: self.url}
+
+    def _members(self) -> Iterator[tuple[str, str, bytes | Fault]]:
+        """(key, field, content) of each file; a fault in place of the one in which the archive ends."""
+        from datasets.packaged_modules.webdataset.webdataset import base_plus_ext
+
+        last = "the archive's first member"
+        try:
+            with tarfile.open(self.local, "r|*") as tar:
+                for member in tar:
+                    tar.members = []  # type: ignore[attr-defined]  # it would remember all of them
+                    name = member.name
+                    key, field = base_plus_ext(name)
+                    # hidden files, and those that are about others
+                    if not member.isreg() or key is None or name.rsplit("/", 1)[-1].startswith((".", "__")):
+                        continue
+                    last = name
+                    content = tar.extractfile(member)
+                    data = b"" if content is None else content.read()
+                    if len(data) < member.size:
+                        raise tarfile.ReadError("unexpected end of data")
+                    yield key, field.lower(), data
+        except (tarfile.TarError, EOFError, OSError) as error:
+            key, field = base_plus_ext(last)
+            message = f"the archive ends, or is damaged, in or behind this member ({error}): fetch it again"
+            yield key or last, field or "", Fault(key or last, "truncated", message)
+
+
+def tables(archive: Archive, batch_rows: int = 16) -> Iterator[pa.Table]:
+    """The samples as tables, few at a time, with media as structs of bytes and path."""
+    waiting: list[dict[str, Any]] = []
+    num_bytes = num_samples = 0
+    for sample in archive.samples():
+        num_samples += 1
+        waiting.append(_with_media(sample))
+        num_bytes += sum(len(one["bytes"]) for one in waiting[-1].values() if isinstance(one, dict) and "bytes" in one)
+        if len(waiting) == batch_rows or num_bytes >= 32 << 20:
+            yield _table(waiting, archive.as_text)
+            waiting, num_bytes = [], 0
+    if waiting:
+        yield _table(waiting, archive.as_text)
+    elif not num_samples and archive.faults:
+        raise tarfile.ReadError(archive.faults[0].message)
+
+
+def undecided(schemas: list[pa.Schema]) -> set[str]:
+    """The columns about whose type tables disagree."""
+    found = set()
+    for name in {name for schema in schemas for name in schema.names}:
+        try:
+            parts = [pa.schema([schema.field(name)]) for schema in schemas if name in schema.names]
+            pa.unify_schemas(parts, promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            found.add(name)
+    return found
+
+
+def _decoded(field: str, data: bytes) -> Any:
+    from datasets.packaged_modules.webdataset.webdataset import WebDataset
+
+    decoder = WebDataset.DECODERS.get(field.rsplit(".", 1)[-1])
+    return data if decoder is None else decoder(data)
+
+
+def _with_media(sample: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {"bytes": value, "path": f"{sample[KEY]}.{name}"}
+        if isinstance(value, bytes) and is_media_field(name)
+        else value
+        for name, value in sample.items()
+    }
+
+
+def is_media_field(name: str) -> bool:
+    from datasets.packaged_modules.webdataset.webdataset import WebDataset as known
+
+    ending = name.rsplit(".", 1)[-1]
+    return any(ending in kind for kind in (known.IMAGE_EXTENSIONS, known.AUDIO_EXTENSIONS, known.VIDEO_EXTENSIONS))
+
+
+def _table(samples: list[dict[str, Any]], as_text: set[str]) -> pa.Table:
+    names = list(dict.fromkeys(name for sample in samples for name in sample if name not in (KEY, URL)))
+    columns = {name: [sample.get(name) for sample in samples] for name in (*names, KEY, URL)}
+    return pa.table({name: _text(values) if name in as_text else _column(values) for name, values in columns.items()})
+
+
+def _text(values: list[Any]) -> pa.Array:
+    texts = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+    return pa.array(texts, pa.string())
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """Values as a column; what has no common type as JSON text."""
+    from datasets.features.features import cast_to_python_objects
+
+    plain = cast_to_python_objects(values, only_1d_for_numpy=True)
+    try:
+        return pa.array(plain)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return pa.array(settled(plain))
+
+
+def settled(values: list[Any]) -> list[Any]:
+    """Values of which those that don't agree about a type are JSON text, at the depth where they differ."""
+    there = [value for value in values if value is not None]
+    if there and all(isinstance(value, dict) for value in there):
+        names = list(dict.fromkeys(name for value in there for name in value))
+        fields = {name: settled([(value or {}).get(name) for value in values]) for name in names}
+        return [
+            None if value is None else {name: fields[name][at] for name in names} for at, value in enumerate(values)
+        ]
+    try:
+        pa.array(there)
+        return values
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return [
+            value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for value in values
+        ]

@@ -1,0 +1,34 @@
+"""File names in Unicode's different forms: macOS writes `é` as two characters (NFD), most others as one (NFC).
+
+Both name the same file.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+
+from hf_assets.errors import DatasetError
+
+FORMS = ("NFC", "NFD")
+
+
+def composed(name: str) -> str:
+    """A name in one form, by which names are compared."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def require_distinct(paths: Iterable[str], where: str) -> None:
+    """Refuse files whose names differ by nothing but their form: no row can say which of them it means.
+
+    Args:
+        where: the folder or the dataset, for messages.
+    """
+    seen: dict[str, str] = {}
+    for path in paths:
+        if path.isascii():
+            continue
+        other = seen.setdefault(composed(path), path)
+        if other != path:
+            raise DatasetError(
+                f'{where} has two files called "{composed(path)}", whose names differ only by their Unicode form (one '
+                "letter with its accent, or two characters): rename one of them"
+            )

@@ -1,0 +1,223 @@
+"""Text is what its author wrote, and one bad member of a file costs one sample."""
+
+import io
+import json
+import tarfile
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from hf_assets import schema
+from hf_assets.errors import DatasetError
+from hf_assets.sources.formats.parquet import WantedColumns
+from hf_assets.sources.spec import CaptionTable, FolderRules
+from hf_assets_tests.sources.reading import read, samples
+
+
+def picture(colour: str = "red", image_format: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(stream, image_format)
+    return stream.getvalue()
+
+
+A, B, C = picture("red"), picture("green"), picture("blue")
+
+
+def tar(members: list[tuple[str, bytes]]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def folder(where: Path, files: dict[str, bytes]) -> str:
+    for name, data in files.items():
+        path = where / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return str(where / "data")
+
+
+def captions(where: Path, files: dict[str, bytes], column: str = "caption") -> list[Any]:
+    wanted = WantedColumns("image", (column,))
+    return [caption for caption, _ in samples(folder(where, files), where / "memory", wanted)]
+
+
+def faults(
+    where: Path, files: dict[str, bytes], media: str = "image", column: str = "caption"
+) -> tuple[list[Any], list[str]]:
+    """The captions that are read; and where and why others aren't."""
+    found, _, _ = read(folder(where, files), where / "memory", WantedColumns(media, (column,)))
+    again, _, _ = read(str(where / "data"), where / "memory", WantedColumns(media, (column,)))  # as it is kept
+    assert again.faults.select(["address", "message"]) == found.faults.select(["address", "message"])
+    whys = [f"{row['address']}: {row['message']}" for row in found.faults.to_pylist()]
+    return schema.column(found.table, column).to_pylist(), whys
+
+
+IMAGES = {f"{name}.png": A for name in "abcdefg"}
+WORDS = ["None", "null", "NA", "nan", "a\u2028b", "a\x0bc\x0cd\x85e"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "metadata.csv", "jsonl", "metadata.jsonl"])
+def test_words_that_look_like_missing_values_and_odd_separators_are_text(kind: str, tmp_path: Path) -> None:
+    name = "file_name" if kind.startswith("metadata") else "image"
+    rows = [{name: f"{letter}.png", "caption": word} for letter, word in zip("abcdef", WORDS, strict=True)]
+    if kind.endswith("csv"):
+        lines = [f"{name},caption", *(f'{row[name]},"{row["caption"]}"' for row in rows), "g.png,"]
+        data = "\n".join(lines).encode()
+    else:
+        rows.append({name: "g.png", "caption": ""})
+        data = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
+    path = f"train/{kind}" if kind.startswith("metadata") else f"train.{kind}"
+    images = {f"train/{one}" if kind.startswith("metadata") else one: data for one, data in IMAGES.items()}
+    assert [text or None for text in captions(tmp_path, {path: data, **images})] == [*WORDS, None]
+
+
+def test_missing_values_among_numbers_stay_missing(tmp_path: Path) -> None:
+    data = b"image,caption,score\na.png,NA,1.5\nb.png,x,NA\nc.png,y,\n"
+    assert captions(tmp_path, {"train.csv": data, **IMAGES}, "score") == [1.5, None, None]
+
+
+def test_a_table_in_utf_16_that_says_so_is_read(tmp_path: Path) -> None:
+    data = "image,caption\na.png,grün\n".encode("utf-16")
+    assert captions(tmp_path, {"train.csv": data, **IMAGES}) == ["grün"]
+
+
+LATIN = "grün".encode("latin-1")
+
+
+def lines(second: bytes) -> bytes:
+    """JSON Lines, of which the second is another."""
+    around = (b'{"image": "a.png", "caption": "x"}', second, b'{"image": "c.png", "caption": "z"}')
+    return b"\n".join(around) + b"\n"
+
+
+BAD_LINES: dict[str, tuple[str, bytes, str]] = {
+    "broken": ("train.jsonl", lines(b'{"image": "b.png", "capt'), "train.jsonl#line 2: it is no JSON"),
+    "surrogate": ("train.jsonl", lines(b'{"image": "b.png", "caption": "\\ud83d"}'), "half of a surrogate pair"),
+    "encoding": (
+        "train.jsonl",
+        lines(b'{"image": "b.png", "caption": "' + LATIN + b'"}'),
+        "line 2: it is not UTF-8 at",
+    ),
+    "CSV encoding": (
+        *("train.csv", b"image,caption\na.png,x\nb.png," + LATIN + b"\nc.png,z\n"),
+        "train.csv#row 2: a text in it is not UTF-8",
+    ),
+    "CSV cells": ("train.csv", b"image,caption\na.png,x\nb.png,y,1,2\nc.png,z\n", "it has 4 cells"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LINES)
+def test_a_bad_line_costs_its_row(case: str, tmp_path: Path) -> None:
+    path, data, said = BAD_LINES[case]
+    read, whys = faults(tmp_path, {path: data, **IMAGES})
+    assert read == ["x", "z"]
+    assert len(whys) == 1
+    assert said in whys[0]
+
+
+def test_a_bad_line_of_a_folders_metadata_costs_its_row(tmp_path: Path) -> None:
+    data = b'{"file_name": "a.png", "caption": "x"}\n{"file_name": "b.png", }\n'
+    read, whys = faults(tmp_path, {"train/metadata.jsonl": data, "train/a.png": A, "train/b.png": B})
+    assert (read, len(whys)) == (["x"], 1)
+
+
+def sample(name: str, data: bytes = A, text: bytes = b"x", ending: str = "png") -> list[tuple[str, bytes]]:
+    return [(f"{name}.{ending}", data), (f"{name}.txt", text)]
+
+
+def test_a_bad_member_of_a_tar_costs_its_sample(tmp_path: Path) -> None:
+    bad = [*sample("b", text=LATIN), ("c.png", A), ("c.json", b"{"), ("c.txt", b"y")]
+    read, whys = faults(tmp_path, {"train.tar": tar([*sample("a"), *bad, *sample("d", text=b"z")])}, "png", "txt")
+    assert read == ["x", "z"]
+    assert [why.split(":")[0] for why in whys] == ["train.tar#b", "train.tar#c"]
+
+
+def test_a_tar_that_is_cut_gives_the_samples_in_front(tmp_path: Path) -> None:
+    data = tar([*sample("a"), *sample("b"), ("c.png", bytes(20_000))])
+    read, whys = faults(tmp_path, {"train.tar": data[:8_000]}, "png", "txt")
+    assert (read, len(whys), "fetch it again" in whys[0]) == (["x", "x"], 1, True)
+
+
+def test_samples_of_a_tar_may_differ(tmp_path: Path) -> None:
+    shapes = [("a.json", b'{"n": 1, "tags": ["x"]}'), ("b.json", b'{"n": "two", "more": {"z": 1}}')]
+    members = [
+        *sample("a", ending="jpg"),
+        shapes[0],
+        *sample("b", B, b"y", "png"),
+        shapes[1],
+        *sample("c", C, b"z", "webp"),
+    ]
+    found, _, _ = read(
+        folder(tmp_path, {"train.tar": tar(members)}), tmp_path / "memory", WantedColumns("jpg", ("txt", "json"))
+    )
+    assert schema.column(found.table, "txt").to_pylist() == ["x", "y", "z"]
+    shown = schema.column(found.table, "json").to_pylist()
+    assert (shown[0]["n"], shown[1]["n"], shown[1]["more"]["z"], shown[2]) == ("1", "two", 1, None)
+
+
+def test_a_file_of_which_nothing_can_be_read_says_what_was_tried(tmp_path: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"can't be read as JSON Lines in UTF-8: none of its 2 lines is .* mend the file"
+    ):
+        captions(tmp_path, {"train.jsonl": b"nothing\nat all\n", **IMAGES})
+
+
+NFC, NFD = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
+
+
+@pytest.mark.parametrize(("file", "name"), [(NFC, NFD), (NFD, NFC)])
+@pytest.mark.parametrize("kind", ["train.csv", "train/metadata.csv", "train/metadata.jsonl"])
+def test_a_name_in_another_unicode_form_is_the_same_file(file: str, name: str, kind: str, tmp_path: Path) -> None:
+    column = "file_name" if "metadata" in kind else "image"
+    rows = [(f"{name}.png", "x"), ("b.png", "y")]
+    text = "\n".join(json.dumps({column: path, "caption": word}, ensure_ascii=False) for path, word in rows)
+    if kind.endswith("csv"):
+        text = "\n".join([f"{column},caption", *(f"{path},{word}" for path, word in rows)])
+    prefix = "train/" if "metadata" in kind else ""
+    data = folder(tmp_path, {kind: text.encode(), f"{prefix}{file}.png": A, f"{prefix}b.png": B})
+    assert samples(data, tmp_path / "memory") == [("x", A), ("y", B)]
+
+
+def local(where: Path, files: dict[str, bytes], **rules: Any) -> list[tuple[Any, bytes | None]]:
+    return samples(folder(where, files), where / "memory", folder=FolderRules(**rules))
+
+
+@pytest.mark.parametrize(("file", "name"), [(NFC, NFD), (NFD, NFC)])
+def test_a_caption_beside_a_file_may_have_its_name_in_another_form(file: str, name: str, tmp_path: Path) -> None:
+    files = {f"{file}.png": A, f"{name}.txt": b"x", "captions.csv": f"filename,caption\n{name}.png,y\n".encode()}
+    assert local(tmp_path, files, captions="textfile") == [("x", A)]
+    table = CaptionTable(kind="csv", path="captions.csv")
+    assert local(tmp_path, files, captions="table", table=table) == [("y", A)]
+
+
+def test_two_files_that_differ_by_form_only_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="differ only by their Unicode form"):
+        local(tmp_path, {f"{NFC}.png": A, f"{NFD}.png": B}, captions="filename")
+
+
+def test_only_the_ends_of_lines_part_captions_and_any_usual_ending_is_read(tmp_path: Path) -> None:
+    files = {
+        **{f"{name}.png": A for name in "abcd"},
+        "a.txt": "one\u2028still one\x85\x0b\x0cand still\r\ntwo\rthree\n".encode(),
+        "b.TXT": b"four",
+        "c.Caption": b"five",
+        "d.txt": b"six",
+        "d.caption": b"not read",
+    }
+    read = [caption for caption, _ in local(tmp_path, files, captions="textfile")]
+    assert read == [["one\u2028still one\x85\x0b\x0cand still", "two", "three"], ["four"], ["five"], ["six"]]
+
+
+def test_a_caption_file_in_another_encoding_costs_its_row(tmp_path: Path) -> None:
+    files = {"a.png": A, "a.txt": LATIN, "b.png": B, "b.txt": b"x", "c.png": C, "c.txt": "y".encode("utf-16")}
+    found, _, _ = read(folder(tmp_path, files), tmp_path / "memory", folder=FolderRules(captions="textfile"))
+    assert schema.column(found.table, "caption").to_pylist() == [None, "x", "y"]
+    assert [row["message"] for row in found.faults.to_pylist()] == ['"a.txt" is not UTF-8 text: save it as UTF-8']
