@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from hf_assets.engines.ahead import map_ahead
+from hf_assets.errors import MediaError
 from hf_assets.sources.formats.parquet import READ_BUFFER_BYTES, STREAM_BUFFER_BYTES, CountedFile, read_media
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import WHOLE_FILE, DataFile, Snapshot
@@ -38,6 +39,7 @@ class Media(NamedTuple):
     data: bytes | None  # None: the row holds none
 
     num_bytes: int  # that were read for it
+    error: MediaError | None = None  # why it isn't read
 
     @property
     def address(self) -> str:
@@ -76,7 +78,10 @@ def _whole(parts: Iterator[FileRows], source: Source, snapshot: Snapshot) -> Ite
     """Media that are files of their own: some are fetched at a time, since each takes its requests."""
 
     def read(part: FileRows) -> Media:
-        data = source.read(snapshot, part.file)
+        try:
+            data = source.read(snapshot, part.file)
+        except MediaError as error:
+            return Media(part.file, int(part.rows[0]), WHOLE_FILE, None, 0, error)
         return Media(part.file, int(part.rows[0]), WHOLE_FILE, data, len(data))
 
     yield from map_ahead(read, parts, threads=FETCH_THREADS, ahead=FETCH_THREADS)

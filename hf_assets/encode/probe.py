@@ -181,7 +181,9 @@ def _count(look: _Look, progress: Progress) -> _Look:
 def _look(medium: Medium, thumbnails: Thumbnails, to_make: set[Place], media: Media) -> _Look:
     is_whole = media.file_row == WHOLE_FILE
     fact: dict[str, Any] = {"file_row": media.file_row, "file_hash": media.file.hash, "seen_at": datetime.now(UTC)}
-    if media.data is None:
+    if media.error is not None:
+        fact |= {"reason": media.error.reason, "message": str(media.error)}
+    elif media.data is None:
         message = "the row holds no media bytes, and names no file that the dataset has"
         fact |= {"reason": "missing", "message": message}
     else:

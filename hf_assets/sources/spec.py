@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from hf_assets import fingerprint
+from hf_assets.errors import MediaError
 from hf_assets.hub import api
 
 # `schema.LOCATION`'s `file_row` of a row whose media is a whole file.
@@ -113,6 +114,22 @@ class DataFile(NamedTuple):
     @property
     def content_hash(self) -> str:
         return self.content or self.hash
+
+
+# A media file is held whole, some at a time: half an hour of video.
+MAX_MEDIA_BYTES = 1 << 30
+
+
+def require_media_size(num_bytes: int, path: str) -> None:
+    """Refuse a media file that is too large to be held.
+
+    Raises:
+        MediaError: `too_large`.
+    """
+    if num_bytes > MAX_MEDIA_BYTES:
+        raise MediaError(
+            "too_large", f'"{path}" has {num_bytes:,d} bytes, more than the limit of {MAX_MEDIA_BYTES:,d}: cut it'
+        )
 
 
 class Part(NamedTuple):

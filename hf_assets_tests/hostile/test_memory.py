@@ -14,9 +14,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from hf_assets.encode.media_files import FileRows, media_of
 from hf_assets.errors import DatasetError, MediaError
 from hf_assets.media import image, memory, pixels
+from hf_assets.sources import spec
 from hf_assets.sources.formats import bounds
+from hf_assets.sources.source import source_of
+from hf_assets.sources.spec import DataFile, FolderRules, Snapshot, SourceSpec
 
 # The peak of all attacks in one process; the data that it may have, of which not all is ever in memory.
 PEAK_MIB, DATA_BYTES = 2000, 4 << 30
@@ -121,3 +125,23 @@ def test_threads_share_the_memory_and_what_is_too_large_runs_alone(num_bytes: in
         thread.join()
     assert most[0] == at_once
     assert shared.taken == 0
+
+
+def test_a_media_file_that_is_too_large_to_be_held_is_a_quarantined_row(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(encoded("RGB", 1))
+    with (folder / "b.png").open("wb") as sparse:
+        sparse.truncate(spec.MAX_MEDIA_BYTES + 1)
+    rules = SourceSpec(dataset_name=str(folder), folder=FolderRules(media="image"))
+    source = source_of(rules, tmp_path / "memory")
+    snapshot = Snapshot(str(folder), "", True, ())
+    source.hashes.of = lambda paths: dict.fromkeys(paths, "h")  # type: ignore[attr-defined]
+    parts = [
+        FileRows(DataFile(f"{name}.png", "h", 0), np.array([row]), np.array([-1])) for row, name in enumerate("ab")
+    ]
+    one, other = media_of(iter(parts), source, snapshot, "image")
+    assert one.error is None
+    assert other.data is None
+    assert other.error is not None
+    assert other.error.reason == "too_large"

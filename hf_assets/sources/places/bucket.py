@@ -31,7 +31,7 @@ from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats.conversion import FOLDERS
 from hf_assets.sources.formats.lance_fragments import Repository
 from hf_assets.sources.places import media_folder
-from hf_assets.sources.spec import MEDIA_SUFFIXES, DataFile, Part, Snapshot, SourceSpec
+from hf_assets.sources.spec import MEDIA_SUFFIXES, DataFile, Part, Snapshot, SourceSpec, require_media_size
 
 MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 FETCH_THREADS = 16
@@ -78,7 +78,9 @@ class BucketFiles:
         return self._fetch(file)
 
     def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
-        return self.data_of(self._object(file))
+        found = self._object(file)
+        require_media_size(found.num_bytes, file.path)
+        return self.data_of(found)
 
     @property
     def objects(self) -> dict[str, Object]:

@@ -17,7 +17,7 @@ from hf_assets.hub.listed import require_hash, require_name
 from hf_assets.sources import data_files, listing, streaming
 from hf_assets.sources.formats.conversion import FOLDERS, Format
 from hf_assets.sources.formats.lance_fragments import Repository, is_fragment
-from hf_assets.sources.spec import DataFile, Part, Snapshot, SourceSpec
+from hf_assets.sources.spec import DataFile, Part, Snapshot, SourceSpec, require_media_size
 
 T = TypeVar("T")
 
@@ -86,14 +86,18 @@ class HubSource:
 
         Raises:
             DatasetError: it can't be fetched, or what was fetched is damaged, too.
+            MediaError: it is too large to be held.
         """
         if self.spec.streaming:
             with self._open(snapshot, file) as handle:
+                require_media_size(handle.seek(0, io.SEEK_END), file.path)
+                handle.seek(0)
                 data = handle.read()
             if hashes.is_of(data, file.content_hash):
                 return data
             raise self._damage_error(file, "it was read over the network")
         path = self._download(snapshot, file)
+        require_media_size(path.stat().st_size, file.path)
         data = path.read_bytes()
         if not hashes.is_of(data, file.content_hash):
             path = self._download(snapshot, file, force_download=True)

@@ -15,7 +15,7 @@ from hf_assets.sources import listing, unicode_names
 from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats.conversion import FOLDERS
 from hf_assets.sources.formats.lance_fragments import Repository
-from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
+from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec, require_media_size
 
 
 class LocalFiles:
@@ -60,7 +60,9 @@ class LocalFiles:
         return path
 
     def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
-        return self.fetch(snapshot, file).read_bytes()
+        path = self.fetch(snapshot, file)
+        require_media_size(path.stat().st_size, file.path)
+        return path.read_bytes()
 
     def _repository(self, snapshot: Snapshot) -> Repository:
         root = Path(snapshot.repository)
