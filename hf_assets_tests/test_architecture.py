@@ -86,6 +86,15 @@ def test_each_room_says_which_of_its_modules_to_open_first(door: Path) -> None:
     assert (door.parent / f"{first[1]}.py").exists(), f"{door}: there is no module {first[1]}"
 
 
+@pytest.mark.parametrize("door", sorted(PACKAGE.glob("**/__init__.py")), ids=lambda path: path.parent.name)
+def test_each_function_that_a_room_names_exists(door: Path) -> None:
+    text = ast.get_docstring(ast.parse(door.read_text())) or ""
+    room = ".".join(door.parent.relative_to(PACKAGE).parts)
+    named = sorted(set(re.findall(r"`([a-z_]\w*(?:\.\w+)+)`", text)))
+    names = [name for name in named if not name.startswith("hf_assets.") and not name.endswith((".json", ".py"))]
+    assert [name for name in names if not exists(name) and not exists(f"{room}.{name}")] == []
+
+
 def rows_of_rooms() -> list[set[str]]:
     """The rooms of each line of the page's first table."""
     text = (ROOT / "docs/architecture.md").read_text().split("## The way of a sample")[0]

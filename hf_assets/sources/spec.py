@@ -153,7 +153,7 @@ class Snapshot(NamedTuple):
         commit: commit sha; of a local folder: the hash of its files.
         files: hold the rows, in their order.
         media: hash of the files that rows may name as their media; empty where there are none.
-        format: how files are read that aren't Parquet (`formats.Format` as JSON); empty for Parquet.
+        format: how files are read that aren't Parquet (`conversion.Format` as JSON); empty for Parquet.
         parts: which slices are taken; empty: all rows of all files.
     """
 

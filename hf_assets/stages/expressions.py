@@ -81,13 +81,13 @@ def evaluate(
     with _database() as database:
         try:
             database.register("t", table)
-            found = database.sql(f"SELECT CAST(({expression}) AS BOOLEAN) AS verdict FROM t").to_arrow_table()
+            found = database.sql(f"SELECT CAST(({expression}) AS BOOLEAN) AS holds FROM t").to_arrow_table()
         except duckdb.Error as error:
             line = str(error).splitlines()[0]
             raise DatasetError(f'where "{expression}" can\'t be evaluated: {line}') from None
     if len(found) != len(raw_dataset):
         raise DatasetError(f'where "{expression}" makes one value of many rows: use only the row\'s own columns')
-    holds = found["verdict"]
+    holds = found["holds"]
     return pc.fill_null(holds, False), pc.is_null(holds)
 
 

@@ -50,7 +50,7 @@ class RemoteShards:
             elif one.name in entries:
                 first, last = entries[one.name]["data_offsets"]
                 missing.append((start + first, start + last, one))
-        for group in _joined(sorted(missing)):
+        for group in _join(sorted(missing)):
             begin, end = group[0][0], max(last for _, last, _ in group)
             data = self.store.blobs.get_range(shard_name(shard), begin, end)
             for first, last, one in group:
@@ -88,7 +88,7 @@ class RemoteShards:
         return {**self.__dict__, "_headers": OrderedDict()}
 
 
-def _joined(ranges: list[tuple[int, int, Wanted]]) -> list[list[tuple[int, int, Wanted]]]:
+def _join(ranges: list[tuple[int, int, Wanted]]) -> list[list[tuple[int, int, Wanted]]]:
     """Ranges that lie close together, as groups."""
     groups: list[list[tuple[int, int, Wanted]]] = []
     for one in ranges:
