@@ -14,16 +14,14 @@ AFTER = {
 
 
 def _asset(name: str) -> dg.AssetsDefinition:
-    @dg.asset(
-        name=name, key_prefix="million", group_name="million", deps=[["million", one] for one in AFTER.get(name, [])]
-    )
+    @dg.asset(name=name, key_prefix="empty", group_name="empty", deps=[["empty", one] for one in AFTER.get(name, [])])
     def nothing() -> None: ...
 
     return nothing
 
 
 def _check(name: str) -> dg.AssetChecksDefinition:
-    @dg.asset_check(name="nothing", asset=dg.AssetKey(["million", name]), blocking=True)
+    @dg.asset_check(name="nothing", asset=dg.AssetKey(["empty", name]), blocking=True)
     def nothing() -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=True)
 

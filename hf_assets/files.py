@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,6 +48,11 @@ def write_atomically(location: Location, data: bytes | memoryview) -> None:
 
 def write_table(location: Location, table: pa.Table) -> None:
     """Write a Parquet file atomically, with a checksum of all of it. Any reader of Parquet reads it."""
+    if isinstance(location, Path):
+        with open_atomically(location) as temporary:
+            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+            _add_checksum(temporary)
+        return
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     data = memoryview(sink.getvalue())
@@ -57,19 +62,50 @@ def write_table(location: Location, table: pa.Table) -> None:
     write_atomically(location, b"".join([pages, CHECKSUM_MARK, _checksum(pages, footer), footer]))
 
 
+def _add_checksum(path: Path) -> None:
+    """Make of a Parquet file one that `write_table` wrote, without reading all of it into memory."""
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(size - 8)
+        start = size - 8 - int.from_bytes(file.read(4), "little")
+        file.seek(start)
+        footer = file.read()
+        file.seek(0)
+        state = _state_of(file, start)
+        state.update(footer)
+        file.seek(start)
+        file.write(CHECKSUM_MARK + state.hexdigest().encode() + footer)
+
+
+def _state_of(file: BinaryIO, num_bytes: int) -> xxhash.xxh3_128:
+    """Of the next bytes of a file."""
+    state = xxhash.xxh3_128()
+    while num_bytes > 0 and (data := file.read(min(num_bytes, 1 << 20))):
+        state.update(data)
+        num_bytes -= len(data)
+    return state
+
+
 def read_table(location: Location, columns: Sequence[str] | None = None) -> pa.Table | None:
     """Read a Parquet file that `write_table` wrote; None where it is missing or a bit of it isn't as it was written.
 
     Args:
         columns: that are wanted; None: all.
     """
+    wanted = None if columns is None else list(columns)
+    if isinstance(location, Path):
+        try:
+            with location.open("rb") as file:
+                return pq.read_table(file, columns=wanted) if _is_whole(file) else None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
     try:
         data = at(location.parent).get(location.name)
     except FileNotFoundError:
         return None
     if not is_whole_table(memoryview(data)):
         return None
-    return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
+    return pq.read_table(pa.BufferReader(data), columns=wanted)
 
 
 def is_whole_table(data: memoryview) -> bool:
@@ -99,25 +135,25 @@ def is_whole_file(location: Location) -> bool:
         if not isinstance(location, Path):
             return is_whole_table(memoryview(location.read_bytes()))
         with location.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - 8, 0))
-            end = file.read(8)
-            start = size - 8 - int.from_bytes(end[:4], "little") - CHECKSUM_BYTES
-            if end[4:] != PARQUET_MARK or start < len(PARQUET_MARK):
-                return False
-            file.seek(start)
-            block, footer = file.read(CHECKSUM_BYTES), file.read()
-            state = xxhash.xxh3_128()
-            file.seek(0)
-            while start > 0:
-                data = file.read(min(start, 1 << 20))
-                if not data:
-                    return False
-                state.update(data)
-                start -= len(data)
-            state.update(footer)
+            return _is_whole(file)
     except OSError:
         return False
+
+
+def _is_whole(file: BinaryIO) -> bool:
+    """Whether an open file is as `write_table` wrote it; it then stands at its beginning."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - 8, 0))
+    end = file.read(8)
+    start = size - 8 - int.from_bytes(end[:4], "little") - CHECKSUM_BYTES
+    if end[4:] != PARQUET_MARK or start < len(PARQUET_MARK):
+        return False
+    file.seek(start)
+    block, footer = file.read(CHECKSUM_BYTES), file.read()
+    file.seek(0)
+    state = _state_of(file, start)
+    state.update(footer)
+    file.seek(0)
     return block == CHECKSUM_MARK + state.hexdigest().encode()
 
 

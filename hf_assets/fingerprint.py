@@ -19,6 +19,8 @@ from blake3 import blake3
 
 # Of BLAKE3's output, of which any number of bytes may be taken.
 HASH_BYTES = 16
+# So many rows of a table are hashed at once: another number makes another hash of a larger table.
+HASHED_ROWS = 65_536
 # A hash in memory, where many are held.
 PACKED = pa.binary(HASH_BYTES)
 # 2^64 over the golden ratio: the step of SplitMix64.
@@ -105,22 +107,25 @@ def second_of_strings(strings: pa.ChunkedArray) -> pa.ChunkedArray:
 def of_table(table: pa.Table, columns: Iterable[str] | None = None) -> str:
     """Hash a table's logical content: values, column names and types, row order.
 
-    How the table is chunked or sliced, whether a column without nulls carries a validity bitmap, and schema metadata
-    don't matter: the hash is taken over the rows written as plain Parquet, which has one form for all of these. Nor
-    does the width of text's offsets; with wide ones, text of more than 2 GiB can be hashed.
+    It is taken over a few rows at a time, so that it needs no second copy of the table. How the table is chunked or
+    sliced, whether a column without nulls carries a validity bitmap, and schema metadata don't matter: the hash is
+    taken over the rows written as plain Parquet, which has one form for all of these. Nor does the width of text's
+    offsets; with wide ones, text of more than 2 GiB can be hashed.
     """
     chosen = table.select(list(columns)) if columns is not None else table
     wide = pa.schema([field.with_type(large(field.type)) for field in chosen.schema])
-    chosen = chosen.cast(wide).combine_chunks()
     sink = _HashSink()
-    pq.write_table(
-        chosen,
+    with pq.ParquetWriter(
         pa.PythonFile(sink, mode="w"),
+        wide,
         compression="none",
         use_dictionary=False,
         write_statistics=False,
         store_schema=False,
-    )
+    ) as writer:
+        for start in range(0, len(chosen), HASHED_ROWS):
+            some = chosen.slice(start, HASHED_ROWS).cast(wide).combine_chunks()
+            writer.write_table(some, row_group_size=HASHED_ROWS)
     return sink.state.hexdigest(length=HASH_BYTES)
 
 

@@ -13,7 +13,8 @@ from hf_assets.blobs import Location
 SUFFIX = ".parquet"
 # Names of folders of files whose names begin with the hash of the file that they are about.
 REMEMBERED = ("columns", "ledger", "sources/converted")
-GENERATIONS, MEMOS, THUMBNAILS, DECODED = "generations", "memo", "reports/thumbnails", "reports/decoded"
+GENERATIONS, MEMOS, OPENED = "generations", "memo", "opened"
+THUMBNAILS, DECODED = "reports/thumbnails", "reports/decoded"
 # Where a process may have left temporary files.
 WRITTEN = ("", *REMEMBERED, "sources", GENERATIONS, MEMOS)
 

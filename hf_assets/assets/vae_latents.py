@@ -4,6 +4,7 @@ import functools
 
 import dagster as dg
 
+from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import latents, revisions, versions
 from hf_assets.encode.pins import pin
@@ -47,7 +48,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             outcome, facts = latents.encode(
                 models,
                 buckets.read(),
-                raw_dataset.read(),
+                raw_dataset.read(["row", *schema.LOCATION.names]),
                 hub.source(recipe),
                 gpu.hold_device,
                 say(context),

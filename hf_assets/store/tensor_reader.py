@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,15 +10,28 @@ import pyarrow.compute as pc
 
 from hf_assets.blobs import Location
 from hf_assets.errors import StoreError
-from hf_assets.store import index, packing
+from hf_assets.store import index, memo, packing
+from hf_assets.store.memo import Rest, State
 from hf_assets.store.remote_shards import RemoteShards, Wanted
-from hf_assets.store.tensors import TensorStore, checksum
+from hf_assets.store.tensors import TensorStore, checksum, shard_name
 
 if TYPE_CHECKING:
     import torch
 
 # Shards held open at once: each is one memory map.
 OPEN_SHARDS = 256
+
+
+class Places(NamedTuple):
+    """Where the tensors of keys lie: those of key i are `rows[starts[group[i]]:starts[group[i] + 1]]`.
+
+    Attributes:
+        rows: `tensor`, `shard` and `checksum`.
+    """
+
+    group: np.ndarray
+    starts: np.ndarray
+    rows: pa.Table
 
 
 class TensorReader:
@@ -31,12 +44,17 @@ class TensorReader:
         StoreError: a key has no whole shard, or a tensor isn't what was written.
     """
 
-    def __init__(self, folder: Location, keys: pa.ChunkedArray) -> None:
+    def __init__(self, folder: Location, keys: pa.ChunkedArray, places: Places | None = None) -> None:
+        """
+        Args:
+            places: of the keys, where they are known already.
+        """
         self.store = TensorStore(folder)
         self.keys = keys
         self.open_shards: OrderedDict[str, Any] = OrderedDict()
         self._remote = None if isinstance(folder, Path) else RemoteShards(self.store)
-        self._locate()
+        self._seen: tuple[dict[str, State], dict[str, State]] | None = None
+        self.places = places or self._locate()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -48,14 +66,25 @@ class TensorReader:
             self.open_shards.clear()
             if self._remote is not None:
                 self._remote.forget()
-            self._locate()
+            self.places = self._locate()
         try:
             return self._tensors(position)
         except FileNotFoundError as error:
             raise StoreError(f"{error}: materialize this dataset again") from None
 
-    def _locate(self) -> None:
-        """Find where each key's tensors lie: its rows are `rows[_starts[_group[i]]:_starts[_group[i] + 1]]`."""
+    def rests(self) -> tuple[Rest, ...] | None:
+        """The files of the store that say where the tensors lie; None where they changed while they were read."""
+        if self._seen is None:
+            return None
+        shards, parts = self._seen
+        names = [shard_name(shard) for shard in pc.unique(self.places.rows["shard"]).to_pylist()]
+        if any(name not in shards for name in names):
+            return None
+        return Rest(self.store.folder, {name: shards[name] for name in names}), Rest(self.store.index_folder, parts)
+
+    def _locate(self) -> Places:
+        """Find where each key's tensors lie."""
+        before = memo.states_of(self.store.folder), memo.states_of(self.store.index_folder)
         wanted = pc.unique(self.keys)
         rows, lacking = self._rows_of(wanted)
         if len(lacking):
@@ -66,14 +95,17 @@ class TensorReader:
                 "materialize this dataset again"
             )
         codes = rows["key"].combine_chunks().dictionary_encode()
-        self._group = pc.index_in(self.keys, value_set=codes.dictionary).to_numpy()
-        self._starts = np.searchsorted(codes.indices.to_numpy(), np.arange(len(codes.dictionary) + 1))
-        self.rows = pa.table(
-            {
-                "tensor": rows["tensor"].combine_chunks().dictionary_encode(),
-                "shard": rows["shard"].combine_chunks().dictionary_encode(),
-                "checksum": rows["checksum"].combine_chunks(),
-            }
+        self._seen = before if before[1] == memo.states_of(self.store.index_folder) else None
+        return Places(
+            pc.index_in(self.keys, value_set=codes.dictionary).to_numpy(),
+            np.searchsorted(codes.indices.to_numpy(), np.arange(len(codes.dictionary) + 1)),
+            pa.table(
+                {
+                    "tensor": rows["tensor"].combine_chunks().dictionary_encode(),
+                    "shard": rows["shard"].combine_chunks().dictionary_encode(),
+                    "checksum": rows["checksum"].combine_chunks(),
+                }
+            ),
         )
 
     def _rows_of(self, wanted: pa.Array) -> tuple[pa.Table, pa.Array]:
@@ -85,15 +117,15 @@ class TensorReader:
         return rows, wanted.filter(pc.invert(pc.is_in(wanted, value_set=pc.unique(rows["key"]))))
 
     def _tensors(self, position: int) -> "dict[str, torch.Tensor]":
-        group = self._group[position]
-        start, stop = self._starts[group], self._starts[group + 1]
+        group = self.places.group[position]
+        start, stop = int(self.places.starts[group]), int(self.places.starts[group + 1])
         key = self.keys[position].as_py()
         if self._remote is not None:
-            return packing.unpack(self._read_remote(self._remote, key, self.rows.slice(start, stop - start)))
+            return packing.unpack(self._read_remote(self._remote, key, self.places.rows.slice(start, stop - start)))
         return packing.unpack(
             {
                 row["tensor"]: self._read(row["shard"], key, row["tensor"], row["checksum"])
-                for row in self.rows.slice(start, stop - start).to_pylist()
+                for row in self.places.rows.slice(start, stop - start).to_pylist()
             }
         )
 

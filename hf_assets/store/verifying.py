@@ -6,8 +6,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import blobs, files
-from hf_assets.blobs import Location
+from hf_assets import blobs, files, fingerprint
+from hf_assets.blobs import Blobs, Location
+from hf_assets.folder import OPENED
 from hf_assets.store import index, memo, runs
 from hf_assets.store.tensors import TensorStore, shard_name
 
@@ -79,7 +80,23 @@ def verify_tables(folder: Location) -> VerifyReport:
         else:
             num_files += 1
             num_bytes += len(data)
+    damaged += _damaged_opened(place, folder)
     return VerifyReport(folder, "table", num_files, 0, num_bytes, damaged)
+
+
+def _damaged_opened(place: Blobs, root: Location) -> list[str]:
+    """The files of an opened training set (`training.opened`) that aren't as they were written; they are forgotten."""
+    known = memo.load(root, OPENED)
+    if known is None:
+        return []
+    damaged = []
+    for kind, expected in known.facts["hashes"].items():
+        name = f"{OPENED}/{known.facts['folder']}/{kind}.arrow"
+        if place.stat(name) is not None and fingerprint.checksum(place.get(name)) != expected:
+            damaged.append(f"{name}: altered")
+    if damaged:
+        memo.forget(root, OPENED)
+    return damaged
 
 
 def num_bytes_of(store: TensorStore) -> int:

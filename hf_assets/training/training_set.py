@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import torch
 from torch.utils.data import Dataset
 
@@ -17,7 +18,10 @@ from hf_assets.blobs.location import parse
 from hf_assets.errors import StoreError
 from hf_assets.folder import table as table_path
 from hf_assets.store import layout, memo
+from hf_assets.store.memo import Rest
 from hf_assets.store.tensor_reader import TensorReader
+from hf_assets.training import opened
+from hf_assets.training.opened import Opened
 
 # What a sample has of its row of the table, beside what only its kind of media has.
 FACTS = ("file", "row", "original_size", "target_size", "crop_top_left")
@@ -40,39 +44,47 @@ class TrainingSet(Dataset[dict[str, Any]]):
         shape_codes: for each sample, which of `shapes`.
     """
 
-    def __init__(self, table: pa.Table, latents: TensorReader, embeds: TensorReader) -> None:
-        """
-        Args:
-            latents: of the table's samples, in its order.
-            embeds: of the captions of all its samples, one after the other.
-        """
-        self.table = table
-        self.shapes, self.shape_codes = _shapes(table)
-        more = [name for name in table.column_names if name not in schema.TRAINING_SET.names]
-        self._facts = (*FACTS, *more)
-        self._latents = latents
-        self._embeds = embeds
-        counts = pc.list_value_length(table["embed_keys"]).to_numpy()
-        self._first_embed = np.cumsum(counts) - counts
+    def __init__(self, opened: Opened) -> None:
+        self._take(opened)
         # shared, so that workers that outlive an epoch see the next one
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+
+    def _take(self, opened: Opened) -> None:
+        self._opened = opened
+        self.table = table = opened.table
+        self.shapes, self.shape_codes = opened.shapes, opened.shape_codes
+        more = [name for name in table.column_names if name not in schema.TRAINING_SET.names]
+        self._facts = (*FACTS, *more)
+        self._latents = TensorReader(opened.stores.latents, table["latent_key"], opened.latents)
+        self._embeds = TensorReader(opened.stores.embeds, pc.list_flatten(table["embed_keys"]), opened.embeds)
+        self._first_embed = _starts_of(table["embed_keys"])
 
     @classmethod
     def open(cls, folder: str | Location) -> Self:
         """Open the training set in a dataset's metadata folder, `cache_dir/huggingface_metadata/{id}`.
+
+        What was found out is kept beside the table, in files that the next to open it maps into memory.
 
         Raises:
             StoreError: there is none, or tensors that it names are missing or damaged.
         """
         root = parse(folder, Path()) if isinstance(folder, str) else folder
         path = table_path(root, "training_set")
-        table = files.read_table(path)
-        if table is None:
-            memo.forget(root, "training_set")
-            raise StoreError(f"{path} is missing or damaged: materialize the training_set of this dataset")
+        try:
+            stores = layout.from_metadata(pq.read_schema(files.parquet(path)), root.absolute())
+        except (OSError, KeyError, TypeError, pa.ArrowException):
+            raise _refusal(root) from None
+        if (known := opened.load(root, stores)) is not None:
+            return cls(known)
+        state, table = memo.state_of(path), files.read_table(path)
+        if table is None or state is None:
+            raise _refusal(root)
         stores = layout.from_metadata(table.schema, root.absolute())
         latents = TensorReader(stores.latents, table["latent_key"])
-        return cls(table, latents, TensorReader(stores.embeds, pc.list_flatten(table["embed_keys"])))
+        embeds = TensorReader(stores.embeds, pc.list_flatten(table["embed_keys"]))
+        found = Opened(table, stores, latents.places, embeds.places, *_shapes(table))
+        opened.save(root, Rest(root, {path.name: state}), found, latents, embeds)
+        return cls(found)
 
     @property
     def epoch(self) -> int:
@@ -111,7 +123,30 @@ class TrainingSet(Dataset[dict[str, Any]]):
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "buckets"}  # an object per sample
+        """Of what lies in files, a worker is given their path: it maps them itself."""
+        path = self._opened.path
+        return {"opened": self._opened if path is None else (path, self._opened.stores), "epoch": self._epoch}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        given = state["opened"]
+        self._take(given if isinstance(given, Opened) else opened.read(*given))
+        self._epoch = state["epoch"]
+
+
+def _refusal(root: Location) -> StoreError:
+    memo.forget(root, "training_set")
+    path = table_path(root, "training_set")
+    return StoreError(f"{path} is missing or damaged: materialize the training_set of this dataset")
+
+
+def _starts_of(lists: pa.ChunkedArray) -> np.ndarray:
+    """Where each list's values start among all values."""
+    if lists.num_chunks == 1 and not lists.null_count:  # mapped: nothing is copied
+        offsets: np.ndarray = lists.chunk(0).offsets.to_numpy()
+        return offsets[:-1] - offsets[0] if len(offsets) and offsets[0] else offsets[:-1]
+    counts = pc.list_value_length(lists).to_numpy()
+    starts: np.ndarray = np.cumsum(counts) - counts
+    return starts
 
 
 def _shapes(table: pa.Table) -> tuple[list[tuple[int, ...]], np.ndarray]:

@@ -13,7 +13,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.encode.progress import Progress
 from hf_assets.errors import StoreError
 from hf_assets.sources.rows import snapshot_of
-from hf_assets.store import gc, generations, verifying
+from hf_assets.store import gc, generations, memo, verifying
 from hf_assets.store.ledger import WHOLE_FILES
 from hf_assets.store.tensors import TensorStore
 from hf_assets.store.verifying import VerifyReport
@@ -128,6 +128,11 @@ def _collect_tables(root: Location, keep: int, grace: timedelta, *, delete: bool
     strays = [name for name in old if name in written and gc.is_older(written[name], before)]
     for part in folder.WRITTEN:
         strays += gc.leftovers(place, part, before)
+    now_open = memo.load(root, folder.OPENED)
+    kept = f"{folder.OPENED}/{now_open.facts['folder']}/" if now_open is not None else None
+    for name, found in written.items():
+        if name.startswith(f"{folder.OPENED}/") and not (kept and name.startswith(kept)) and gc.is_older(found, before):
+            strays.append(name)
     if current := _files_of(root):  # without a raw_dataset table nobody knows which files are in use
         older = min(before, place.now() - gc.IN_HANDS)
         in_use = {WHOLE_FILES, *current, *generations.named_files(root, keep)}

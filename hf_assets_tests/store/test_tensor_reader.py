@@ -66,7 +66,7 @@ def test_a_shard_that_was_replaced_since_is_found_again(tmp_path: Path) -> None:
     reader = TensorReader(tmp_path, column("a"))
     store.write([sample("a"), sample("x")], HEADER)
     reader.open_shards.clear()
-    store.shard_path(reader.rows["shard"][0].as_py()).unlink()
+    store.shard_path(reader.places.rows["shard"][0].as_py()).unlink()
     assert torch.equal(reader[0]["latents"], sample("a").tensors["latents"])
 
 
