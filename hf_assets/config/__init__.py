@@ -6,6 +6,7 @@ what an entry leaves out; `rules` puts what the user wrote where stages look for
 of media, `recipe.Recipe` holds all, and `recipe.code_version` hashes just what one asset reads. All mistakes of a file
 are collected before anything stops: `mistakes` words them, `positions` finds their line and column.
 
+`loading` goes this way for a file: `collecting` validates its model and entries, `assembling` makes recipes of them.
 `documents` reads files and knows where in which of them a value stands; `entries` is the way of an entry before it is
 validated: trainers' keys set aside, defaults and placeholders filled in. `simpletuner` reads a `config.json`, and
 `trainer_keys` says what becomes of its keys. `model_families` is the table of SimpleTuner's families; `model_choice`

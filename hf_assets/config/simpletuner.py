@@ -1,6 +1,7 @@
 """SimpleTuner's own files: `config.json` with the model and defaults, and the list of datasets that it names."""
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from hf_assets.blobs.location import SCHEMES
-from hf_assets.config import documents, mistakes, model_choice, trainer_keys
+from hf_assets.config import documents, mistakes, model_choice, numerals, trainer_keys
 from hf_assets.config.config_file import Dataset
 from hf_assets.config.documents import At, Document
 from hf_assets.config.family_defaults import USUAL_RATE
@@ -134,10 +135,8 @@ def datasets_of(settings: Document) -> Document:
         name = fill_in(name, {"model_family": _family(settings.content)})
     except PlaceholderError as wrong:
         raise _error(settings, key, f"is {quote(name)}, which {wrong}") from None
-    asked = Path(name).expanduser()
-    folder = settings.folder
-    file = next((one for base in (folder, *folder.parents, Path.cwd()) if (one := base / asked).is_file()), None)
-    if file is None:
+    file = found_from(settings.folder, name)
+    if not file.is_file():
         if key not in settings.content:
             raise _error(
                 settings, key, f"is missing, and there is no {DATASETS_FILE} beside it; name the datasets' file"
@@ -154,6 +153,15 @@ def datasets_of(settings: Document) -> Document:
     if not isinstance(found.content, list):
         raise _error(found, found.prefix, f"holds {quote(found.content)}; write a list of datasets")
     return found
+
+
+def found_from(folder: Path, name: str) -> Path:
+    """A file or folder by its name in this folder, in one above it, or in the working directory; the first that is
+    there. SimpleTuner runs in a folder above its files, and names are relative to that one.
+    """
+    asked = Path(name).expanduser()
+    places = [base / asked for base in (folder, *folder.parents, Path.cwd())]
+    return Path(os.path.normpath(next((one for one in places if one.exists()), places[0])))
 
 
 def read(document: Document) -> Settings:
@@ -183,7 +191,7 @@ def read(document: Document) -> Settings:
     origins["model.t5"] = at(T5_KEY)
     if "vae_dtype" in given:
         origins["model.dtype"] = at("vae_dtype")
-    defaults = {key: number(given[key]) for key in DEFAULTS if key in given}
+    defaults = {key: given[key] for key in DEFAULTS if key in given}
     found += _wrong_defaults(defaults)
     found += _wrong_alignment(given, defaults)
     rate, seed = number(given.get("framerate", USUAL_RATE)), number(given.get("seed"))
@@ -252,8 +260,9 @@ def _no_text(given: Mapping[str, Any]) -> Iterator[str]:
 def _wrong_defaults(defaults: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What no dataset could take."""
     entry = {"id": "a", "type": "huggingface", "dataset_name": "a/a"}
+    entry |= {key: defaults[key] for key in defaults if key in Dataset.model_fields}
     try:
-        Dataset.model_validate({**entry, **{key: defaults[key] for key in defaults if key in Dataset.model_fields}})
+        Dataset.model_validate(numerals.read(Dataset, entry))
     except ValidationError as error:
         if any(found["loc"] for found in error.errors()):  # else it is one that a dataset's own keys may mend
             for path, message, _ in mistakes.of_block(error, "", Dataset):
@@ -268,7 +277,7 @@ def _wrong_alignment(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> I
         choice = model_choice.choose(family, flavour and str(flavour), given.get("pretrained_model_name_or_path"))
     except (model_choice.ChoiceError, TypeError):
         return  # said of the model
-    if choice and choice.forces_alignment and defaults.get(key, choice.alignment_px) != choice.alignment_px:
+    if choice and choice.forces_alignment and number(defaults.get(key, choice.alignment_px)) != choice.alignment_px:
         yield (
             key,
             f'is {quote(defaults[key])}, but SimpleTuner always takes {choice.alignment_px} for "{family}"; remove it, '

@@ -132,8 +132,9 @@ IN_BLOCKS: Mapping[str, frozenset[str]] = {
     "csv": frozenset(["bbox_column"]),
 }
 
-# How keys begin that say how a trainer reaches a cache.
+# Credentials, which are never read from a file.
 SECRETS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+# How keys begin that say how a trainer reaches a cache.
 OF_BACKENDS = ("aws_", "memory_filesystem_")
 
 # Another spelling -> the usual one.

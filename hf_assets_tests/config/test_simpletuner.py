@@ -217,6 +217,23 @@ def test_a_mistake_is_said_at_the_file_and_the_key_where_it_was_written(tmp_path
     }
 
 
+def test_a_folder_of_media_is_looked_for_as_the_list_of_datasets_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SimpleTuner runs in a folder above its files, to which the names in them are relative."""
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "project" / "config" / "run"
+
+    def found() -> str:
+        [recipe] = pair(run, {**LOCAL, "instance_data_dir": "data/a"}).recipes
+        return recipe.source.dataset_name
+
+    assert found() == str(run / "data/a")  # nowhere: as it is written
+    for folder in (tmp_path, tmp_path / "project", run):
+        (folder / "data" / "a").mkdir(parents=True)
+        assert found() == str(folder / "data/a")
+
+
 # --- placeholders
 
 
@@ -368,6 +385,11 @@ def test_what_was_taken_and_the_family_s_defaults_are_said(tmp_path: Path) -> No
         ("max_upscale_threshold", 0.5, lambda recipe: recipe.settings.geometry.max_upscale_threshold == 0.5),
         ("caption_strategy", "instanceprompt", lambda recipe: recipe.captions.only_instance_prompt),
         ("caption_strategy", "textfile", lambda recipe: not recipe.captions.only_instance_prompt),  # of folders only
+        (
+            "instance_prompt",
+            "2024",
+            lambda recipe: recipe.captions.instance_prompt is None,
+        ),  # text that looks like a number
         ("seed", 7, lambda recipe: recipe.captions.shuffle.seed == 7),
         ("pretrained_transformer_model_name_or_path", "a/b", lambda recipe: True),  # a denoiser
         ("ideogram_prompt_upsample", False, lambda recipe: True),
