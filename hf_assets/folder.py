@@ -54,13 +54,8 @@ def generations(root: Location) -> Location:
     return root / GENERATIONS
 
 
-def claim(root: Location, stage: str) -> Location:
-    """The keys that a stage's table is about to name."""
-    return claims(root) / f"{stage}{SUFFIX}"
-
-
 def claims(root: Location) -> Location:
-    """All stages' claims."""
+    """The keys that tables are about to name: `{stage}.{hash of the keys}.parquet`."""
     return generations(root) / "claims"
 
 

@@ -102,6 +102,10 @@ class Blobs(ABC):
         """
 
     @abstractmethod
+    def is_empty(self) -> bool:
+        """Whether there is no blob at any depth, hidden or not."""
+
+    @abstractmethod
     def set_aside(self, name: str) -> str:
         """Rename a damaged blob to a hidden one, so that nothing takes it for data. Returns the new name."""
 

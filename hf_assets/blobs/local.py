@@ -83,6 +83,9 @@ class LocalBlobs(Blobs):
                 elif entry.name.startswith(".") == hidden:
                     yield _describe(name, entry.stat())
 
+    def is_empty(self) -> bool:
+        return not any(names for _, _, names in os.walk(self.folder))
+
     def set_aside(self, name: str) -> str:
         path = self.local_path(name)
         aside = path.with_name(f"{DAMAGED_PREFIX}{path.name}")

@@ -65,10 +65,7 @@ class ObjectPath:
 
     def is_dir(self) -> bool:
         """Whether anything lies below this address: an object store has no empty folders."""
-        blobs = at(self)
-        return any(True for _ in blobs.list(recursive=True)) or any(
-            True for _ in blobs.list(recursive=True, hidden=True)
-        )
+        return not at(self).is_empty()
 
     def read_bytes(self) -> bytes:
         return at(self.parent).get(self.name)

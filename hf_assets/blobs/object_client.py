@@ -134,6 +134,13 @@ class Bucket:
                 found = [_object(meta) for meta in obstore.list_with_delimiter(self.store, prefix or None)["objects"]]
         return sorted(found)
 
+    def has_any(self, prefix: str) -> bool:
+        """Whether any object lies below a prefix."""
+        import obstore
+
+        with self._explain(prefix, "listed"):
+            return any(page for page in obstore.list(self.store, prefix or None, chunk_size=1))
+
     def delete(self, key: str) -> None:
         """Remove an object, if there is one."""
         import obstore

@@ -78,6 +78,9 @@ class ObjectBlobs(Blobs):
             if posixpath.basename(one.key).startswith(".") == hidden:
                 yield _describe(one.key.removeprefix(f"{self.prefix}/") if self.prefix else one.key, one)
 
+    def is_empty(self) -> bool:
+        return not self._call("has_any", self._key(""))
+
     def set_aside(self, name: str) -> str:
         aside = posixpath.join(posixpath.dirname(name), f"{DAMAGED_PREFIX}{posixpath.basename(name)}")
         self._call("rename", self._key(name), self._key(aside))

@@ -19,6 +19,7 @@ from hf_assets.errors import StoreError
 from hf_assets.store import memo
 from hf_assets.store.index import now
 
+SECOND = 1_000_000_000
 REFERENCES = "references"
 # The tables that name keys, and the column that does.
 NAMING = {"vae_latents": "latent_key", "text_embeds": "embed_key"}
@@ -80,10 +81,19 @@ def record(root: Location, training_set: pa.Table, version: str, file_hashes: It
 def claim(root: Location, stage: str, keys: pa.ChunkedArray) -> None:
     """Note the keys that a stage's table is about to name: nobody may remove them before the table is there.
 
+    Two runs at once have a claim each. Those of runs whose table is there by now are removed.
+
     Args:
         root: metadata folder of the dataset.
     """
-    files.write_table(folder.claim(root, stage), pa.table({"key": keys}))
+    place = blobs.at(folder.claims(root))
+    table = files.written_ns(folder.table(root, stage))
+    for blob in list(place.list()):
+        # whole seconds: object stores know no others
+        if blob.name.startswith(f"{stage}.") and table is not None and blob.modified_ns // SECOND <= table // SECOND:
+            place.delete(blob.name)
+    claimed = pa.table({"key": keys})
+    files.write_table(folder.claims(root) / f"{stage}.{fingerprint.of_table(claimed)}{folder.SUFFIX}", claimed)
 
 
 def newest(root: Location) -> Location | None:
@@ -135,8 +145,8 @@ def _read(path: Location) -> pa.Table:
     table = files.read_table(path)
     if table is None:
         memo.forget(path.parent, path.stem)
-        way_out = (
-            "run `hf-assets verify`" if path.parent.name == folder.GENERATIONS else f"materialize {path.stem} again"
-        )
+        stage = path.name.split(".")[0]
+        is_generation = path.parent.name == folder.GENERATIONS
+        way_out = "run `hf-assets verify`" if is_generation else f"materialize {stage} again"
         raise StoreError(f"{path} is damaged, so what it names isn't known: {way_out}, then try again")
     return table

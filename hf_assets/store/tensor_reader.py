@@ -52,7 +52,7 @@ class TensorReader:
         self.store = TensorStore(folder)
         self.keys = keys
         self.open_shards: OrderedDict[str, Any] = OrderedDict()
-        self._remote = None if isinstance(folder, Path) else RemoteShards(self.store)
+        self.remote = None if isinstance(folder, Path) else RemoteShards(self.store)
         self._seen: tuple[dict[str, State], dict[str, State]] | None = None
         self.places = places or self._locate()
 
@@ -64,8 +64,8 @@ class TensorReader:
             return self._tensors(position)
         except FileNotFoundError:
             self.open_shards.clear()
-            if self._remote is not None:
-                self._remote.forget()
+            if self.remote is not None:
+                self.remote.forget()
             self.places = self._locate()
         try:
             return self._tensors(position)
@@ -120,8 +120,8 @@ class TensorReader:
         group = self.places.group[position]
         start, stop = int(self.places.starts[group]), int(self.places.starts[group + 1])
         key = self.keys[position].as_py()
-        if self._remote is not None:
-            return packing.unpack(self._read_remote(self._remote, key, self.places.rows.slice(start, stop - start)))
+        if self.remote is not None:
+            return packing.unpack(self._read_remote(self.remote, key, self.places.rows.slice(start, stop - start)))
         return packing.unpack(
             {
                 row["tensor"]: self._read(row["shard"], key, row["tensor"], row["checksum"])

@@ -91,6 +91,12 @@ class BlobsSuite:
         assert [blob.name for blob in blobs.list(hidden=True)] == [".tmp-x"]
         assert {blob.name for blob in blobs.list(recursive=True, hidden=True)} == {".tmp-x", "folder/.tmp-y"}
 
+    def test_a_folder_is_empty_until_something_lies_in_it_at_any_depth(self, blobs: Blobs) -> None:
+        assert blobs.is_empty()
+        blobs.put("folder/.hidden", b"")
+        assert not blobs.is_empty()
+        assert blobs.within("other").is_empty()
+
     def test_a_folder_whose_name_another_one_begins_with_is_not_listed(self, blobs: Blobs) -> None:
         blobs.put("index/a", b"")
         blobs.put("indexed/b", b"")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from hf_assets import files, folder
 from hf_assets.store import generations
 
 
@@ -13,7 +14,10 @@ def test_claimed_keys_are_named_before_any_table_is_there(tmp_path: Path) -> Non
     assert sorted(generations.named_keys(tmp_path, 1).to_pylist()) == ["a", "b", "c"]
 
 
-def test_a_later_claim_of_a_stage_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
+def test_a_claim_goes_once_its_runs_table_is_there_and_one_of_a_run_at_work_stays(tmp_path: Path) -> None:
     generations.claim(tmp_path, "vae_latents", pa.chunked_array([["a", "b"]]))
-    generations.claim(tmp_path, "vae_latents", pa.chunked_array([["b"]]))
-    assert generations.named_keys(tmp_path, 1).to_pylist() == ["b"]
+    generations.claim(tmp_path, "vae_latents", pa.chunked_array([["b", "c"]]))  # of another run, at the same time
+    assert sorted(generations.named_keys(tmp_path, 1).to_pylist()) == ["a", "b", "c"]
+    files.write_table(folder.table(tmp_path, "vae_latents"), pa.table({"latent_key": ["b", "c"]}))
+    generations.claim(tmp_path, "vae_latents", pa.chunked_array([["d"]]))
+    assert sorted(generations.named_keys(tmp_path, 1).to_pylist()) == ["b", "c", "d"]
