@@ -143,7 +143,11 @@ class EntryKeys(Block):
         None, description="As SimpleTuner has it; sizes come from columns or from the media's headers in any case."
     )
 
-    image_column: Name = Field("image", description="Column of the images.")
+    image_column: Names = Field(
+        ["image"],
+        description="Column of the images; of several, each row's first that holds one; `images[0]` of a list. Where no "
+        "column has the default name, those called `jpg`, `png` and so on, as WebDataset has them.",
+    )
     audio_column: Name = Field("audio", description="Column of the clips.")
     audio: AudioRules = Field(AudioRules(), description="Which part of each clip is encoded.")
     video_column: Name = Field("video", description="Column of the videos.")

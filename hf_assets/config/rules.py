@@ -7,6 +7,7 @@ from pathlib import Path
 from hf_assets.config.blocks import CaptionFile
 from hf_assets.config.config_file import Dataset, TextEmbeds
 from hf_assets.config.settings import AudioSettings, ImageSettings, MediaSettings, VideoSettings
+from hf_assets.sources.formats import media_columns
 from hf_assets.sources.spec import CaptionTable, FolderRules
 from hf_assets.stages import custom, expressions, rewriting
 from hf_assets.stages.captions import CaptionRules
@@ -96,7 +97,8 @@ def media_column(dataset: Dataset) -> str:
     """The column that holds a row's media."""
     if dataset.type == "local":
         return dataset.dataset_type
-    by_kind = {"image": dataset.image_column, "video": dataset.video_column, "audio": dataset.audio_column}
+    images = media_columns.SEPARATOR.join(dataset.image_column)
+    by_kind = {"image": images, "video": dataset.video_column, "audio": dataset.audio_column}
     return by_kind[dataset.dataset_type]
 
 

@@ -7,6 +7,8 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -221,3 +223,49 @@ def test_a_caption_file_in_another_encoding_costs_its_row(tmp_path: Path) -> Non
     found, _, _ = read(folder(tmp_path, files), tmp_path / "memory", folder=FolderRules(captions="textfile"))
     assert schema.column(found.table, "caption").to_pylist() == [None, "x", "y"]
     assert [row["message"] for row in found.faults.to_pylist()] == ['"a.txt" is not UTF-8 text: save it as UTF-8']
+
+
+MIXED = [*sample("a", ending="jpg"), *sample("b", B, b"y", "png"), *sample("c", C, b"z", "webp")]
+
+
+@pytest.mark.parametrize("column", ["image", "jpg|png|webp"])
+@pytest.mark.parametrize("archives", [[MIXED], [MIXED[:2], MIXED[2:4], MIXED[4:]]], ids=["in one tar", "one tar each"])
+def test_pictures_of_a_webdataset_may_end_in_different_ways(
+    column: str, archives: list[list[tuple[str, bytes]]], tmp_path: Path
+) -> None:
+    data = folder(tmp_path, {f"train-{number}.tar": tar(members) for number, members in enumerate(archives)})
+    assert samples(data, tmp_path / "memory", WantedColumns(column, ("txt",))) == [("x", A), ("y", B), ("z", C)]
+
+
+def test_of_several_pictures_of_a_sample_the_first_is_taken_and_any_can_be_named(tmp_path: Path) -> None:
+    members = [("a.0.jpg", A), ("a.1.jpg", B), ("a.txt", b"x"), ("b.0.jpg", C), ("b.txt", b"y")]
+    data = folder(tmp_path, {"train.tar": tar(members)})
+    assert samples(data, tmp_path / "memory", WantedColumns("image", ("txt",))) == [("x", A), ("y", C)]
+    assert samples(data, tmp_path / "memory", WantedColumns("1.jpg", ("txt",))) == [("x", B), ("y", None)]
+
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+@pytest.mark.parametrize("kind", [IMAGE, pa.binary()], ids=["structs", "bytes"])
+def test_one_of_a_list_s_pictures_is_taken(kind: pa.DataType, tmp_path: Path) -> None:
+    lists = [[A, B], None, [C], [], [B, C, A]]
+    if kind == IMAGE:
+        lists = [None if one is None else [{"bytes": data} for data in one] for one in lists]
+    table = pa.table({"images": pa.array(lists, pa.list_(kind)), "caption": list("abcde")})
+    stream = io.BytesIO()
+    pq.write_table(table, stream, row_group_size=2)
+    data = folder(tmp_path, {"train.parquet": stream.getvalue()})
+    first, second = (samples(data, tmp_path / "memory", WantedColumns(f"images[{at}]", ("caption",))) for at in (0, 1))
+    assert [media for _, media in first] == [A, None, C, None, B]
+    assert [media for _, media in second] == [B, None, None, None, C]
+    with pytest.raises(DatasetError, match=r'holds lists: name one of their items, such as "images\[0\]"'):
+        samples(data, tmp_path / "memory", WantedColumns("images", ("caption",)))
+
+
+def test_paths_in_lists_lead_to_files(tmp_path: Path) -> None:
+    rows = [{"images": ["a.png", "b.png"], "caption": "x"}, {"images": ["c.png"], "caption": "y"}]
+    data = folder(
+        tmp_path, {"train.jsonl": "\n".join(map(json.dumps, rows)).encode(), **IMAGES, "b.png": B, "c.png": C}
+    )
+    assert samples(data, tmp_path / "memory", WantedColumns("images[0]", ("caption",))) == [("x", A), ("y", C)]

@@ -15,6 +15,7 @@ from hf_assets import schema
 from hf_assets.errors import DatasetError
 from hf_assets.sources.formats import arrays
 from hf_assets.sources.formats.faults import Fault
+from hf_assets.sources.formats.media_columns import Choice, chosen
 
 MEDIA_BATCH_ROWS = 32
 # Arrays take several times as much memory as files.
@@ -85,14 +86,17 @@ def read_columns(
             "read of one file: write it in smaller files"
         )
     names = parquet.schema_arrow.names
-    for column in (wanted.media, *wanted.required):
+    choices = chosen(wanted.media, parquet.schema_arrow)
+    for column in (*(() if choices else (wanted.media,)), *wanted.required):
         _top_level(column, names, name)
     there = (column for column in wanted.optional if column in names or column.split(".")[0] in names)
     tree = _tree((*wanted.required, *there), names)
-    media = _media_field(parquet.schema_arrow, wanted.media, name)
+    fields = [_media_field(parquet.schema_arrow, choice, name) for choice in choices]
     num_rows = parquet.metadata.num_rows
     with _parquet_errors(name):
-        paths = _media_paths(parquet, media, is_any_there)
+        every = [_media_paths(parquet, media, is_any_there) for media in fields]
+    named = [one for one in every if one is not None]
+    paths = pc.coalesce(*named) if named else None
     if not tree:
         return Columns(pa.table({}), num_rows, counted.num_bytes, paths)
     kinds = {top: parquet.schema_arrow.field(top).type for top in tree}
@@ -133,7 +137,13 @@ def read_media(
         parquet = pq.ParquetFile(handle, pre_buffer=False, buffer_size=buffer_bytes, page_checksum_verification=True)
     with parquet:
         assert not len(wanted) or 0 <= wanted[0] <= wanted[-1] < parquet.metadata.num_rows
-        media = _media_field(parquet.schema_arrow, column, name)
+        choices = chosen(column, parquet.schema_arrow)
+        if len(choices) > 1:
+            each = [read_media(file, _written(choice), rows, name, buffer_bytes) for choice in choices]
+            for found in zip(*each, strict=True):
+                yield found[0][0], next((data for _, data in found if data is not None), None)
+            return
+        media = _media_field(parquet.schema_arrow, _only(choices, column, parquet.schema_arrow, name), name)
         leaf = media.leaf
         if leaf is None:
             yield from ((row, None) for row in wanted.tolist())
@@ -147,7 +157,7 @@ def read_media(
                     leaves, num_rows = [leaf, media.rate], min(num_rows, ARRAY_BATCH_ROWS)
                 batches = parquet.iter_batches(num_rows, row_groups=[group], columns=leaves)
                 while (batch := _next(batches, name)) is not None:
-                    values = batch.column(batch.schema.get_field_index(column))
+                    values = batch.column(batch.schema.get_field_index(media.column))
                     inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + len(values))]
                     data = _data_of(values, media)
                     for row in inside.tolist():
@@ -161,14 +171,13 @@ def media_bytes(file: BinaryIO, column: str, rows: np.ndarray[Any, Any], name: s
     counted = CountedFile(file)
     with _parquet_errors(name):
         parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
-    leaf = _media_field(parquet.schema_arrow, column, name).leaf
+    fields = [_media_field(parquet.schema_arrow, choice, name) for choice in chosen(column, parquet.schema_arrow)]
+    leaves = [media.leaf for media in fields if media.leaf is not None]
     total, start = counted.num_bytes, 0
-    if leaf is None:
-        return total
-    for group in range(parquet.num_row_groups):
+    for group in range(parquet.num_row_groups if leaves else 0):
         stop = start + parquet.metadata.row_group(group).num_rows
         if np.searchsorted(rows, stop) > np.searchsorted(rows, start):
-            total += sum(chunk.total_compressed_size for chunk in _chunks(parquet, group, leaf))
+            total += sum(chunk.total_compressed_size for leaf in leaves for chunk in _chunks(parquet, group, leaf))
         start = stop
     return total
 
@@ -311,20 +320,53 @@ class _Media(NamedTuple):
         leaf: of the bytes; with `rate`, of arrays of samples.
         path: of the names of files.
         rate: of the sample rates of arrays.
+        column: the top-level column.
+        element: which of a list's media; None where it holds no lists.
     """
 
     leaf: str | None
     path: str | None
     rate: str | None = None
+    column: str = ""
+    element: int | None = None
 
 
-def _media_field(arrow: pa.Schema, column: str, file: str) -> _Media:
+def _written(choice: Choice) -> str:
+    return choice.column if choice.element is None else f"{choice.column}[{choice.element}]"
+
+
+def _only(choices: list[Choice], column: str, arrow: pa.Schema, file: str) -> Choice:
+    """The column of media.
+
+    Raises:
+        DatasetError: the file has none.
+    """
+    if choices:
+        return choices[0]
+    _top_level(column, arrow.names, file)
+    raise DatasetError(f'column "{column}" ("{file}") lies inside another: media are read from top-level columns only')
+
+
+def _media_field(arrow: pa.Schema, choice: Choice, file: str) -> _Media:
     """The leaves that hold media: `datasets` keeps them as a struct of bytes and path."""
-    kind = arrow.field(_top_level(column, arrow.names, file)).type
-    if column not in arrow.names:
+    kind, column = arrow.field(choice.column).type, choice.column
+    if not schema.is_list(kind):
+        if choice.element is not None:
+            raise DatasetError(
+                f'column "{column}" ("{file}") holds {kind}, no list: name it without [{choice.element}]'
+            )
+        return _field_of(kind, column, file)._replace(column=column)
+    inner = _field_of(kind.value_type, column, file) if choice.element is not None else None
+    if inner is None:
         raise DatasetError(
-            f'column "{column}" ("{file}") lies inside another: media are read from top-level columns only'
+            f'column "{column}" ("{file}") holds lists: name one of their items, such as "{column}[0]", the first'
         )
+    between = f"{column}.list.{kind.value_field.name}"  # as Parquet writes lists
+    leaf, path = (None if one is None else between + one.removeprefix(column) for one in inner[:2])
+    return _Media(leaf, path, None, column, choice.element)
+
+
+def _field_of(kind: pa.DataType, column: str, file: str) -> _Media:
     if pa.types.is_struct(kind):
         fields = {field.name: field.type for field in kind}
         leaf = f"{column}.bytes" if _holds_bytes(fields.get("bytes")) else None
@@ -356,8 +398,18 @@ def _data_of(values: pa.Array, media: _Media) -> Callable[[int], bytes | None]:
     if media.rate is not None:
         samples, rates = (pc.struct_field(values, name) for name in ("array", "sampling_rate"))
         return lambda row: arrays.wav(samples[row], rates[row].as_py())
+    if media.element is not None:
+        values = _elements(values, media.element)
     held = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
     return lambda row: held[row].as_py()
+
+
+def _elements(lists: pa.Array, element: int) -> pa.Array:
+    """One item of each list; null where it is shorter."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths)])[:-1]
+    is_there = lengths > element
+    return pc.list_flatten(lists).take(pa.array(starts + element, mask=~is_there))
 
 
 def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[[pa.Array], bool]) -> pa.Array | None:
@@ -369,7 +421,9 @@ def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[
     if media.path is None:
         return None
     if media.leaf is None:
-        return _leaf(parquet, media.path, range(parquet.num_row_groups))
+        return _leaf(parquet, media.path, range(parquet.num_row_groups), media.element)
+    if media.element is not None:  # lists hold their media
+        return None
     groups, any_named = [], False
     for group in range(parquet.num_row_groups):
         num_rows = parquet.metadata.row_group(group).num_rows
@@ -388,19 +442,25 @@ def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[
     return pa.concat_arrays(groups) if any_named else None
 
 
-def _leaf(parquet: pq.ParquetFile, leaf: str, groups: Iterable[int], *, is_there: bool = False) -> pa.Array:
+def _leaf(
+    parquet: pq.ParquetFile, leaf: str, groups: Iterable[int], element: int | None = None, *, is_there: bool = False
+) -> pa.Array:
     """One leaf of some row groups, few rows at a time; text as plain strings.
 
     Args:
         is_there: give whether each row has a value, in place of the values.
     """
     top = leaf if leaf in parquet.schema_arrow.names else leaf.rpartition(".")[0]
+    if element is not None:
+        top = leaf.split(".list.")[0]
     found, num_bytes = [], 0
     for group in groups:
         chunks = _chunks(parquet, group, leaf)
         num_rows = _batch_rows(chunks)
         for batch in parquet.iter_batches(num_rows, row_groups=[group], columns=[leaf], use_pandas_metadata=False):
             values = _plain(batch.column(batch.schema.get_field_index(top)))
+            if element is not None:
+                values = _elements(values, element)
             if pa.types.is_struct(values.type):
                 values = pc.struct_field(values, leaf.rpartition(".")[2])
             if is_there:
