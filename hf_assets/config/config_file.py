@@ -145,8 +145,8 @@ class EntryKeys(Block):
 
     image_column: Names = Field(
         ["image"],
-        description="Column of the images; of several, each row's first that holds one; `images[0]` of a list. Where no "
-        "column has the default name, those called `jpg`, `png` and so on, as WebDataset has them.",
+        description="Column of the images; of several, each row's first that holds one; `images[0]` of a list. Where "
+        "no column has the default name, those called `jpg`, `png` and so on, as WebDataset has them.",
     )
     audio_column: Name = Field("audio", description="Column of the clips.")
     audio: AudioRules = Field(AudioRules(), description="Which part of each clip is encoded.")

@@ -87,7 +87,8 @@ def read_columns(
         )
     names = parquet.schema_arrow.names
     choices = chosen(wanted.media, parquet.schema_arrow)
-    for column in (*(() if choices else (wanted.media,)), *wanted.required):
+    _only(choices, wanted.media, parquet.schema_arrow, name)
+    for column in wanted.required:
         _top_level(column, names, name)
     there = (column for column in wanted.optional if column in names or column.split(".")[0] in names)
     tree = _tree((*wanted.required, *there), names)
