@@ -21,7 +21,8 @@ from hf_assets_tests.local_hub import LocalHub, hub_environment
 from hf_assets_tests.s3_server import S3Server
 
 assert np.random, "imported before Hypothesis looks"
-_HOME = Path(tempfile.mkdtemp(prefix="hf-assets-tests-"))
+# A short path, in processes started from here too: names of Unix sockets, which Ray makes below, end at 107 bytes.
+_HOME = Path(tempfile.mkdtemp(prefix="hf-tests-", dir=os.environ.setdefault("TESTS_TMPDIR", tempfile.gettempdir())))
 # Test processes run side by side: each takes turns on the device only with its own, and computes in one thread.
 os.environ["TMPDIR"] = tempfile.tempdir = str(_HOME)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
