@@ -3,7 +3,15 @@
 import subprocess
 import sys
 
-BENCHMARKS = (("benchmarks.plan_1m", "--refresh"), ("benchmarks.mixing",), ("benchmarks.video",), ("benchmarks.audio",))
+BENCHMARKS = (
+    ("benchmarks.plan_1m", "--refresh"),
+    ("benchmarks.mixing",),
+    ("benchmarks.video",),
+    ("benchmarks.audio",),
+    ("benchmarks.text",),
+    ("benchmarks.feeding",),
+    ("benchmarks.scaling",),
+)
 
 
 def main() -> None:

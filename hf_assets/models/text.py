@@ -191,7 +191,7 @@ class TextEncoder:
         return [
             {name: self._pick(name, value, index) for name, value in outputs.items()}
             for together, extra in calls
-            for outputs in [self._call(together, extra)]
+            for outputs in [_in_memory(self._call(together, extra))]
             for index in range(len(together))
         ]
 
@@ -261,6 +261,14 @@ class TextEncoder:
             value = value if axis is None else value.select(axis, index)
         own = torch.empty(value.shape, dtype=self.dtype if value.is_floating_point() else value.dtype)
         return own.copy_(value)  # memory of its own: a slice would keep the whole batch alive
+
+
+def _in_memory(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Each output of a batch brought to main memory at once: the device is waited for once, not for each caption."""
+    return {
+        name: [one.cpu() for one in value] if isinstance(value, list) else value.cpu()
+        for name, value in outputs.items()
+    }
 
 
 def _tensors(name: str, value: Any, num_captions: int) -> Iterator[tuple[str, Any]]:

@@ -24,8 +24,8 @@ class PackedSample(NamedTuple):
     """Tensors as they are to be stored.
 
     Attributes:
-        error: sum of the squares of what the stored type takes from the values.
-        norm: sum of the squares of the values.
+        error: sum of the squares of what the stored type takes from the values; 0 where none is asked for.
+        norm: sum of the squares of the values; likewise.
     """
 
     tensors: dict[str, "torch.Tensor"]
@@ -57,7 +57,7 @@ def pack(
         if scale is not None:
             packed[name + SCALE] = scale
         packed[name] = stored
-        if is_embedding:
+        if is_embedding and dtype is not None:  # else nothing is lost, and there is nothing to compare with
             back = stored.double() if scale is None else stored.double() * scale.double()
             error += float((back - kept.double()).square().sum())
             norm += float(kept.double().square().sum())
