@@ -27,7 +27,7 @@ def watch() -> None:
     from huggingface_hub import get_session
 
     hooks = get_session().event_hooks
-    for kind, hook in (("request", _look_at_request), ("response", _look_at_answer)):
+    for kind, hook in (("request", look_at_request), ("response", look_at_answer)):
         if hook not in hooks[kind]:
             hooks[kind].append(hook)
 
@@ -38,7 +38,7 @@ def forget_pages() -> None:
         _pages.clear()
 
 
-def _look_at_request(request: Any) -> None:
+def look_at_request(request: Any) -> None:
     from huggingface_hub import constants
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
@@ -52,7 +52,7 @@ def _look_at_request(request: Any) -> None:
                 raise Refused("it lists its files in pages without an end")
 
 
-def _look_at_answer(response: Any) -> None:
+def look_at_answer(response: Any) -> None:
     from huggingface_hub import constants
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from hf_assets.errors import ModelError
 from hf_assets.hub import api, hashes
-from hf_assets.hub.listed import require_hash, require_name
+from hf_assets.hub.listing_checks import require_hash, require_name
 
 T = TypeVar("T")
 

@@ -140,7 +140,7 @@ def find(blobs: Blobs, wanted: Wanted, columns: Sequence[str]) -> pa.Table:
         except FileNotFoundError:
             continue
         if small:
-            found.append(_matching(pa.concat_tables(small), wanted, columns))
+            found.append(matching_rows(pa.concat_tables(small), wanted, columns))
         if looked_into.parts == frozenset(index.part_names(blobs)):
             return pa.concat_tables(found)
 
@@ -251,18 +251,18 @@ def drop_damaged(blobs: Blobs) -> list[str]:
 
 
 # Runs that this process has read through, by all that a listing says of them: None for a damaged one.
-_KNOWN: dict[tuple[str, Blob], Run | None] = {}
+KNOWN_RUNS: dict[tuple[str, Blob], Run | None] = {}
 
 
 def _open(blobs: Blobs, blob: Blob) -> Run | None:
     """A run, read through once; None for one that is damaged, or was removed since it was listed."""
     at = (blobs.address, blob)
-    if at not in _KNOWN:
+    if at not in KNOWN_RUNS:
         try:
-            _KNOWN[at] = _read_through(blobs, blob.name)
+            KNOWN_RUNS[at] = _read_through(blobs, blob.name)
         except FileNotFoundError:
             return None
-    return _KNOWN[at]
+    return KNOWN_RUNS[at]
 
 
 def _read_through(blobs: Blobs, name: str) -> Run | None:
@@ -289,7 +289,7 @@ def _rows_of_run(blobs: Blobs, run: Run, wanted: Wanted, columns: Sequence[str])
             keys = file.metadata.row_group(number).column(at).statistics
             if wanted.is_between(keys.min, keys.max):
                 rows = file.read_row_group(number, ["key", *(name for name in columns if name != "key")])
-                yield _matching(rows, wanted, columns)
+                yield matching_rows(rows, wanted, columns)
 
 
 def _groups(blobs: Blobs, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -308,7 +308,7 @@ def _part(blobs: Blobs, name: str) -> pa.Table | None:
     return index.read_part(blobs, name)
 
 
-def _matching(rows: pa.Table, wanted: Wanted, columns: Sequence[str]) -> pa.Table:
+def matching_rows(rows: pa.Table, wanted: Wanted, columns: Sequence[str]) -> pa.Table:
     positions = wanted.positions(rows["key"])
     hit = np.flatnonzero(positions >= 0)
     chosen = rows.select(list(columns)) if len(hit) == len(rows) else rows.select(list(columns)).take(pa.array(hit))

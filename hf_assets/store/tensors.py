@@ -136,7 +136,7 @@ class TensorStore:
                     **facts,
                 }
             )
-        self._commit(rows)
+        self.commit_rows(rows)
         return shard
 
     def place(self, data: bytes) -> tuple[str, dict[str, object]]:
@@ -162,7 +162,7 @@ class TensorStore:
             {"key": key, "status": reason, "message": message, "tried_by": tried_by, "written_at": now()}
             for key, (reason, message) in failures.items()
         ]
-        self._commit(rows)
+        self.commit_rows(rows)
 
     def retry(self, keys: pa.Array) -> int:
         """Let samples that failed count as missing, until they fail again.
@@ -176,7 +176,7 @@ class TensorStore:
             {"key": key, "status": RETRY, "written_at": max(now(), last_seen + timedelta(microseconds=1))}
             for key, last_seen in zip(failed["key"].to_pylist(), failed["last_seen"].to_pylist(), strict=True)
         ]
-        self._commit(rows)
+        self.commit_rows(rows)
         return len(rows)
 
     @contextlib.contextmanager
@@ -201,7 +201,7 @@ class TensorStore:
         with self.blobs.alone():
             yield
 
-    def _commit(self, rows: list[dict[str, object]]) -> None:
+    def commit_rows(self, rows: list[dict[str, object]]) -> None:
         if rows:
             index.commit(self.index_blobs, pa.Table.from_pylist(rows, schema=INDEX))
             self._commits += 1

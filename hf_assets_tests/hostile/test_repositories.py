@@ -207,14 +207,14 @@ class Answer:
 )
 def test_an_answer_whose_headers_would_be_paths_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(guard.Refused, match="which would be a path"):
-        guard._look_at_answer(Answer("HEAD", **headers))
-    guard._look_at_answer(Answer("HEAD", **{"etag": 'W/"abc123-gzip"', "x-repo-commit": "a" * 40}))
+        guard.look_at_answer(Answer("HEAD", **headers))
+    guard.look_at_answer(Answer("HEAD", **{"etag": 'W/"abc123-gzip"', "x-repo-commit": "a" * 40}))
 
 
 def test_the_token_goes_to_the_hub_only() -> None:
     own, other = Answer().request, Answer(url="http://127.0.0.2:1/api/x?limit=5").request
     for request in (own, other):
-        guard._look_at_request(request)
+        guard.look_at_request(request)
     assert "authorization" in own.headers
     assert "authorization" not in other.headers
 

@@ -42,7 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "MERGED_PARTS", 4)
     monkeypatch.setattr(runs, "GROUP_ROWS", 5)
     monkeypatch.setattr(runs, "MERGED_GROUPS", 1)
-    runs._KNOWN.clear()
+    runs.KNOWN_RUNS.clear()
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_rows_of_a_run_are_in_order_in_groups_of_which_few_are_read(
     assert keys == sorted(map(key, range(100)))
     assert run.num_rows == 100
     read: list[int] = []
-    real = runs._matching
-    monkeypatch.setattr(runs, "_matching", lambda rows, *more: read.append(len(rows)) or real(rows, *more))
+    real = runs.matching_rows
+    monkeypatch.setattr(runs, "matching_rows", lambda rows, *more: read.append(len(rows)) or real(rows, *more))
     assert found(place, 17) == [(17, "s17")]
     assert sum(read) <= 10
 
@@ -121,7 +121,7 @@ def test_a_damaged_part_whose_rows_a_run_has_costs_nothing(tmp_path: Path) -> No
     for number in range(8):
         shard, facts = store.place(str(number).encode())
         shards.append(shard)
-        store._commit([{**row(number), **facts}])
+        store.commit_rows([{**row(number), **facts}])
     with store.in_use(tmp_path / "tables"):
         pass
     part = sorted((tmp_path / "index").glob("*.parquet"))[0]

@@ -25,7 +25,7 @@ from hf_assets.blobs import object_client
 from hf_assets.blobs.object_client import Address, Object
 from hf_assets.engines.ahead import map_ahead
 from hf_assets.errors import DatasetError
-from hf_assets.hub.listed import require_name
+from hf_assets.hub.listing_checks import require_name
 from hf_assets.sources import data_files, listing, patterns
 from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats.conversion import FOLDERS

@@ -13,7 +13,7 @@ from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
 from hf_assets.hub import api, hashes
 from hf_assets.hub.hashes import FileHashes
-from hf_assets.hub.listed import require_hash, require_name
+from hf_assets.hub.listing_checks import require_hash, require_name
 from hf_assets.sources import data_files, listing, streaming
 from hf_assets.sources.formats.conversion import FOLDERS, Format
 from hf_assets.sources.formats.lance_fragments import Repository, is_fragment

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hf_assets import fingerprint
 from hf_assets.errors import DatasetError
 from hf_assets.hub.hashes import FileHashes
-from hf_assets.hub.listed import require_name
+from hf_assets.hub.listing_checks import require_name
 from hf_assets.sources import listing, unicode_names
 from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats.conversion import FOLDERS
