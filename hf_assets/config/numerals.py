@@ -28,9 +28,7 @@ def _read(annotation: Any, value: Any) -> Any:
             return read(one, value)
         if isinstance(value, dict) and origin is dict:
             return {key: _read(get_args(one)[1], item) for key, item in value.items()}
-        if isinstance(value, list) and origin is list:
-            return [_read(get_args(one)[0], item) for item in value]
-        if isinstance(value, list) and origin is tuple:
+        if isinstance(value, list) and origin in (list, tuple):
             return [_read(get_args(one)[0], item) for item in value]
     return value
 

@@ -524,6 +524,15 @@ def test_a_backend_that_cant_be_read_is_one_line(entry: dict[str, Any], line: st
     assert found.startswith(f"multidatabackend.json: {line}")
 
 
+@pytest.mark.parametrize(("value", "captions"), [("true", "whole_textfile"), (False, "textfile")])
+def test_line_ends_of_captions_are_kept_where_the_file_says_so(value: Any, captions: str, tmp_path: Path) -> None:
+    [recipe] = pair(tmp_path, {**LOCAL, "disable_multiline_split": value}).recipes
+    assert recipe.source.folder is not None
+    assert recipe.source.folder.captions == captions
+    [line] = mistakes(tmp_path, {**LOCAL, "disable_multiline_split": True, "caption_strategy": "filename"})
+    assert "disable_multiline_split: has no effect unless caption_strategy is" in line
+
+
 def test_the_type_is_local_by_default(tmp_path: Path) -> None:
     [recipe] = pair(tmp_path, {"id": "a", "instance_data_dir": "x"}).recipes
     assert recipe.source.dataset_name == str(tmp_path / "x")
