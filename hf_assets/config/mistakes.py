@@ -64,7 +64,8 @@ def error(file: Path, found: Iterable[Mistake], text: positions.Node | None = No
         line, column = positions.find(its_text, one.path) if its_text else (0, 0)
         lines.append(f"{its_file}: {one}" + (f" (line {line}, column {column})" if its_text and one.path else ""))
         located.append(f"{its_file}:{line}:{column}: {one}" if its_text else lines[-1])
-    return ConfigError("\n".join(lines), located="\n".join(located))
+    # once each: a default that is wrong is so for every dataset
+    return ConfigError("\n".join(dict.fromkeys(lines)), located="\n".join(dict.fromkeys(located)))
 
 
 def of_json(content: Any, path: str = "") -> Iterator[Mistake]:
@@ -150,7 +151,8 @@ def _message_of(found: Any, model: type[BaseModel]) -> str:
             return message
         case "literal_error":
             return f"is {value}; use {str(found['ctx']['expected']).replace(chr(39), chr(34))}"
-    remedy = REMEDIES.get(kind, f"{message[0].lower()}{message[1:]}").format(**found.get("ctx", {}))
+    known = REMEDIES.get(kind)  # the message itself may hold braces, of what the user wrote
+    remedy = known.format(**found.get("ctx", {})) if known else f"{message[0].lower()}{message[1:]}"
     return f"is {value}; {remedy}"
 
 

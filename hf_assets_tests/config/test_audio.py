@@ -157,7 +157,7 @@ def test_every_key_of_sound_is_tested() -> None:
             'config.audio_column: is "b", but datasets[0].huggingface.audio_column is "a"; keep one',
         ),
         ({"filter_func": {"min_width": 3}}, "filter_func.min_width: has no effect on audio; remove it"),
-        *[({key: None}, f"{key}: ") for key in ("crop", "image_column", "aspect_bucket_alignment")],
+        *[({key: None}, key) for key in ("crop", "image_column", "aspect_bucket_alignment")],
     ],
 )
 def test_a_mistake_is_named_with_its_path(edit: dict[str, Any], message: str, tmp_path: Path) -> None:

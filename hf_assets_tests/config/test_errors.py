@@ -46,6 +46,7 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("dataset_name", "user/b@v1", 'write "user/b", and "v1" in the key revision'),
         ("split", "train[10%]", '"train[10%]" is no split: write a name, or a slice such as train[:10%]'),
         ("split", "train+", '"" is no split'),
+        ("split", "{id}{", '"{id}{" is no split'),
         ("split", "train[:101%]", "percentages go from -100 to 100"),
         ("instance_data_dir", "a", 'instance_data_dir: has no effect where type is "huggingface"; remove it'),
         ("caption_strategy", "textfile", 'caption_strategy: is "textfile"; use "huggingface", "instanceprompt" where'),

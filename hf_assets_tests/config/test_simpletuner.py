@@ -205,7 +205,9 @@ def test_a_mistake_is_said_at_the_file_and_the_key_where_it_was_written(tmp_path
     lines = mistakes(
         tmp_path, {**HUB, "target_downsample_size": 512}, {**HUB, "id": "b"}, **{"--maximum_image_size": 1}
     )
-    assert [line.split(": ")[:2] for line in lines] == [["config.json", "--maximum_image_size"]] * 2
+    assert {tuple(line.split(": ")[:2]) for line in lines} == {("config.json", "--maximum_image_size")}
+    [line] = mistakes(tmp_path, HUB, {**HUB, "id": "b"}, maximum_image_size=2048)  # once, of two datasets
+    assert line.startswith("config.json: maximum_image_size: is 2048, but target_downsample_size is not set")
     [line] = mistakes(tmp_path, {**HUB, "resolution": 1}, resolution_type="pixel")
     assert line.startswith("multidatabackend.json: [0].resolution: is 1 pixels")
     [line] = mistakes(tmp_path, {**HUB, "text_embeds": "x"}, resolution=512)
