@@ -87,6 +87,7 @@ class Actor:
         self.number = number
         self.cores = cores
         self._thread: threading.Thread | None = None
+        self._beginning = threading.Lock()
         self._feed = _Feed()
         self._changed = threading.Condition()
         self._news = News()
@@ -97,13 +98,17 @@ class Actor:
         return os.getpid()
 
     def begin(self, work: Work, settings: ComputeSettings) -> None:
-        """Start with another kind of work; what was done before is over by then."""
-        if self._thread is not None:
-            self._feed.stop()
-            self._thread.join()
-        self._feed, self._news, self._is_urgent = _Feed(), News(), False
-        self._thread = threading.Thread(target=self._run, args=(work, settings), name="worker", daemon=True)
-        self._thread.start()
+        """Start with another kind of work; what was done before is over by then.
+
+        A driver that lost sight of this actor asks again, perhaps while it still begins.
+        """
+        with self._beginning:
+            if self._thread is not None:
+                self._feed.stop()
+                self._thread.join()
+            self._feed, self._news, self._is_urgent = _Feed(), News(), False
+            self._thread = threading.Thread(target=self._run, args=(work, settings), name="worker", daemon=True)
+            self._thread.start()
 
     def give(self, unit: Unit) -> None:
         """Take a unit, once there is room for it."""
