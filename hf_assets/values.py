@@ -3,8 +3,6 @@
 A block of settings is one frozen model (`Block`), which validates what the user wrote and is then read by a stage.
 """
 
-import contextlib
-import math
 import re
 from typing import Annotated, Any
 
@@ -17,23 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-
-def boolean(value: Any) -> Any:
-    """SimpleTuner files hold "true" and "False" as text; such text means what it says."""
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
-    return value
-
-
-def number(value: Any) -> Any:
-    """The finite number that a text says; any other value as it is."""
-    if isinstance(value, str):
-        for kind in (int, float):
-            with contextlib.suppress(ValueError):
-                if math.isfinite(found := kind(value)):
-                    return found
-    return value
-
+from hf_assets.spellings import boolean
 
 Flag = Annotated[bool, BeforeValidator(boolean)]
 
@@ -82,7 +64,7 @@ class Block(BaseModel):
 
 def _as_list(value: Any) -> Any:
     """A single item is a list of one."""
-    return value if isinstance(value, list) else [value]
+    return value if isinstance(value, list) or value is None else [value]
 
 
 Names = Annotated[list[Name], Field(min_length=1), BeforeValidator(_as_list)]

@@ -18,7 +18,7 @@ from hf_assets.config.positions import child_path
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.rules import RuleError
 from hf_assets.errors import ConfigError
-from hf_assets.values import boolean
+from hf_assets.spellings import boolean
 
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")

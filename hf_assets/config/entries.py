@@ -12,7 +12,7 @@ from hf_assets.config.model_choice import Choice
 from hf_assets.config.placeholders import PlaceholderError
 from hf_assets.config.positions import child_path
 from hf_assets.config.rules import RuleError
-from hf_assets.values import boolean
+from hf_assets.spellings import boolean
 
 # Blocks of an entry whose keys mean what they mean in the entry itself.
 INNER = ("huggingface", "config")

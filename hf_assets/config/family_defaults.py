@@ -5,7 +5,7 @@ from typing import Any
 
 from hf_assets.config.model_choice import Choice
 from hf_assets.config.rules import RuleError
-from hf_assets.values import boolean, number
+from hf_assets.spellings import boolean, number
 
 # The seconds of a video that are encoded, and of how many frames per second, where nothing says how many frames.
 USUAL_SECONDS, USUAL_RATE = 5, 30.0

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from hf_assets.values import number
+from hf_assets.spellings import number
 
 
 def read(model: type[BaseModel], content: Any) -> Any:

@@ -19,7 +19,7 @@ from hf_assets.config.placeholders import PlaceholderError, fill_in
 from hf_assets.config.positions import child_path
 from hf_assets.config.suggestions import suggest
 from hf_assets.errors import ConfigError
-from hf_assets.values import boolean, number
+from hf_assets.spellings import boolean, number
 
 CONFIG_FILE = "config.json"
 DATASETS_KEY = "data_backend_config"

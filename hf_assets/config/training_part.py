@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from hf_assets.errors import ConfigError
-from hf_assets.values import number
+from hf_assets.spellings import number
 
 # The smallest value of each number, where it is one.
 SMALLEST = {

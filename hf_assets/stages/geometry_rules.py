@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
-from hf_assets.values import Block, Flag, Number, number
+from hf_assets.spellings import number
+from hf_assets.values import Block, Flag, Number
 
 # Areas in megapixels that stand for these edges; any area within 0.05 of one counts as it.
 NAMED_AREAS = {0.25: 512, 0.5: 768, 1.0: 1024, 2.0: 1536, 4.0: 2048}
