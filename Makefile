@@ -45,11 +45,12 @@ browser:  ## Chromium, for the test of the page: installed where that is possibl
 	    && DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -qq $(APT_OPTIONS) install --yes --no-install-recommends chromium chromium-driver >/dev/null; } \
 	  || echo "no Chromium, and it can't be installed by this user: the test of the page is skipped"
 
-soak: $(STAMP)  ## a hundred killed runs, 1,000 mutations of each format, and every edit for every kind of media
+soak: $(STAMP)  ## a hundred killed runs, 1,000 mutations of each format, and every edit for every kind of media, and in a bucket
 	HF_ASSETS_KILLS=100 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_kill.py
 	HF_ASSETS_MUTATIONS=1000 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/media/test_mutations.py
 	HF_ASSETS_RAY_KILLS=30 $(BIN)/python -m pytest hf_assets_tests/engines/test_ray.py
 	HF_ASSETS_ALL_EDITS=1 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_edits.py
+	HF_ASSETS_STORE=s3 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_edits.py
 
 check: $(STAMP)  ## lint, types, import rules
 	$(BIN)/ruff check .

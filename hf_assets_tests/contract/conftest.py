@@ -1,5 +1,6 @@
 """A dataset that was materialized once; each test edits a copy of it."""
 
+import os
 import shutil
 from collections.abc import Callable
 from itertools import count
@@ -88,12 +89,14 @@ def first(
 
 
 @pytest.fixture
-def world(first: World, hub: LocalHub, tmp_path: Path) -> World:
-    """A copy of the materialized dataset, with a repository of its own."""
+def world(first: World, hub: LocalHub, tmp_path: Path, request: pytest.FixtureRequest) -> World:
+    """A copy of the materialized dataset, with a repository of its own; with `HF_ASSETS_STORE=s3` in a bucket."""
     copied = first.copy(tmp_path / "world")
     copied.dataset = f"contract/edited{next(NUMBERS)}"
     copied.entry["dataset_name"] = copied.dataset
     hub.commit(copied.dataset, {**files_of(copied.rows[:5], copied.rows[5:]), "README.md": b"first"})
+    if os.environ.get("HF_ASSETS_STORE") == "s3":
+        copied.move_to(request.getfixturevalue("address"))
     return copied
 
 

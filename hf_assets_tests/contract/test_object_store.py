@@ -13,30 +13,22 @@ from hf_assets.blobs import ObjectPath, object_client
 from hf_assets.errors import StoreError
 from hf_assets.store.tensors import TensorStore, shard_name
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
-from hf_assets_tests.contract.edits import change_caption_column, tighten_filter
+from hf_assets_tests.contract.edits import change_caption_column, crop_to_square, tighten_filter
 from hf_assets_tests.contract.image_rows import files_of
 from hf_assets_tests.contract.test_upkeep import ALL, command
 from hf_assets_tests.contract.world import World
 from hf_assets_tests.s3_server import S3Server
 
 
-@pytest.fixture
-def stored(world: World, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A copy of the materialized dataset, with its cache moved into a bucket."""
+@pytest.fixture(autouse=True)
+def _a_cache_of_this_tests_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ASSETS_CACHE", str(tmp_path / "machine"))
-    return move_to(world, address)
 
 
-def move_to(world: World, address: str) -> World:
-    target = places.at(ObjectPath(address))
-    for path in sorted((world.folder / "cache").rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            target.put(str(path.relative_to(world.folder / "cache")), path.read_bytes())
-    world.entry["cache_dir"] = f"{address}/photos"
-    world.config["datasets"].append(
-        {"id": "texts", "dataset_type": "text_embeds", "type": "local", "cache_dir": f"{address}/text", "default": True}
-    )
-    return world
+@pytest.fixture
+def stored(world: World, address: str) -> World:
+    """A copy of the materialized dataset, with its cache moved into a bucket."""
+    return world.move_to(address)
 
 
 def latents_of(world: World) -> ObjectPath:
@@ -56,36 +48,53 @@ def test_a_cache_that_moved_into_a_bucket_costs_nothing(stored: World) -> None:
     assert counts.encoded == (0, 0)
     assert counts.metadata["vae_latents"]["bytes_read"] == 0
     assert not before or counts.versions == before
-    stored.check()
+    assert command(stored, "quarantine").out.startswith("photos: ")
 
 
-def test_a_build_from_scratch_in_a_bucket_is_the_one_on_a_disk(
-    world: World, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_ASSETS_CACHE", str(tmp_path / "machine"))
-    elsewhere = World(tmp_path / "fresh", world.hub, world.dataset, world.config, list(world.rows), world.medium)
-    elsewhere.pipeline_folder, elsewhere.vae_folder = world.pipeline_folder, world.vae_folder
-    elsewhere.folder.mkdir()
-    (elsewhere.folder / "cache").mkdir()
-    move_to(elsewhere, address)
-    counts = elsewhere.materialize()
+def test_a_build_from_scratch_in_a_bucket_is_the_one_on_a_disk(first: World, address: str, tmp_path: Path) -> None:
+    fresh = World(tmp_path / "fresh", first.hub, first.dataset, first.config, list(first.rows), first.medium)
+    fresh.pipeline_folder, fresh.vae_folder = first.pipeline_folder, first.vae_folder
+    counts = fresh.move_to(address).materialize()
     assert counts.encoded == (ALL_LATENTS, ALL_EMBEDS)
-    assert elsewhere.contents() == world.contents()
-    elsewhere.check()
-    assert not list((elsewhere.folder / "cache").rglob("*"))  # nothing but what saves time lies on this machine
+    assert fresh.contents() == first.contents()
+    fresh.check()
+    assert not (fresh.folder / "cache").exists()  # nothing but what saves time lies on this machine
     assert not list((tmp_path / "machine").rglob("*.safetensors"))
-    assert elsewhere.materialize().encoded == (0, 0)
-    assert "samples_per_second" in counts.metadata["vae_latents"]
 
 
-def test_edits_cost_in_a_bucket_what_they_cost_on_a_disk(stored: World, models: Models) -> None:
-    tighten_filter(stored, models)
-    change_caption_column(stored, models)
-    planned = plan(stored)
-    counts = stored.materialize()
-    assert counts.encoded == (0, sum(planned["text_embeds"]["compute"].values()))
-    assert counts.encoded[1] > 0
-    assert stored.materialize().encoded == (0, 0)
+def test_edits_garbage_and_damage_cost_in_a_bucket_what_they_cost_on_a_disk(
+    world: World, models: Models, address: str, tmp_path: Path
+) -> None:
+    twin = world.copy(tmp_path / "twin")
+    stored = world.move_to(address)
+    for edit in (change_caption_column, tighten_filter, crop_to_square):
+        edit(stored, models)
+        twin.config["datasets"][0] |= {key: stored.entry[key] for key in stored.entry if key != "cache_dir"}
+        twin.rows = stored.rows
+        planned = plan(stored)
+        counts = stored.materialize()
+        assert counts.encoded == twin.materialize().encoded
+        assert counts.encoded == tuple(
+            sum(planned[side]["compute"].values()) for side in ("vae_latents", "text_embeds")
+        )
+        assert stored.contents() == twin.contents()
+    store = TensorStore(latents_of(stored))
+    with store.in_use(stored.metadata_folder):
+        refused = command(stored, "gc", *ALL, "--json")
+    assert (refused.code, refused.errors) == (1, f"a run is using {store.folder}: try again when it is done\n")
+    done = command(stored, "gc", *ALL, "--json")
+    assert done.code == 0
+    assert sum(folder["freed_bytes"] for folder in done.json.values()) > 0
+    shard = max(store.present())
+    num_samples = len({row["key"] for row in store.index().to_pylist() if row["shard"] == shard})
+    data = bytearray(store.blobs.get(shard_name(shard)))
+    data[-1] ^= 1
+    store.blobs.put(shard_name(shard), bytes(data))
+    verified = command(stored, "verify")
+    assert verified.code == 1
+    assert f"{shard_name(shard)}: altered" in verified.out
+    assert stored.materialize().encoded == (num_samples, 0)
+    stored.check()
 
 
 def test_a_data_loader_with_workers_reads_from_a_bucket_and_the_second_time_from_this_machine(
@@ -98,38 +107,6 @@ def test_a_data_loader_with_workers_reads_from_a_bucket_and_the_second_time_from
     together = [item["latents"] for item in loader]
     assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
     assert not [request for request in s3.requests if request.endswith(".safetensors")]
-
-
-def test_a_damaged_shard_in_a_bucket_is_noticed_and_its_samples_are_computed_again(stored: World) -> None:
-    stored.materialize()
-    store = TensorStore(latents_of(stored))
-    shard = max(store.present())
-    rows = store.index().to_pylist()
-    num_samples = len({row["key"] for row in rows if row["shard"] == shard})
-    data = bytearray(store.blobs.get(shard_name(shard)))
-    data[-1] ^= 1
-    store.blobs.put(shard_name(shard), bytes(data))
-    done = command(stored, "verify")
-    assert done.code == 1
-    assert f"{shard_name(shard)}: altered" in done.out
-    assert stored.materialize().encoded == (num_samples, 0)
-    stored.check()
-
-
-def test_garbage_in_a_bucket_goes_and_a_run_keeps_it_away(stored: World, models: Models) -> None:
-    tighten_filter(stored, models)
-    change_caption_column(stored, models)
-    stored.materialize()
-    store = TensorStore(latents_of(stored))
-    with store.in_use(stored.metadata_folder):
-        refused = command(stored, "gc", *ALL, "--json")
-    assert refused.code == 1
-    assert refused.errors == f"a run is using {store.folder}: try again when it is done\n"
-    done = command(stored, "gc", *ALL, "--json")
-    assert done.code == 0
-    assert sum(folder["freed_bytes"] for folder in done.json.values()) > 0
-    assert stored.materialize().encoded == (0, 0)
-    stored.check()
 
 
 def test_a_bucket_that_is_full_stops_a_run_with_one_line_and_nothing_is_lost(
@@ -146,7 +123,6 @@ def test_a_bucket_that_is_full_stops_a_run_with_one_line_and_nothing_is_lost(
     object_client.open_bucket.cache_clear()
     assert plan(stored)["text_embeds"] == planned
     assert stored.materialize().encoded == (0, sum(planned["compute"].values()))
-    stored.check()
 
 
 def test_a_wrong_address_is_a_mistake_of_the_config(world: World) -> None:
@@ -172,7 +148,6 @@ def test_a_dataset_that_moved_into_a_bucket_costs_no_sample_and_a_changed_image_
         bucket.put(path, data)
     world.entry["dataset_name"] = address
     assert world.materialize().encoded == (0, 0)
-    world.check()
     s3.fail()
     assert world.materialize().bytes_read == 0
     assert not [request for request in s3.requests if request.endswith(".parquet")]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from hf_assets import files, fingerprint
+from hf_assets import blobs, files, fingerprint
 from hf_assets.blobs.location import parse
 from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
@@ -145,9 +145,24 @@ class World:
         twin.pipeline_folder, twin.vae_folder = self.pipeline_folder, self.vae_folder
         return twin
 
+    def move_to(self, address: str) -> "World":
+        """Move the cache into a bucket."""
+        target, cache = blobs.at(blobs.ObjectPath(address)), self.folder / "cache"
+        for path in sorted(cache.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                target.put(str(path.relative_to(cache)), path.read_bytes())
+        shutil.rmtree(cache, ignore_errors=True)
+        self.entry["cache_dir"] = f"{address}/photos"
+        texts = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": f"{address}/text", "default": True}
+        self.config["datasets"].append(texts)
+        return self
+
     def from_scratch(self, folder: Path) -> "World":
-        """Another user with the same config and nothing computed yet."""
+        """Another user with the same config, on a disk, and nothing computed yet."""
         fresh = World(folder, self.hub, self.dataset, self.config, list(self.rows), self.medium)
+        if "://" in fresh.entry.get("cache_dir", ""):
+            del fresh.entry["cache_dir"]
+            fresh.config["datasets"] = fresh.config["datasets"][:1]
         fresh.pipeline_folder, fresh.vae_folder = self.pipeline_folder, self.vae_folder
         fresh.materialize()
         return fresh
