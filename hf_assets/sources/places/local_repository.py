@@ -15,6 +15,7 @@ from hf_assets.sources import listing, unicode_names
 from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats.conversion import FOLDERS
 from hf_assets.sources.formats.lance_fragments import Repository
+from hf_assets.sources.places.remembered_listing import remembered
 from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec, require_media_size
 
 
@@ -26,6 +27,7 @@ class LocalFiles:
 
     def __init__(self, spec: SourceSpec, memory: Path) -> None:
         self.spec = spec
+        self.memory = memory
         self.hashes = FileHashes(memory / "file_hashes.json")
         self.tables = listing.Tables(memory)
         self.repositories: dict[str, Repository] = {}
@@ -139,7 +141,7 @@ class LocalSource(LocalFiles):
                 f'dataset folder "{folder}" has no revisions: remove revision "{self.spec.revision}" from the config'
             )
         root = folder.resolve()  # as `datasets` does, so that its paths lie below
-        listed = data_files_of(self.spec, None)
+        listed = remembered(self.spec, root, self.memory, lambda: data_files_of(self.spec, None))
         repository = self._repository(Snapshot(str(root), "", True, ()))
         entries, parts = repository.split([_below(name, root) for name in listed.paths], listed.parts)
         siblings = [_below(name, root) for name in listed.siblings]
