@@ -43,7 +43,8 @@ def look_at_request(request: Any) -> None:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     # A link to the next page, or a file's address, may lead to another host, which has no business with the token.
-    if request.url.host != httpx.URL(constants.ENDPOINT).host:
+    own = httpx.URL(constants.ENDPOINT).host
+    if request.url.host != own and not request.url.host.endswith(f".{own}"):
         request.headers.pop("authorization", None)
     if "cursor" in request.url.params:
         with _LOCK:
