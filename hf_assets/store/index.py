@@ -176,4 +176,12 @@ def _read_part(blobs: Blobs, name: str) -> pa.Table | None:
         return _GONE
     if fingerprint.of_bytes(data) != name.removesuffix(SUFFIX):
         return None
-    return pq.ParquetFile(pa.BufferReader(data)).read()
+    return completed(pq.ParquetFile(pa.BufferReader(data)).read())
+
+
+def completed(rows: pa.Table) -> pa.Table:
+    """Rows of `INDEX` that an earlier release wrote, which knew fewer columns."""
+    for field in INDEX:
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+    return rows.select(INDEX.names)

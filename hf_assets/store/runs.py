@@ -288,7 +288,7 @@ def _rows_of_run(blobs: Blobs, run: Run, wanted: Wanted, columns: Sequence[str])
         for number in range(file.num_row_groups):
             keys = file.metadata.row_group(number).column(at).statistics
             if wanted.is_between(keys.min, keys.max):
-                rows = file.read_row_group(number, ["key", *(name for name in columns if name != "key")])
+                rows = index.completed(file.read_row_group(number, ["key", *columns]))
                 yield matching_rows(rows, wanted, columns)
 
 
@@ -296,7 +296,8 @@ def _groups(blobs: Blobs, name: str, columns: Sequence[str]) -> Iterator[pa.Tabl
     with _stream(blobs, name) as stream:
         file = pq.ParquetFile(stream)
         for number in range(file.num_row_groups):
-            yield file.read_row_group(number, list(columns)).cast(_schema(columns))
+            rows = index.completed(file.read_row_group(number, list(columns)))
+            yield rows.select(columns).cast(_schema(columns))
 
 
 def _part(blobs: Blobs, name: str) -> pa.Table | None:
