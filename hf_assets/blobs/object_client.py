@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from hf_assets.errors import StoreError
@@ -203,21 +202,26 @@ def _of_aws() -> dict[str, Any]:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
         found["endpoint"] = endpoint
-    folder = Path.home() / ".aws"
-    files = [os.environ.get("AWS_SHARED_CREDENTIALS_FILE"), os.environ.get("AWS_CONFIG_FILE")]
-    has_files = any(Path(file or folder / name).exists() for file, name in zip(files, ("credentials", "config")))  # noqa: B905
     is_plain = "AWS_ACCESS_KEY_ID" in os.environ and "AWS_PROFILE" not in os.environ
-    if is_plain or not (has_files or "AWS_PROFILE" in os.environ):
+    if is_plain or os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true"):
         return found
     try:
         import boto3
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError:
-        raise StoreError(f"a profile of ~/.aws needs the package boto3: pip install '{EXTRA}'") from None
+        if "AWS_PROFILE" in os.environ:
+            raise StoreError(f"AWS_PROFILE needs the package boto3: pip install '{EXTRA}'") from None
+        return found
     try:
         session = boto3.Session()
-    except Exception as error:  # botocore's own classes: a profile that isn't there
-        raise StoreError(f"the AWS profile can't be used: {str(error).splitlines()[0]}") from None
+        has_some = session.get_credentials() is not None
+    except Exception as error:  # botocore's own classes: a profile that isn't there, a role that can't be taken
+        raise StoreError(f"the AWS credentials can't be used: {str(error).splitlines()[0]}") from None
+    if not has_some:
+        raise StoreError(
+            "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; for a "
+            "public bucket AWS_SKIP_SIGNATURE=true"
+        )
     found["credential_provider"] = Boto3CredentialProvider(session)
     if session.region_name:
         found["region"] = session.region_name

@@ -3,6 +3,8 @@
 import os
 import re
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +150,38 @@ def test_garbage_collection_that_lost_its_lease_deletes_nothing(blobs: Blobs, mo
         with pytest.raises(StoreError, match="run again"):
             inner.delete("a")
     assert blobs.stat("folder/a") is not None
+
+
+PLAIN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+@pytest.fixture
+def no_credentials(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A machine on which nothing says who the user is. Gives where a credentials file would lie."""
+    for name in PLAIN:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    object_client.open_bucket.cache_clear()
+    yield tmp_path / "credentials"
+    object_client.open_bucket.cache_clear()
+
+
+def test_a_profile_is_used_as_the_command_line_does(
+    no_credentials: Path, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_credentials.write_text("[work]\naws_access_key_id = key\naws_secret_access_key = secret\n")
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    blobs.put("a", b"1")
+    assert blobs.get("a") == b"1"
+    object_client.open_bucket.cache_clear()
+    monkeypatch.setenv("AWS_PROFILE", "home")
+    with pytest.raises(StoreError, match=r"^the AWS credentials can't be used: .*home"):
+        blobs.get("a")
+
+
+@pytest.mark.usefixtures("no_credentials")
+def test_no_credentials_are_one_line_and_no_wait(blobs: Blobs) -> None:
+    with pytest.raises(StoreError, match=r"^no AWS credentials were found: set AWS_ACCESS_KEY_ID"):
+        blobs.put("a", b"1")
