@@ -263,3 +263,8 @@ def _errors() -> Iterator[None]:
     except HfAssetsError as error:
         _print(str(error), err=True)
         raise typer.Exit(FAILED) from None
+    except OSError as error:  # of the disk: what the Hub raises was one of ours before
+        if error.filename is None:
+            raise
+        _print(f'"{error.filename}": {error.strerror}: check the path in the config, and who may write there', err=True)
+        raise typer.Exit(FAILED) from None

@@ -98,11 +98,33 @@ def unwrap(document: Document) -> Document:
 
 def _not_json(file: Path, error: json.JSONDecodeError) -> ConfigError:
     """That a file is no JSON, and where."""
-    said = f"is not JSON: {error.msg}"
+    said = f"is not JSON: {_cause(error) or error.msg}"
     return ConfigError(
         f"{file}: {said} (line {error.lineno}, column {error.colno})",
         located=f"{file}:{error.lineno}:{error.colno}: {said}",
     )
+
+
+# What people write that JSON doesn't have, by the character at which parsers stop.
+CAUSES = {
+    "'": "texts stand in double quotes, not in single ones",
+    "/": "comments are not part of JSON; remove this one",
+    "#": "comments are not part of JSON; remove this one",
+    "T": "true is written in small letters",
+    "F": "false is written in small letters",
+    "N": "nothing is written null",
+}
+
+
+def _cause(error: json.JSONDecodeError) -> str | None:
+    """The mistake that is likely meant; None where none is known."""
+    rest = error.doc[error.pos :].lstrip()
+    before = error.doc[: error.pos].rstrip()
+    if (rest[:1] in ("}", "]") and before[-1:] == ",") or (rest[:1] == "," and rest[1:].lstrip()[:1] in ("}", "]")):
+        return f"a comma stands before the closing {rest.lstrip(', ')[:1].strip() or 'bracket'}; remove it"
+    if rest[:1] in "TFN" and not rest.startswith(("True", "False", "None")):
+        return None
+    return CAUSES.get(rest[:1])
 
 
 def _too_long(file: Path) -> ConfigError:

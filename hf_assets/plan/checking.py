@@ -12,7 +12,7 @@ from hf_assets import fingerprint, folder
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing
 from hf_assets.encode.media_files import by_file, media_of
-from hf_assets.errors import MediaError
+from hf_assets.errors import MediaError, StoreError
 from hf_assets.kinds.medium import Medium, medium_of
 from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.pipeline import resolve_pipeline
@@ -36,6 +36,12 @@ def check(recipe: Recipe) -> Iterator[str]:
     Raises:
         DatasetError, ModelError: the first thing that would stop a run.
     """
+    for place in (recipe.folders.metadata, recipe.folders.latents, recipe.folders.embeds):
+        if isinstance(place, Path):
+            _require_writable(place)
+    name = recipe.source.dataset_name
+    if not Path(name).is_absolute() and "://" not in name:
+        yield f'dataset "{name}": no folder of that name is here, so the Hub is asked'
     with TemporaryDirectory() as temporary:
         memory = Path(temporary)
         source = source_of(recipe.source, folder.sources(memory))
@@ -65,6 +71,19 @@ def check(recipe: Recipe) -> Iterator[str]:
     yield medium_of(recipe).examples(pipeline)
 
 
+def _require_writable(folder: Path) -> None:
+    """Refuse a folder that a run couldn't write to, or make.
+
+    Raises:
+        StoreError: which, and why.
+    """
+    place = next(one for one in (folder, *folder.parents) if one.exists())
+    if not place.is_dir():
+        raise StoreError(f'"{place}" is a file, and results are to lie in "{folder}": correct cache_dir')
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise StoreError(f'"{place}" can\'t be written to: correct cache_dir, or who may write there')
+
+
 def _unused_texts(recipe: Recipe) -> Iterator[str]:
     """The files of captions beside media that no setting reads, with some of their captions."""
     rules = recipe.source.folder
@@ -72,7 +91,11 @@ def _unused_texts(recipe: Recipe) -> Iterator[str]:
         return
     root = Path(recipe.source.dataset_name)
     media = {media_folder.key(os.path.relpath(path, root)) for path in media_below(root)}
-    beside = [path for key, path in sorted(media_folder.text_files(root).items()) if key in media]
+    beside = [
+        path
+        for key, path in sorted(media_folder.text_files(root).items())
+        if key in media and path.resolve().is_relative_to(root.resolve())
+    ]
     if not beside:
         return
     yield (

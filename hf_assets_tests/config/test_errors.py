@@ -405,3 +405,26 @@ def test_a_mistake_of_the_whole_file_has_a_place_too(text: str, line: str, tmp_p
     with pytest.raises(ConfigError) as caught:
         loading.load(file)
     assert caught.value.located == f"{file}:{line}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"datasets": [],}', "a comma stands before the closing }; remove it (line 1, column"),
+        ('{"datasets": [1,]}', "a comma stands before the closing ]; remove it"),
+        ('{"datasets": [1,\n  ]}', "a comma stands before the closing ]; remove it"),
+        ("{'datasets': []}", "texts stand in double quotes"),
+        ("{\"a\": 'b'}", "texts stand in double quotes"),
+        ('{\n  // mine\n  "a": 1}', "comments are not part of JSON"),
+        ('{"a": 1 # mine\n}', "comments are not part of JSON"),
+        ('{"a": True}', "true is written in small letters"),
+        ('{"a": None}', "nothing is written null"),
+        ('{"a": 1 "b": 2}', "Expecting ',' delimiter"),
+    ],
+)
+def test_what_json_does_not_have_is_named(text: str, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "datasets.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        loading.load(file)
+    assert f"is not JSON: {says}" in str(caught.value)

@@ -45,7 +45,12 @@ class HubSource:
         spec = self.spec
         if spec.is_pinned and (known := self._read_listing(str(spec.revision))) is not None:
             return Snapshot(spec.dataset_name, str(spec.revision), False, *known)
-        info = self._info(spec.revision)
+        try:
+            info = self._info(spec.revision)
+        except DatasetError as error:
+            if not any(words in str(error) for words in ("is not on the Hub", "can't be reached")):
+                raise
+            raise DatasetError(f'there is no folder "{spec.dataset_name}" here, and {error}') from None
         commit = str(info.sha)
         split = self._read_listing(commit)
         if split is None:
