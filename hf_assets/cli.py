@@ -46,7 +46,11 @@ def main() -> None:
 
 
 @app.command()
-def check(config: ConfigOption = None, id: IdOption = None) -> None:
+def check(
+    config: ConfigOption = None,
+    id: IdOption = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Count the captions that tokenizers cut.")] = False,
+) -> None:
     """Validate the config against the real datasets and models. Nothing is encoded.
 
     Shows which model was taken and why, what is for the trainer only, rows, columns found, what each filter keeps,
@@ -61,7 +65,7 @@ def check(config: ConfigOption = None, id: IdOption = None) -> None:
             _print(line)
         for recipe in _recipes(loaded.usable(), id):
             _print(f"{recipe.id}")
-            for line in check_recipe(recipe):
+            for line in check_recipe(recipe, tokens=tokens):
                 _print(f"  {line}")
 
 

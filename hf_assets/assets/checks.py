@@ -26,6 +26,7 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         "shrink": f"At most {checks.shrink.at_most:.1%} of the rows are gone since the last training set was made.",
         "finite": "Sampled tensors can be read, are what was written, and hold no NaN or infinity.",
         "value_range": "Sampled latents hold no value that is far larger than what the model family has.",
+        "cut_captions": f"Tokenizers cut at most {checks.cut_captions.at_most:.1%} of the captions.",
         "decode_back": f"Decoded latents look like their originals: PSNR of {checks.decode_back.at_least_db:g} dB.",
         "coverage": "Each sample's latent and embeds are stored, in shards that are whole.",
         "duplicates": f"At most {checks.duplicates.at_most:.1%} of the samples have media that an earlier one has.",
@@ -52,7 +53,7 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         ),
         *of(
             "text_embeds",
-            ("finite",),
+            ("finite", "cut_captions"),
             lambda context, key: known_or_new(
                 recipe, "text_embeds", _settings(recipe), lambda: check_results.text_embeds(recipe)
             ),

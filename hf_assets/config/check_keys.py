@@ -37,6 +37,13 @@ class DuplicatesCheck(Block):
     severity: Severity = Field("warn", description=SEVERITY)
 
 
+class CutCheck(Block):
+    """A check of captions that are longer than what a text encoder reads."""
+
+    at_most: Share = Field(0.1, description="Largest share that passes, 0 to 1.")
+    severity: Severity = Field("warn", description=SEVERITY)
+
+
 class RangeCheck(Block):
     """A check of the latents' values."""
 
@@ -61,6 +68,9 @@ class Checks(Block):
         description="Rows that the dataset lost since the last training set was made, as a share of those.",
     )
     finite: Check = Field(Check(), description="Sampled latents and embeds can be read, and hold no NaN or infinity.")
+    cut_captions: CutCheck = Field(
+        CutCheck(), description="Captions of which a tokenizer cuts the end, as a share of those that were counted."
+    )
     value_range: RangeCheck = Field(RangeCheck(), description="No sampled latent has values that the family never has.")
     decode_back: QualityCheck = Field(QualityCheck(), description="Latents decode to the images they were made from.")
     coverage: Check = Field(Check(), description="Each sample of the training set has its latent and embeds stored.")

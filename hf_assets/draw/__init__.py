@@ -10,6 +10,7 @@ Open `markdown` first.
 from hf_assets.draw.markdown import (
     buckets,
     channels,
+    cut_captions,
     drop_counts,
     dropped_examples,
     examples,
@@ -22,6 +23,7 @@ from hf_assets.draw.markdown import (
 __all__ = [
     "buckets",
     "channels",
+    "cut_captions",
     "drop_counts",
     "dropped_examples",
     "examples",

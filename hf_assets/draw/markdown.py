@@ -16,6 +16,12 @@ LINKS = re.compile(r"://|www\.|@", re.IGNORECASE)
 ZERO_WIDTH_SPACE = "\u200b"
 
 
+def cut_captions(longest: Sequence[tuple[int, str]]) -> str:
+    """Captions of which a tokenizer cuts the end, with their tokens."""
+    lines = ["| tokens | caption |", "|--:|--|"]
+    return "\n".join([*lines, *(f"| {tokens:,} | {escape(text)} |" for tokens, text in longest)])
+
+
 def funnel(num_in: int, dropped: pa.Table, quarantined: pa.Table | None = None) -> str:
     """How many rows came in, how many were dropped for each reason or failed, how many are kept."""
     lines = ["| rows | |", "|--|--:|", f"| in | {num_in:,} |"]

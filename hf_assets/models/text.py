@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
-from hf_assets.models import chat_templates, families, model_loading, prompt
+from hf_assets.models import chat_templates, families, model_loading, prompt, token_limits
 from hf_assets.models.components import TEXT_PARTS, VAES, shells_of, text_components
 from hf_assets.models.pipeline import INDEX, Pipeline, names_component
+from hf_assets.models.token_limits import Counted
 
 # Bump when a change to this side of the package changes an embedding.
 VERSION = 2
@@ -207,6 +208,11 @@ class TextEncoder:
         tokenizer = max(known, key=lambda part: int(part.model_max_length))
         with model_loading.quiet():
             return [len(ids) for ids in tokenizer(captions, truncation=False, padding=False)["input_ids"]]
+
+    def tokens(self, captions: list[str]) -> dict[str, Counted]:
+        """How many tokens each caption has for each tokenizer, and how many each takes."""
+        tokenizers = {name: part for name, part in self.pipeline.components.items() if "tokenizer" in name}
+        return token_limits.counted(tokenizers, self._usage.calls[0].arguments, captions)
 
     def release(self) -> None:
         """Give the memory back. The encoder can't be used afterwards."""

@@ -14,8 +14,9 @@ from hf_assets.encode import bucketing
 from hf_assets.encode.media_files import by_file, media_of
 from hf_assets.errors import MediaError, StoreError
 from hf_assets.kinds.medium import Medium, medium_of
+from hf_assets.models import model_loading, prompt, token_limits
 from hf_assets.models.components import text_components, vae_component
-from hf_assets.models.pipeline import resolve_pipeline
+from hf_assets.models.pipeline import INDEX, Pipeline, resolve_pipeline
 from hf_assets.sources import rows
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.places import media_folder
@@ -27,10 +28,10 @@ from hf_assets.stages import captions, filtering
 # So many media are looked at: the first that would be used, so that one file, or few of its bytes, is enough.
 SAMPLED = 32
 SHOWN_BUCKETS = 10
-SHOWN_FAULTS = 5
+SHOWN_FAULTS = SHOWN_CAPTIONS = 5
 
 
-def check(recipe: Recipe) -> Iterator[str]:
+def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
     """What was found, line by line. Columns are read, and the media of a few rows; nothing is kept.
 
     Raises:
@@ -69,6 +70,25 @@ def check(recipe: Recipe) -> Iterator[str]:
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
     yield medium_of(recipe).examples(pipeline)
+    if tokens:
+        yield from _token_lines(pipeline, captions.distinct(captioned).to_pylist())
+
+
+def _token_lines(pipeline: Pipeline, texts: list[str]) -> Iterator[str]:
+    """How many captions each tokenizer cuts, and the longest. The tokenizers are fetched, no encoder is."""
+    folder = pipeline.repository.fetch([INDEX])
+    components = [one for one in text_components(pipeline) if not one.is_model and "tokenizer" in one.name]
+    for one in components:
+        pipeline.repository.fetch(list(one.files))
+    tokenizers = {one.name: model_loading.load_small(one, folder) for one in components}
+    arguments = prompt.remembered_usage(pipeline, None).calls[0].arguments
+    for name, counted in token_limits.counted(tokenizers, arguments, texts).items():
+        cut = sorted(
+            ((count, text) for count, text in zip(counted.tokens, texts, strict=True) if count > counted.limit)
+        )
+        yield f"{name} cuts {len(cut):,} of {len(texts):,} captions at {counted.limit:,} tokens"
+        for count, text in cut[::-1][:SHOWN_CAPTIONS]:
+            yield f'  {count:,} tokens: "{" ".join(text.split())[:80]}"'
 
 
 def _require_writable(folder: Path) -> None:

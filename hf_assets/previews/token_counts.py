@@ -1,6 +1,6 @@
 """How many tokens some of the captions have, counted while their tokenizers are loaded anyway."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,30 @@ if TYPE_CHECKING:
     from hf_assets.models.text import TextEncoder
 
 # The captions that are counted: those whose keys, which are hashes, come first.
-COUNT = 1024
-SCHEMA = pa.schema([pa.field("embed_key", pa.string()), pa.field("tokens", pa.int32())])
+COUNT = 65_536
+# `cut_by`: the tokenizers that cut the caption, each with its limit: `tokenizer 77`.
+SCHEMA = pa.schema(
+    [
+        pa.field("embed_key", pa.string()),
+        pa.field("tokens", pa.int32()),
+        pa.field("cut_by", pa.list_(pa.string())),
+    ]
+)
+NUM_LONGEST = 5
+
+
+class Cuts(NamedTuple):
+    """Which of the captions that were counted are cut.
+
+    Attributes:
+        by: how many each tokenizer cuts, by its name and limit.
+        longest: some of them with their tokens, the longest first.
+    """
+
+    num_counted: int
+    num_cut: int
+    by: dict[str, int]
+    longest: list[tuple[int, str]]
 
 
 def chosen(keyed: pa.Table) -> pa.Table:
@@ -40,12 +62,17 @@ def count(root: Location, wanted: pa.Table, text: "TextEncoder") -> None:
     new = wanted.filter(pc.invert(pc.is_in(wanted["embed_key"], value_set=known["embed_key"].combine_chunks())))
     try:
         tokens = text.num_tokens(new["caption"].to_pylist()) if len(new) else None
+        limits = text.tokens(new["caption"].to_pylist()) if len(new) else {}
     except Exception:  # a tokenizer that nobody tried: its embeds are stored and right, only this number is missing
         return
     if tokens is None:
         return
     kept = known.filter(pc.is_in(known["embed_key"], value_set=wanted["embed_key"].combine_chunks()))
-    added = pa.table([new["embed_key"], pa.array(tokens, pa.int32())], schema=SCHEMA)
+    cut_by = [
+        [f"{name} {one.limit}" for name, one in limits.items() if one.tokens[at] > one.limit] for at in range(len(new))
+    ]
+    columns = [new["embed_key"], pa.array(tokens, pa.int32()), pa.array(cut_by, SCHEMA.field("cut_by").type)]
+    added = pa.table(columns, schema=SCHEMA)
     files.write_table(token_counts(root), pa.concat_tables([kept, added]))
 
 
@@ -56,6 +83,18 @@ def counts_of(root: Location, keyed: pa.Table) -> np.ndarray:
         "tokens"
     ].to_numpy()
     return found
+
+
+def cuts_of(root: Location, keyed: pa.Table) -> Cuts:
+    """Which of the captions (`caption`, `embed_key`) are cut, of those that were counted."""
+    known = _known_counts(root)
+    known = known.filter(pc.is_in(known["embed_key"], value_set=keyed["embed_key"].combine_chunks()))
+    cut = known.filter(pc.greater(pc.list_value_length(known["cut_by"]), 0))
+    by = {one["values"]: one["counts"] for one in pc.value_counts(pc.list_flatten(cut["cut_by"])).to_pylist()}
+    longest = cut.take(pc.select_k_unstable(cut, min(NUM_LONGEST, len(cut)), [("tokens", "descending")]))
+    captions = keyed["caption"].take(pc.index_in(longest["embed_key"], value_set=keyed["embed_key"].combine_chunks()))
+    pairs = list(zip(longest["tokens"].to_pylist(), captions.to_pylist(), strict=True))
+    return Cuts(len(known), len(cut), by, pairs)
 
 
 def _known_counts(root: Location) -> pa.Table:

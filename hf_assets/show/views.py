@@ -215,6 +215,11 @@ def embeds(recipe: Recipe, captions: pa.Table, table: pa.Table, stored_bytes: in
     if len(counted):
         facts |= {"mean_tokens": float(counted.mean()), "most_tokens": int(counted.max())}
         texts["tokens"] = charts.inline_histogram(counted, "tokens per caption", " tokens")
+        cuts = token_counts.cuts_of(recipe.folders.metadata, table)
+        facts["captions_cut"] = cuts.num_cut
+        facts |= {f"captions_cut_by_{name.replace(' ', '_at_')}": count for name, count in cuts.by.items()}
+        if cuts.longest:
+            texts["longest_cut_captions"] = draw.cut_captions(cuts.longest)
     return View(facts, texts)
 
 

@@ -318,7 +318,15 @@ def _must_be_text(kind: pa.DataType, key: str, column: str) -> None:
         is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
         # A class has a name, and 007 in a CSV file was read as 7: there is no text that is surely meant.
         remedy = ", or write it as text (of CSV and JSON, README.md can say dtype: string)" if is_number else ""
+        if pa.types.is_struct(kind) and (fields := _text_fields(kind)):
+            remedy = f', such as "{column}.{fields[0]}"'
         raise DatasetError(f'{key} "{column}" holds {kind}, not text: name a text column{remedy}')
+
+
+def _text_fields(kind: pa.StructType) -> list[str]:
+    """The fields of a struct that hold text, those first that are usually called so."""
+    names = [field.name for field in kind if _is_text(field.type)]
+    return sorted(names, key=lambda name: name not in ("text", "caption", "value"))
 
 
 def _is_text(kind: pa.DataType) -> bool:

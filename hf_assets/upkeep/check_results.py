@@ -10,7 +10,7 @@ from hf_assets import draw
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import numbers
 from hf_assets.encode import quarantine
-from hf_assets.previews import decoded
+from hf_assets.previews import decoded, token_counts
 from hf_assets.store import index, spot_checks
 from hf_assets.store.spot_checks import Tensor
 from hf_assets.store.table_file import TableFile
@@ -66,7 +66,22 @@ def vae_latents(recipe: Recipe, pipeline: str | None) -> list[CheckResult]:
 def text_embeds(recipe: Recipe) -> list[CheckResult]:
     """Some stored embeds."""
     keys = _column(recipe, "text_embeds", "embed_key")
-    return [_finite("embeds", list(spot_checks.sample(TensorStore(recipe.folders.embeds), pc.unique(keys))))]
+    finite = _finite("embeds", list(spot_checks.sample(TensorStore(recipe.folders.embeds), pc.unique(keys))))
+    return [finite, _cut_captions(recipe, _table(recipe, "text_embeds", "caption", "embed_key"))]
+
+
+def _cut_captions(recipe: Recipe, embeds: pa.Table) -> CheckResult:
+    """The share of the captions of which a tokenizer cuts the end."""
+    cuts = token_counts.cuts_of(recipe.folders.metadata, embeds)
+    share, limit = cuts.num_cut / max(cuts.num_counted, 1), recipe.checks.cut_captions.at_most
+    by = ", ".join(f"{count:,} by {name.replace(' ', ' at ')} tokens" for name, count in sorted(cuts.by.items()))
+    message = (
+        f"{cuts.num_cut:,} of {cuts.num_counted:,} counted captions are cut ({share:.1%}){f': {by}' if by else ''}"
+    )
+    if share > limit:
+        message += f"; at most {limit:.1%} may be: shorten them, or raise max_sequence_length or checks.cut_captions"
+    table = draw.cut_captions(cuts.longest) if cuts.longest else None
+    return CheckResult("cut_captions", share <= limit, message, {"cut": cuts.num_cut, "share": share}, table)
 
 
 def training_set(recipe: Recipe) -> list[CheckResult]:
@@ -78,7 +93,8 @@ def training_set(recipe: Recipe) -> list[CheckResult]:
 def error_budget(recipe: Recipe, num_trainable: int) -> CheckResult:
     """The share of the wanted samples that failed."""
     failed = quarantine.failed_samples(recipe)
-    num_failed = len(pc.unique(failed["row"]))
+    is_row = pc.greater_equal(failed["row"], 0)  # what `raw_dataset` couldn't read is no row
+    num_failed = len(pc.unique(failed["row"].filter(is_row))) + len(failed) - (pc.sum(is_row).as_py() or 0)
     num_wanted = num_failed + num_trainable
     share = num_failed / max(num_wanted, 1)
     message = f"{num_failed:,} of {num_wanted:,} samples failed ({share:.1%}); the budget is {recipe.error_budget:.1%}"

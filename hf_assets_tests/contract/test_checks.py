@@ -17,7 +17,7 @@ from hf_assets_tests.contract.world import World
 ALL = {
     "raw_dataset": {"shrink"},
     "vae_latents": {"finite", "value_range", "decode_back"},
-    "text_embeds": {"finite"},
+    "text_embeds": {"finite", "cut_captions"},
     "training_set": {"coverage", "duplicates", "error_budget"},
 }
 
