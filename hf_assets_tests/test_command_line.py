@@ -163,8 +163,9 @@ assert "dagster" not in sys.modules and "diffusers" not in sys.modules
 
 
 def test_check_finds_what_the_dataset_holds(project: Project) -> None:
-    done = project.run("hf-assets", "check")
+    done = project.run("hf-assets", "check", "--tokens")
     assert done.returncode == 0, done.stderr
+    assert "tokenizer cuts 0 of 5 captions at 77 tokens" in done.stdout
     assert done.stdout.splitlines()[0].endswith(": pretrained_model_name_or_path")
     assert "rows: 7; columns image, caption found" in done.stdout
     assert "rows with captions: 6, without: 1; distinct captions: 5" in done.stdout

@@ -81,7 +81,7 @@ def test_a_dataset_that_lost_many_rows_is_reported_and_if_wanted_nothing_is_made
 def test_a_check_that_is_off_is_not_made(world: World) -> None:
     world.entry["checks"] = {name: {"severity": "off"} for name in ("shrink", "finite", "coverage", "error_budget")}
     specs = [spec.name for check in world.definitions().asset_checks or () for spec in check.check_specs]  # type: ignore[union-attr]
-    assert sorted(specs) == ["decode_back", "duplicates", "value_range"]
+    assert sorted(specs) == ["cut_captions", "decode_back", "duplicates", "value_range"]
 
 
 @pytest.mark.parametrize(
