@@ -53,7 +53,7 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("split", 1, "is 1; write text"),
         ("revision", 1.5, "is 1.5; write text"),
         ("revision", "", "write something, or leave the key out"),
-        ("image_column", None, "is null; write text"),
+        ("image_column", None, "is null; write a list"),
         ("caption_column", ["a", 3], "[1]: is 3; write text"),
         ("caption_column", [], "write something"),
         ("cache_dir", False, "is false; write text"),
