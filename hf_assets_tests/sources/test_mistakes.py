@@ -269,3 +269,12 @@ def test_paths_in_lists_lead_to_files(tmp_path: Path) -> None:
         tmp_path, {"train.jsonl": "\n".join(map(json.dumps, rows)).encode(), **IMAGES, "b.png": B, "c.png": C}
     )
     assert samples(data, tmp_path / "memory", WantedColumns("images[0]", ("caption",))) == [("x", A), ("y", C)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("column", ["path", "image"])
+def test_metadata_without_file_name_name_files_by_the_column_of_paths(column: str, kind: str, tmp_path: Path) -> None:
+    rows = [{column: "images/a.png", "caption": "x"}, {column: "images/b.png", "caption": "y.z"}]
+    lines = [f"{column},caption", *(",".join(row.values()) for row in rows)] if kind == "csv" else map(json.dumps, rows)
+    files = {f"metadata.{kind}": "\n".join(lines).encode(), "images/a.png": A, "images/b.png": B}
+    assert samples(folder(tmp_path, files), tmp_path / "memory") == [("x", A), ("y.z", B)]

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.json
 import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
@@ -155,13 +156,32 @@ def _with_words(plain: Path, path: str, format: Format) -> tuple[Path, Format]:
         plain = copy
     if format.kind == "csv" and len(plain.suffixes) == 1:
         return plain, format._replace(settings=csv_text.settings_of(plain, format.settings))
-    if format.kind in FOLDERS and plain.suffix.lower() == ".csv":
+    ending = plain.suffix.lower() if format.kind in FOLDERS else ""
+    if ending == ".csv" or (ending == ".jsonl" and not _names_files(plain)):
         copy = plain.with_suffix(".parquet")
-        csv_text.metadata_table(plain, copy)
+        if ending == ".csv":
+            csv_text.metadata_table(plain, copy)
+        else:
+            pq.write_table(csv_text.with_file_name(pyarrow.json.read_json(plain)), copy)
         plain.unlink()
         names = {"metadata_filenames": [copy.name]} if "metadata_filenames" in format.settings else {}
         return copy, format._replace(settings={**format.settings, **names})
     return plain, format
+
+
+def _names_files(metadata: Path) -> bool:
+    """Whether the first line of a folder's metadata has a field that names files; broken ones are left to others."""
+    with metadata.open("rb") as lines:
+        first = lines.readline()
+    return any("file_name" in key for key in _keys(first)) or not _keys(first)
+
+
+def _keys(line: bytes) -> list[str]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return []
+    return list(value) if isinstance(value, dict) else []
 
 
 def _without_bad_members(plain: Path, path: str, format: Format) -> tuple[list[Fault], Path, Format]:

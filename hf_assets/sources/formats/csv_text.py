@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hf_assets.sources.formats import faults
 from hf_assets.sources.formats.faults import Fault
+from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES
 
 CHUNK_ROWS = 10_000
+# The columns of a folder's metadata that name its files, or end so.
+FILE_NAMES = ("file_name", "file_names")
 # What decoding leaves in place of bytes that aren't UTF-8.
 ESCAPES = "surrogateescape"
 
@@ -116,4 +120,23 @@ def metadata_table(local: Path, target: Path) -> None:
     options: dict[str, Any] = {"keep_default_na": False, "na_values": words} if words else {}
     with pandas.read_csv(local, chunksize=CHUNK_ROWS, **options) as reader:
         tables = [pa.Table.from_pandas(frame, preserve_index=False) for frame in reader]
-    pq.write_table(pa.concat_tables(tables, promote_options="permissive").replace_schema_metadata(None), target)
+    table = pa.concat_tables(tables, promote_options="permissive").replace_schema_metadata(None)
+    pq.write_table(with_file_name(table), target)
+
+
+def with_file_name(table: pa.Table) -> pa.Table:
+    """A folder's metadata with the column `file_name`: where none is called so, the one whose texts are media files."""
+    if any(name in FILE_NAMES or name.endswith(tuple(f"_{one}" for one in FILE_NAMES)) for name in table.column_names):
+        return table
+    endings = pa.array(sorted(ALL_MEDIA_SUFFIXES))
+    paths = []
+    for name in table.column_names:
+        texts = table[name].drop_null()
+        if not len(texts) or not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+            continue
+        found = pc.extract_regex(pc.utf8_lower(texts), r"(?P<ending>\.[a-z0-9]+)$")
+        if pc.all(pc.is_in(pc.struct_field(found, "ending").cast(pa.string()), value_set=endings)).as_py():
+            paths.append(name)
+    if len(paths) != 1:
+        return table
+    return table.rename_columns(["file_name" if name == paths[0] else name for name in table.column_names])
