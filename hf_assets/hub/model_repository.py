@@ -14,6 +14,9 @@ from hf_assets.hub.listing_checks import require_hash, require_name
 
 T = TypeVar("T")
 
+# Of configurations and indexes: those of the largest models have some hundred kB.
+MAX_JSON_BYTES = 64 << 20
+
 
 class Repository(Protocol):
     """A folder or a Hub repository: the same files for as long as the object lives."""
@@ -198,9 +201,11 @@ def _call(request: Callable[[], T], repository: str, revision: str | None) -> T:
 
 
 def _parse_json(data: bytes, repository: str, path: str) -> dict[str, Any]:
+    if len(data) > MAX_JSON_BYTES:
+        raise ModelError(f"{repository}: {path} has {len(data):,d} bytes, more than a configuration has")
     try:
         parsed = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{repository}: {path} is not JSON ({error}): fetch the model again") from error
     if not isinstance(parsed, dict):
         raise ModelError(

@@ -57,6 +57,8 @@ def bound(part: Any, name: str, at: str) -> None:
     Raises:
         ModelError: one takes too long, or too much memory.
     """
+    if (inner := getattr(part, "tokenizer", None)) is not None:  # of a processor
+        bound(inner, f"{name}.tokenizer", at)
     templates = getattr(part, "chat_template", None)
     if not templates:
         return

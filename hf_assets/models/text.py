@@ -29,7 +29,16 @@ PROBE_WORDS = ("a", "b", "e", "i", "1", ".")
 # How the names of outputs begin that are for a negative prompt.
 NEGATIVE = ("negative", "uncond")
 # What a pipeline's code raises where something that it counts on is absent.
-FAILURES = (OSError, ValueError, ImportError, AttributeError, TypeError, LookupError, NotImplementedError)
+FAILURES = (
+    OSError,
+    ValueError,
+    ImportError,
+    AttributeError,
+    TypeError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+)
 
 
 def load_text(

@@ -1,12 +1,15 @@
 """What is small and unpacks to much takes little memory, and ends no process."""
 
+import gzip
 import io
 import os
 import resource
 import subprocess
 import sys
+import tarfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +148,50 @@ def test_a_media_file_that_is_too_large_to_be_held_is_a_quarantined_row(tmp_path
     assert other.data is None
     assert other.error is not None
     assert other.error.reason == "too_large"
+
+
+def packed(name: str, num_bytes: int) -> bytes:
+    """A gzipped tar with one member of nothing."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+        member = tarfile.TarInfo(name)
+        member.size = num_bytes
+        tar.addfile(member, io.BytesIO(bytes(num_bytes)))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "made", "message"),
+    [
+        ("a.tar.gz", "webdataset", lambda: packed("a\x1b.png", 5000), r'"a.tar.gz" holds "a\\x1b.png" of 5,000 bytes'),
+        ("a.csv", "csv", lambda: (b"a" * 200 + b"\n") * 100, "has 10,000 lines with more than 10,000 bytes"),
+        ("a.txt.gz", "text", lambda: gzip.compress(b"a\n" * 50_000), "unpacks to more than 200 times its size"),
+        (
+            "a.json",
+            "json",
+            lambda: b"[" + b'{"a": 1},\n' * 500 + b"{}]",
+            "is no json in lines, and has more than 4,000",
+        ),
+        ("a.txt", "text", lambda: b"a" * 4000, "has a line of more than 3,000 bytes"),
+    ],
+)
+def test_each_way_to_be_large_has_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, made: Callable[[], bytes], message: str
+) -> None:
+    (tmp_path / name).write_bytes(made())
+    bounds.check(tmp_path / name, name, kind, {})
+    limits = {"MAX_MEMBER_BYTES": 4000, "MAX_LINE_BYTES": 3000, "MAX_WHOLE_BYTES": 4000, "MAX_CSV_BYTES": 10_000}
+    for limit, value in {**limits, "MIN_RATIO_BYTES": 50_000}.items():
+        monkeypatch.setattr(bounds, limit, value)
+    with pytest.raises(DatasetError, match=message):
+        bounds.check(tmp_path / name, name, kind, {})
+
+
+def test_brackets_in_texts_are_no_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "BLOCK_BYTES", 7)  # texts and escapes are cut anywhere
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"caption": "[[[\\\\\\" [[ {{", "n": [[1]]}\n' * 300)
+    bounds.check(path, path.name, "json", {})
+    path.write_text('{"caption": "\\\\", "n": ' + "[" * 300 + "]" * 300 + "}\n")
+    with pytest.raises(DatasetError, match="is nested more than 256 levels deep"):
+        bounds.check(path, path.name, "json", {})

@@ -124,3 +124,19 @@ class Part:
         while time.monotonic() < end:
             pass
         return caption
+
+
+@pytest.mark.parametrize("data", [b"[" * 300_000 + b"]" * 300_000, b'{"a":' * 300_000 + b"1" + b"}" * 300_000])
+def test_json_that_is_nested_deep_is_a_line(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "model_index.json").write_bytes(data)
+    with pytest.raises(ModelError, match=r"model_index.json is not JSON") as caught:
+        resolve_pipeline(PipelineSource(repository=str(tmp_path)))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_template_of_a_processors_tokenizer_is_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_templates, "LIMIT_S", 1.0)
+    processor = Part("")
+    processor.tokenizer = Part("{% for a in range(9999) %}" * 3 + "{% endfor %}" * 3)  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match=r"chat template of processor.tokenizer takes more than"):
+        chat_templates.bound(processor, "processor", "stranger/model")
