@@ -1,0 +1,30 @@
+"""The command `hf-assets`. Exit codes: 0 done, 1 failed, 2 wrong usage or config.
+
+One module for each group of commands: `starting` (init), `running` (run, page), `inspecting` (check, plan, families)
+and `tidying` (verify, gc, quarantine). What they share is in `options`; open that first.
+"""
+
+import typer
+
+from hf_assets.cli import inspecting, running, starting, tidying
+
+app = typer.Typer(
+    help="Hugging Face datasets and folders of media to latents and text embeddings, exactly incremental.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def main() -> None:
+    """Begin with `init`, then `run`, then `page`."""
+
+
+for group, commands in (
+    ("Three commands from a folder to training data", (starting.init, running.run, running.page)),
+    ("What a run would do", (inspecting.check, inspecting.plan, inspecting.families)),
+    ("What is stored", (tidying.quarantine, tidying.verify, tidying.gc)),
+):
+    for command in commands:
+        app.command(rich_help_panel=group)(command)

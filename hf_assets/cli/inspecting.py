@@ -1,0 +1,94 @@
+"""Looking at what a config asks for: `check`, `plan`, `families`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from hf_assets.cli import options
+
+
+def check(
+    config: options.ConfigOption = None,
+    id: options.IdOption = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Count the captions that tokenizers cut.")] = False,
+) -> None:
+    """Validate the config against the real datasets and models. Nothing is encoded.
+
+    Shows which model was taken and why, what is for the trainer only, rows, columns found, what each filter keeps,
+    captions found, what becomes of the first few media and their buckets, and the
+    encoders.
+    """
+    from hf_assets.plan.checking import check as check_recipe
+
+    with options.errors():
+        loaded = options.load(config)
+        for line in (loaded.model, *loaded.notes):
+            options.say(line)
+        for recipe in options.recipes(loaded.usable(), id):
+            options.say(f"{recipe.id}")
+            for line in check_recipe(recipe, tokens=tokens):
+                options.say(f"  {line}")
+
+
+def plan(
+    config: options.ConfigOption = None,
+    id: options.IdOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
+) -> None:
+    """Say what a run would compute, fetch and store, and why.
+
+    Nothing is computed and no media is downloaded: the revision is resolved
+    and the columns of new files are read, as a run does. Each dataset is
+    planned as if it ran alone, and each latent and caption is counted once,
+    however many rows share it.
+
+    Why a latent is computed, the first that applies:
+    - retry: it failed before and is to be tried again
+    - damaged: the store has lost it
+    - media: its row held another image in the last training set
+    - new: the last training set lacks this image
+    - settings: other settings of latents (mean, draw, tiles, first frames)
+    - vae, dtype, code: another VAE, dtype or version of hf_assets
+    - geometry: resized or cropped differently
+    - unknown_until_read: the row lies in a file that no run has read. At most
+    one latent per row, and none where the image turns out to be known.
+
+    Why a caption is encoded: retry, damaged, caption (it is new), encoder, dtype,
+    code, duration (of its clip, where text encoders read it), unknown_until_read.
+
+    Fetch counts data files and model weights that the Hugging Face cache
+    lacks; a file is fetched whole where one of its rows is needed. Store
+    counts tensors, as large as those stored by the same encoder, or before
+    there are any as its configuration says (captions: at full length). Time
+    is that of encoding at the rates last measured for this dataset; downloads
+    and loading come on top.
+
+    JSON: {id: {"vae_latents": {"reuse": n, "compute": {reason: n}},
+    "text_embeds": {…}, "bytes_to_fetch": n, "bytes_to_store": n,
+    "seconds": n or null, …}}
+
+    Exit codes: 0 planned, 1 a dataset or model can't be read, 2 wrong config.
+    """
+    from hf_assets.draw.plan_text import plan as as_text
+    from hf_assets.plan.planning import plan as plan_recipe
+
+    with options.errors():
+        plans = {}
+        for recipe in options.recipes(options.load(config).usable(), id):
+            plans[recipe.id] = plan_recipe(recipe, lambda line: options.say(line, err=True)).as_json()
+            if not as_json:
+                options.say(as_text(recipe.id, plans[recipe.id]))
+        if as_json:
+            options.say(json.dumps(plans, indent=2))
+
+
+def families() -> None:
+    """List the pipelines that are known by name, and which of them the tests go through.
+
+    Others work where the general rules suffice: see docs/models.md.
+    """
+    from hf_assets.models.families_page import listing
+
+    for line in listing():
+        options.say(line)

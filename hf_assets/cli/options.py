@@ -1,0 +1,85 @@
+"""What the commands share: options, the config that they name, and errors as lines.
+
+Nothing heavy is imported before a command runs, so that `--help` answers at once.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hf_assets import inert
+from hf_assets.errors import ConfigError, HfAssetsError
+
+if TYPE_CHECKING:
+    from hf_assets.config.loading import Config
+    from hf_assets.config.recipe import Recipe
+
+FAILED, WRONG_CONFIG = 1, 2
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Config file. Default: $HF_ASSETS_CONFIG, else datasets.json.", show_default=False),
+]
+IdOption = Annotated[
+    list[str] | None, typer.Option("--id", help="Only the dataset of this id; repeatable.", show_default=False)
+]
+
+
+def load(config: Path | None) -> "Config":
+    """The config that is named, else the usual one.
+
+    Raises:
+        ConfigError: it is wrong.
+    """
+    from hf_assets.config import loading
+
+    file = config or loading.config_file()
+    if not file.exists() and config is None:
+        raise ConfigError(f"{file}: no such file here; make one with `hf-assets init`, or name another with --config")
+    return loading.load(file)
+
+
+def recipes(config: "Config", ids: list[str] | None) -> list["Recipe"]:
+    """The recipes of these datasets, in this order; of all where none is named.
+
+    Raises:
+        ConfigError: the config has no such dataset.
+    """
+    from hf_assets.config.mistakes import nearest
+
+    known = {recipe.id: recipe for recipe in config.recipes}
+    for wanted in ids or ():
+        if wanted not in known:
+            raise ConfigError(f'{config.file}: datasets: there is no dataset "{wanted}"{nearest(wanted, known)}')
+    return [known[wanted] for wanted in dict.fromkeys(ids)] if ids else list(known.values())
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print what may quote a stranger's text: a name of a file can't turn into a command of the terminal."""
+    typer.echo(inert.text(text), err=err)
+
+
+def progress(line: str) -> None:
+    """Say on standard error how far a command is."""
+    say(line, err=True)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Our own errors as lines on standard error, without a traceback."""
+    try:
+        yield
+    except ConfigError as error:
+        say(str(error), err=True)
+        raise typer.Exit(WRONG_CONFIG) from None
+    except HfAssetsError as error:
+        say(str(error), err=True)
+        raise typer.Exit(FAILED) from None
+    except OSError as error:  # of the disk: what the Hub raises was one of ours before
+        if error.filename is None:
+            raise
+        say(f'"{error.filename}": {error.strerror}: check the path in the config, and who may write there', err=True)
+        raise typer.Exit(FAILED) from None

@@ -1,0 +1,159 @@
+"""From nothing to a config: `init`."""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hf_assets.cli import options
+from hf_assets.errors import ConfigError
+
+CONFIG_FILE = "datasets.json"
+
+
+def init(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="A folder of media, or a dataset on the Hub as user/name. Asked for where it is left out."),
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Model family, such as sdxl or flux; `hf-assets families` lists them.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="In place of a family: Hub id or folder of a diffusers pipeline.")
+    ] = None,
+    id: Annotated[str | None, typer.Option(help="Name of the dataset. Default: made of the source's name.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="One caption for all, where there are none.")] = None,
+    caption_column: Annotated[str | None, typer.Option(help="Of a dataset: the column of the captions.")] = None,
+    resolution: Annotated[
+        int | None, typer.Option(min=16, help="Edge in pixels of a square of the wanted area. Default: the family's.")
+    ] = None,
+) -> None:
+    """Write datasets.json for a folder of media or a dataset on the Hub, and what Dagster needs beside it.
+
+    In the working directory: datasets.json, dagster.yaml, workspace.yaml and
+    .gitignore. What is there stays; a datasets.json that is there is refused.
+    Then `hf-assets check` says what becomes of the first media, and
+    `hf-assets run` makes the training data.
+
+    Exit codes: 0 written, 1 the source can't be read, 2 wrong usage.
+    """
+    from hf_assets.config import loading, starter
+    from hf_assets.orchestrate import home
+
+    with options.errors():
+        if family and model:
+            raise ConfigError("--family and --model: give one of them")
+        if Path(CONFIG_FILE).exists():
+            raise ConfigError(f"{CONFIG_FILE} is here already: add the dataset to it, or go to another folder")
+        named = source or _ask("Folder of media, or dataset on the Hub (user/name)", "source")
+        entry, notes = _entry(named, id, prompt, caption_column)
+        chosen = model or family or _ask("Model family", "--family", starter.DEFAULT_FAMILY)
+        content = starter.config(entry, _model(chosen, model), is_family=not model, resolution=resolution)
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        loaded = loading.parse(content, Path(CONFIG_FILE)).usable()
+        Path(CONFIG_FILE).write_text(text, encoding="utf-8")
+        written = [CONFIG_FILE]
+        for name, content_of in (("dagster.yaml", home.SETTINGS_BESIDE), ("workspace.yaml", starter.WORKSPACE)):
+            if not Path(name).exists():
+                Path(name).write_text(content_of)
+                written.append(name)
+        ignore = Path(".gitignore")
+        before = ignore.read_text(encoding="utf-8") if ignore.exists() else ""
+        if (after := starter.with_ignored(before)) != before:
+            ignore.write_text(after, encoding="utf-8")
+            written.append(ignore.name)
+        for note in (*notes, loaded.model, f"written: {', '.join(written)}"):
+            options.say(note)
+        options.say("next: hf-assets check, then hf-assets run, then hf-assets page")
+
+
+def _entry(
+    source: str, id: str | None, prompt: str | None, caption_column: str | None
+) -> tuple[dict[str, Any], list[str]]:
+    """The entry of the dataset, and what was found.
+
+    Raises:
+        ConfigError, DatasetError: there is no such thing, or nothing to caption it with.
+    """
+    from hf_assets.config import starter
+    from hf_assets.sources import first_look
+
+    path = Path(source).expanduser()
+    name = id or starter.dataset_id(str(path.resolve()) if path.is_dir() else source)
+    if path.is_dir():
+        relative = os.path.relpath(path.resolve())
+        shown = relative if not relative.startswith("..") else str(path.resolve())
+        shown = shown if shown.startswith((".", "/")) else f"./{shown}"
+        if (media := first_look.at_folder(path)) is not None:
+            if caption_column is not None:
+                raise ConfigError(f'--caption-column: "{source}" is a folder of media and has no columns; leave it out')
+            return starter.of_folder(name, shown, media, prompt), _of_media(media, prompt)
+        repository, shown_name = str(path.resolve()), shown
+    elif first_look.is_repository_id(source):
+        options.say(f'there is no folder "{source}" here, so it is looked up on the Hub', err=True)
+        repository = shown_name = source
+    else:
+        raise ConfigError(f'there is no folder "{source}"; name one, or a dataset on the Hub as user/name')
+    with tempfile.TemporaryDirectory() as memory:
+        found = first_look.at_columns(repository, Path(memory))
+    if caption_column is not None and caption_column.split(".")[0] not in found.names:
+        raise ConfigError(f'--caption-column: there is no "{caption_column}"; columns are {", ".join(found.names)}')
+    if caption_column is None and found.caption is None and prompt is None:
+        names = ", ".join(found.names)
+        raise ConfigError(f"no column is called like captions: choose one of {names} by --caption-column, or --prompt")
+    entry = starter.of_columns(name, shown_name, found, caption_column, prompt)
+    captions = entry.get("caption_column") or "the prompt that was given"
+    return entry, [f"{found.kind}s in column {found.media}, captions: {captions}"]
+
+
+def _of_media(found: Any, prompt: str | None) -> list[str]:
+    what = f"{found.num_files:,} {found.kind} file{'' if found.num_files == 1 else 's'}"
+    if prompt is not None:
+        return [f"{what}; the caption of all is the prompt that was given"]
+    if found.num_captioned:
+        without = found.num_files - found.num_captioned
+        return [f"{what}; captions: .txt files beside them" + (f", which {without:,} lack" if without else "")]
+    examples = ", ".join(Path(name).stem.replace("_", " ") for name in found.examples)
+    return [
+        f"{what}; captions: their file names ({examples}), since no .txt files lie beside them; --prompt gives all one"
+    ]
+
+
+def _model(chosen: str, model: str | None) -> str:
+    """What to write of the model.
+
+    Raises:
+        ConfigError: no such family.
+    """
+    from hf_assets.config import model_choice
+
+    if model is not None:
+        path = Path(model).expanduser()
+        return f"./{os.path.relpath(path)}" if path.is_dir() and not path.is_absolute() else model
+    try:
+        choice = model_choice.choose(chosen, None, None)
+    except model_choice.ChoiceError as error:
+        raise ConfigError(
+            f"--family {error.message}" if error.key == "family" else f"--family {chosen}: {error}"
+        ) from None
+    if choice is not None and choice.refusal:
+        raise ConfigError(f"--family is {choice.refusal}")
+    return chosen
+
+
+def _ask(what: str, missing: str, default: str | None = None) -> str:
+    """An answer from the terminal.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not sys.stdin.isatty():
+        if default is not None:
+            return default
+        raise ConfigError(f"{missing} is missing: `hf-assets init FOLDER --family sdxl`, for example")
+    return str(typer.prompt(what, default=default))

@@ -1,0 +1,100 @@
+"""Where Dagster keeps its history when a command of ours starts it: beside the config, with nothing to set up."""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import dagster as dg
+
+HOME_VARIABLE = "DAGSTER_HOME"
+SETTINGS, STATE = "dagster.yaml", ".dagster_state"
+
+# What Dagster is told where the user says nothing. Steps log through Dagster, so their output isn't captured once more.
+COMMON = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+compute_logs:
+  module: dagster.core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
+
+
+# The same in a file beside the config, as `dagster dev` and `dagster asset materialize` read it there.
+SETTINGS_BESIDE = f"""\
+storage:
+  sqlite:
+    base_dir: {STATE}
+{COMMON}concurrency:
+  pools:
+    granularity: op
+  runs:
+    max_concurrent_runs: 4
+run_monitoring:
+  enabled: true
+  free_slots_after_run_end_seconds: 60
+"""
+
+
+class Home(NamedTuple):
+    """Where the history of a config lies.
+
+    Attributes:
+        settings: the folder of Dagster's settings.
+        working: the folder that paths in them are relative to.
+    """
+
+    settings: Path
+    working: Path
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user chose it by `DAGSTER_HOME`."""
+        return bool(os.environ.get(HOME_VARIABLE))
+
+
+def home_of(config: Path) -> Home:
+    """The home that serves a config file: `DAGSTER_HOME`, else the `dagster.yaml` beside the file or in the working
+    directory, else a folder `.dagster_state` beside it, which is made.
+    """
+    if named := os.environ.get(HOME_VARIABLE):
+        return Home(Path(named), Path.cwd())
+    folder = config.resolve().parent
+    for place in (folder, Path.cwd()):
+        if (place / SETTINGS).exists():
+            return Home(place, place)
+    return Home(folder / STATE, folder)
+
+
+def instance(home: Home) -> dg.DagsterInstance:
+    """Open a history, or begin it. Of several processes that do so at once, one goes first: SQLite's tables are made
+    once, and a second process that makes them at the same time would die in "already exists".
+
+    The working directory has to be `home.working`.
+    """
+    with _alone(home.settings):
+        if home.settings.name == STATE:
+            home.settings.mkdir(exist_ok=True)
+            if not (home.settings / SETTINGS).exists():
+                (home.settings / SETTINGS).write_text(COMMON)
+        made = dg.DagsterInstance.get() if home.is_named else dg.DagsterInstance.from_config(str(home.settings))
+        # each of these makes what it asks
+        made.get_run_records(limit=1)
+        made.get_latest_materialization_event(dg.AssetKey("none"))
+        made.all_instigator_state()
+        return made
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Among this user's processes on this machine; a process that dies lets others in."""
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    with (Path(tempfile.gettempdir()) / f"hf_assets-{os.getuid()}-home-{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
