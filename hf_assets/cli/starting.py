@@ -23,6 +23,7 @@ def init(
     family: Annotated[
         str | None, typer.Option(help="Model family, such as sdxl or flux; `hf-assets families` lists them.")
     ] = None,
+    flavour: Annotated[str | None, typer.Option(help="Of the family. Default: its own.")] = None,
     model: Annotated[
         str | None, typer.Option(help="In place of a family: Hub id or folder of a diffusers pipeline.")
     ] = None,
@@ -46,14 +47,15 @@ def init(
     from hf_assets.orchestrate import home
 
     with options.errors():
-        if family and model:
+        if model and (family or flavour):
             raise ConfigError("--family and --model: give one of them")
         if Path(CONFIG_FILE).exists():
             raise ConfigError(f"{CONFIG_FILE} is here already: add the dataset to it, or go to another folder")
         named = source or _ask("Folder of media, or dataset on the Hub (user/name)", "source")
         entry, notes = _entry(named, id, prompt, caption_column)
         chosen = model or family or _ask("Model family", "--family", starter.DEFAULT_FAMILY)
-        content = starter.config(entry, _model(chosen, model), is_family=not model, resolution=resolution)
+        block = {"pretrained_model_name_or_path": _repository(model)} if model else _family(chosen, flavour)
+        content = starter.config(entry, block, resolution)
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         loaded = loading.parse(content, Path(CONFIG_FILE)).usable()
         Path(CONFIG_FILE).write_text(text, encoding="utf-8")
@@ -124,26 +126,27 @@ def _of_media(found: Any, prompt: str | None) -> list[str]:
     ]
 
 
-def _model(chosen: str, model: str | None) -> str:
-    """What to write of the model.
+def _repository(model: str) -> str:
+    """What to write of a pipeline: a folder relative to the config file, else as it is."""
+    path = Path(model).expanduser()
+    return f"./{os.path.relpath(path)}" if path.is_dir() and not path.is_absolute() else model
+
+
+def _family(family: str, flavour: str | None) -> dict[str, str]:
+    """What to write of a family.
 
     Raises:
-        ConfigError: no such family.
+        ConfigError: there is none, or nothing can be encoded with it.
     """
     from hf_assets.config import model_choice
 
-    if model is not None:
-        path = Path(model).expanduser()
-        return f"./{os.path.relpath(path)}" if path.is_dir() and not path.is_absolute() else model
     try:
-        choice = model_choice.choose(chosen, None, None)
+        choice = model_choice.choose(family, flavour, None)
     except model_choice.ChoiceError as error:
-        raise ConfigError(
-            f"--family {error.message}" if error.key == "family" else f"--family {chosen}: {error}"
-        ) from None
+        raise ConfigError(f"--{error.key} {error.message}") from None
     if choice is not None and choice.refusal:
         raise ConfigError(f"--family is {choice.refusal}")
-    return chosen
+    return {"family": family, **({"flavour": flavour} if flavour else {})}
 
 
 def _ask(what: str, missing: str, default: str | None = None) -> str:

@@ -54,20 +54,19 @@ def of_columns(id: str, name: str, found: Columns, caption_column: str | None, p
     return {**entry, "caption_column": caption_column or found.caption}
 
 
-def config(entry: dict[str, Any], model: str, *, is_family: bool, resolution: int | None) -> dict[str, Any]:
+def config(entry: dict[str, Any], model: dict[str, str], resolution: int | None) -> dict[str, Any]:
     """A whole config of one dataset.
 
     Args:
-        model: name of a family, or of a diffusers pipeline.
+        model: names a family, or a pipeline.
         resolution: see `USUAL_RESOLUTION`; None: as the family is used.
     """
     kind = entry.get("dataset_type", "image")
     sizes = {}
     if kind != "audio":
-        usual = VIDEO_RESOLUTION if kind == "video" else SMALL.get(model, USUAL_RESOLUTION)
+        usual = VIDEO_RESOLUTION if kind == "video" else SMALL.get(model.get("family", ""), USUAL_RESOLUTION)
         sizes = {"resolution": resolution or usual, "resolution_type": "pixel_area"}
-    named = {"family": model} if is_family else {"pretrained_model_name_or_path": model}
-    return {"model": {**named, "dtype": "bfloat16"}, "datasets": [{**entry, **sizes}]}
+    return {"model": {**model, "dtype": "bfloat16"}, "datasets": [{**entry, **sizes}]}
 
 
 def with_ignored(text: str) -> str:

@@ -69,9 +69,7 @@ def summary(result: Result) -> str:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in result.dropped.items())
         lines.append(f"  {'left out':<14}{count_text(sum(result.dropped.values()), 'row')}: {reasons}")
     if result.num_failed:
-        lines.append(
-            f"  {'quarantined':<14}{count_text(result.num_failed, 'sample')}, listed by `hf-assets quarantine`"
-        )
+        lines.append(f"  {'quarantined':<14}{count_text(result.num_failed, 'sample')} (`hf-assets quarantine`)")
         lines += [f"  {'':<14}{one.file}: {one.reason}: {' '.join(one.message.split())}" for one in result.failed]
         if result.num_failed > len(result.failed):
             lines.append(f"  {'':<14}and {result.num_failed - len(result.failed):,} more")

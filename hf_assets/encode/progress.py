@@ -84,6 +84,8 @@ def _bar(what: str, total: int) -> Any:
 
 def _duration(seconds: float) -> str:
     whole = round(seconds)
+    if whole < 1:
+        return "less than 1 s"
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-COUNTS = ("computed", "reused", "dropped", "quarantined", "bytes_read")
+# Of Dagster, where a check fails a run.
+CHECK_FAILED = "DagsterAssetCheckFailedError"
 
 
 class Made(NamedTuple):
@@ -122,6 +123,8 @@ class _Listener(logging.Handler):
                 failure = event.step_failure_data
                 if failure.user_failure_data is not None:
                     return [Failed(event.step_key or "", str(failure.user_failure_data.description))]
+                if failure.error is not None and failure.error.cls_name == CHECK_FAILED:
+                    return []  # the check was heard
                 return [Failed(event.step_key or "", failure.error.to_string() if failure.error else "failed")]
             case _:
                 pass

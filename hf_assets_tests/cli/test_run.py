@@ -1,0 +1,97 @@
+"""`hf-assets run` with a config and nothing else, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_assets_tests import tiny_pipelines
+from hf_assets_tests.contract.image_rows import image_bytes
+
+COMMAND = Path(sys.executable).parent / "hf-assets"
+
+
+class Folder:
+    """A user's folder: photographs, a model and a config."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        tiny_pipelines.build("sd15", path / "model")
+        for id, size in (("my-photos", (96, 64)), ("others", (64, 64))):
+            (path / id).mkdir()
+            for number in range(2):
+                (path / id / f"a_{number}.png").write_bytes(image_bytes(number, *size))
+        (path / "my-photos" / "broken.jpg").write_text("this is no picture")
+        self.write()
+
+    def write(self, **more: object) -> None:
+        entries = [
+            {"id": id, "type": "local", "instance_data_dir": id, "resolution": 64, "resolution_type": "pixel", **more}
+            for id in ("my-photos", "others")
+        ]
+        model = {"pretrained_model_name_or_path": "./model", "dtype": "float32"}
+        (self.path / "datasets.json").write_text(json.dumps({"model": model, "datasets": entries}))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER")}
+        return subprocess.run(
+            [COMMAND, "run", *arguments], cwd=self.path, env=environment, capture_output=True, text=True, timeout=300
+        )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    return Folder(tmp_path_factory.mktemp("folder"))
+
+
+def test_a_line_for_each_asset_and_a_summary_with_what_was_left_out(folder: Folder) -> None:
+    done = folder.run("my-photos")
+    assert done.returncode == 0, done.stderr
+    lines, summary = done.stdout.split("\n\n")
+    stages = ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds", "training_set")
+    assert sorted(line.split()[1] for line in lines.splitlines()) == sorted(stages)
+    assert summary.startswith("my-photos: 2 samples to train from\n")
+    assert "  latents       2 computed, 0 reused\n" in summary
+    assert "  quarantined   1 sample (`hf-assets quarantine`)\n" in summary
+    assert "broken.jpg: undecodable: not an image of a known format" in summary
+    assert "cache/my-photos/huggingface_metadata/my-photos/training_set.parquet" in summary
+    assert "others" not in done.stdout
+    assert not (folder.path / "cache/others").exists()
+    assert {path.name for path in folder.path.iterdir() if path.name.startswith(".")} == {".dagster_state"}
+
+
+def test_all_run_where_none_is_named_what_was_made_is_reused_and_a_failed_check_is_exit_code_1(folder: Folder) -> None:
+    folder.write(filter_func={"min_width": 70}, error_budget=0.1)
+    done = folder.run()
+    assert "my-photos: 2 samples to train from\n  latents       0 computed, 2 reused\n" in done.stdout
+    assert "others: 0 samples to train from\n" in done.stdout
+    assert "  left out      2 rows: 2 too_narrow\n" in done.stdout
+    assert "  check         error_budget of training_set, failed: 1 of 3 samples failed" in done.stdout
+    assert done.returncode == 1
+    assert "my-photos/training_set: check error_budget: 1 of 3 samples failed" in done.stderr.splitlines()[-1]
+
+
+def test_a_dataset_that_is_not_there_is_refused_with_the_nearest_and_nothing_runs(folder: Folder) -> None:
+    done = folder.run("my_photos")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == 'datasets.json: datasets: there is no dataset "my_photos"; did you mean "my-photos"?\n'
+
+
+def test_a_failure_is_one_line_and_exit_code_1(folder: Folder) -> None:
+    folder.write(instance_data_dir="nowhere")
+    done = folder.run("others")
+    assert done.returncode == 1
+    assert 'others/raw_dataset: instance_data_dir "' in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert "others: no training set" in done.stdout
+
+
+def test_without_a_config_the_way_to_one_is_named(tmp_path: Path) -> None:
+    done = subprocess.run([COMMAND, "run"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "datasets.json: no such file here; make one with `hf-assets init`, or name another with --config\n"
+    )
