@@ -28,6 +28,9 @@ LOCATION = pa.schema(
     ]
 )
 
+# The file that is a row's media, by its path within the folder or repository; null where the bytes lie in a table.
+SOURCE_PATH = pa.field("source_path", pa.string())
+
 # The columns of the dataset that the config names, in one struct, so that no name can collide with ours.
 COLUMNS = "columns"
 

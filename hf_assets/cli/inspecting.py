@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from hf_assets.cli import options
+from hf_assets.errors import ConfigError
 
 
 def check(
@@ -35,13 +36,19 @@ def plan(
     config: options.ConfigOption = None,
     id: options.IdOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a comment for a pull request.")] = False,
+    names: Annotated[bool, typer.Option("--names", help="Name the files of the samples that change.")] = False,
 ) -> None:
-    """Say what a run would compute, fetch and store, and why.
+    """Say what a run would change in the training set, and what it would compute, fetch and store for it, and why.
 
     Nothing is computed and no media is downloaded: the revision is resolved
     and the columns of new files are read, as a run does. Each dataset is
     planned as if it ran alone, and each latent and caption is counted once,
     however many rows share it.
+
+    Of the training set: samples added, with changed bytes under the same name,
+    recaptioned, re-cropped, and removed, by the reason for which they are left
+    out now. A sample is its file; where its media lie in a table, their hash.
 
     Why a latent is computed, the first that applies:
     - retry: it failed before and is to be tried again
@@ -66,21 +73,27 @@ def plan(
 
     JSON: {id: {"vae_latents": {"reuse": n, "compute": {reason: n}},
     "text_embeds": {…}, "bytes_to_fetch": n, "bytes_to_store": n,
-    "seconds": n or null, …}}
+    "seconds": n or null, "training_set": {"before": n or null, "after": n,
+    "added": n, "media": n, "recaptioned": n, "recropped": n,
+    "removed": {reason: n}}, …}}
 
     Exit codes: 0 planned, 1 a dataset or model can't be read, 2 wrong config.
     """
-    from hf_assets.draw.plan_text import plan as as_text
+    from hf_assets.draw import plan_text
     from hf_assets.plan.planning import plan as plan_recipe
 
     with options.errors():
+        if as_json and as_markdown:
+            raise ConfigError("--json and --markdown: give one of them")
         plans = {}
         for recipe in options.recipes(options.load(config).usable(), id):
-            plans[recipe.id] = plan_recipe(recipe, lambda line: options.say(line, err=True)).as_json()
-            if not as_json:
-                options.say(as_text(recipe.id, plans[recipe.id]))
+            plans[recipe.id] = plan_recipe(recipe, options.progress, with_names=names).as_json()
+            if not as_json and not as_markdown:
+                options.say(plan_text.plan(recipe.id, plans[recipe.id]))
         if as_json:
             options.say(json.dumps(plans, indent=2))
+        if as_markdown:
+            options.say(plan_text.markdown(plans))
 
 
 def families() -> None:

@@ -1,6 +1,7 @@
 """A plan as text for a terminal."""
 
-from collections.abc import Mapping
+import html
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 # What each reason of a plan means, after a number.
@@ -20,6 +21,11 @@ REASONS = {
     "unknown_until_read": "in files not read yet",
 }
 
+# What becomes of samples of the training set, after a number.
+KINDS = {"added": "added", "media": "with changed bytes", "recaptioned": "recaptioned", "recropped": "re-cropped"}
+# So many names are listed in a comment, whose length is limited.
+SHOWN_NAMES = 100
+
 BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -30,18 +36,64 @@ def plan(id: str, content: Mapping[str, Any]) -> str:
         content: as `hf-assets plan --json` prints it.
     """
     latents, texts = content["vae_latents"], content["text_embeds"]
-    if not latents["compute"] and not texts["compute"]:
+    becomes = training_set(content["training_set"])
+    if not latents["compute"] and not texts["compute"] and becomes is None:
         stored = f"{_count_text(latents['reuse'], 'latent')} and {_count_text(texts['reuse'], 'caption')} are stored"
         failed = latents["quarantined"] + texts["quarantined"]
         return f"{id}: nothing to do; {stored}" + (f", {failed:,} quarantined" if failed else "")
     return "\n".join(
         [
             f"{id}:",
+            f"  training set: {becomes or 'as it is'}",
+            *_named(content.get("names") or {}),
             f"  latents: {_stage(latents)}",
             f"  captions: {_stage(texts)}",
-            f"  {_cost(content)}",
+            *([f"  {_cost(content)}"] if latents["compute"] or texts["compute"] else []),
         ]
     )
+
+
+def training_set(content: Mapping[str, Any]) -> str | None:
+    """What becomes of the training set, in a line; None where it stays as it is."""
+    after = _count_text(content["after"], "sample")
+    if content["before"] is None:
+        return f"none yet; {after} whose media are known" if content["after"] else "none yet"
+    parts = [f"{content[kind]:,} {word}" for kind, word in KINDS.items() if content[kind]]
+    removed = content["removed"]
+    if removed:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in removed.items())
+        parts.append(f"{sum(removed.values()):,} removed ({reasons})")
+    return f"{', '.join(parts)}; {content['before']:,} before, {content['after']:,} after" if parts else None
+
+
+def markdown(plans: Mapping[str, Mapping[str, Any]]) -> str:
+    """Plans as a comment on a pull request: a table, and the files where they are known."""
+    lines = ["| dataset | training set | latents | captions | to fetch and store |", "|--|--|--|--|--|"]
+    for id, content in plans.items():
+        latents, texts = content["vae_latents"], content["text_embeds"]
+        becomes = training_set(content["training_set"]) or "as it is"
+        lines.append(f"| {id} | {becomes} | {_stage(latents)} | {_stage(texts)} | {_cost(content)} |")
+    for id, content in plans.items():
+        for kind, names in (content.get("names") or {}).items():
+            title = f"{id}: {_count_text(len(names), 'file')} {KINDS.get(kind, kind)}"
+            lines += ["", f"<details><summary>{html.escape(title)}</summary>", ""]
+            lines += [
+                *(f"- `{name.replace('`', '')}`" for name in names[:SHOWN_NAMES]),
+                *_more(names),
+                "",
+                "</details>",
+            ]
+    return "\n".join(lines)
+
+
+def _named(names: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for kind, files in names.items():
+        yield f"    {KINDS.get(kind, kind)}:"
+        yield from (f"      {name}" for name in files)
+
+
+def _more(names: Sequence[str]) -> list[str]:
+    return [f"- and {len(names) - SHOWN_NAMES:,} more"] if len(names) > SHOWN_NAMES else []
 
 
 def _stage(stage: Mapping[str, Any]) -> str:

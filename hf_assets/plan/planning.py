@@ -24,7 +24,8 @@ from hf_assets.kinds.medium import medium_of
 from hf_assets.models import prompt
 from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.pipeline import Component
-from hf_assets.plan import estimates, reasons, unchanged
+from hf_assets.plan import changes, estimates, reasons, training_diff, unchanged
+from hf_assets.plan.changes import Changes
 from hf_assets.sources import rows
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import Snapshot
@@ -75,14 +76,18 @@ class Plan(NamedTuple):
     model_bytes_to_fetch: int
     bytes_to_store: int
     seconds: float | None
+    training_set: Changes
+    names: dict[str, list[str]] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The plan as other programs read it."""
         stages = {name: getattr(self, name)._asdict() for name in ("vae_latents", "text_embeds")}
-        return {**self._asdict(), **stages, "seconds": None if self.seconds is None else round(self.seconds, 3)}
+        made = {**self._asdict(), **stages, "training_set": self.training_set.as_json()}
+        made["seconds"] = None if self.seconds is None else round(self.seconds, 3)
+        return {key: value for key, value in made.items() if key != "names" or value is not None}
 
 
-def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
+def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False) -> Plan:
     """Say what materializing a dataset would compute, fetch and store. Each dataset is planned as if it ran alone.
 
     Rows pass through in tables of bounded size. Keys wait on the disk, and are looked up in the stores' part by
@@ -95,7 +100,8 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
     snapshot = source.resolve()
     if (last := unchanged.last_run(recipe, snapshot)) is not None:
         reused = StagePlan(last.latents, {}), StagePlan(last.embeds, {})
-        return Plan(snapshot.commit, last.rows, *reused, 0, 0, 0, 0)
+        if (same := training_diff.unchanged(recipe)) is not None:
+            return Plan(snapshot.commit, last.rows, *reused, 0, 0, 0, 0, same, {} if with_names else None)
     wanted = versions.wanted_columns(recipe)
     scan = rows.Scan(source, snapshot, wanted, folder.columns(recipe.folders.metadata), say)
     with TemporaryDirectory(prefix="hf-assets-plan-") as name:
@@ -105,6 +111,7 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
             found.add(table)
         latents_side = _latents(recipe, found, temporary)
         texts = _embeds(recipe, found, temporary)
+    changed = found.diff.settle(latents_side.failed, texts.failed)
     missing = _locations(scan, latents_side.rows, snapshot)
     return Plan(
         snapshot.commit,
@@ -115,6 +122,8 @@ def plan(recipe: Recipe, say: Callable[[str], None]) -> Plan:
         latents_side.model_bytes + texts.model_bytes,
         round(latents_side.num_bytes + texts.num_bytes),
         estimates.seconds((side.stage.total, side.rate) for side in (latents_side, texts)),
+        changed,
+        training_diff.names_of(recipe, changed, scan.tables) if with_names else None,
     )
 
 
@@ -139,18 +148,21 @@ class _Needs:
         self.companions = embeds.companions(recipe, self.text)
         self.num_rows = self.num_media = self.volume = self.num_unknown_texts = 0
         self.unknown: list[FileRows] = []
+        self.diff = training_diff.Diff(recipe, self.medium)
         self.latents = SpilledRows(temporary / "latents", _LATENTS, "latent_key")
         self.embeds = SpilledRows(temporary / "embeds", _EMBEDS, "embed_key")
 
     def add(self, judged: pa.Table) -> None:
         """Rows of the split, each with why it is dropped (`filtering.judge`)."""
         self.num_rows += len(judged)
-        captions, _ = captions_stage.extract(filtering.kept(judged), self.recipe.captions)
+        captions, uncaptioned = captions_stage.extract(filtering.kept(judged), self.recipe.captions)
         located = bucketing.locations(captions, judged)
         recalled = probe.recall(self.recipe, located, self.snapshot, self.known)
         self.unknown += recalled.unknown
         sizeless = filtering.sizeless(judged, self.recipe.filter)
-        buckets, _ = bucketing.fit(self.recipe, recalled.media, sizeless, self.medium)
+        buckets, dropped = bucketing.fit(self.recipe, recalled.media, sizeless, self.medium)
+        others = (judged.filter(pc.is_valid(judged["dropped_for"])), uncaptioned, dropped)
+        self.diff.add(judged, captions, buckets, recalled, others, lambda rows: self._media_of(rows, judged))
         self._add_captions(captions, buckets, recalled.unknown)
         keyed = latents.latent_keys(self.recipe, buckets, self.vae)
         volume = self.medium.volume(buckets)
@@ -158,6 +170,12 @@ class _Needs:
         self.volume += int(volume.sum())
         columns = [buckets["row"], volume, fingerprint.pack(buckets["media_hash"]), fingerprint.pack(keyed)]
         self.latents.add(pa.table(columns, schema=_LATENTS))
+
+    def _media_of(self, rows: pa.ChunkedArray, judged: pa.Table) -> pa.Table:
+        """Media hashes of rows that are left out, as far as they are known."""
+        located = judged.filter(pc.is_in(judged["row"], value_set=rows.combine_chunks()))
+        located = located.select(["row", *schema.LOCATION.names])
+        return probe.recall(self.recipe, located, self.snapshot, self.known).media.select(["row", "media_hash"])
 
     def _add_captions(self, captions: pa.Table, buckets: pa.Table, unknown: list[FileRows]) -> None:
         rows = joining.with_companions(captions, buckets, self.companions)
@@ -183,11 +201,16 @@ _EMBEDS = pa.schema([pa.field("text_hash", fingerprint.PACKED), pa.field("embed_
 _NOTHING = np.empty(0, np.int64)
 
 
+def _chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks()
+
+
 class _Side(NamedTuple):
     """One stage's part of a plan.
 
     Attributes:
         rows: of the samples that are missing.
+        failed: rows of latents, or hashes of captions, that are known to fail.
     """
 
     stage: StagePlan
@@ -195,6 +218,7 @@ class _Side(NamedTuple):
     num_bytes: float
     model_bytes: int
     rows: np.ndarray
+    failed: np.ndarray
 
 
 class _Tally:
@@ -209,12 +233,16 @@ class _Tally:
         self.missing = missing
         self.reuse = self.quarantined = self.sampled_bytes = self.sampled = self.num_missing = self.amount_missing = 0
         self.rows = [_NOTHING]
+        self.failed = [_NOTHING]
 
     def add(self, number: int, work: encoders.Work) -> None:
         missing = work.missing
         self.missing.add(number, work, missing)
         self.reuse += work.num_stored
-        self.quarantined += pc.count_distinct(work.lacking[work.key]).as_py() - len(missing)
+        failed = work.lacking.filter(pc.invert(pc.is_in(work.lacking[work.key], value_set=_chunk(missing[work.key]))))
+        self.quarantined += pc.count_distinct(failed[work.key]).as_py()
+        is_text = "row" not in failed.column_names
+        self.failed.append(changes.first_halves(failed["text_hash"]) if is_text else failed["row"].to_numpy())
         self.num_missing += len(missing)
         stored_bytes, stored = estimates.stored_sizes(work)
         self.sampled_bytes += stored_bytes
@@ -233,7 +261,14 @@ class _Tally:
     def side(self, stage: StagePlan, table: Location, num_bytes: float, components: list[Component]) -> _Side:
         last = encoders.read_record(table)
         rate = last and last.samples_per_second
-        return _Side(stage, rate, num_bytes, estimates.model_bytes_to_fetch(components), np.concatenate(self.rows))
+        num_model_bytes = estimates.model_bytes_to_fetch(components)
+        return _Side(stage, rate, num_bytes, num_model_bytes, np.concatenate(self.rows), self.all_failed)
+
+    @property
+    def all_failed(self) -> np.ndarray:
+        """Of all parts, what is known to fail."""
+        parts = self.failed[1:]
+        return np.concatenate(parts) if parts else _NOTHING
 
 
 def _tally(needed: SpilledRows, store: TensorStore, missing: reasons.Missing) -> _Tally:
@@ -252,7 +287,7 @@ def _latents(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
     num_unknown = sum(len(part.rows) for part in found.unknown)
     stage = tally.stage(num_unknown)
     if not stage.total:
-        return _Side(stage, None, 0, 0, _NOTHING)
+        return _Side(stage, None, 0, 0, _NOTHING, tally.all_failed)
     vae = vae_component(found.vae.pipeline)
     mean = found.volume / found.num_media if found.num_media else found.medium.usual_volume
     if tally.sampled:
@@ -268,7 +303,7 @@ def _embeds(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
     tally = _tally(found.embeds, store, missing)
     stage = tally.stage(found.num_unknown_texts)
     if not stage.total:
-        return _Side(stage, None, 0, 0, _NOTHING)
+        return _Side(stage, None, 0, 0, _NOTHING, tally.all_failed)
     cache = encoders.usage_cache(recipe)
     components = text_components(found.text.pipeline, usage_cache=cache)
     arguments = prompt.remembered_usage(found.text.pipeline, cache).calls[0].arguments

@@ -11,6 +11,8 @@ from hf_assets.sources.spec import Snapshot
 from hf_assets.store import memo
 from hf_assets.store.table_file import TableFile, recall
 
+TRAINING_SET_INPUTS = ("captions", "buckets", "vae_latents", "text_embeds")
+
 
 class LastRun(NamedTuple):
     """What the last run made, which another one would make again.
@@ -34,6 +36,7 @@ def last_run(recipe: Recipe, snapshot: Snapshot) -> LastRun | None:
         ("buckets", ("captions", "raw_dataset"), lambda: _model(recipe)),
         ("vae_latents", ("buckets", "raw_dataset"), lambda: versions.of_latents(latents.vae_of(recipe))),
         ("text_embeds", embeds.inputs(recipe), lambda: _texts(recipe)),
+        ("training_set", TRAINING_SET_INPUTS, lambda: versions.of_training_set(recipe)),
     )
     folder = recipe.folders.metadata
     found = {}

@@ -1,0 +1,136 @@
+"""The last training set of a dataset, and what a run would make of it: what `changes` compares, and names for it."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf_assets import files, folder, schema
+from hf_assets.config.recipe import Recipe
+from hf_assets.encode.probe import LedgerAnswer
+from hf_assets.kinds.medium import Medium
+from hf_assets.plan import changes
+from hf_assets.plan.changes import Changes, Samples
+from hf_assets.sources.spec import WHOLE_FILE
+
+STAGE = "training_set"
+
+
+class Diff:
+    """Gathers what the next training set will hold, table by table, beside the last one."""
+
+    def __init__(self, recipe: Recipe, medium: Medium) -> None:
+        self.before: Samples | None = None
+        last = _last_columns(recipe)
+        have = changes.geometry_of(last or medium.buckets.names, medium.buckets.names)
+        has_paths = last is None or schema.SOURCE_PATH.name in last
+        self.after = Samples(have, has_paths=has_paths)
+        self.left_out: list[tuple[str, np.ndarray]] = []
+        if last is not None:
+            self.before = Samples(have, has_paths=has_paths)
+            for batch in _last_tables(recipe, last):
+                self.before.add(batch)
+
+    def add(
+        self,
+        judged: pa.Table,
+        captions: pa.Table,
+        buckets: pa.Table,
+        recalled: LedgerAnswer,
+        others: Sequence[pa.Table],
+        media_of: Callable[[pa.ChunkedArray], pa.Table],
+    ) -> None:
+        """Take rows of the split.
+
+        Args:
+            captions, buckets: of the rows that are used; those of which no bucket is known are left out.
+            recalled: what is known of the rows that have captions.
+            others: the rows that are left out, with `dropped_for`.
+            media_of: gives `row` and `media_hash` of rows, as far as they are known.
+        """
+        at = pc.index_in(buckets["row"], value_set=captions["row"].combine_chunks())
+        used = captions.take(at)
+        for name in buckets.column_names:
+            if name not in used.column_names:
+                used = used.append_column(name, buckets[name])
+        self.after.add(_with_paths(used, judged))
+        if self.before is None:
+            return
+        for table in others:
+            if len(table):
+                media = media_of(table["row"])
+                known = pc.index_in(table["row"], value_set=media["row"].combine_chunks())
+                named = pa.table({"row": table["row"], "media_hash": media["media_hash"].take(known)})
+                identity = changes.ids(_with_paths(named, judged), self.after.has_paths)
+                reasons = table["dropped_for"].cast(pa.string()).to_numpy(zero_copy_only=False)
+                self.left_out += [(reason, identity[reasons == reason]) for reason in dict.fromkeys(reasons)]
+        failed = recalled.quarantined.select(["row"])
+        failed = failed.append_column("media_hash", pa.nulls(len(failed), pa.string()))
+        self.left_out.append((changes.FAILED, changes.ids(_with_paths(failed, judged), self.after.has_paths)))
+
+    def settle(self, failed_rows: np.ndarray, failed_texts: np.ndarray) -> Changes:
+        """What changes."""
+        left_out = changes.by_reason(self.left_out)
+        return changes.compare(self.before, self.after, left_out, failed_rows, failed_texts)
+
+
+def unchanged(recipe: Recipe) -> Changes | None:
+    """That nothing changes, where the last training set was made of the tables that are there; None where it wasn't."""
+    last = folder.table(recipe.folders.metadata, STAGE)
+    if _last_columns(recipe) is None:
+        return None
+    none = np.empty(0, np.int64)
+    with pq.ParquetFile(files.parquet(last)) as file:
+        number = file.metadata.num_rows
+    return Changes(number, number, none, none, none, none, {})
+
+
+def names_of(recipe: Recipe, found: Changes, tables: Callable[[], Iterator[pa.Table]]) -> dict[str, list[str]]:
+    """The files of the samples that change, by what becomes of them: `removed (too_small)`, `recaptioned` and so on."""
+    named: dict[str, list[str]] = {}
+    wanted = {kind: rows for kind, rows in found.by_kind.items() if len(rows)}
+    if wanted:
+        every = pa.array(np.unique(np.concatenate([*wanted.values()])))
+        names: dict[int, str] = {}
+        for table in tables():
+            some = table.select(["row", *schema.LOCATION.names]).filter(pc.is_in(table["row"], value_set=every))
+            for row in some.to_pylist():
+                is_whole = row["file_row"] == WHOLE_FILE
+                names[row["row"]] = row["file_path"] if is_whole else f"{row['file_path']}#{row['file_row']}"
+        named |= {kind: [names[row] for row in rows.tolist()] for kind, rows in wanted.items()}
+    last = _last_columns(recipe)
+    if last is not None and found.removed:
+        shown = [name for name in ("row", schema.SOURCE_PATH.name, "file") if name in last]
+        table = files.read_table(folder.table(recipe.folders.metadata, STAGE), columns=shown)
+        assert table is not None
+        said = {row["row"]: row.get(schema.SOURCE_PATH.name) or row["file"] for row in table.to_pylist()}
+        named |= {f"removed ({why})": [said[row] for row in rows.tolist()] for why, rows in found.removed.items()}
+    return named
+
+
+def source_paths(located: pa.Table) -> pa.ChunkedArray:
+    """Of rows with `schema.LOCATION`, the file that is their media; null where it lies in a table."""
+    paths = located["file_path"].cast(pa.string())
+    return pc.if_else(pc.equal(located["file_row"], WHOLE_FILE), paths, pa.scalar(None, pa.string()))
+
+
+def _with_paths(rows: pa.Table, judged: pa.Table) -> pa.Table:
+    at = pc.index_in(rows["row"], value_set=judged["row"].combine_chunks())
+    return rows.append_column(schema.SOURCE_PATH, source_paths(judged.select(schema.LOCATION.names).take(at)))
+
+
+def _last_columns(recipe: Recipe) -> list[str] | None:
+    """The columns of the last training set; None where there is none that can be read."""
+    with contextlib.suppress(OSError, pa.ArrowException):
+        with pq.ParquetFile(files.parquet(folder.table(recipe.folders.metadata, STAGE))) as file:
+            return [str(name) for name in file.schema_arrow.names]
+    return None
+
+
+def _last_tables(recipe: Recipe, names: Sequence[str]) -> Iterator[pa.Table]:
+    with pq.ParquetFile(files.parquet(folder.table(recipe.folders.metadata, STAGE))) as file:
+        for batch in file.iter_batches(columns=[name for name in names if name not in ("file", "embed_keys")]):
+            yield pa.Table.from_batches([batch])
