@@ -4,7 +4,7 @@ A sample is its source path, else its media's hash; of several with one identity
 Only numbers are held: 8 bytes for each thing that is compared.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +21,11 @@ NOT_GEOMETRY = {
 }
 # Why a sample goes of which nothing more is known.
 GONE = "not in the dataset any more"
+MAYBE_GONE = "gone, or in files not read yet"
 FAILED = "quarantined"
 
 Numbers = np.ndarray
+NONE: Numbers = np.empty(0, np.int64)
 
 
 class Changes(NamedTuple):
@@ -116,7 +118,12 @@ class Samples:
 
 
 def compare(
-    before: Samples | None, after: Samples, left_out: dict[str, Numbers], failed_rows: Numbers, failed_texts: Numbers
+    before: Samples | None,
+    after: Samples,
+    left_out: dict[str, Numbers],
+    failed_rows: Numbers = NONE,
+    failed_texts: Numbers = NONE,
+    otherwise: str = GONE,
 ) -> Changes:
     """What changes between two training sets.
 
@@ -124,13 +131,12 @@ def compare(
         left_out: the identities of rows that are left out, by reason.
         failed_rows: of the split, whose latents failed.
         failed_texts: hashes of captions that failed.
+        otherwise: why a sample goes that isn't left out.
     """
     row, identity, media, geometry, captions, failed = after.settle(failed_rows, failed_texts)
-    none = np.empty(0, np.int64)
     if before is None:
-        return Changes(None, len(row), row, none, none, none, {})
-    nothing = np.empty(0, np.uint64)
-    old_row, old_id, old_media, old_geometry, old_captions, _ = before.settle(none, nothing)
+        return Changes(None, len(row), row, NONE, NONE, NONE, {})
+    old_row, old_id, old_media, old_geometry, old_captions, _ = before.settle(NONE, NONE)
     at, is_known = _find(_numbered(old_id), _numbered(identity))
     new = row[is_known]
     is_same_media = media[is_known] == old_media[at]
@@ -143,18 +149,20 @@ def compare(
         new[~is_same_media],
         new[captions[is_known] != old_captions[at]],
         new[is_same_media & (geometry[is_known] != old_geometry[at])],
-        _removed(old_row[gone], old_id[gone], {**left_out, FAILED: failed}),
+        _removed(old_row[gone], old_id[gone], [*left_out.items(), (FAILED, failed)], otherwise),
     )
 
 
-def _removed(rows: Numbers, identity: Numbers, left_out: dict[str, Numbers]) -> dict[str, Numbers]:
+def _removed(
+    rows: Numbers, identity: Numbers, left_out: Sequence[tuple[str, Numbers]], otherwise: str
+) -> dict[str, Numbers]:
     found: dict[str, Numbers] = {}
-    for reason, there in left_out.items():
+    for reason, there in left_out:
         is_it = np.isin(identity, there)
         if is_it.any():
-            found[reason] = rows[is_it]
+            found[reason] = np.concatenate([found.get(reason, NONE), rows[is_it]])
         rows, identity = rows[~is_it], identity[~is_it]
-    return found | ({GONE: rows} if len(rows) else {})
+    return found | ({otherwise: rows} if len(rows) else {})
 
 
 def _numbered(identity: Numbers) -> Numbers:

@@ -1,6 +1,5 @@
 """The last training set of a dataset, and what a run would make of it: what `changes` compares, and names for it."""
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -28,6 +27,7 @@ class Diff:
         have = changes.geometry_of(last or medium.buckets.names, medium.buckets.names)
         has_paths = last is None or schema.SOURCE_PATH.name in last
         self.after = Samples(have, has_paths=has_paths)
+        self.has_unknown = False
         self.left_out: list[tuple[str, np.ndarray]] = []
         if last is not None:
             self.before = Samples(have, has_paths=has_paths)
@@ -51,6 +51,7 @@ class Diff:
             others: the rows that are left out, with `dropped_for`.
             media_of: gives `row` and `media_hash` of rows, as far as they are known.
         """
+        self.has_unknown |= bool(recalled.unknown)
         at = pc.index_in(buckets["row"], value_set=captions["row"].combine_chunks())
         used = captions.take(at)
         for name in buckets.column_names:
@@ -74,7 +75,8 @@ class Diff:
     def settle(self, failed_rows: np.ndarray, failed_texts: np.ndarray) -> Changes:
         """What changes."""
         left_out = changes.by_reason(self.left_out)
-        return changes.compare(self.before, self.after, left_out, failed_rows, failed_texts)
+        otherwise = changes.MAYBE_GONE if self.has_unknown else changes.GONE
+        return changes.compare(self.before, self.after, left_out, failed_rows, failed_texts, otherwise)
 
 
 def unchanged(recipe: Recipe) -> Changes | None:
@@ -124,10 +126,11 @@ def _with_paths(rows: pa.Table, judged: pa.Table) -> pa.Table:
 
 def _last_columns(recipe: Recipe) -> list[str] | None:
     """The columns of the last training set; None where there is none that can be read."""
-    with contextlib.suppress(OSError, pa.ArrowException):
+    try:
         with pq.ParquetFile(files.parquet(folder.table(recipe.folders.metadata, STAGE))) as file:
             return [str(name) for name in file.schema_arrow.names]
-    return None
+    except (OSError, pa.ArrowException):
+        return None
 
 
 def _last_tables(recipe: Recipe, names: Sequence[str]) -> Iterator[pa.Table]:

@@ -30,6 +30,7 @@ LATENT_BYTES, EMBED_BYTES = 4 * 8 * 8 * 4, 77 * 32 * 4
 
 
 NONE: dict[str, int] = {}
+UNCHANGED = {"added": 0, "media": 0, "recaptioned": 0, "recropped": 0, "removed": {}}
 
 
 class Reasons(NamedTuple):
@@ -113,7 +114,11 @@ def test_a_plan_says_what_the_run_then_does(edit: Edit, world: World, models: Mo
         assert sum(known.values()) <= computed <= sum(known.values()) + unknown
         assert plan[stage]["reuse"] <= reused <= plan[stage]["reuse"] + unknown
         assert plan[stage]["reuse"] + sum(known.values()) <= computed + reused
+    num_samples = run.metadata["training_set"]["dagster/row_count"]
+    if not any(UNKNOWN in plan[stage]["compute"] for stage in STAGES):
+        assert plan["training_set"]["after"] == num_samples
     after = planned(world)
+    assert after["training_set"] == {**UNCHANGED, "before": num_samples, "after": num_samples}
     assert reasons(after) == Reasons()
     assert after["bytes_to_fetch"] == after["bytes_to_store"] == after["model_bytes_to_fetch"] == after["seconds"] == 0
     assert [after[stage]["reuse"] for stage in STAGES] == [

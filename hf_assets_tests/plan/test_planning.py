@@ -151,7 +151,10 @@ CONTENT = {
     "model_bytes_to_fetch": 0,
     "bytes_to_store": 4_700_000,
     "seconds": 171.2,
+    "training_set": {"before": 9, "after": 9, "added": 0, "media": 0, "recaptioned": 0, "recropped": 0, "removed": {}},
 }
+GONE = {"too_small": 1, "no_caption": 1}
+FEWER = {"before": 9, "after": 8, "added": 1, "media": 0, "recaptioned": 0, "recropped": 2, "removed": GONE}
 
 
 @pytest.mark.parametrize(
@@ -161,6 +164,7 @@ CONTENT = {
             {},
             [
                 "photos:",
+                "  training set: as it is",
                 "  latents: 37 of 12,000 to encode (37 resized or cropped differently), 11,963 reused",
                 "  captions: none to encode, 9,800 reused, 2 quarantined",
                 "  fetch 1.2 GB, store about 4.7 MB, about 3 min",
@@ -171,9 +175,11 @@ CONTENT = {
                 "vae_latents": {"reuse": 0, "compute": {"new": 2, "unknown_until_read": 1000}, "quarantined": 0},
                 "model_bytes_to_fetch": 335_000_000,
                 "seconds": None,
+                "training_set": {"before": None, "after": 0, "removed": {}},
             },
             [
                 "photos:",
+                "  training set: none yet",
                 "  latents: up to 1,002 of 1,002 to encode"
                 " (2 not in the last training set, 1,000 in files not read yet), 0 reused",
                 "  captions: none to encode, 9,800 reused, 2 quarantined",
@@ -184,10 +190,42 @@ CONTENT = {
             {"vae_latents": {"reuse": 1, "compute": {}, "quarantined": 0}},
             ["photos: nothing to do; 1 latent and 9,800 captions are stored, 2 quarantined"],
         ),
+        (
+            {
+                "vae_latents": {"reuse": 1, "compute": {}, "quarantined": 0},
+                "training_set": FEWER,
+                "names": {"added": ["a.png"], "removed (too_small)": ["b.png"]},
+            },
+            [
+                "photos:",
+                "  training set: 1 added, 2 re-cropped, 2 removed (1 too_small, 1 no_caption); 9 before, 8 after",
+                "    added:",
+                "      a.png",
+                "    removed (too_small):",
+                "      b.png",
+                "  latents: none to encode, 1 reused",
+                "  captions: none to encode, 9,800 reused, 2 quarantined",
+            ],
+        ),
     ],
 )
 def test_a_plan_as_text(changes: dict[str, Any], lines: list[str]) -> None:
     assert plan("photos", {**CONTENT, **changes}).splitlines() == lines
+
+
+def test_plans_as_a_comment_on_a_pull_request() -> None:
+    lines = plan_text.markdown({"photos": {**CONTENT, "training_set": FEWER, "names": {"added": ["`a|b`.png"]}}})
+    assert lines.splitlines()[2].startswith(
+        "| photos | 1 added, 2 re-cropped, 2 removed (1 too_small, 1 no_caption); 9"
+    )
+    assert lines.splitlines()[3:] == [
+        "",
+        "<details><summary>photos: 1 file added</summary>",
+        "",
+        "- `a|b.png`",
+        "",
+        "</details>",
+    ]
 
 
 @pytest.mark.parametrize(
