@@ -38,4 +38,5 @@ def machines(*num_cpus: int) -> Iterator[tuple[Any, list[Any]]]:
 
 def _ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_AUTH_MODE"] = "disabled"  # test processes side by side would make tokens over each other's
     return pytest.importorskip("ray")

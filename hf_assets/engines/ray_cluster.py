@@ -24,7 +24,8 @@ class RayOptions:
     Attributes:
         workers: 0: one per GPU of the cluster; without GPUs, as many as have room.
         gpus: of each; 0: none, for CPUs.
-        cpus: of each; 0: one beside a GPU, else four, or as many as the smallest machine has.
+        cpus: of each, which also decode; 0: beside a GPU its part of the machine's, of which Ray keeps one; without
+            GPUs four, or as many as the smallest machine has.
     """
 
     workers: int = 0
@@ -33,11 +34,18 @@ class RayOptions:
 
 
 class Placement(NamedTuple):
-    """Actors to start."""
+    """Actors to start.
+
+    Attributes:
+        gpus, cpus: that Ray keeps for each.
+        cores: of its machine that each may use: beside a GPU its part of them, though Ray keeps one only, so that
+            there is room for whatever else the cluster runs.
+    """
 
     num_actors: int
     gpus: float
     cpus: float
+    cores: float
 
 
 def placement(options: RayOptions, nodes: list[dict[str, float]], *, wants_cpu: bool) -> Placement:
@@ -49,11 +57,14 @@ def placement(options: RayOptions, nodes: list[dict[str, float]], *, wants_cpu: 
     """
     gpus = 0.0 if wants_cpu or not any(node.get("GPU", 0) for node in nodes) else options.gpus
     if gpus:
-        count = options.workers or sum(int(node.get("GPU", 0) / gpus) for node in nodes)
-        return Placement(max(count, 1), gpus, options.cpus or 1)
+        with_gpus = [node for node in nodes if node.get("GPU", 0)]
+        count = options.workers or sum(int(node["GPU"] / gpus) for node in with_gpus)
+        part = min(node.get("CPU", 1.0) / node["GPU"] * gpus for node in with_gpus)
+        return Placement(max(count, 1), gpus, options.cpus or 1, options.cpus or max(1.0, part))
     smallest = min((node["CPU"] for node in nodes if node.get("CPU")), default=1.0)
     cpus = options.cpus or min(4.0, smallest)
-    return Placement(options.workers or max(1, sum(int(node.get("CPU", 0) / cpus) for node in nodes)), 0.0, cpus)
+    room = sum(int(node.get("CPU", 0) / cpus) for node in nodes)
+    return Placement(options.workers or max(1, room), 0.0, cpus, cpus)
 
 
 class Pool:
@@ -83,7 +94,7 @@ class Pool:
             max_task_retries=0,
             max_concurrency=8,
         )(Actor)
-        return [remote.remote(number, wanted.cpus) for number in range(wanted.num_actors)]
+        return [remote.remote(number, wanted.cores) for number in range(wanted.num_actors)]
 
     def keep(self, wanted: Placement, actors: list[Any]) -> None:
         """Nobody needs them now."""

@@ -28,7 +28,11 @@ class RayChoice(dg.Config):
     gpus: float = Field(
         default=1.0, ge=0, description="GPUs of each actor: less than 1 lets several share one; 0: none, CPUs only."
     )
-    cpus: float = Field(default=0.0, ge=0, description="CPU cores of each actor; 0: one beside a GPU, four without.")
+    cpus: float = Field(
+        default=0.0,
+        ge=0,
+        description="CPU cores of each; 0: its part of them beside a GPU, else four.",
+    )
 
 
 class EngineChoice(dg.Config):

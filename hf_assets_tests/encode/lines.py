@@ -17,6 +17,8 @@ from hf_assets.encode.unit import KEY
 from hf_assets.engines.compute import Compute
 from hf_assets.engines.unit import Unit
 from hf_assets.errors import DatasetError, MediaError
+from hf_assets.store import index
+from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import Sample, TensorStore
 
 # What samples may be made to do by their names.
@@ -120,9 +122,9 @@ class Doubling:
         return batch.content * 2
 
     def collect(self, batch: Batch, encoded: Any) -> Iterator[Sample | Failed | Again]:
-        for index, key in enumerate(batch.keys):
-            if encoded[index].isfinite().all():
-                yield Sample(key, {"doubled": encoded[index]})
+        for at, key in enumerate(batch.keys):
+            if encoded[at].isfinite().all():
+                yield Sample(key, {"doubled": encoded[at]})
             elif not batch.is_second_try:
                 again = torch.ones(1, int(key.split(":")[1]))
                 yield Again(Batch([key], again if key.startswith(UNDEFINED) else again * float("nan"), 0, True))
@@ -136,3 +138,10 @@ class Doubling:
 def units(*keys: str) -> list[Unit]:
     """A unit of the keys in each string."""
     return [Unit(number, pa.table({KEY: one.split()})) for number, one in enumerate(keys)]
+
+
+def stored(folder: Path) -> dict[str, float]:
+    """The first number of each tensor in a store."""
+    keys = index.stored_keys(TensorStore(folder).index())
+    reader = TensorReader(folder, pa.chunked_array([keys]))
+    return {key.as_py(): float(reader[at]["doubled"][0]) for at, key in enumerate(keys)}

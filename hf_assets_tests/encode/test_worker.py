@@ -17,9 +17,8 @@ from hf_assets.engines.this_process import ThisProcess
 from hf_assets.engines.unit import AllAtOnce, Report, Unit
 from hf_assets.errors import DatasetError, StoreError
 from hf_assets.store import index
-from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import TensorStore
-from hf_assets_tests.encode.lines import Doubling, Numbers, units
+from hf_assets_tests.encode.lines import Doubling, Numbers, stored, units
 
 COMPUTE = Compute(batch_size=2, decode_threads=2)
 
@@ -38,12 +37,6 @@ def total(reports: Iterator[Report]) -> Report:
 
 def run(folder: Path, *keys: str, compute: Compute = COMPUTE) -> Report:
     return total(AssemblyLine(Numbers(folder), compute).run(AllAtOnce(units(*keys))))
-
-
-def stored(folder: Path) -> dict[str, float]:
-    keys = index.stored_keys(TensorStore(folder).index())
-    reader = TensorReader(folder, pa.chunked_array([keys]))
-    return {key.as_py(): float(reader[at]["doubled"][0]) for at, key in enumerate(keys)}
 
 
 def test_a_group_that_is_not_full_waits_for_the_next_unit(tmp_path: Path) -> None:

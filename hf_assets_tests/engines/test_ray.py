@@ -17,8 +17,7 @@ from hf_assets.engines.ray_cluster import Placement, RayOptions, placement
 from hf_assets.errors import DatasetError
 from hf_assets.store import index
 from hf_assets.store.tensors import TensorStore
-from hf_assets_tests.encode.lines import Killer, Numbers, units
-from hf_assets_tests.encode.test_worker import stored
+from hf_assets_tests.encode.lines import Killer, Numbers, stored, units
 from hf_assets_tests.ray_session import local_ray
 
 # `make soak` asks for more.
@@ -118,14 +117,14 @@ def _work(folder: Path) -> object:
 @pytest.mark.parametrize(
     ("options", "nodes", "wants_cpu", "expected"),
     [
-        (RayOptions(), [{"CPU": 8, "GPU": 2}], False, Placement(2, 1, 1)),
-        (RayOptions(), [{"CPU": 8, "GPU": 2}, {"CPU": 64, "GPU": 8}, {"CPU": 4}], False, Placement(10, 1, 1)),
-        (RayOptions(gpus=0.5), [{"CPU": 8, "GPU": 2}], False, Placement(4, 0.5, 1)),
-        (RayOptions(workers=3), [{"CPU": 8, "GPU": 8}], False, Placement(3, 1, 1)),
-        (RayOptions(), [{"CPU": 8, "GPU": 2}], True, Placement(2, 0, 4)),
-        (RayOptions(), [{"CPU": 2}], False, Placement(1, 0, 2)),
-        (RayOptions(cpus=1), [{"CPU": 2}, {"CPU": 3}], False, Placement(5, 0, 1)),
-        (RayOptions(gpus=0, cpus=8), [{"CPU": 16, "GPU": 2}], False, Placement(2, 0, 8)),
+        (RayOptions(), [{"CPU": 8, "GPU": 2}], False, Placement(2, 1, 1, 4)),
+        (RayOptions(), [{"CPU": 8, "GPU": 2}, {"CPU": 64, "GPU": 8}, {"CPU": 4}], False, Placement(10, 1, 1, 4)),
+        (RayOptions(gpus=0.5), [{"CPU": 8, "GPU": 2}], False, Placement(4, 0.5, 1, 2)),
+        (RayOptions(workers=3), [{"CPU": 8, "GPU": 8}], False, Placement(3, 1, 1, 1)),
+        (RayOptions(), [{"CPU": 8, "GPU": 2}], True, Placement(2, 0, 4, 4)),
+        (RayOptions(), [{"CPU": 2}], False, Placement(1, 0, 2, 2)),
+        (RayOptions(cpus=1), [{"CPU": 2}, {"CPU": 3}], False, Placement(5, 0, 1, 1)),
+        (RayOptions(gpus=0, cpus=8), [{"CPU": 16, "GPU": 2}], False, Placement(2, 0, 8, 8)),
     ],
 )
 def test_one_actor_per_gpu_or_as_many_as_cpus_have_room_for(

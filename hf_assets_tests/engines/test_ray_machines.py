@@ -13,8 +13,7 @@ from hf_assets.engines.ray_cluster import RayOptions
 from hf_assets.engines.unit import Unit
 from hf_assets.store import index
 from hf_assets.store.tensors import TensorStore
-from hf_assets_tests.encode.lines import Numbers, units
-from hf_assets_tests.encode.test_worker import stored
+from hf_assets_tests.encode.lines import Numbers, stored, units
 from hf_assets_tests.ray_session import machines
 
 SETTINGS = ComputeSettings(device="cpu", batch_size=2, decode_threads=1, unit_samples=4)
