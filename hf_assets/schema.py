@@ -34,6 +34,9 @@ SOURCE_PATH = pa.field("source_path", pa.string())
 # The columns of the dataset that the config names, in one struct, so that no name can collide with ours.
 COLUMNS = "columns"
 
+# Behind the name of a column of classes by number: a column of their names, which may be captions.
+CLASS_NAMES = "#names"
+
 # Captions may take more than 2 GiB in all, the most that `pa.string` holds.
 CAPTION = pa.large_string()
 

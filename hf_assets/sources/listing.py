@@ -117,7 +117,7 @@ class Tables:
             yield self.listed(media, labels, FOLDERS[format.kind])
         yield from (_read_by(format, file) for file in listed if is_archive(file.path))
 
-    def listed(self, paths: list[str], labels: list[int] | None, column: str) -> DataFile:
+    def listed(self, paths: list[str], labels: conversion.Labels | None, column: str) -> DataFile:
         """A table of media files, written now."""
         rows_hash = fingerprint.of_value([paths, labels, column, conversion.VERSIONS.get("imagefolder", 1)])
         file = DataFile(LISTED_PATH, rows_hash, 0, LISTED)

@@ -26,7 +26,7 @@ from hf_assets.store import memo
 from hf_assets.store.memo import Rest
 
 # Bump when a change to this module changes the table.
-VERSION = 4
+VERSION = 5
 
 READ_THREADS = 8
 # While files are read, so often is said how far it is.

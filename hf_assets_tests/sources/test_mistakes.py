@@ -7,6 +7,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from hf_assets import schema
 from hf_assets.errors import DatasetError
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.spec import CaptionTable, FolderRules
+from hf_assets.stages import captions as stage
 from hf_assets_tests.sources.reading import read, samples
 
 
@@ -278,3 +280,20 @@ def test_metadata_without_file_name_name_files_by_the_column_of_paths(column: st
     lines = [f"{column},caption", *(",".join(row.values()) for row in rows)] if kind == "csv" else map(json.dumps, rows)
     files = {f"metadata.{kind}": "\n".join(lines).encode(), "images/a.png": A, "images/b.png": B}
     assert samples(folder(tmp_path, files), tmp_path / "memory") == [("x", A), ("y.z", B)]
+
+
+def test_classes_by_number_are_captions_by_their_names(tmp_path: Path) -> None:
+    labels = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a cat", "a dog"])})
+    rows = {"image": [{"bytes": A, "path": None}] * 4, "label": [1, 0, None, -1]}
+    stream = io.BytesIO()
+    datasets.Dataset.from_dict(rows, features=labels).to_parquet(stream)
+    cases = {
+        "parquet": ({"train.parquet": stream.getvalue()}, [["a dog"], ["a cat"]]),
+        "folder": ({"train/cat/1.png": A, "train/dog/2.png": B}, [["cat"], ["dog"]]),
+    }
+    for name, (files, expected) in cases.items():
+        found, _, _ = read(
+            folder(tmp_path / name, files), tmp_path / name / "memory", WantedColumns("image", ("label",))
+        )
+        table, _ = stage.extract(found.table, stage.CaptionRules(columns_of_captions=("label",)))
+        assert table["captions"].to_pylist() == expected

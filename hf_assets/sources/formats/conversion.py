@@ -255,17 +255,28 @@ def require_lance() -> Any:
     return lance
 
 
-def list_folder(paths: list[str], labels: list[int] | None, column: str, target: Path) -> None:
+def list_folder(paths: list[str], labels: "Labels | None", column: str, target: Path) -> None:
     """Write a table of media files, one row each, as `datasets` makes it of a folder without metadata."""
     media = pa.StructArray.from_arrays(
         [pa.nulls(len(paths), pa.binary()), pa.array(paths, pa.string())], ["bytes", "path"]
     )
-    columns = {column: media, **({} if labels is None else {"label": pa.array(labels, pa.int64())})}
+    table = pa.table({column: media})
+    if labels is not None:
+        features = {"label": {"names": labels.names, "_type": "ClassLabel"}}
+        noted = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+        table = table.append_column("label", pa.array(labels.numbers, pa.int64())).replace_schema_metadata(noted)
     with files.open_atomically(target) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd", write_page_checksum=True)
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
-def labels_of(paths: list[str], siblings: list[str], drop_labels: bool | None) -> list[int] | None:
+class Labels(NamedTuple):
+    """Classes of media files, by number, and what the numbers are called."""
+
+    numbers: list[int]
+    names: list[str]
+
+
+def labels_of(paths: list[str], siblings: list[str], drop_labels: bool | None) -> Labels | None:
     """The labels that `datasets` gives media files by their folders; None where it gives none.
 
     Args:
@@ -276,7 +287,7 @@ def labels_of(paths: list[str], siblings: list[str], drop_labels: bool | None) -
     if drop_labels or (drop_labels is None and (len(names) < 2 or len(depths) > 1)):
         return None
     numbers = {name: number for number, name in enumerate(names)}
-    return [numbers[PurePosixPath(path).parent.name] for path in paths]
+    return Labels([numbers[PurePosixPath(path).parent.name] for path in paths], names)
 
 
 def _batches(plain: Path, path: str, format: Format) -> Iterator[pa.Table]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
@@ -107,8 +108,30 @@ def read_columns(
     # By name, since `a` also selects a column that is called `a.b`.
     found = {top: table[top].combine_chunks() if top in table.column_names else None for top in tree}
     arrays = [_select_fields(found[top], kinds[top], below, num_rows) for top, below in tree.items()]
-    struct = pa.StructArray.from_arrays(arrays, names=list(tree))
+    named_classes = _class_names(
+        parquet, {top: one for top, one in zip(tree, arrays, strict=True) if tree[top] is None}
+    )
+    struct = pa.StructArray.from_arrays([*arrays, *named_classes.values()], names=[*tree, *named_classes])
     return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes, paths)
+
+
+def _class_names(parquet: pq.ParquetFile, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """The names of those columns that hold classes by number, as `datasets` notes them in a file."""
+    try:
+        noted = json.loads((parquet.metadata.metadata or {}).get(b"huggingface", b"{}"))
+        features = noted["info"]["features"]
+        names = {top: features[top]["names"] for top in columns if features[top]["_type"] == "ClassLabel"}
+    except (ValueError, LookupError, TypeError):
+        return {}
+    found = {}
+    for top, texts in names.items():
+        numbers = columns[top]
+        if not isinstance(texts, list) or not pa.types.is_integer(numbers.type):
+            continue
+        is_known = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(texts)))
+        at = pc.if_else(is_known, numbers, pa.scalar(None, numbers.type))
+        found[f"{top}{schema.CLASS_NAMES}"] = pa.array(list(map(str, texts)), pa.string()).take(at)
+    return found
 
 
 def read_media(
