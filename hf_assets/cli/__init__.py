@@ -1,7 +1,7 @@
 """The command `hf-assets`. Exit codes: 0 done, 1 failed, 2 wrong usage or config.
 
 One module for each group of commands: `starting` (init), `running` (run, page), `inspecting` (check, plan, families)
-and `tidying` (verify, gc, quarantine). What they share is in `options`; open that first.
+and `tidying` (verify, gc, quarantine). What they share is in `options`. Open `options` first.
 """
 
 import typer

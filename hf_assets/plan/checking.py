@@ -39,7 +39,7 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
     """
     for place in (recipe.folders.metadata, recipe.folders.latents, recipe.folders.embeds):
         if isinstance(place, Path):
-            _require_writable(place)
+            require_writable(place)
     name = recipe.source.dataset_name
     if not Path(name).is_absolute() and "://" not in name:
         yield f'dataset "{name}": no folder of that name is here, so the Hub is asked'
@@ -60,7 +60,7 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         captioned, without = captions.extract(kept, recipe.captions)
         num_distinct = len(captions.distinct(captioned))
         yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
-        yield from _unused_texts(recipe)
+        yield from unused_texts(recipe)
         for fault in read.faults.slice(0, SHOWN_FAULTS).to_pylist():
             yield f"  {fault['address']} can't be read: {fault['message']}"
         if len(read.faults) > SHOWN_FAULTS:
@@ -91,7 +91,7 @@ def _token_lines(pipeline: Pipeline, texts: list[str]) -> Iterator[str]:
             yield f'  {count:,} tokens: "{" ".join(text.split())[:80]}"'
 
 
-def _require_writable(folder: Path) -> None:
+def require_writable(folder: Path) -> None:
     """Refuse a folder that a run couldn't write to, or make.
 
     Raises:
@@ -104,7 +104,7 @@ def _require_writable(folder: Path) -> None:
         raise StoreError(f'"{place}" can\'t be written to: correct cache_dir, or who may write there')
 
 
-def _unused_texts(recipe: Recipe) -> Iterator[str]:
+def unused_texts(recipe: Recipe) -> Iterator[str]:
     """The files of captions beside media that no setting reads, with some of their captions."""
     rules = recipe.source.folder
     if rules is None or rules.captions != "filename":

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from hf_assets import inert
-from hf_assets.cli import _print
+from hf_assets.cli.options import say
 from hf_assets.draw import html, markdown
 from hf_assets.errors import ConfigError, DatasetError, MediaError
 from hf_assets.orchestrate import logs
@@ -30,7 +30,7 @@ CONTROLS = [
 @pytest.mark.parametrize("control", CONTROLS)
 def test_controls_show_and_do_nothing(control: str, capsys: pytest.CaptureFixture[str]) -> None:
     name = f"q{control}z"
-    _print(name)
+    say(name)
     lines: list[str] = []
 
     class Context:

@@ -13,7 +13,7 @@ from hf_assets.sources.spec import FolderRules, SourceSpec
 
 def lines(folder: Path, captions: Any) -> list[str]:
     source = SourceSpec(dataset_name=str(folder), folder=FolderRules(captions=captions))
-    return list(checking._unused_texts(Recipe.model_construct(source=source)))
+    return list(checking.unused_texts(Recipe.model_construct(source=source)))
 
 
 def test_text_files_that_lie_unused_are_named_with_three_of_their_captions(tmp_path: Path) -> None:
@@ -40,11 +40,11 @@ def test_text_behind_a_link_out_of_the_folder_is_not_shown(tmp_path: Path) -> No
 def test_a_cache_dir_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
     with pytest.raises(StoreError, match=r'cache" is a file, and results are to lie in ".*x": correct cache_dir'):
-        checking._require_writable(tmp_path / "cache" / "x")
-    checking._require_writable(tmp_path / "other" / "x")
+        checking.require_writable(tmp_path / "cache" / "x")
+    checking.require_writable(tmp_path / "other" / "x")
 
 
 def test_a_cache_dir_that_cannot_be_written_to_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking.os, "access", lambda path, mode: False)  # a superuser may write anywhere
     with pytest.raises(StoreError, match="can't be written to: correct cache_dir"):
-        checking._require_writable(tmp_path)
+        checking.require_writable(tmp_path)
