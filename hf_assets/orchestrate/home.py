@@ -14,7 +14,7 @@ import dagster as dg
 HOME_VARIABLE = "DAGSTER_HOME"
 SETTINGS, STATE = "dagster.yaml", ".dagster_state"
 
-# What Dagster is given where the user says nothing. Steps log through Dagster, so their output isn't captured once more.
+# Dagster's settings where the user says nothing. Steps log through Dagster, so their output isn't captured once more.
 COMMON = """\
 telemetry:
   enabled: false
