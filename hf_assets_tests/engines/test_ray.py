@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_assets.encode.unit import CRASH, run_units
+from hf_assets.encode.unit import CRASH, EncodingWork, run_units
 from hf_assets.engines import ray_cluster
 from hf_assets.engines.compute import ComputeSettings
 from hf_assets.engines.ray_cluster import Placement, RayOptions, placement
@@ -18,6 +20,7 @@ from hf_assets.errors import DatasetError
 from hf_assets.store import index
 from hf_assets.store.tensors import TensorStore
 from hf_assets_tests.encode.lines import Killer, Numbers, stored, units
+from hf_assets_tests.engines import driver
 from hf_assets_tests.ray_session import local_ray
 
 # `make soak` asks for more.
@@ -83,6 +86,29 @@ def test_a_run_that_is_cancelled_frees_the_devices(tmp_path: Path) -> None:
     assert free_cpus() == 4
 
 
+def test_a_driver_that_is_killed_frees_the_devices_and_the_next_run_does_the_rest(tmp_path: Path) -> None:
+    import ray
+
+    environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    command = [sys.executable, "-m", "hf_assets_tests.engines.driver", str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not (before := _stored_keys(tmp_path)) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.kill()
+    assert 0 < len(before) < 60
+    assert free_cpus() == 4
+    work = _work(tmp_path)
+    left = [" ".join(unit.jobs["key"].to_pylist()) for unit in work.left(units(*driver.KEYS))]
+    run(Numbers(tmp_path), *left)
+    assert len(stored(tmp_path)) == len(index.stored_rows(TensorStore(tmp_path).index())) == 60
+
+
+def _stored_keys(folder: Path) -> list[str]:
+    keys: list[str] = index.stored_keys(TensorStore(folder).index()).to_pylist() if folder.exists() else []
+    return keys
+
+
 def free_cpus() -> float:
     """Once Ray has noticed that actors are gone."""
     import ray
@@ -108,9 +134,7 @@ def _pids(folder: Path) -> list[int]:
         return ray.get([actor.pid.remote() for actor in engine.actors])
 
 
-def _work(folder: Path) -> object:
-    from hf_assets.encode.unit import EncodingWork
-
+def _work(folder: Path) -> EncodingWork:
     return EncodingWork(Numbers(folder))
 
 
