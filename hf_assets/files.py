@@ -1,7 +1,7 @@
 """Files that are either wholly there or not at all, and tables that know when they are damaged."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +24,7 @@ __all__ = [
     "read_table",
     "remove",
     "set_aside",
+    "update_table",
     "write_atomically",
     "write_table",
     "written_ns",
@@ -53,13 +54,32 @@ def write_table(location: Location, table: pa.Table) -> None:
             pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
             _add_checksum(temporary)
         return
+    write_atomically(location, _to_bytes(table))
+
+
+def update_table(location: Location, change: Callable[[pa.Table | None], pa.Table]) -> None:
+    """Read a small table, change it, and write it so that no other writer's change is lost.
+
+    Args:
+        change: takes the table that is there, None where there is none that can be read. It is called again where
+            another writer came between.
+    """
+
+    def change_bytes(data: bytes | None) -> bytes:
+        is_whole = data is not None and is_whole_table(memoryview(data))
+        return _to_bytes(change(pq.read_table(pa.BufferReader(data)) if is_whole else None))
+
+    at(location.parent).update(location.name, change_bytes)
+
+
+def _to_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     data = memoryview(sink.getvalue())
-    at = _footer_start(data)
-    assert at is not None
-    pages, footer = data[:at], data[at:]
-    write_atomically(location, b"".join([pages, CHECKSUM_MARK, _checksum(pages, footer), footer]))
+    start = _footer_start(data)
+    assert start is not None
+    pages, footer = data[:start], data[start:]
+    return b"".join([pages, CHECKSUM_MARK, _checksum(pages, footer), footer])
 
 
 def _add_checksum(path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import time
 from pathlib import Path
 
-from hf_assets import files
+from hf_assets import blobs
 
 # A file that changed this shortly before it was hashed can change again within one tick of the file system's clock.
 SETTLED_AFTER_NS = 2_000_000_000
@@ -39,7 +39,7 @@ class FileHashes:
             if state not in known and (self.written_once or _is_settled(path)):
                 settled[state] = found[path]
         if settled:
-            files.write_atomically(self.memory, json.dumps({**known, **settled}).encode())
+            blobs.at(self.memory.parent).update(self.memory.name, lambda data: _merge(data, settled))
         return found
 
     def _read_memory(self) -> dict[str, str]:
@@ -51,6 +51,15 @@ class FileHashes:
         except (FileNotFoundError, ValueError, TypeError):
             self._known, self._known_at = {}, None  # a memory that is damaged holds nothing: every file is hashed anew
         return self._known
+
+
+def _merge(data: bytes | None, hashes: dict[str, str]) -> bytes:
+    """With what other processes have found out meanwhile."""
+    try:
+        known = dict(json.loads(data or b"{}"))
+    except (ValueError, TypeError):  # damaged
+        known = {}
+    return json.dumps({**known, **hashes}).encode()
 
 
 def _state(path: Path) -> str:

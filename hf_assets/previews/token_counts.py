@@ -67,13 +67,19 @@ def count(root: Location, wanted: pa.Table, text: "TextEncoder") -> None:
         return
     if tokens is None:
         return
-    kept = known.filter(pc.is_in(known["embed_key"], value_set=wanted["embed_key"].combine_chunks()))
     cut_by = [
         [f"{name} {one.limit}" for name, one in limits.items() if one.tokens[at] > one.limit] for at in range(len(new))
     ]
     columns = [new["embed_key"], pa.array(tokens, pa.int32()), pa.array(cut_by, SCHEMA.field("cut_by").type)]
     added = pa.table(columns, schema=SCHEMA)
-    files.write_table(token_counts(root), pa.concat_tables([kept, added]))
+
+    def with_added(table: pa.Table | None) -> pa.Table:
+        there = _checked(table)
+        is_kept = pc.is_in(there["embed_key"], value_set=wanted["embed_key"].combine_chunks())
+        is_new = pc.invert(pc.is_in(added["embed_key"], value_set=there["embed_key"].combine_chunks()))
+        return pa.concat_tables([there.filter(is_kept), added.filter(is_new)])
+
+    files.update_table(token_counts(root), with_added)
 
 
 def counts_of(root: Location, keyed: pa.Table) -> np.ndarray:
@@ -98,5 +104,9 @@ def cuts_of(root: Location, keyed: pa.Table) -> Cuts:
 
 
 def _known_counts(root: Location) -> pa.Table:
-    table = files.read_table(token_counts(root))
+    return _checked(files.read_table(token_counts(root)))
+
+
+def _checked(table: pa.Table | None) -> pa.Table:
+    """The table, if it is one of these."""
     return SCHEMA.empty_table() if table is None or table.schema.names != SCHEMA.names else table

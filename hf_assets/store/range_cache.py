@@ -9,6 +9,7 @@ import os
 import uuid
 from pathlib import Path
 
+from hf_assets.errors import StoreError
 from hf_assets.folder import machine_cache
 
 # In bytes; 0 keeps nothing.
@@ -18,12 +19,18 @@ BOUND_BYTES = 16 << 30
 LOOK_SHARE = 1 / 32
 
 
+def _bound_bytes() -> int:
+    given = os.environ.get(BOUND_VARIABLE) or str(BOUND_BYTES)
+    if not given.isdecimal():
+        raise StoreError(f'{BOUND_VARIABLE} is "{given}": write a number of bytes, or remove it')
+    return int(given)
+
+
 class RangeCache:
     """Byte strings by name, in one folder."""
 
     def __init__(self, folder: Path | None = None, bound_bytes: int | None = None) -> None:
-        given = os.environ.get(BOUND_VARIABLE, "")
-        self.bound_bytes = bound_bytes if bound_bytes is not None else int(given) if given.isdecimal() else BOUND_BYTES
+        self.bound_bytes = _bound_bytes() if bound_bytes is None else bound_bytes
         self.folder = folder or machine_cache() / "reads"
         self._written_bytes = 0
 

@@ -5,6 +5,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -117,3 +118,15 @@ def test_a_folder_that_may_not_be_written_is_said_in_one_line(
         StoreError, match="may not be written by this user: change its rights, or name another cache_dir"
     ):
         files.write_atomically(tmp_path / "file", b"data")
+
+
+def test_two_that_update_a_table_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    files.write_table(path, pa.table({"numbers": [0]}))
+
+    def add(number: int) -> None:
+        files.update_table(path, lambda table: pa.concat_tables([table, pa.table({"numbers": [number]})]))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(1, 9)))
+    assert sorted(files.read_table(path)["numbers"].to_pylist()) == list(range(9))  # type: ignore[index]

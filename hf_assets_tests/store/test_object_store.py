@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from hf_assets.blobs import ObjectPath, object_client
+from hf_assets.errors import StoreError
 from hf_assets.store import gc
+from hf_assets.store.range_cache import RangeCache
 from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import TensorStore
 from hf_assets_tests.s3_server import S3Server
@@ -107,3 +109,9 @@ def test_what_was_read_once_is_read_from_this_machine_within_the_bound(
     remote.cache.bound_bytes = 40_000
     remote.cache.shrink()
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) <= 40_000
+
+
+def test_a_bound_that_is_no_number_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ASSETS_READ_CACHE_BYTES", "16 GB")
+    with pytest.raises(StoreError, match=r'^HF_ASSETS_READ_CACHE_BYTES is "16 GB": write a number of bytes'):
+        RangeCache()
