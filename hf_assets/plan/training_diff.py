@@ -14,6 +14,7 @@ from hf_assets.kinds.medium import Medium
 from hf_assets.plan import changes
 from hf_assets.plan.changes import Changes, Samples
 from hf_assets.sources.spec import WHOLE_FILE
+from hf_assets.store.table_file import facts_of
 
 STAGE = "training_set"
 
@@ -25,14 +26,15 @@ class Diff:
         self.before: Samples | None = None
         last = _last_columns(recipe)
         have = changes.geometry_of(last or medium.buckets.names, medium.buckets.names)
-        has_paths = last is None or schema.SOURCE_PATH.name in last
+        paths = None if last is None else _last_paths(recipe)
+        has_paths = last is None or paths is not None
         self.after = Samples(have, has_paths=has_paths)
         self.has_unknown = False
         self.left_out: list[tuple[str, np.ndarray]] = []
         if last is not None:
             self.before = Samples(have, has_paths=has_paths)
-            for batch in _last_tables(recipe, last):
-                self.before.add(batch)
+            for table in _last_tables(recipe, last):
+                self.before.add(table if paths is None else _with_paths(table, paths))
 
     def add(
         self,
@@ -105,9 +107,10 @@ def names_of(recipe: Recipe, found: Changes, tables: Callable[[], Iterator[pa.Ta
         named |= {kind: [names[row] for row in rows.tolist()] for kind, rows in wanted.items()}
     last = _last_columns(recipe)
     if last is not None and found.removed:
-        shown = [name for name in ("row", schema.SOURCE_PATH.name, "file") if name in last]
-        table = files.read_table(folder.table(recipe.folders.metadata, STAGE), columns=shown)
+        table = files.read_table(folder.table(recipe.folders.metadata, STAGE), columns=["row", "file"])
         assert table is not None
+        if (paths := _last_paths(recipe)) is not None:
+            table = _with_paths(table, paths)
         said = {row["row"]: row.get(schema.SOURCE_PATH.name) or row["file"] for row in table.to_pylist()}
         named |= {f"removed ({why})": [said[row] for row in rows.tolist()] for why, rows in found.removed.items()}
     return named
@@ -122,6 +125,17 @@ def source_paths(located: pa.Table) -> pa.ChunkedArray:
 def _with_paths(rows: pa.Table, judged: pa.Table) -> pa.Table:
     at = pc.index_in(rows["row"], value_set=judged["row"].combine_chunks())
     return rows.append_column(schema.SOURCE_PATH, source_paths(judged.select(schema.LOCATION.names).take(at)))
+
+
+def _last_paths(recipe: Recipe) -> pa.Table | None:
+    """Where the rows of the last training set lay; None where the table of rows is that of another run."""
+    root = recipe.folders.metadata
+    facts = {name: facts_of(folder.table(root, name)) for name in ("raw_dataset", "buckets", STAGE)}
+    for name, below in (("raw_dataset", "buckets"), ("buckets", STAGE)):
+        upper, lower = facts[name], facts[below]
+        if upper is None or lower is None or lower.made_from.get(name) != upper.version:
+            return None
+    return files.read_table(folder.table(root, "raw_dataset"), columns=["row", *schema.LOCATION.names])
 
 
 def _last_columns(recipe: Recipe) -> list[str] | None:
