@@ -10,6 +10,7 @@ import dagster as dg
 import pyarrow as pa
 
 from hf_assets import files, fingerprint, folder
+from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import columns, sheets
 from hf_assets.encode.outcome import Outcome
@@ -24,6 +25,8 @@ R = TypeVar("R")
 
 # What is measured while samples are computed.
 MEASURED = ("samples_per_second", "seconds")
+# A table of more rows is written without looking at the one that is there.
+COMPARED_ROWS = 10_000
 
 
 class Made(NamedTuple):
@@ -74,10 +77,8 @@ def made_now(
     written: dict[str, State] = {}
     beside = ((folder.dropped(root, name), outcome.dropped), (folder.quarantined(root, name), outcome.quarantined))
     for path, table in beside:
-        if isinstance(table, pa.Table):
-            files.write_table(path, table)
-            if (state := state_of(path)) is not None:
-                written[path.name] = state
+        if isinstance(table, pa.Table) and (state := _write_beside(path, table)) is not None:
+            written[path.name] = state
     metadata = {
         "dagster/row_count": len(outcome.table),
         "dagster/column_schema": _column_schema(outcome.table.schema),
@@ -103,6 +104,20 @@ def made_now(
     return dg.MaterializeResult(
         value=Draft(value, memo), data_version=dg.DataVersion(version), tags=step.tags, metadata=metadata
     )
+
+
+def _write_beside(path: Location, table: pa.Table) -> State | None:
+    """Write a table of what was left out; a small one that is the same stays, and so does what was made of it.
+
+    Returns:
+        the file's state.
+    """
+    before = state_of(path)
+    known = files.read_table(path) if before is not None and len(table) <= COMPARED_ROWS else None
+    if known is not None and known.equals(table):
+        return before
+    files.write_table(path, table)
+    return state_of(path)
 
 
 def made_before(recipe: Recipe, name: str, memo: Memo, step: Step) -> dg.MaterializeResult[Draft]:
