@@ -109,6 +109,10 @@ class Tables:
     def _folder(self, listed: list[DataFile], siblings: list[str], format: Format) -> Iterable[DataFile]:
         """Its metadata, else a table made of the listing; and its archives."""
         metadata = [file for file in listed if is_metadata(file.path, format)]
+        archives = [file for file in listed if is_archive(file.path)]
+        if metadata and archives and not any(is_of_folder(file.path, format) for file in listed):
+            yield from (_joined(format, file, metadata) for file in archives)
+            return
         if metadata and not format.settings.get("drop_metadata"):
             yield from (_read_by(format, file) for file in metadata)
         elif media := [file.path for file in listed if is_of_folder(file.path, format)]:
@@ -139,8 +143,28 @@ class Tables:
         if lance_fragments.is_fragment(file):
             repository.convert(file, Format.loads(format), path)
         else:
-            conversion.convert(repository.fetch(file), file.path, Format.loads(format), path)
+            by = Format.loads(format)
+            beside: list[DataFile] = []
+            if by.kind in FOLDERS and is_archive(file.path):
+                tables = repository.entries([one for one in repository.list() if is_metadata(one, by)])
+                beside = _nearest_beside(file, list(tables))
+            conversion.convert(repository.fetch(file), file.path, by, path, [repository.fetch(one) for one in beside])
         return path
+
+
+def _joined(format: Format, file: DataFile, metadata: list[DataFile]) -> DataFile:
+    """An archive of media, whose rows are those of metadata beside it as well."""
+    made = _read_by(format, file)
+    beside = [one.content_hash for one in _nearest_beside(file, metadata)]
+    return made._replace(hash=fingerprint.of_value([made.hash, beside])) if beside else made
+
+
+def _nearest_beside(archive: DataFile, metadata: list[DataFile]) -> list[DataFile]:
+    """The metadata in an archive's folder, else in the nearest one above."""
+    for folder in PurePosixPath(archive.path).parents:
+        if found := [one for one in metadata if PurePosixPath(one.path).parent == folder]:
+            return sorted(found)
+    return []
 
 
 def _read_by(format: Format, file: DataFile) -> DataFile:

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 import unicodedata
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -297,3 +298,26 @@ def test_classes_by_number_are_captions_by_their_names(tmp_path: Path) -> None:
         )
         table, _ = stage.extract(found.table, stage.CaptionRules(columns_of_captions=("label",)))
         assert table["captions"].to_pylist() == expected
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as made:
+        for name, data in members.items():
+            made.writestr(name, data)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize(("place", "inside"), [("train/", ""), ("", "img/"), ("", "")])
+def test_metadata_may_lie_beside_an_archive_of_images_or_in_it(
+    kind: str, place: str, inside: str, tmp_path: Path
+) -> None:
+    rows = [{"file_name": f"{inside}b.png", "caption": "y"}, {"file_name": f"{inside}a.png", "caption": "x"}]
+    tables = {"csv": ["file_name,caption", *map(",".join, (row.values() for row in rows))]}
+    text = "\n".join(tables.get(kind, map(json.dumps, rows))).encode()
+    images = {f"{inside}a.png": A, f"{inside}b.png": B}
+    beside = folder(tmp_path / "beside", {f"{place}images.zip": archive(images), f"{place}metadata.{kind}": text})
+    within = folder(tmp_path / "within", {"images.zip": archive({**images, f"metadata.{kind}": text})})
+    assert sorted(samples(beside, tmp_path / "memory")) == [("x", A), ("y", B)]
+    assert sorted(samples(within, tmp_path / "memory2")) == [("x", A), ("y", B)]

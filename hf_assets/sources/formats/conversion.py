@@ -4,13 +4,14 @@ Media stay as they are encoded. Of folders of media files, only the tables are t
 """
 
 import contextlib
+import functools
 import itertools
 import json
 import re
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError, HfAssetsError
-from hf_assets.sources.formats import bounds, csv_text, faults, tars
+from hf_assets.sources.formats import archive_metadata, bounds, csv_text, faults, tars
 from hf_assets.sources.formats.faults import Fault
 
 # Bump where a change here changes the rows of a kind of file; 1 where it isn't named.
@@ -80,12 +81,13 @@ class Format(NamedTuple):
         return fingerprint.of_value([content, self, suffixes, VERSIONS.get(self.kind, 1)])
 
 
-def convert(local: Path, path: str, format: Format, target: Path) -> None:
+def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequence[Path] = ()) -> None:
     """Write the rows of a file as Parquet, few in memory at a time.
 
     Args:
         local: where the file lies.
         path: its path in the repository.
+        metadata: of an archive of media: tables beside it that name its members.
 
     Raises:
         DatasetError: the file isn't what its name says.
@@ -105,7 +107,9 @@ def convert(local: Path, path: str, format: Format, target: Path) -> None:
             plain, format = _with_words(plain, path, format)
             try:
                 _require_utf_8(plain, format)
-                write(lambda: _batches(plain, path, format), target)
+                join = archive_metadata.joiner(plain, FOLDERS[format.kind], metadata) if metadata else None
+                read = functools.partial(_batches, plain, path, format)
+                write(read if join is None else lambda: map(join, read()), target)
             except Exception:
                 found, plain, format = _without_bad_members(plain, path, format)
                 if not found:
