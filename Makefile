@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Where `make page` serves.
+PORT ?= 3000
 # Which assets `make materialize` makes.
 SELECT ?= *
 APT_OPTIONS := -o Acquire::Retries=1 -o Acquire::http::Timeout=30
@@ -17,7 +19,7 @@ demo: $(STAMP)  ## the whole graph on real photographs, three times, on the CPU
 	$(BIN)/python -m examples.demo
 
 page: $(STAMP)  ## the demo's graph in the Dagster page
-	$(BIN)/python -m examples.demo page
+	$(BIN)/python -m examples.demo page --port $(PORT)
 
 train: $(STAMP)  ## a tiny UNet from two datasets, mixed
 	$(BIN)/python -m examples.train

@@ -13,6 +13,8 @@ from hf_assets.cli import options
 from hf_assets.errors import ConfigError
 
 CONFIG_FILE = "datasets.json"
+# A folder that is at most so many levels up is named relative to the config.
+NEAR = 2
 
 
 def init(
@@ -89,7 +91,7 @@ def _entry(
     name = id or starter.dataset_id(str(path.resolve()) if path.is_dir() else source)
     if path.is_dir():
         relative = os.path.relpath(path.resolve())
-        shown = relative if not relative.startswith("..") else str(path.resolve())
+        shown = relative if relative.count("..") <= NEAR else str(path.resolve())
         shown = shown if shown.startswith((".", "/")) else f"./{shown}"
         if (media := first_look.at_folder(path)) is not None:
             if caption_column is not None:

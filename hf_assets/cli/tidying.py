@@ -50,7 +50,7 @@ def gc(
 
     JSON: {folder: {"num_samples": n, "num_bytes": n, "dead_samples": n,
     "dead_bytes": n, "dead_shards": n, "sparse_shards": n, "damaged_shards": n,
-    "stray_files": [path], "freed_bytes": n or null, "error": text or null, …}}
+    "stray_files": \\[path], "freed_bytes": n or null, "error": text or null, …}}
 
     Exit codes: 0 done, 1 a folder was left as it is, 2 wrong config.
     """

@@ -134,3 +134,18 @@ def test_what_is_there_already_stays() -> None:
     assert again.exit_code == 2
     assert "datasets.json is here already" in again.stderr
     assert Path("datasets.json").read_text() == before
+
+
+def test_a_folder_beside_is_named_relative_to_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    media("a.jpg")
+    Path("work").mkdir()
+    monkeypatch.chdir("work")
+    assert init("../my photos", *MODEL).exit_code == 0
+    assert entry()["instance_data_dir"] == "../my photos"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"), [("gc", '"stray_files": [path]'), ("quarantine", 'JSON: {id: [{"row": n')]
+)
+def test_help_prints_its_brackets(command: str, said: str) -> None:
+    assert said in CliRunner().invoke(app, [command, "--help"]).stdout
