@@ -107,6 +107,10 @@ class Mixture(Dataset[dict[str, Any]]):
         name = list(self.sets)[number]
         return name, position - int(self._ends[number]) + len(self.sets[name])
 
+    def __repr__(self) -> str:
+        sets = ", ".join(f"{name}: {len(one):,}" for name, one in self.sets.items())
+        return f"Mixture({len(self):,} samples; {sets})"
+
     def __len__(self) -> int:
         return int(self._ends[-1])
 

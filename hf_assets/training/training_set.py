@@ -95,6 +95,11 @@ class TrainingSet(Dataset[dict[str, Any]]):
     def epoch(self, value: int) -> None:
         self._epoch.fill_(value)
 
+    def __repr__(self) -> str:
+        shapes = ", ".join("x".join(map(str, shape)) for shape in list(self.shapes)[:4])
+        more = f" and {len(self.shapes) - 4} more" if len(self.shapes) > 4 else ""
+        return f"TrainingSet({len(self):,} samples, latents {shapes}{more})"
+
     def __len__(self) -> int:
         return len(self.table)
 
