@@ -249,7 +249,9 @@ def test_what_failed_is_planned_again_once_it_is_marked_for_a_retry(world: World
 def test_the_text_is_short_and_says_what_the_json_says(world: World) -> None:
     assert command(world).stdout == "photos: nothing to do; 9 latents and 9 captions are stored\n"
     world.entry["aspect_bucket_alignment"] = 16
-    heading, latents, captions, cost = command(world).stdout.splitlines()
+    heading, becomes, latents, captions, cost = command(world).stdout.splitlines()
+    assert becomes.startswith("  training set: ")
+    assert becomes.endswith(" re-cropped; 10 before, 10 after")
     assert heading == "photos:"
     assert latents == "  latents: 4 of 9 to encode (4 resized or cropped differently), 5 reused"
     assert captions == "  captions: none to encode, 9 reused"
