@@ -160,9 +160,7 @@ def test_a_closed_dataset_needs_the_token_of_the_environment(
     getattr(hub, f"set_{kind}")(name)
     hub.reset_counters()
     message = refused(name, tmp_path)
-    assert message.startswith(
-        f'dataset "{name}" is ' + ("gated" if kind == "gated" else "not on the Hub, or is private")
-    )
+    assert f'dataset "{name}" is ' + ("gated" if kind == "gated" else "not on the Hub, or is private") in message
     assert "set HF_TOKEN to a token" in message
     assert len(hub.requests) <= 2
     hub.add_token(TOKEN)
