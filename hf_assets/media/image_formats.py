@@ -107,7 +107,7 @@ def _heif() -> type[ImageFile.ImageFile]:
     try:
         import pillow_heif
     except ImportError:
-        raise _lacks("HEIC") from None
+        raise _lacks("HEIC", "formats") from None
     pillow_heif.options.DECODE_THREADS = 1
     plugin: type[ImageFile.ImageFile] = pillow_heif.HeifImageFile
     return plugin
@@ -117,15 +117,15 @@ def _jpeg_xl() -> type[ImageFile.ImageFile]:
     try:
         from pillow_jxl import JpegXLImagePlugin
     except ImportError:
-        raise _lacks("JPEG XL") from None
+        raise _lacks("JPEG XL", "jpegxl") from None
     JpegXLImagePlugin.DECODE_THREADS = 0
     plugin: type[ImageFile.ImageFile] = JpegXLImagePlugin.JXLImageFile
     return plugin
 
 
-def _lacks(name: str) -> MediaError:
+def _lacks(name: str, extra: str) -> MediaError:
     return MediaError(
         "undecodable",
-        f"the file is {name}, which needs a package of its own: pip install 'hf_assets[formats]' (then run again with "
+        f"the file is {name}, which needs a package of its own: pip install 'hf_assets[{extra}]' (then run again with "
         "`hf-assets quarantine --retry`)",
     )

@@ -103,14 +103,16 @@ def test_what_is_no_media_is_named_and_its_bytes_are_not_shown(data: bytes, says
         assert "\\x" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("package", "data"), [("pillow_heif", heic), ("pillow_jxl", jpeg_xl)])
+@pytest.mark.parametrize(
+    ("package", "extra", "data"), [("pillow_heif", "formats", heic), ("pillow_jxl", "jpegxl", jpeg_xl)]
+)
 def test_a_format_whose_package_is_missing_is_named_with_the_package(
-    package: str, data: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch
+    package: str, extra: str, data: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = data()
     assert image.probe(made).width == 32
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MediaError, match=re.escape("pip install 'hf_assets[formats]'")):
+    with pytest.raises(MediaError, match=re.escape(f"pip install 'hf_assets[{extra}]'")):
         image.probe(made)
 
 
