@@ -12,10 +12,12 @@ from hf_assets.engines.ahead import map_ahead
 from hf_assets.errors import MediaError
 from hf_assets.sources.formats.parquet import READ_BUFFER_BYTES, STREAM_BUFFER_BYTES, CountedFile, read_media
 from hf_assets.sources.source import Source
-from hf_assets.sources.spec import WHOLE_FILE, DataFile, Snapshot
+from hf_assets.sources.spec import MAX_MEDIA_BYTES, WHOLE_FILE, DataFile, Snapshot
 
 # So many media files are fetched, and held, at a time.
 FETCH_THREADS = 8
+# A larger one isn't held before it is its turn.
+FETCH_BYTES = 32 << 20
 
 
 class FileRows(NamedTuple):
@@ -75,16 +77,22 @@ def media_of(parts: Iterator[FileRows], source: Source, snapshot: Snapshot, colu
 
 
 def _whole(parts: Iterator[FileRows], source: Source, snapshot: Snapshot) -> Iterator[Media]:
-    """Media that are files of their own: some are fetched at a time, since each takes its requests."""
+    """Media that are files of their own: some are fetched at a time, since each takes its requests. A large one is read
+    when it is its turn, so that of these only what the consumer has is held.
+    """
 
-    def read(part: FileRows) -> Media:
+    def read(part: FileRows, at_most: int) -> Media | FileRows:
         try:
-            data = source.read(snapshot, part.file)
+            data = source.read(snapshot, part.file, at_most)
         except MediaError as error:
             return Media(part.file, int(part.rows[0]), WHOLE_FILE, None, 0, error)
-        return Media(part.file, int(part.rows[0]), WHOLE_FILE, data, len(data))
+        return part if data is None else Media(part.file, int(part.rows[0]), WHOLE_FILE, data, len(data))
 
-    yield from map_ahead(read, parts, threads=FETCH_THREADS, ahead=FETCH_THREADS)
+    ahead = map_ahead(lambda part: read(part, FETCH_BYTES), parts, threads=FETCH_THREADS, ahead=FETCH_THREADS)
+    for found in ahead:
+        media = read(found, MAX_MEDIA_BYTES) if isinstance(found, FileRows) else found
+        assert isinstance(media, Media), "a file that is larger than any may be is a MediaError"
+        yield media
 
 
 def _rows(part: FileRows, source: Source, snapshot: Snapshot, column: str) -> Iterator[Media]:

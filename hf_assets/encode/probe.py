@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from hf_assets import fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.media_files import FileRows, Media, by_file, media_of
+from hf_assets.encode.pipes import Budget
 from hf_assets.encode.progress import Progress
 from hf_assets.engines.ahead import map_ahead
 from hf_assets.errors import MediaError
@@ -30,6 +31,8 @@ UNIT_ROWS = 8192
 # So many rows, or of so many bytes, a thread looks at before it gives its looks back.
 BUNCH_ROWS = 64
 BUNCH_BYTES = 4 << 20
+# So much of what was read may wait for a look, or one larger media file beside half of that.
+AHEAD_BYTES = 256 << 20
 
 
 class LedgerAnswer(NamedTuple):
@@ -131,7 +134,15 @@ def probe(
         look = functools.partial(_look, medium_of(recipe), thumbnails, thumbnails.to_make(located))
         media = media_of(iter(recalled.unknown), source, snapshot, recipe.media_column)
         with Progress("probing media", computed, say) as progress:
-            seen = map_ahead(lambda some: list(map(look, some)), _bunches(media), threads=threads, ahead=2 * threads)
+            budget = Budget(AHEAD_BYTES)
+
+            def look_at(bunch: Bunch) -> list[_Look]:
+                try:
+                    return list(map(look, bunch.media))
+                finally:
+                    budget.give_back(bunch.num_bytes)
+
+            seen = map_ahead(look_at, bunches_of(media, budget), threads=threads, ahead=2 * threads)
             looks = itertools.chain.from_iterable(seen)
             for file_hash, facts in groupby(looks, key=lambda look: look.book):
                 columns = book.whole_looks if file_hash == WHOLE_FILES else book.looks
@@ -146,18 +157,27 @@ def probe(
     return ProbeResult(recalled.media, recalled.quarantined, computed, bytes_read, files, speed, (rests,))
 
 
-def _bunches(media: Iterable[Media]) -> Iterator[list[Media]]:
+class Bunch(NamedTuple):
     """Media for one thread to look at, one by one: handing over each takes longer than a look at a small one."""
+
+    media: list[Media]
+    num_bytes: int
+
+
+def bunches_of(media: Iterable[Media], budget: Budget) -> Iterator[Bunch]:
+    """Media in bunches, each once the budget has room for it."""
     bunch: list[Media] = []
     num_bytes = 0
     for one in media:
         bunch.append(one)
         num_bytes += len(one.data or b"")
         if len(bunch) == BUNCH_ROWS or num_bytes >= BUNCH_BYTES:
-            yield bunch
+            budget.take(num_bytes)
+            yield Bunch(bunch, num_bytes)
             bunch, num_bytes = [], 0
     if bunch:
-        yield bunch
+        budget.take(num_bytes)
+        yield Bunch(bunch, num_bytes)
 
 
 class _Look(NamedTuple):

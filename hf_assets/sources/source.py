@@ -11,7 +11,7 @@ from hf_assets.sources.places.bucket import BucketFolder, BucketSource
 from hf_assets.sources.places.hub_repository import HubSource
 from hf_assets.sources.places.local_repository import LocalSource
 from hf_assets.sources.places.media_folder import FolderSource
-from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
+from hf_assets.sources.spec import MAX_MEDIA_BYTES, DataFile, Snapshot, SourceSpec
 
 
 class Source(Protocol):
@@ -45,8 +45,12 @@ class Source(Protocol):
         """A local path of a whole file, as it is in the repository or folder."""
         ...
 
-    def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
-        """All of a media file."""
+    def read(self, snapshot: Snapshot, file: DataFile, at_most: int = MAX_MEDIA_BYTES) -> bytes | None:
+        """All of a media file; None where it has more than `at_most` bytes, of which none are read then.
+
+        Raises:
+            MediaError: it is too large to be held (`MAX_MEDIA_BYTES`).
+        """
         ...
 
 

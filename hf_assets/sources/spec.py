@@ -120,8 +120,8 @@ class DataFile(NamedTuple):
 MAX_MEDIA_BYTES = 1 << 30
 
 
-def require_media_size(num_bytes: int, path: str) -> None:
-    """Refuse a media file that is too large to be held.
+def is_larger(num_bytes: int, path: str, at_most: int) -> bool:
+    """Whether a media file has more than `at_most` bytes.
 
     Raises:
         MediaError: `too_large`.
@@ -130,6 +130,7 @@ def require_media_size(num_bytes: int, path: str) -> None:
         raise MediaError(
             "too_large", f'"{path}" has {num_bytes:,d} bytes, more than the limit of {MAX_MEDIA_BYTES:,d}: cut it'
         )
+    return num_bytes > at_most
 
 
 class Part(NamedTuple):

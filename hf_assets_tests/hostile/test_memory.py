@@ -17,7 +17,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from hf_assets.encode.media_files import FileRows, media_of
+from hf_assets.encode import media_files, probe
+from hf_assets.encode.media_files import FileRows, Media, media_of
+from hf_assets.encode.pipes import Budget
+from hf_assets.encode.probe import Bunch, bunches_of
 from hf_assets.errors import DatasetError, MediaError
 from hf_assets.media import image, memory, pixels
 from hf_assets.sources import spec
@@ -148,6 +151,46 @@ def test_a_media_file_that_is_too_large_to_be_held_is_a_quarantined_row(tmp_path
     assert other.data is None
     assert other.error is not None
     assert other.error.reason == "too_large"
+
+
+def test_of_large_media_files_none_is_read_before_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_files, "FETCH_BYTES", 1000)
+    names = [f"{number}.png" for number in range(6)]
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(1000 if name == "0.png" else 1001))
+    source = source_of(SourceSpec(dataset_name=str(tmp_path), folder=FolderRules(media="image")), tmp_path / "memory")
+    source.hashes.of = lambda paths: dict.fromkeys(paths, "h")  # type: ignore[attr-defined]
+    held: list[str] = []
+    read = source.read
+
+    def count(snapshot: Snapshot, file: DataFile, at_most: int) -> bytes | None:
+        if (data := read(snapshot, file, at_most)) is not None:
+            held.append(file.path)
+        return data
+
+    monkeypatch.setattr(source, "read", count)
+    parts = [FileRows(DataFile(name, "h", 0), np.array([row]), np.array([-1])) for row, name in enumerate(names)]
+    for number, media in enumerate(media_of(iter(parts), source, Snapshot(str(tmp_path), "", True, ()), "image")):
+        assert held == names[: number + 1]
+        assert len(media.data or b"") == (1001 if number else 1000)
+
+
+def test_media_wait_to_be_looked_at_within_a_budget() -> None:
+    budget = Budget(100)
+    file = DataFile("a", "h", 0)
+    media = [Media(file, row, -1, bytes(60), 60) for row in range(3)]
+    waiting = bunches_of(iter(media), budget)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probe, "BUNCH_BYTES", 50)
+        first = next(waiting)
+        others: list[Bunch] = []
+        thread = threading.Thread(target=lambda: others.append(next(waiting)))
+        thread.start()
+        thread.join(0.2)
+        assert not others
+        budget.give_back(first.num_bytes)
+        thread.join(10)
+    assert [one.row for one in others[0].media] == [1]
 
 
 def packed(name: str, num_bytes: int) -> bytes:

@@ -31,7 +31,7 @@ from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats.conversion import FOLDERS
 from hf_assets.sources.formats.lance_fragments import Repository
 from hf_assets.sources.places import media_folder
-from hf_assets.sources.spec import MEDIA_SUFFIXES, DataFile, Part, Snapshot, SourceSpec, require_media_size
+from hf_assets.sources.spec import MAX_MEDIA_BYTES, MEDIA_SUFFIXES, DataFile, Part, Snapshot, SourceSpec, is_larger
 
 MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 FETCH_THREADS = 16
@@ -77,9 +77,10 @@ class BucketFiles:
     def fetch(self, snapshot: Snapshot, file: DataFile) -> Path:
         return self._fetch(file)
 
-    def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
+    def read(self, snapshot: Snapshot, file: DataFile, at_most: int = MAX_MEDIA_BYTES) -> bytes | None:
         found = self._object(file)
-        require_media_size(found.num_bytes, file.path)
+        if is_larger(found.num_bytes, file.path, at_most):
+            return None
         return self.data_of(found)
 
     @property

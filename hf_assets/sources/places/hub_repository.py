@@ -17,7 +17,7 @@ from hf_assets.hub.listing_checks import require_hash, require_name
 from hf_assets.sources import data_files, listing, streaming
 from hf_assets.sources.formats.conversion import FOLDERS, Format
 from hf_assets.sources.formats.lance_fragments import Repository, is_fragment
-from hf_assets.sources.spec import DataFile, Part, Snapshot, SourceSpec, require_media_size
+from hf_assets.sources.spec import MAX_MEDIA_BYTES, DataFile, Part, Snapshot, SourceSpec, is_larger
 
 T = TypeVar("T")
 
@@ -86,8 +86,8 @@ class HubSource:
         sizes = listing.look_up(paths, self._listing(snapshot), "num_bytes")
         return int(pc.sum(sizes).as_py() or 0)
 
-    def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
-        """All of a media file; a damaged one is fetched again.
+    def read(self, snapshot: Snapshot, file: DataFile, at_most: int = MAX_MEDIA_BYTES) -> bytes | None:
+        """All of a media file, unless it has more than `at_most` bytes; a damaged one is fetched again.
 
         Raises:
             DatasetError: it can't be fetched, or what was fetched is damaged, too.
@@ -95,14 +95,16 @@ class HubSource:
         """
         if self.spec.streaming:
             with self._open(snapshot, file) as handle:
-                require_media_size(handle.seek(0, io.SEEK_END), file.path)
+                if is_larger(handle.seek(0, io.SEEK_END), file.path, at_most):
+                    return None
                 handle.seek(0)
                 data = handle.read()
             if hashes.is_of(data, file.content_hash):
                 return data
             raise self._damage_error(file, "it was read over the network")
         path = self._download(snapshot, file)
-        require_media_size(path.stat().st_size, file.path)
+        if is_larger(path.stat().st_size, file.path, at_most):
+            return None
         data = path.read_bytes()
         if not hashes.is_of(data, file.content_hash):
             path = self._download(snapshot, file, force_download=True)

@@ -16,7 +16,7 @@ from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats.conversion import FOLDERS
 from hf_assets.sources.formats.lance_fragments import Repository
 from hf_assets.sources.places.remembered_listing import remembered
-from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec, require_media_size
+from hf_assets.sources.spec import MAX_MEDIA_BYTES, DataFile, Snapshot, SourceSpec, is_larger
 
 
 class LocalFiles:
@@ -61,9 +61,10 @@ class LocalFiles:
             raise self._change_error(path)
         return path
 
-    def read(self, snapshot: Snapshot, file: DataFile) -> bytes:
+    def read(self, snapshot: Snapshot, file: DataFile, at_most: int = MAX_MEDIA_BYTES) -> bytes | None:
         path = self.fetch(snapshot, file)
-        require_media_size(path.stat().st_size, file.path)
+        if is_larger(path.stat().st_size, file.path, at_most):
+            return None
         return path.read_bytes()
 
     def _repository(self, snapshot: Snapshot) -> Repository:
