@@ -11,8 +11,10 @@ from hf_assets import fingerprint
 from hf_assets.blobs import Location
 
 SUFFIX = ".parquet"
+# Files that were turned into Parquet.
+CONVERTED = "sources/converted"
 # Names of folders of files whose names begin with the hash of the file that they are about.
-REMEMBERED = ("columns", "ledger", "sources/converted")
+REMEMBERED = ("columns", "ledger", CONVERTED)
 GENERATIONS, MEMOS, OPENED = "generations", "memo", "opened"
 THUMBNAILS, DECODED = "reports/thumbnails", "reports/decoded"
 # Where a process may have left temporary files.

@@ -15,6 +15,7 @@ from hf_assets.sources import rows
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import CaptionTable, FolderRules, SourceSpec
+from hf_assets.store.verifying import verify_tables
 from hf_assets_tests.sources.parquet_files import parquet
 
 MEDIA = {"b_c.png": b"1", "a/cat_on-mat.JPG": b"2", "a/d.webp": b"3", ".hidden/x.png": b"x", "a/song.mp3": b"x"}
@@ -166,3 +167,16 @@ def test_a_file_that_changed_since_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"b_c.png\" has changed since raw_dataset was made: materialize"):
         list(media_of(by_file(table, snapshot), source, snapshot, "image"))
     assert pa.types.is_dictionary(table.schema.field("file_path").type)
+
+
+def test_the_table_of_a_folder_is_verified_by_the_checksums_of_its_pages(tmp_path: Path) -> None:
+    folder = put(tmp_path / "data", {"a.png": b"1", "a.txt": b"a cat"})
+    root = tmp_path / "metadata"
+    assert samples(folder, root / "sources", rules_of("textfile")) == [("a cat", b"1")]
+    assert verify_tables(root).damaged == []
+    (made,) = (root / "sources" / "converted").glob("*.parquet")
+    data = bytearray(made.read_bytes())
+    data[data.index(b"\x28\xb5\x2f\xfd") + 8] ^= 0x40  # within the first page's zstd frame
+    made.write_bytes(bytes(data))
+    assert verify_tables(root).damaged == [f"sources/converted/{made.name}: altered"]
+    assert samples(folder, root / "sources", rules_of("textfile")) == [("a cat", b"1")]  # made anew
