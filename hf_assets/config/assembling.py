@@ -116,6 +116,13 @@ def _component(given: VaeOverride | T5Override | None, folder: Path) -> Componen
 
 
 def _source(dataset: Dataset, places: Places) -> SourceSpec:
+    spec = _rows_of(dataset, places)
+    if dataset.follow_links and not Path(spec.dataset_name).is_absolute():
+        raise rules.RuleError("follow_links", "is true, but has an effect on folders of this machine only; remove it")
+    return spec
+
+
+def _rows_of(dataset: Dataset, places: Places) -> SourceSpec:
     if dataset.type == "local":
         assert dataset.instance_data_dir is not None
         folder = places.location(dataset.instance_data_dir)

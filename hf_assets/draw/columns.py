@@ -4,6 +4,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from hf_assets import inert
+
 MEANING = {
     "row": "Position in the split, from 0.",
     "columns": "The dataset's own columns that the config names.",
@@ -55,7 +57,7 @@ def kind(arrow: pa.DataType) -> str:
     if pa.types.is_list(arrow) or pa.types.is_large_list(arrow):
         return f"{kind(arrow.value_type)}[]"
     if pa.types.is_struct(arrow):
-        return f"{{{', '.join(f'{field.name}: {kind(field.type)}' for field in arrow)}}}"
+        return f"{{{', '.join(f'{inert.text(field.name)}: {kind(field.type)}' for field in arrow)}}}"
     return str(arrow).removeprefix("large_")
 
 

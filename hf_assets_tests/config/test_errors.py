@@ -117,6 +117,7 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("end_step", 0, "is 0; write a whole number, 1 or more"),
         ("is_regularisation_data", "yes", 'is "yes"; write true or false'),
         ("streaming", "perhaps", 'is "perhaps"; write true or false'),
+        ("follow_links", True, "is true, but has an effect on folders of this machine only; remove it"),
     ],
 )
 @pytest.mark.parametrize("block", [None, "huggingface"])

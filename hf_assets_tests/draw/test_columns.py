@@ -18,6 +18,7 @@ from hf_assets.draw import columns
             pa.struct([("a", pa.struct([("b", pa.float32())])), ("c", pa.list_(pa.int8()))]),
             "{a: {b: float}, c: int8[]}",
         ),
+        (pa.struct([("a\x1b]0;x\x07", pa.int8())]), "{a\\x1b]0;x\\x07: int8}"),  # the author of a dataset named it
     ],
 )
 def test_types_are_short(arrow: pa.DataType, shown: str) -> None:
