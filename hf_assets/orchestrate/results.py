@@ -23,8 +23,8 @@ from hf_assets.store.table_file import DATA_VERSION, MADE_FROM, facts_of
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What is measured while samples are computed.
-MEASURED = ("samples_per_second", "seconds")
+# How the names begin of what is measured while samples are computed.
+MEASURED = ("samples_per_second", "seconds", "device_busy", "waited_")
 # A table of more rows is written without looking at the one that is there.
 COMPARED_ROWS = 10_000
 
@@ -123,7 +123,7 @@ def _write_beside(path: Location, table: pa.Table) -> State | None:
 def made_before(recipe: Recipe, name: str, memo: Memo, step: Step) -> dg.MaterializeResult[Draft]:
     """Wrap the result of an earlier run, of which nothing was computed now."""
     metadata: dict[str, Any] = dg.deserialize_value(memo.facts["metadata"], dict)
-    metadata = {key: value for key, value in metadata.items() if key not in MEASURED}
+    metadata = {key: value for key, value in metadata.items() if not key.startswith(MEASURED)}
     metadata |= {"computed": 0, "reused": metadata["computed"] + metadata["reused"], "bytes_read": 0}
     sheet = views.kept_sheet(recipe.folders.metadata, name) if "contact_sheet" in metadata else None
     if sheet is not None:  # that of `filtered` is drawn once media were read

@@ -67,6 +67,7 @@ def test_all_run_where_none_is_named_what_was_made_is_reused_and_a_failed_check_
     folder.write(filter_func={"min_width": 70}, error_budget=0.1)
     done = folder.run()
     assert "my-photos: 2 samples to train from\n  latents       0 computed, 2 reused\n" in done.stdout
+    assert "\n  device" not in done.stdout  # nothing was encoded
     assert "others: 0 samples to train from\n" in done.stdout
     assert "  left out      2 rows: 2 too_narrow\n" in done.stdout
     assert "  check         error_budget of training_set, failed: 1 of 3 samples failed" in done.stdout
