@@ -179,16 +179,23 @@ def test_a_hash_that_is_a_path_is_refused(hub: LocalHub, tmp_path: Path, kind: s
 
 
 def test_bytes_of_a_model_that_are_not_what_was_listed_are_not_used(hub: LocalHub, tmp_path: Path) -> None:
-    hub.commit(
-        "hostile/weights", {"config.json": b'{"of": "weights"}', "a.safetensors": b"x" * 2000}, repo_type="model"
-    )
+    altered = {
+        "config.json": b'{"of": "weights"}',
+        "a.safetensors": b"x" * 2000,
+        "vocab.txt": b"words of weights",
+    }
+    whole = {"merges.txt": b"merges of weights"}
+    hub.commit("hostile/weights", {**altered, **whole}, repo_type="model")
     for blob in (hub.root / "blobs").rglob("*"):
-        if blob.is_file() and blob.read_bytes() in (b"x" * 2000, b'{"of": "weights"}'):
+        if blob.is_file() and blob.read_bytes() in altered.values():
             blob.chmod(0o644)
             blob.write_bytes(b"y" * blob.stat().st_size)
     repository = model_repository.resolve("hostile/weights", hash_cache=tmp_path / "hashes.json")
     with pytest.raises(ModelError, match=r'"a.safetensors" of hostile/weights isn.t what its hash says'):
         repository.fetch(["a.safetensors"])
+    with pytest.raises(ModelError, match=r'"vocab.txt" of hostile/weights isn.t what its hash says'):
+        repository.fetch(["merges.txt", "vocab.txt"])  # small files, which git hashes
+    assert (repository.fetch(["merges.txt"]) / "merges.txt").read_bytes() == whole["merges.txt"]
     with pytest.raises(ModelError, match=r"config.json isn't what its hash says"):
         repository.read_json("config.json")
 
