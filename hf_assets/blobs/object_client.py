@@ -232,27 +232,44 @@ def _object(meta: Any) -> Object:
     return Object(meta["path"], meta["size"], meta["last_modified"], (meta["e_tag"], meta["version"]))
 
 
-# What a server's code or a client's failure means, and the way out; the first that is found counts.
-MEANINGS = (
-    ("NoSuchBucket", "there is no such bucket: create it, or name another one"),
-    ("ExpiredToken|TokenRefreshRequired|RequestExpired", "the credentials have expired: renew them, then run again"),
+# What a server's status, its code or a client's failure means, and the way out; the first that is found counts.
+# A number is only looked for among statuses: a failure's text also says how long it took.
+MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    ((), "NoSuchBucket", "there is no such bucket: create it, or name another one"),
     (
+        (),
+        "ExpiredToken|TokenRefreshRequired|RequestExpired",
+        "the credentials have expired: renew them, then run again",
+    ),
+    (
+        (),
         "InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|AuthorizationHeaderMalformed",
         "the credentials are not accepted: look at the key, the secret, the region (AWS_REGION) and the endpoint",
     ),
-    ("QuotaExceeded|InsufficientStorage|507|EntityTooLarge", "the store is full: free space, then run again"),
     (
-        "SlowDown|TooManyRequests|429|503",
+        ("507",),
+        "QuotaExceeded|InsufficientStorage|EntityTooLarge",
+        "the store is full: free space, then run again",
+    ),
+    (
+        ("429", "503"),
+        "SlowDown|TooManyRequests",
         "the store asks for fewer requests, still so after many tries: run again later",
     ),
     (
-        "169.254.|no credentials|NoCredentials|Unable to locate credentials|metadata.google",
+        (),
+        r"169\.254\.|no credentials|NoCredentials|Unable to locate credentials|metadata\.google",
         "no credentials were found: set them in the environment, or AWS_PROFILE",
     ),
-    ("AccessDenied|AccountProblem|403|401|Forbidden|Unauthorized", "these credentials may not do that"),
-    ("redirect|PermanentRedirect|IllegalLocationConstraint", "the bucket lies in another region: set AWS_REGION"),
-    ("ReadOnly|MethodNotAllowed|405", "the store takes no writes"),
+    (("401", "403"), "AccessDenied|AccountProblem|Forbidden|Unauthorized", "these credentials may not do that"),
     (
+        (),
+        "redirect|PermanentRedirect|IllegalLocationConstraint",
+        "the bucket lies in another region: set AWS_REGION",
+    ),
+    (("405",), "ReadOnly|MethodNotAllowed", "the store takes no writes"),
+    (
+        (),
         "error sending request|connect|timed out|timeout|error decoding|incomplete|dns",
         "the store can't be reached, or cut the connection, and did so again: look at the endpoint and the network, "
         "then run again",
@@ -261,12 +278,13 @@ MEANINGS = (
 
 
 def _explanation(url: str, key: str, verb: str, text: str) -> str:
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    status = re.search(r"status code: (\d{3})", text)
+    codes = re.search(r"<Code>(\w+)</Code>", text)
+    statuses = re.search(r"status code: (\d{3})", text)
+    code, status = codes[1] if codes else "", statuses[1] if statuses else ""
     first = text.split("Debug source")[0].strip().splitlines()[0] if text.strip() else "no details"
-    looked_at = f"{code[1] if code else ''} {status[1] if status else ''}" if code or status else first
-    meaning = next((way for pattern, way in MEANINGS if re.search(pattern, looked_at)), None)
-    facts = " ".join(filter(None, (status and status[1], code and code[1])))
+    words = code if code or status else first
+    meaning = next((way for numbers, pattern, way in MEANINGS if status in numbers or re.search(pattern, words)), None)
+    facts = " ".join(filter(None, (status, code)))
     place = f"{url}/{key}".rstrip("/")
     if meaning is None:
         meaning = first.split(" - ", 1)[-1] if not facts else "the store refuses it"

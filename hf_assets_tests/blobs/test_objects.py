@@ -93,6 +93,15 @@ def test_a_store_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, 
         places.at(ObjectPath("s3://bucket")).put("a", b"")
 
 
+@pytest.mark.parametrize("took", ["429.503ms", "507.401ms", "405.403ms"])
+def test_how_long_a_failure_took_is_not_taken_for_a_status(took: str) -> None:
+    text = (
+        f"Generic S3 error: Error performing PUT http://127.0.0.1:9/bucket/a in {took}, after 1 retries - "
+        "HTTP error: error sending request"
+    )
+    assert "can't be reached" in object_client._explanation("s3://bucket", "a", "written", text)
+
+
 def test_a_fork_of_a_process_that_used_a_store_can_use_it(blobs: Blobs) -> None:
     """torch's DataLoader forks; `obstore` alone would wait for ever there."""
     blobs.put("a", b"0123")
