@@ -443,7 +443,7 @@ def connection(hub: LocalHub) -> Iterator[http.client.HTTPConnection]:
     hub.commit("user/raw", {"ten.bin": b"0123456789", "empty.txt": b"", "a b/é.txt": b"named"})
     hub.faults.clear()
     hub.reset_counters()
-    connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=60)
     yield connection
     connection.close()
 
@@ -564,7 +564,7 @@ def test_down_refuses_connections_and_up_serves_again_on_the_same_port(tmp_path:
     with LocalHub(tmp_path) as hub:
         hub.commit("user/raw", {"ten.bin": b"0123456789"})
         port = hub.port
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         assert ask(connection, TEN)[0] == 200
         hub.down()
         with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
@@ -585,13 +585,13 @@ def test_the_same_folder_gives_the_same_hub_in_another_process(tmp_path: Path) -
         assert process.stdout
         assert process.stderr
         endpoint = process.stdout.readline().strip()
-        connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=5)
+        connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=60)
         status, headers, body = ask(connection, TEN.replace("main", "v1"))
         newer = LocalHub(tmp_path).commit("user/raw", {"ten.bin": b"new"})
         newer_body = ask(connection, TEN)[2]
         connection.close()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=5) == 0
+        assert process.wait(timeout=60) == 0
         assert process.stderr.read() == ""
     assert (status, headers["X-Repo-Commit"], body) == (200, sha, b"0123456789")
     assert (newer != sha, newer_body) == (True, b"new")

@@ -267,7 +267,7 @@ def test_a_question_that_takes_long_is_asked_once_and_answered_at_a_later_tick(
     assert user.tick() == []
     assert "photos: still looking" in user.said
     assert user.tick() == []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while "still looking" in user.said and time.monotonic() < deadline:
         assert user.tick() == []
     assert user.said == "everything is up to date"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,13 @@ def test_a_run_that_died_holds_garbage_collection_back_for_a_while_only(
         assert blobs.stat(lease.name) is None
 
 
+def wait_until_lost(lease: str) -> None:
+    """The thread that renews a lease ends when it finds another's."""
+    (thread,) = (one for one in threading.enumerate() if one.name == f"lease {lease}")
+    thread.join(60)
+    assert not thread.is_alive()
+
+
 def test_a_run_that_was_taken_for_dead_does_not_keep_its_result(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "RENEW_S", 0.1)
 
@@ -143,7 +151,7 @@ def test_a_run_that_was_taken_for_dead_does_not_keep_its_result(blobs: Blobs, mo
         with blobs.in_use():
             (lease,) = blobs.list(hidden=True)
             blobs.delete(lease.name)
-            time.sleep(0.5)
+            wait_until_lost(lease.name)
 
     with pytest.raises(StoreError, match="its result is not kept: run again"):
         run()
@@ -155,7 +163,7 @@ def test_garbage_collection_that_lost_its_lease_deletes_nothing(blobs: Blobs, mo
     monkeypatch.setattr(leases, "RENEW_S", 0.1)
     with blobs.alone():
         blobs.put(leases.GARBAGE, b"another process")
-        time.sleep(0.5)
+        wait_until_lost(leases.GARBAGE)
         with pytest.raises(StoreError, match="run again"):
             inner.delete("a")
     assert blobs.stat("folder/a") is not None

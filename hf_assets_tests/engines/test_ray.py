@@ -113,7 +113,7 @@ def free_cpus() -> float:
     """Once Ray has noticed that actors are gone."""
     import ray
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (free := ray.available_resources().get("CPU", 0.0)) < 4 and time.monotonic() < deadline:
         time.sleep(0.1)
     return free
