@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from hf_assets import inert
 from hf_assets.building import build_definitions
 from hf_assets.config import loading
 
@@ -36,4 +37,5 @@ def _definitions() -> dg.Definitions:
     return dg.Definitions.merge(build_definitions(loading.load(file)), dg.Definitions(executor=executor))
 
 
+inert.all_of_this_process()
 defs = _definitions()

@@ -4,7 +4,9 @@ import atexit
 import os
 import sys
 
+from hf_assets import inert
 from hf_assets.cli import app
+from hf_assets.cli.options import FAILED
 
 INTERRUPTED = 130
 
@@ -15,7 +17,8 @@ def program() -> None:
     Libraries' own threads may still be about to end when the interpreter takes their code down: then a command that had
     done all it should ended with an abort ("terminate called without an active exception"), one time in twenty.
     """
-    code = 1
+    code = FAILED
+    inert.all_of_this_process()
     atexit.register(lambda: _leave(code))  # the first to be registered is the last to be called
     try:
         app()
@@ -26,6 +29,9 @@ def program() -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
         raise
+    except Exception as error:  # a bug, of ours or of a library, whose message may quote what it read
+        print(inert.trace(error), end="", file=sys.stderr)
+        raise SystemExit(code) from None
 
 
 def _leave(code: int) -> None:

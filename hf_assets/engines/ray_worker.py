@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from hf_assets import inert
 from hf_assets.engines import device_lock
 from hf_assets.engines.compute import ComputeSettings
 from hf_assets.engines.unit import Report, Unit, Work
@@ -84,6 +85,7 @@ class Actor:
     """A worker in a process of its own. Its methods run in threads, the worker in one that is kept."""
 
     def __init__(self, number: int, cores: float) -> None:
+        inert.all_of_this_process()
         self.number = number
         self.cores = cores
         self._thread: threading.Thread | None = None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from hf_assets import fingerprint
+from hf_assets import fingerprint, inert
 from hf_assets.config.config_file import Refresh
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import revisions
@@ -227,7 +227,7 @@ class Tick:
         )
 
     def say(self, line: str) -> None:
-        self.said.append(line)
+        self.said.append(inert.text(line))
 
 
 def wait_s(number: int, interval_s: float) -> float:

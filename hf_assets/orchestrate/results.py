@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import files, fingerprint, folder
+from hf_assets import files, fingerprint, folder, inert
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import columns, sheets
@@ -134,7 +134,10 @@ def made_before(recipe: Recipe, name: str, memo: Memo, step: Step) -> dg.Materia
 
 
 def fail_in_one_line(asset: Callable[P, R]) -> Callable[P, R]:
-    """Let an asset fail with the one line that says what to do, in place of a stack of Dagster's and our own frames."""
+    """Let an asset fail with the one line that says what to do, in place of a stack of Dagster's and our own frames.
+
+    Another library's error is a bug, shown with its stack; where its message quotes controls of a terminal, as text.
+    """
 
     @functools.wraps(asset)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -142,6 +145,11 @@ def fail_in_one_line(asset: Callable[P, R]) -> Callable[P, R]:
             return asset(*args, **kwargs)
         except HfAssetsError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
+        except Exception as error:
+            if inert.is_inert(error):
+                raise
+            line = inert.text(f"{type(error).__name__}: {error}")
+            raise dg.Failure(line, {"traceback": dg.MetadataValue.text(inert.trace(error))}) from None
 
     return run
 

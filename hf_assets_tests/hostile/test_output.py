@@ -1,5 +1,9 @@
 """What strangers wrote does nothing where it is printed, logged or drawn."""
 
+import subprocess
+import sys
+
+import dagster as dg
 import pyarrow as pa
 import pytest
 
@@ -7,7 +11,7 @@ from hf_assets import inert
 from hf_assets.cli.options import say
 from hf_assets.draw import html, markdown
 from hf_assets.errors import ConfigError, DatasetError, MediaError
-from hf_assets.orchestrate import logs
+from hf_assets.orchestrate import logs, results
 
 TITLE = "\x1b]0;own title\x07"
 CONTROLS = [
@@ -77,3 +81,57 @@ def test_cells_of_a_report_are_cut() -> None:
     page = html.page("x", "x", [html.Section("x", [html.Table(["caption"], [[caption]] * 20)])])
     assert len(page) < 500_000
     assert len(markdown.escape(caption)) < 5_000
+
+
+LIBRARIES = """
+import logging, sys, threading, warnings
+from hf_assets.cli import app
+from hf_assets.cli.program import program
+
+NAME = "q\x1b]0;own title\x07z"
+
+@app.command()
+def probe() -> None:
+    logging.getLogger("library").warning("no %s here", NAME)
+    try:
+        raise ValueError(NAME + "2")
+    except ValueError:
+        logging.getLogger("library").exception("failed")
+    warnings.warn(NAME + "3")
+    thread = threading.Thread(target=lambda: {}[NAME + "\u202e4"])
+    thread.start()
+    thread.join()
+    raise RuntimeError(NAME + "5") from KeyError(NAME + "\x9b6")
+
+program()
+"""
+
+
+def test_what_libraries_log_warn_of_and_fail_with_does_nothing_in_a_terminal() -> None:
+    ended = subprocess.run([sys.executable, "-c", LIBRARIES, "probe"], capture_output=True, check=False)
+    said = ended.stderr.decode()
+    assert ended.returncode == 1
+    for shown in (
+        r"no q\x1b]0;own title\x07z here",
+        r"ValueError: q\x1b]0;own title\x07z2",
+        r"UserWarning: q\x1b]0;own title\x07z3",
+        r"\u202e4",
+        r"RuntimeError: q\x1b]0;own title\x07z5",
+        r"\x9b6",
+    ):
+        assert shown in said
+    assert said == inert.text(said)
+
+
+def test_an_error_of_a_library_in_an_asset_does_nothing_either() -> None:
+    @results.fail_in_one_line
+    def asset(name: str) -> None:
+        raise KeyError(name) if name == "plain" else RuntimeError(f"no {name}")
+
+    with pytest.raises(dg.Failure) as caught:
+        asset(TITLE)
+    assert caught.value.description == r"RuntimeError: no \x1b]0;own title\x07"
+    assert "in asset" in str(caught.value.metadata["traceback"].value)
+    assert TITLE not in str(caught.value.metadata["traceback"].value)
+    with pytest.raises(KeyError):  # as it is, with its stack
+        asset("plain")
