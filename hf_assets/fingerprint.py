@@ -81,6 +81,12 @@ def pack(hashes: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([_pack_chunk(chunk) for chunk in chunks], PACKED)
 
 
+def unpack(packed: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The inverse of `pack`: hex digits."""
+    chunks = [pa.array([data.hex() for data in chunk.to_pylist()], pa.string()) for chunk in packed.chunks]
+    return pa.chunked_array(chunks, pa.string())
+
+
 def _pack_chunk(hashes: pa.Array) -> pa.FixedSizeBinaryArray:
     assert not hashes.null_count, "a null is no hash"
     if not len(hashes):

@@ -66,6 +66,27 @@ def explain_refusals(path: Path) -> Iterator[None]:
         raise
 
 
+def make_folder(folder: Path) -> str | None:
+    """Make a folder by the user's umask, and say who else may use it; None where it is there already.
+
+    Raises:
+        StoreError: it can't be made.
+    """
+    if folder.exists():
+        return None
+    with explain_refusals(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    mode = folder.stat().st_mode
+    if mode & 0o022:
+        whom = "other users" if mode & 0o002 else "its group"
+        may = f"{whom} may write into it, and so decide what you train on"
+    elif mode & 0o055:
+        may = f"{'other users' if mode & 0o005 else 'its group'} may read it and not write"
+    else:
+        may = "no other user may read it"
+    return f"{folder} is made, by your umask: {may}"
+
+
 def _flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:

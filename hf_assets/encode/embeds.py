@@ -89,7 +89,7 @@ def encode(
         ModelError: the text encoders can't be loaded.
     """
     totals = Totals()
-    with TensorStore(recipe.folders.embeds).in_use(recipe.folders.metadata):
+    with TensorStore(recipe.folders.embeds).in_use(recipe.folders.metadata, say):
         todo = work(recipe, captions, buckets, encoder)
         encoder = todo.encoder
         if num_missing := len(todo.missing):

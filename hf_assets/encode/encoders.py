@@ -73,6 +73,8 @@ class Encoder(NamedTuple):
         return [self.fingerprint, self.header, self.pipeline.class_name, self.tried_by]
 
 
+# Of a caption, `fingerprint.second_of_text`, packed, where the caption itself isn't at hand.
+SECOND_HASH = "second_hash"
 HELD_COLUMNS = ("key", "shard", "shape", "num_bytes")
 INDEX_COLUMNS = (*ATTEMPT, "shard", "shape", "num_bytes")
 
@@ -183,10 +185,13 @@ def look_up(
 
 def _of_these_texts(index: pa.Table, key: str, keyed: pa.Table) -> pa.Table:
     """The rows of an index but those of another caption under the same key: a store may be shared with strangers."""
-    if "caption" not in keyed.column_names or not len(index):
+    if not len(index) or not {"caption", SECOND_HASH} & set(keyed.column_names):
         return index
     at = pc.index_in(index["key"], value_set=keyed[key].combine_chunks())
-    texts = fingerprint.second_of_strings(keyed["caption"]).take(at)
+    if SECOND_HASH in keyed.column_names:
+        texts = fingerprint.unpack(keyed[SECOND_HASH].take(at))
+    else:
+        texts = fingerprint.second_of_strings(keyed["caption"]).take(at)
     return index.filter(pc.fill_null(pc.equal(index["text"], texts), True))
 
 

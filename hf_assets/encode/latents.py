@@ -91,7 +91,7 @@ def encode(
         ModelError: the VAE can't be loaded, or can't encode one of the shapes.
         DatasetError: media changed since they were probed, or were probed by another version of the decoder.
     """
-    with TensorStore(recipe.folders.latents).in_use(recipe.folders.metadata):
+    with TensorStore(recipe.folders.latents).in_use(recipe.folders.metadata, say):
         todo = work(recipe, buckets, encoder)
         totals = Totals()
         encoder = todo.encoder

@@ -136,7 +136,8 @@ class _Needs:
         num_media, volume: of the media that are known, and the sum of their volumes.
         num_unknown_texts: the captions of which it isn't known how long the clips are that they are encoded with.
         latents: row, volume, packed media hash and packed key of each latent that is needed.
-        embeds: packed hash of the text and packed key of each caption; one may stand in it several times.
+        embeds: of each caption, packed: hashes of the text by both functions, and the key. One may stand in it several
+            times.
     """
 
     def __init__(self, recipe: Recipe, snapshot: Snapshot, temporary: Path) -> None:
@@ -183,7 +184,8 @@ class _Needs:
             is_unknown = pc.is_in(rows["row"], value_set=pa.array(np.concatenate([part.rows for part in unknown])))
             self.num_unknown_texts += len(pc.list_flatten(rows["captions"].filter(is_unknown)))
         needed = embeds.with_keys(rows, self.text)
-        columns = [reasons.hash_texts(needed), fingerprint.pack(needed["embed_key"])]
+        second = fingerprint.pack(fingerprint.second_of_strings(needed["caption"]))
+        columns = [reasons.hash_texts(needed), second, fingerprint.pack(needed["embed_key"])]
         self.embeds.add(pa.table(columns, schema=_EMBEDS))
 
 
@@ -195,7 +197,7 @@ _LATENTS = pa.schema(
         pa.field("latent_key", fingerprint.PACKED),
     ]
 )
-_EMBEDS = pa.schema([pa.field("text_hash", fingerprint.PACKED), pa.field("embed_key", fingerprint.PACKED)])
+_EMBEDS = pa.schema([pa.field(name, fingerprint.PACKED) for name in ("text_hash", encoders.SECOND_HASH, "embed_key")])
 
 
 _NOTHING = np.empty(0, np.int64)

@@ -7,15 +7,16 @@ here, and its keys count as missing.
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import blobs, fingerprint
-from hf_assets.blobs import Blob, Location
+from hf_assets.blobs import Blob, Location, atomic
 from hf_assets.errors import StoreError
 from hf_assets.store import generations, index, runs, shards
 from hf_assets.store.index import INDEX, OK, RETRY, now
@@ -180,12 +181,15 @@ class TensorStore:
         return len(rows)
 
     @contextlib.contextmanager
-    def in_use(self, user: Location) -> Iterator[None]:
+    def in_use(self, user: Location, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
         """Keep garbage collection away while a run looks up keys and writes. Any number of runs may do so at a time.
 
         Args:
             user: metadata folder of the dataset; what its tables name is no garbage from now on.
+            say: is given a line where the folder is made: who may use it.
         """
+        if isinstance(self.folder, Path) and (line := atomic.make_folder(self.folder)) is not None:
+            say(line)
         generations.register(self.folder, user)
         with self.blobs.in_use():
             self._merge()

@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from hf_assets import fingerprint
 from hf_assets.cli import app
 from hf_assets.config import loading
 from hf_assets.encode import encoders, latents
+from hf_assets.store import index
+from hf_assets.store.tensors import TensorStore
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
 from hf_assets_tests.contract.edits import COLUMNS, EDITS, Edit, change_media, new
 from hf_assets_tests.contract.image_rows import Row, files_of, parquet
@@ -187,6 +191,19 @@ def test_lost_shards_are_damaged_and_only_their_samples_computed(world: World, h
     assert set(reasons(plan).latents) == set(reasons(plan).captions) == {"damaged"}
     computed = tuple(sum(counts.values()) for counts in reasons(plan))
     assert world.materialize().encoded == computed
+    assert reasons(planned(world)) == Reasons()
+
+
+def test_an_embed_of_another_caption_is_neither_planned_to_be_reused_nor_reused(world: World) -> None:
+    parts = TensorStore(world.folder / "cache" / "text").index_blobs
+    rows = index.join_parts(index.read_parts(parts))
+    victim = rows["key"][0].as_py()
+    text = pc.if_else(pc.equal(rows["key"], victim), fingerprint.second_of_text("of a stranger"), rows["text"])
+    for blob in list(parts.list()):
+        parts.delete(blob.name)
+    index.commit(parts, rows.set_column(rows.column_names.index("text"), index.INDEX.field("text"), text))
+    assert sum(planned(world)["text_embeds"]["compute"].values()) == 1
+    assert world.materialize().encoded == (0, 1)
     assert reasons(planned(world)) == Reasons()
 
 

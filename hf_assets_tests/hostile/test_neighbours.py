@@ -65,6 +65,30 @@ def test_stores_are_written_with_the_users_umask(tmp_path: Path, umask: int, mod
     assert (tmp_path / "folder").stat().st_mode & 0o777 == mode | (mode & 0o444) >> 2
 
 
+@pytest.mark.parametrize(
+    ("umask", "said"),
+    [
+        (0o077, "no other user may read it"),
+        (0o027, "its group may read it and not write"),
+        (0o022, "other users may read it and not write"),
+        (0o007, "its group may write into it"),
+        (0o000, "other users may write into it"),
+    ],
+)
+def test_a_store_says_who_may_use_it_when_it_is_made(tmp_path: Path, umask: int, said: str) -> None:
+    lines: list[str] = []
+    before = os.umask(umask)
+    try:
+        for _ in range(2):
+            with TensorStore(tmp_path / "cache" / "vae").in_use(tmp_path / "tables", lines.append):
+                pass
+    finally:
+        os.umask(before)
+    (line,) = lines
+    assert said in line
+    assert str(tmp_path / "cache" / "vae") in line
+
+
 @pytest.mark.parametrize(("caption", "num_missing"), [("a cat", 0), ("a dog", 1)])
 def test_an_embed_of_another_caption_under_the_same_key_is_not_reused(
     tmp_path: Path, caption: str, num_missing: int
