@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from hf_assets import inert
 from hf_assets.errors import ModelError
+from hf_assets.models import size_limits
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     Device = torch.device | str
 
 
+# Characters of another library's message.
+MAX_MESSAGE = 500
 # How linear layers of text encoders may be kept.
 Quantization = Literal["8bit", "4bit"]
 
@@ -129,7 +133,9 @@ def load_small(component: "Component", folder: Path) -> Any:
     """
     kind = class_of(component.repository, component.library, component.class_name)
     with quiet():
-        return kind.from_pretrained(folder / component.folder, trust_remote_code=False)
+        part = kind.from_pretrained(folder / component.folder, trust_remote_code=False)
+    size_limits.require_tokens(part, f"{component.repository.name}/{component.folder}")
+    return part
 
 
 def load_model(
@@ -161,7 +167,10 @@ def load_model(
         )
     kind = class_of(component.repository, component.library, component.class_name)
     at = f"{component.repository.name}/{component.folder}".rstrip("/")
-    folder = component.repository.fetch(component.files) / component.folder
+    root = component.repository.fetch(component.files)
+    folder = root / component.folder
+    with quiet():
+        size_limits.require_weights(kind, component, root, at)
     dtype_name = "torch_dtype" if issubclass(kind, diffusers.ModelMixin) else "dtype"
     options: dict[str, Any] = {dtype_name: dtype, "variant": component.variant, "use_safetensors": True}
     if issubclass(kind, transformers.PreTrainedModel):
@@ -171,8 +180,8 @@ def load_model(
     with quiet():
         try:
             model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
-        except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-            why = " ".join(str(error).split())
+        except (OSError, ValueError, TypeError, RuntimeError, OverflowError, ImportError, SafetensorError) as error:
+            why = inert.cut(" ".join(str(error).split("\nException raised from")[0].split()), MAX_MESSAGE)
             raise ModelError(f"{at} can't be loaded as {component.class_name}: {why}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
@@ -218,6 +227,7 @@ def shell(repository: "Repository", library: str, class_name: str, folder: str) 
 
     kind = class_of(repository, library, class_name)
     config = repository.read_json(f"{folder}/config.json".lstrip("/"))
+    size_limits.require_layers(config, f"{repository.name}/{folder}".rstrip("/"))
     with quiet(), torch.device("meta"):
         return kind.from_config(config)
 

@@ -1,6 +1,7 @@
 """Nothing that a model's repository brings is run, and nobody is asked whether it may."""
 
 import json
+import resource
 import shutil
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 from hf_assets.errors import ModelError
 from hf_assets.hub.model_repository import resolve
 from hf_assets.models import chat_templates, model_loading
+from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.pipeline import PipelineSource, resolve_pipeline
 from hf_assets.models.text import load_text
 from hf_assets_tests import tiny_pipelines
@@ -140,3 +142,37 @@ def test_the_template_of_a_processors_tokenizer_is_looked_at_too(monkeypatch: py
     processor.tokenizer = Part("{% for a in range(9999) %}" * 3 + "{% endfor %}" * 3)  # type: ignore[attr-defined]
     with pytest.raises(ModelError, match=r"chat template of processor.tokenizer takes more than"):
         chat_templates.bound(processor, "processor", "stranger/model")
+
+
+@pytest.mark.parametrize(
+    ("file", "sizes", "message"),
+    [
+        ("text_encoder", {"num_hidden_layers": 10**9}, "has 1,000,000,000 for num_hidden_layers, more than any model"),
+        ("text_encoder", {"intermediate_size": 10**9}, r"values, of which the [\d,]+ bytes of its weights can hold"),
+        ("text_encoder", {"max_position_embeddings": 10**11}, r"values, of which the [\d,]+ bytes of its weights"),
+        ("text_encoder", {"hidden_size": 10**30}, "can't be loaded as CLIPTextModel"),
+        ("vae", {"layers_per_block": 10**7}, "has 10,000,000 for layers_per_block, more than any model"),
+        ("vae", {"block_out_channels": [32] * 5000}, "has 5,000 for block_out_channels, more than any model"),
+        ("vae", {"latent_channels": 10**8}, r"values, of which the [\d,]+ bytes of its weights can hold"),
+    ],
+)
+def test_a_configuration_of_any_size_is_a_line_and_takes_no_memory(
+    folder: Path, file: str, sizes: dict[str, Any], message: str
+) -> None:
+    import torch
+
+    edit(folder / file / "config.json", **sizes)
+    pipeline = resolve_pipeline(PipelineSource(repository=str(folder)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    component = vae_component(pipeline) if file == "vae" else text_components(pipeline)[0]
+    assert component.folder == file
+    with pytest.raises(ModelError, match=message) as caught:
+        model_loading.load_model(component, "cpu", torch.float32)
+    assert "\n" not in str(caught.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10
+
+
+def test_a_tokenizer_that_would_pad_to_a_billion_tokens_is_a_line(folder: Path) -> None:
+    edit(folder / "tokenizer" / "tokenizer_config.json", model_max_length=10**9)
+    with pytest.raises(ModelError, match=r"captions of up to 1,000,000,000 tokens \(model_max_length\)"):
+        load(folder)
