@@ -29,6 +29,8 @@ from hf_assets.store.memo import Rest
 VERSION = 5
 
 READ_THREADS = 8
+# The columns of all files may be so much larger than the files, or have so many bytes.
+MAX_RATIO, MIN_RATIO_BYTES = 200, 1 << 30
 # While files are read, so often is said how far it is.
 SAY_S = 5.0
 SNAPSHOT = b"hf_assets.snapshot"
@@ -204,9 +206,12 @@ def _read_files(
         waiting: deque[Future[tuple[Columns, bool]]] = deque()
         upcoming = iter(snapshot.files)
         started = said = time.monotonic()
-        for number in range(1, len(snapshot.files) + 1):
+        num_bytes = packed = 0
+        for number, file in enumerate(snapshot.files, 1):
             waiting.extend(pool.submit(read_file, file) for file in islice(upcoming, 2 * READ_THREADS - len(waiting)))
             part = waiting.popleft().result()
+            num_bytes, packed = num_bytes + part[0].table.nbytes, packed + file.num_bytes
+            _require_ratio(num_bytes, packed, snapshot)
             yield part
             if part[1] and time.monotonic() - said >= SAY_S:
                 said = time.monotonic()
@@ -214,6 +219,19 @@ def _read_files(
                 left_s = (len(snapshot.files) - number) / rate
                 done = f"{number:,} of {len(snapshot.files):,} files, {rate:,.1f} per second, {left_s:,.0f} s left"
                 say(f"reading columns: {done}")
+
+
+def _require_ratio(num_bytes: int, packed: int, snapshot: Snapshot) -> None:
+    """Many files that each unpack to what one may are far more together.
+
+    Raises:
+        DatasetError: the columns take more than that.
+    """
+    if num_bytes > max(MIN_RATIO_BYTES, MAX_RATIO * packed):
+        raise DatasetError(
+            f'the columns of dataset "{snapshot.repository}" unpack from {packed:,d} to {num_bytes:,d} bytes and more, '
+            f"more than {MAX_RATIO} times as many, which is not read: name columns of other texts"
+        )
 
 
 def _unify(snapshot: Snapshot, schemas: list[pa.Schema]) -> pa.Schema:

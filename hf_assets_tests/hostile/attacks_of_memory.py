@@ -26,6 +26,9 @@ from hf_assets.sources.formats.parquet import WantedColumns
 
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
+# So that texts lie in pages as they are.
+PLAIN = {"use_dictionary": False, "write_statistics": False}
+
 
 def png(width: int, height: int, bits: int, kind: int) -> bytes:
     """A white image, whatever its size in a few kB."""
@@ -71,6 +74,40 @@ def media_of_one_row(folder: Path) -> None:
         assert data is not None
 
 
+def lying(file: io.BytesIO) -> io.BytesIO:
+    """The same file, of which the footer says that its columns are small: only their pages' headers are true."""
+    data, written = bytearray(file.getvalue()), varint(300_000_000)
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    large = [at for at in range(footer, len(data)) if is_large(data, at)]
+    assert large, "the size that the footer has"
+    for at in large:
+        data[at : at + len(written)] = varint(1000, len(written))
+    return io.BytesIO(bytes(data))
+
+
+def varint(number: int, width: int = 0) -> bytes:
+    """A number as Thrift writes it, in as many bytes as are asked for."""
+    number *= 2  # zigzag
+    digits = bytearray()
+    while number >= 0x80 or len(digits) < width - 1:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*digits, number])
+
+
+def is_large(data: bytearray, at: int) -> bool:
+    """Whether a number of about 300 million is written there."""
+    value = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[at : at + 5])) >> 1
+    whole = all(byte >= 0x80 for byte in data[at : at + 4]) and data[at + 4 : at + 5] < b"\x80"
+    return whole and 300_000_000 <= value < 300_010_000
+
+
+def media_of_one_page(folder: Path) -> None:
+    rows = pa.array([b"a" * 300_000_000, b"b"])
+    pq.write_table(pa.table({"image": rows}), folder / "p.parquet", compression="zstd", **PLAIN)
+    list(parquet.read_media(folder / "p.parquet", "image", range(2)))
+
+
 def zipped(folder: Path, num_bytes: int) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -100,6 +137,8 @@ def attacks(folder: Path) -> dict[str, Callable[[], object]]:
         "a picture of 12,000 x 12,000 with alpha": lambda: image.decode(png(12_000, 12_000, 8, 6)),
         "a caption of 5 MB in a thousand rows": lambda: read(table(repeated("x" * 5_000_000, 1000))),
         "a list of it": lambda: read(table(pa.array([["x" * 1_000_000]] * 1000))),
+        "a page of 300 MB in a small column": lambda: read(lying(table(pa.array(["x" * 300_000_000, ""]), **PLAIN))),
+        "media in such a page": lambda: media_of_one_page(folder),
         "two billion rows of nothing": lambda: parquet.read_columns(nulls(), WantedColumns("image", ()), "x.parquet"),
         "the same media in many rows": lambda: media_of_one_row(folder),
         "a line of 300 MB, gzipped": lambda: convert(folder, "a.txt.gz", gzip.compress(bytes(300 << 20), 1), "text"),

@@ -11,9 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -23,8 +25,10 @@ from hf_assets.encode.pipes import Budget
 from hf_assets.encode.probe import Bunch, bunches_of
 from hf_assets.errors import DatasetError, MediaError
 from hf_assets.media import image, memory, pixels
-from hf_assets.sources import spec
-from hf_assets.sources.formats import bounds
+from hf_assets.sources import rows, spec
+from hf_assets.sources.formats import bounds, parquet
+from hf_assets.sources.formats.parquet import WantedColumns
+from hf_assets.sources.formats.parquet_pages import Watch, chunk_of
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import DataFile, FolderRules, Snapshot, SourceSpec
 
@@ -36,6 +40,8 @@ EXPECTED = {
     "a picture of 12,000 x 12,000 with alpha": "read",
     "a caption of 5 MB in a thousand rows": "more than 200 times as many",
     "a list of it": "more than 200 times as many",
+    "a page of 300 MB in a small column": "bytes, more than 20 times as many, which is not read",
+    "media in such a page": "bytes, more than 20 times as many, which is not read",
     "two billion rows of nothing": "rows, more than the 33,554,432 that are read of one file",
     "the same media in many rows": "read",
     "a line of 300 MB, gzipped": "has a line of more than",
@@ -238,3 +244,49 @@ def test_brackets_in_texts_are_no_levels(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_text('{"caption": "\\\\", "n": ' + "[" * 300 + "]" * 300 + "}\n")
     with pytest.raises(DatasetError, match="is nested more than 256 levels deep"):
         bounds.check(path, path.name, "json", {})
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"data_page_version": "2.0"}, {"data_page_size": 1000}, {"compression": "zstd"}]
+)
+@pytest.mark.parametrize("step", [7, 4096, 1 << 20])
+def test_every_page_of_a_parquet_file_is_looked_at(options: dict[str, Any], step: int) -> None:
+    file = io.BytesIO()
+    columns = {
+        "a": [f"text {n % 100}" * 20 for n in range(900)],
+        "b": [{"bytes": b"q" * 100, "path": None}] * 900,
+        "c": [[n, 2] for n in range(900)],
+    }
+    pq.write_table(pa.table(columns), file, row_group_size=400, write_page_checksum=True, **options)
+    facts = pq.ParquetFile(file).metadata
+    chunks = [chunk_of(facts.row_group(g).column(c)) for g in range(facts.num_row_groups) for c in range(4)]
+    watch = Watch(chunks, "a.parquet")
+    for start in range(0, len(file.getvalue()), step):
+        watch.see(start, file.getvalue()[start : start + step])
+    assert watch.next == {chunk: chunk.stop for chunk in chunks}
+
+
+def test_a_footer_without_an_end_and_columns_of_many_files_have_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in "abc":
+        columns = {f"column {n}": ["x"] for n in range(1000)}
+        pq.write_table(pa.table({"image": [b"a"], "caption": ["x" * 1000], **columns}), folder / f"{name}.parquet")
+
+    def read() -> None:
+        source = source_of(SourceSpec(dataset_name=str(folder)), tmp_path / "memory")
+        wanted = WantedColumns("image", ("caption",))
+        rows.read(source, source.resolve(), wanted, tmp_path / "columns", lambda line: None)
+
+    monkeypatch.setattr(parquet, "MAX_FOOTER_BYTES", 70_000)
+    with pytest.raises(DatasetError, match="the footer of a Parquet file has"):
+        read()
+    monkeypatch.setattr(parquet, "MAX_FOOTER_BYTES", 1 << 20)
+    monkeypatch.setattr(rows, "MAX_RATIO", 0)
+    monkeypatch.setattr(rows, "MIN_RATIO_BYTES", 2500)
+    with pytest.raises(DatasetError, match="more than 0 times as many, which is not read: name columns"):
+        read()
+    monkeypatch.setattr(rows, "MIN_RATIO_BYTES", 3500)
+    read()

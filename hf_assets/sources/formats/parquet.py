@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from hf_assets import schema
 from hf_assets.errors import DatasetError
-from hf_assets.sources.formats import arrays
+from hf_assets.media.memory import Memory
+from hf_assets.sources.formats import arrays, parquet_pages
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.formats.media_columns import Choice, chosen
 
@@ -29,6 +30,10 @@ MAX_FILE_ROWS = 1 << 25
 # A text is written once for all rows that have it, and all is compressed: a file may unpack to so many times its size,
 # or to so many bytes.
 MAX_RATIO, MIN_RATIO_BYTES = 200, 256 << 20
+# Several files are read at a time: while they are, their columns take so much together, or one of them is alone.
+UNPACKING = Memory(768 << 20)
+# Of the footer: tables of ten thousand columns have some megabytes.
+MAX_FOOTER_BYTES = 64 << 20
 # Rows that are read at a time where they hold texts within structs or lists.
 MAX_BATCH_ROWS = 8192
 # Bytes of media that are unpacked at a time; one alone may have more.
@@ -79,8 +84,7 @@ def read_columns(
         DatasetError: a required column is missing, or the file is no Parquet.
     """
     counted = CountedFile(file)
-    with _parquet_errors(name):
-        parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
+    parquet = _open(counted, name, pre_buffer=True)
     if parquet.metadata.num_rows > MAX_FILE_ROWS:
         raise DatasetError(
             f'"{name}" says that it has {parquet.metadata.num_rows:,d} rows, more than the {MAX_FILE_ROWS:,d} that are '
@@ -156,9 +160,7 @@ def read_media(
     """
     wanted = np.asarray(rows, dtype=np.int64)
     name = name or str(file)
-    with _parquet_errors(name):
-        handle = file if isinstance(file, Path) else pa.PythonFile(file, mode="r")
-        parquet = pq.ParquetFile(handle, pre_buffer=False, buffer_size=buffer_bytes, page_checksum_verification=True)
+    parquet = _open(file, name, pre_buffer=False, buffer_size=buffer_bytes, page_checksum_verification=True)
     with parquet:
         assert not len(wanted) or 0 <= wanted[0] <= wanted[-1] < parquet.metadata.num_rows
         choices = chosen(column, parquet.schema_arrow)
@@ -179,6 +181,8 @@ def read_media(
                 leaves, num_rows = [leaf], _media_batch_rows(parquet, group, leaf)
                 if media.rate is not None:
                     leaves, num_rows = [leaf, media.rate], min(num_rows, ARRAY_BATCH_ROWS)
+                if isinstance(file, Path):
+                    _look_through(file, [one for leaf in leaves for one in _chunks(parquet, group, leaf)], name)
                 batches = parquet.iter_batches(num_rows, row_groups=[group], columns=leaves)
                 while (batch := _next(batches, name)) is not None:
                     values = batch.column(batch.schema.get_field_index(media.column))
@@ -193,8 +197,7 @@ def read_media(
 def media_bytes(file: BinaryIO, column: str, rows: np.ndarray[Any, Any], name: str) -> int:
     """Bytes that `read_media` would read for these rows: the footer, and the media of row groups with a wanted one."""
     counted = CountedFile(file)
-    with _parquet_errors(name):
-        parquet = pq.ParquetFile(pa.PythonFile(counted, mode="r"), pre_buffer=True)
+    parquet = _open(counted, name, pre_buffer=True)
     fields = [_media_field(parquet.schema_arrow, choice, name) for choice in chosen(column, parquet.schema_arrow)]
     leaves = [media.leaf for media in fields if media.leaf is not None]
     total, start = counted.num_bytes, 0
@@ -226,6 +229,26 @@ def missing_field(kind: pa.DataType, path: str) -> str | None:
             return f'column "{path}" is not in the dataset: {_nearest(part, [f.name for f in kind], above)}'
         kind = kind.field(part).type
     return None
+
+
+def _open(file: "Path | CountedFile", name: str, **options: Any) -> pq.ParquetFile:
+    """A Parquet file, whose footer is read; the pages of one that Python reads are looked at from now on.
+
+    Raises:
+        DatasetError: it is none.
+    """
+    with _parquet_errors(name):
+        parquet = pq.ParquetFile(file if isinstance(file, Path) else pa.PythonFile(file, mode="r"), **options)
+    if isinstance(file, CountedFile):
+        groups = map(parquet.metadata.row_group, range(parquet.num_row_groups))
+        columns = (group.column(index) for group in groups for index in range(group.num_columns))
+        file.watch = parquet_pages.Watch([parquet_pages.chunk_of(column) for column in columns], name)
+    return parquet
+
+
+def _look_through(path: Path, columns: Sequence[Any], name: str) -> None:
+    with path.open("rb") as file:
+        parquet_pages.look_through(file, [parquet_pages.chunk_of(column) for column in columns], name)
 
 
 @contextlib.contextmanager
@@ -520,12 +543,24 @@ def _read_leaves(parquet: pq.ParquetFile, file: "CountedFile", leaves: list[str]
         for which in ("compressed", "uncompressed")
     )
     _require_ratio(unpacked, packed, name)
+    with UNPACKING.hold(2 * unpacked):
+        return _unpack(parquet, file, chunks, packed, name)
+
+
+def _unpack(
+    parquet: pq.ParquetFile, file: "CountedFile", chunks: dict[str, list[Any]], packed: int, name: str
+) -> pa.Table:
+    """
+    Args:
+        chunks: of each leaf.
+        packed: bytes that all of them take in the file.
+    """
     inner = [
         leaf
         for leaf, found in chunks.items()
         if any(one.path_in_schema != one.path_in_schema.split(".")[0] for one in found)
     ]
-    flat = [leaf for leaf in leaves if leaf not in inner]
+    flat = [leaf for leaf in chunks if leaf not in inner]
     parts = []
     if flat:
         texts = [leaf for leaf in flat if any(one.physical_type == "BYTE_ARRAY" for one in chunks[leaf])]
@@ -607,19 +642,34 @@ def _holds_bytes(kind: pa.DataType | None) -> bool:
 
 
 class CountedFile:
-    """A file that counts the bytes read from it."""
+    """A Parquet file that counts the bytes read from it, and looks at the pages in them.
+
+    Attributes:
+        watch: None while only the footer is read.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.num_bytes = 0
+        self.watch: parquet_pages.Watch | None = None
+        self._position = 0
 
     def read(self, size: int = -1) -> bytes:
+        if self.watch is None and size > MAX_FOOTER_BYTES:
+            raise DatasetError(
+                f"the footer of a Parquet file has {size:,d} bytes, more than the limit of {MAX_FOOTER_BYTES:,d}: "
+                "write it in smaller files, or with fewer columns"
+            )
         data = self.file.read(size)
         self.num_bytes += len(data)
+        if self.watch is not None:
+            self.watch.see(self._position, data)
+        self._position += len(data)
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self.file.seek(offset, whence)
+        self._position = self.file.seek(offset, whence)
+        return self._position
 
     def tell(self) -> int:
         return self.file.tell()
