@@ -1,5 +1,6 @@
 """What must hold of a dataset's assets, one step for each asset. Severity and limits are the config's."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from hf_assets.draw import columns
 from hf_assets.encode.versions import release
 from hf_assets.orchestrate.records import last_rows, pipeline_of
 from hf_assets.orchestrate.results import fail_in_one_line
-from hf_assets.upkeep import check_results
+from hf_assets.upkeep import check_results, emptiness
 from hf_assets.upkeep.check_results import CheckResult
 from hf_assets.upkeep.known_results import known_or_new
 
@@ -23,6 +24,7 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
     """The checks of one dataset; those whose severity is `off` are left out."""
     checks = recipe.checks
     described = {
+        "not_empty": "It has rows. If not, what left out all of them is named.",
         "shrink": f"At most {checks.shrink.at_most:.1%} of the rows are gone since the last training set was made.",
         "finite": "Sampled tensors can be read, are what was written, and hold no NaN or infinity.",
         "value_range": "Sampled latents hold no value that is far larger than what the model family has.",
@@ -46,6 +48,11 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
             ("shrink",),
             lambda context, key: check_results.raw_dataset(recipe, *last_rows(context, recipe)),
         ),
+        *(
+            one
+            for asset in ("filtered", "captions", "buckets")
+            for one in of(asset, ("not_empty",), functools.partial(_is_empty, recipe, asset))
+        ),
         *of(
             "vae_latents",
             ("finite", "value_range", "decode_back"),
@@ -60,12 +67,21 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         ),
         *of(
             "training_set",
-            ("coverage", "duplicates", "error_budget"),
+            ("not_empty", "coverage", "duplicates", "error_budget"),
             lambda context, key: known_or_new(
-                recipe, "training_set", _settings(recipe), lambda: check_results.training_set(recipe)
+                recipe,
+                "training_set",
+                _settings(recipe),
+                lambda: [emptiness.not_empty(recipe, "training_set"), *check_results.training_set(recipe)],
             ),
         ),
     ]
+
+
+def _is_empty(
+    recipe: Recipe, asset: str, context: dg.AssetCheckExecutionContext, key: dg.AssetKey
+) -> list[CheckResult]:
+    return [emptiness.not_empty(recipe, asset)]
 
 
 def _latents(recipe: Recipe, pipeline: str | None) -> list[CheckResult]:

@@ -6,6 +6,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.versions import CODE_VERSIONS
 from hf_assets.orchestrate.asset import stage_asset
+from hf_assets.orchestrate.logs import say
 from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.results import Made, Step
 from hf_assets.previews.thumbnails import Thumbnails
@@ -21,6 +22,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
 
         def make() -> Made:
             rows = raw_dataset.read()
+            for line in filtering.lacking(rows, recipe.filter):
+                say(context)(line)
             judged = filtering.judge(rows, recipe.filter)
             kept, dropped = filtering.kept(judged), filtering.dropped(judged)
             view = views.filtered(recipe, Thumbnails(recipe), rows, dropped)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hf_assets.cli import options
-from hf_assets.errors import ConfigError
+from hf_assets.errors import ConfigError, DatasetError, HfAssetsError
 
 
 def check(
@@ -19,17 +19,25 @@ def check(
     Shows which model was taken and why, what is for the trainer only, rows, columns found, what each filter keeps,
     captions found, what becomes of the first few media and their buckets, and the
     encoders.
+
+    Exit codes: 0 fine, 1 a dataset or model can't be read, or nothing is left of a
+    dataset, 2 wrong config.
     """
     from hf_assets.plan.checking import check as check_recipe
 
     with options.errors():
-        loaded = options.load(config)
+        loaded, failures = options.load(config), list[str]()
         for line in (loaded.model, *loaded.notes):
             options.say(line)
         for recipe in options.recipes(loaded.usable(), id):
             options.say(f"{recipe.id}")
-            for line in check_recipe(recipe, tokens=tokens):
-                options.say(f"  {line}")
+            try:
+                for line in check_recipe(recipe, tokens=tokens):
+                    options.say(f"  {line}")
+            except HfAssetsError as error:  # the other datasets are looked at, too
+                failures.append(str(error))
+        if failures:
+            raise DatasetError("\n".join(failures))
 
 
 def plan(

@@ -63,6 +63,9 @@ class QualityCheck(Block):
 class Checks(Block):
     """What is checked of a dataset's assets after they were made."""
 
+    not_empty: Check = Field(
+        Check(), description="Something is left after filters, captions and sizes, and in the training set."
+    )
     shrink: ShrinkCheck = Field(
         ShrinkCheck(),
         description="Rows that the dataset lost since the last training set was made, as a share of those.",

@@ -33,7 +33,7 @@ def failed_rows(
     rows = keyed.filter(failed)["row"]
     columns = {
         "row": rows,
-        "address": _addresses(rows, raw_dataset),
+        "address": addresses(rows, raw_dataset),
         "stage": pa.array([stage] * len(rows), pa.string()),
         "reason": found["status"],
         **{name: found[name] for name in ("key", "message", "first_seen", "last_seen")},
@@ -41,7 +41,12 @@ def failed_rows(
     return pa.table([columns[name] for name in schema.QUARANTINE.names], schema=schema.QUARANTINE)
 
 
-def _addresses(rows: pa.ChunkedArray, raw_dataset: pa.Table | None) -> pa.ChunkedArray:
+def addresses(rows: pa.ChunkedArray, raw_dataset: pa.Table | None) -> pa.ChunkedArray:
+    """Where each row lies, as a person writes it: its file, and its number in that where it isn't the whole.
+
+    Args:
+        raw_dataset: `row` and `schema.LOCATION`; without it the address is the row's number.
+    """
     if raw_dataset is None:
         return pc.binary_join_element_wise("row", rows.cast(pa.string()), " ")
     place = raw_dataset.take(pc.index_in(rows, value_set=raw_dataset["row"].combine_chunks()))
@@ -79,7 +84,7 @@ def retry(recipe: Recipe, failed: pa.Table) -> None:
         place = pq.read_table(
             files.parquet(folder.table(recipe.folders.metadata, "raw_dataset")), columns=["row", *schema.LOCATION.names]
         )
-        place = place.filter(pc.is_in(_addresses(place["row"], place), value_set=pa.array(addresses)))
+        place = place.filter(pc.is_in(addresses(place["row"], place), value_set=pa.array(addresses)))
         book, whole = ledger_of(recipe), []
         rows: dict[str, list[int]] = {}
         for row in place.to_pylist():  # failures of rows that are gone are gone with them

@@ -8,6 +8,8 @@ import dagster as dg
 
 # Of Dagster, where a check fails a run.
 CHECK_FAILED = "DagsterAssetCheckFailedError"
+# How Dagster begins what it says of a step that isn't run, since an earlier one failed: what failed is said by itself.
+SKIPPED = "Dependencies for step "
 
 
 class Made(NamedTuple):
@@ -96,8 +98,9 @@ class _Listener(logging.Handler):
         meta: Mapping[str, Any] = getattr(record, "dagster_meta", {})
         event = meta.get("dagster_event")
         if event is None:
-            if meta.get("step_key") and record.levelno >= logging.INFO:
-                self.listen(Said(str(meta.get("orig_message"))))
+            said = str(meta.get("orig_message"))
+            if meta.get("step_key") and record.levelno >= logging.INFO and not said.startswith(SKIPPED):
+                self.listen(Said(said))
             return
         for heard in self.heard(event):
             self.listen(heard)

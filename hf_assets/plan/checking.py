@@ -1,7 +1,7 @@
 """Hold a recipe against the real dataset and model, before anything is encoded."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from hf_assets import fingerprint, folder
 from hf_assets.config.recipe import Recipe
+from hf_assets.draw import empty_text
 from hf_assets.encode import bucketing
 from hf_assets.encode.media_files import by_file, media_of
-from hf_assets.errors import MediaError, StoreError
+from hf_assets.errors import DatasetError, MediaError, StoreError
 from hf_assets.kinds.medium import Medium, medium_of
 from hf_assets.models import model_loading, prompt, token_limits
 from hf_assets.models.components import text_components, vae_component
@@ -24,6 +25,7 @@ from hf_assets.sources.places.local_repository import media_below
 from hf_assets.sources.source import Source, source_of
 from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions, filtering
+from hf_assets.upkeep import emptiness
 
 # So many media are looked at: the first that would be used, so that one file, or few of its bytes, is enough.
 SAMPLED = 32
@@ -57,10 +59,13 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         kept, dropped = filtering.kept(judged), filtering.dropped(judged)
         yield f"filter keeps {len(kept):,} ({_share(len(kept), len(table))})"
         yield from _dropped_text(dropped)
+        yield from (f"  {line}" for line in filtering.lacking(table, recipe.filter))
+        yield from _refuse_empty(recipe, kept, lambda: emptiness.no_row_kept(recipe, table, dropped))
         captioned, without = captions.extract(kept, recipe.captions)
         num_distinct = len(captions.distinct(captioned))
         yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
         yield from unused_texts(recipe)
+        yield from _refuse_empty(recipe, captioned, lambda: emptiness.no_caption(recipe, kept, table))
         for fault in read.faults.slice(0, SHOWN_FAULTS).to_pylist():
             yield f"  {fault['address']} can't be read: {fault['message']}"
         if len(read.faults) > SHOWN_FAULTS:
@@ -72,6 +77,19 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
     yield medium_of(recipe).examples(pipeline)
     if tokens:
         yield from _token_lines(pipeline, captions.distinct(captioned).to_pylist())
+
+
+def _refuse_empty(recipe: Recipe, rows: pa.Table, why: Callable[[], str]) -> Iterator[str]:
+    """What a run would say of a table without rows, as severely.
+
+    Raises:
+        DatasetError: that fails a run.
+    """
+    severity = recipe.checks.not_empty.severity
+    if not len(rows) and severity == "error":
+        raise DatasetError(f'nothing is left of dataset "{recipe.id}": {why()}')
+    if not len(rows) and severity == "warn":
+        yield f"nothing is left: {why()}"
 
 
 def _token_lines(pipeline: Pipeline, texts: list[str]) -> Iterator[str]:
@@ -146,6 +164,13 @@ def _check_sample(
     buckets, dropped = bucketing.fit(recipe, described, filtering.sizeless(table, recipe.filter))
     yield f"of the first {len(looks)} media, {len(buckets)} can be used ({_share(len(buckets), len(looks))})"
     yield from _dropped_text(dropped)
+    if len(captioned) == len(looks):
+
+        def why() -> str:
+            broken = {"unreadable": len(failed)} if failed else {}
+            return empty_text.no_media(len(looks), emptiness.reasons(dropped), broken)
+
+        yield from _refuse_empty(recipe, buckets, why)
     for row, message in failed[:3]:
         yield f"  row {row} can't be read: {message}"
     counts = sorted(pc.value_counts(buckets["bucket"]).to_pylist(), key=lambda one: (-one["counts"], one["values"]))

@@ -26,7 +26,7 @@ from hf_assets.store import memo
 from hf_assets.store.memo import Rest
 
 # Bump when a change to this module changes the table.
-VERSION = 5
+VERSION = 6
 
 READ_THREADS = 8
 # The columns of all files may be so much larger than the files, or have so many bytes.

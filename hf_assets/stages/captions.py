@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from hf_assets import schema
+from hf_assets import json_text, schema
 from hf_assets.errors import DatasetError
 from hf_assets.stages import rewriting
 from hf_assets.stages.rewriting import Replacement, ShuffleRules
 
 # Bump when a change to this module changes a caption.
-VERSION = 5
+VERSION = 6
 
 # Longer texts aren't encoded: no text encoder reads a tenth of it, and a tokenizer takes some hundred bytes for each
 # character.
@@ -224,8 +224,8 @@ def _texts(filtered: pa.Table, key: str, column: str) -> _Texts:
 
 
 def _descriptions(filtered: pa.Table, key: str, column: str) -> _Texts:
-    """As `_texts`; a struct gives one text, of its fields' texts with a space between."""
-    values = schema.column(filtered, column)
+    """As `_texts`; a struct, also as JSON, gives one text, of its fields' texts with a space between."""
+    values = _with_structs(schema.column(filtered, column))
     if not pa.types.is_struct(values.type):
         return _flatten(values, key, column)
     named = [name for name in DESCRIPTION_FIELDS if values.type.get_field_index(name) >= 0]
@@ -236,6 +236,19 @@ def _descriptions(filtered: pa.Table, key: str, column: str) -> _Texts:
             f'"{column}.{values.type.field(0).name}"'
         )
     return _one_text([(f"{column}.{name}", pc.struct_field(values, name)) for name in named], key, len(filtered))
+
+
+def _with_structs(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as the structs that they write as JSON, where all of them do, with usual fields."""
+    if not _is_text(values.type) or pa.types.is_null(values.type) or values.null_count == len(values):
+        return values
+    whole = _readable(values.cast(schema.CAPTION)).combine_chunks()
+    structs = json_text.parsed(whole, DESCRIPTION_FIELDS)
+    if structs is None or structs.null_count != whole.null_count:
+        return values
+    if not any(structs.type.get_field_index(name) >= 0 for name in DESCRIPTION_FIELDS):
+        return values
+    return pa.chunked_array([structs])
 
 
 def _join(filtered: pa.Table, rules: CaptionRules) -> _Texts:

@@ -16,7 +16,7 @@ from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry_rules import GeometryRules
 
 # Bump when a change to this module changes which rows are kept.
-VERSION = 3
+VERSION = 4
 
 USUAL_SIZE_COLUMNS = ("width", "height")
 COLLECTION_COLUMN = "collection"
@@ -144,6 +144,41 @@ def _first_reasons(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray
     if rules.custom is not None:
         dropped_for = _drop_by_function(raw_dataset, rules.custom, dropped_for)
     return dropped_for
+
+
+def lacking(raw_dataset: pa.Table, rules: FilterRules) -> list[str]:
+    """A line for each column that these rules look at, and that has a value in no row."""
+    if not len(raw_dataset):
+        return []
+    dropping = [
+        *(((COLLECTION_COLUMN, "collection"),) if rules.collection else ()),
+        *((f"{rules.quality_column}.{metric}", "quality_thresholds") for metric, _ in rules.quality_thresholds),
+    ]
+    limits = zip((rules.width_column, rules.height_column), (rules.min_width, rules.min_height), strict=True)
+    deferring = [(rules.num_frames_column, "the videos")] if rules.frames else []
+    for (column, limit), key in zip(limits, ("min_width", "min_height"), strict=True):
+        if column and limit is not None:
+            dropping.append((column, key))
+        elif column and rules.by_size:
+            deferring.append((column, "the media"))
+    lines = [
+        f'no row has a value in column "{column}", so {key} drops every row'
+        for column, key in dropping
+        if _is_empty(raw_dataset, column)
+    ]
+    lines += [
+        f'no row has a value in column "{column}": what it would say is read from {origin}'
+        for column, origin in deferring
+        if column and _is_empty(raw_dataset, column)
+    ]
+    if rules.has_size_rules and not rules.width_column and len(sizeless(raw_dataset, rules)) == len(raw_dataset):
+        names = " and ".join(USUAL_SIZE_COLUMNS)
+        lines.append(f"no row has sizes in columns {names}: they are read from the media")
+    return lines
+
+
+def _is_empty(raw_dataset: pa.Table, column: str) -> bool:
+    return bool(schema.column(raw_dataset, column).null_count == len(raw_dataset))
 
 
 def sizeless(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:

@@ -75,6 +75,17 @@ class TableFile:
             raise self._refusal()
         return table
 
+    def num_rows(self) -> int:
+        """How many rows it has, of which none is read.
+
+        Raises:
+            StoreError: there is none, or its end is damaged.
+        """
+        try:
+            return int(pq.read_metadata(files.parquet(self.path)).num_rows)
+        except (OSError, ValueError, pa.ArrowException):
+            raise self._refusal() from None
+
     def _refusal(self) -> StoreError:
         memo.forget(self.folder, self.name)
         state = "is damaged" if self.path.exists() else "does not exist"

@@ -68,11 +68,18 @@ def test_all_run_where_none_is_named_what_was_made_is_reused_and_a_failed_check_
     done = folder.run()
     assert "my-photos: 2 samples to train from\n  latents       0 computed, 2 reused\n" in done.stdout
     assert "\n  device" not in done.stdout  # nothing was encoded
-    assert "others: 0 samples to train from\n" in done.stdout
+    assert "others: no training set\n" in done.stdout
     assert "  left out      2 rows: 2 too_narrow\n" in done.stdout
+    assert (
+        "  check         not_empty of buckets, failed: None of the media of 2 rows can be used (dropped: 2 too_narrow)"
+        in done.stdout
+    )
+    assert "Dependencies for step" not in done.stderr
     assert "  check         error_budget of training_set, failed: 1 of 3 samples failed" in done.stdout
     assert done.returncode == 1
-    assert "my-photos/training_set: check error_budget: 1 of 3 samples failed" in done.stderr.splitlines()[-1]
+    failures = done.stderr.partition("failed:\n")[2]
+    assert "my-photos/training_set: check error_budget: 1 of 3 samples failed" in failures
+    assert "others/buckets: check not_empty: None of the media of 2 rows can be used" in failures
 
 
 def test_a_dataset_that_is_not_there_is_refused_with_the_nearest_and_nothing_runs(folder: Folder) -> None:

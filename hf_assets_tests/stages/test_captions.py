@@ -185,3 +185,12 @@ def test_shuffled_forms_follow_the_original_and_are_the_same_every_time() -> Non
 def test_parts_are_split_and_joined_by_their_separator(split_on: Any, caption: str, form: str) -> None:
     rules = ShuffleRules(count=20, split_on=split_on, include_original=False)
     assert form in captions_of(columns({"caption": caption}), shuffle=rules)[0]
+
+
+def test_a_description_of_json_text_is_read_as_the_struct_that_it_writes() -> None:
+    rules = CaptionRules(columns_of_captions=(), description_column="about")
+    structs = ['{"main_subject": "a cat", "text": "asleep", "mood": "calm"}', None, '{"text": "a dog"}']
+    table = pa.table({"row": pa.array([0, 1, 2], pa.int64()), "columns": pa.array([{"about": one} for one in structs])})
+    assert extract(table, rules)[0]["captions"].to_pylist() == [["a cat asleep"], ["a dog"]]
+    table = pa.table({"row": pa.array([0, 1], pa.int64()), "columns": pa.array([{"about": "{x}"}, {"about": "plain"}])})
+    assert extract(table, rules)[0]["captions"].to_pylist() == [["{x}"], ["plain"]]

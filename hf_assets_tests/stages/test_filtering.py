@@ -7,7 +7,7 @@ import pytest
 
 from hf_assets.errors import DatasetError
 from hf_assets.stages.composites import CompositeRules
-from hf_assets.stages.filtering import FilterRules, dropped, judge, judge_sizes, kept, sizeless
+from hf_assets.stages.filtering import FilterRules, dropped, judge, judge_sizes, kept, lacking, sizeless
 from hf_assets.stages.geometry_rules import GeometryRules
 
 RULES = FilterRules(
@@ -203,3 +203,27 @@ def test_of_those_that_pass_so_many_are_kept() -> None:
     reasons = judge(samples(*({"n": n} for n in range(20))), rules)["dropped_for"].to_pylist()
     assert reasons[1::2] == ["where"] * 10
     assert sorted(reasons[0::2], key=str) == [None] * 3 + ["max_num_samples"] * 7
+
+
+@pytest.mark.parametrize(
+    ("rules", "lines"),
+    [
+        (RULES, []),
+        (
+            FilterRules(quality_column="quality", quality_thresholds=(("sharp", 1.0),)),
+            ['no row has a value in column "quality.sharp", so quality_thresholds drops every row'],
+        ),
+        (FilterRules(collection=("a",)), ['no row has a value in column "collection", so collection drops every row']),
+        (
+            FilterRules(min_width=1, width_column="wide", height_column="h"),
+            ['no row has a value in column "wide", so min_width drops every row'],
+        ),
+        (
+            FilterRules(width_column="wide", height_column="h", by_size=GeometryRules(minimum_image_size=8)),
+            ['no row has a value in column "wide": what it would say is read from the media'],
+        ),
+        (FilterRules(min_width=1), ["no row has sizes in columns width and height: they are read from the media"]),
+    ],
+)
+def test_columns_that_no_row_has_a_value_in_are_named(rules: FilterRules, lines: list[str]) -> None:
+    assert lacking(samples(good(), good()), rules) == lines

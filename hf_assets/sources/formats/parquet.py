@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import schema
+from hf_assets import json_text, schema
 from hf_assets.errors import DatasetError
 from hf_assets.media.memory import Memory
 from hf_assets.sources.formats import arrays, parquet_pages
@@ -279,8 +279,10 @@ def _tree(columns: Sequence[str], names: list[str]) -> Tree:
 
 
 def _leaves(kind: pa.DataType, below: Tree | None, path: str) -> Iterator[str]:
-    """What to read of a column, as dotted paths; what it lacks is left out. Lists are read whole."""
-    if below is None or schema.is_list(kind):
+    """What to read of a column, as dotted paths; what it lacks is left out. Lists are read whole, and texts, which may
+    be JSON.
+    """
+    if below is None or schema.is_list(kind) or _holds_text(kind):
         yield path
     elif pa.types.is_struct(kind):
         for name, further in below.items():
@@ -289,7 +291,7 @@ def _leaves(kind: pa.DataType, below: Tree | None, path: str) -> Iterator[str]:
 
 
 def _select_fields(values: pa.Array | None, kind: pa.DataType, below: Tree | None, num_rows: int) -> pa.Array:
-    """The wanted fields of a column.
+    """The wanted fields of a column; of a column of JSON text, too.
 
     A column that lacks one shows what it has instead, as nulls: `missing_field` names it, if no file has the field.
 
@@ -304,6 +306,8 @@ def _select_fields(values: pa.Array | None, kind: pa.DataType, below: Tree | Non
             values = values.cast(pa.list_(kind.value_type))
         inner = values.values
         return schema.with_values(values, _select_fields(inner, kind.value_type, below, len(inner)))
+    if values is not None and _holds_text(kind) and (found := json_text.parsed(_plain(values), below)) is not None:
+        return _select_fields(found, found.type, below, num_rows)
     if not pa.types.is_struct(kind):
         return pa.nulls(num_rows, _plain_type(kind))
     there = [name for name in below if kind.get_field_index(name) >= 0]
