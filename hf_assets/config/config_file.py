@@ -113,7 +113,9 @@ class EntryKeys(Block):
     aws_region_name: Name | None = Field(
         None, description="Of a dataset in a bucket: its region. Default: `AWS_REGION`."
     )
-    parquet: CaptionFile | None = Field(None, description="Of `caption_strategy` `parquet`.")
+    parquet: CaptionFile | None = Field(
+        None, description="Of `caption_strategy` `parquet`, and of `metadata_backend` `parquet`."
+    )
     csv: CaptionFile | None = Field(None, description="Of `caption_strategy` `csv`.")
     cache_dir: Place | None = Field(
         None,
@@ -140,7 +142,9 @@ class EntryKeys(Block):
         False, description="Of `textfile`, true: a file is one caption, and its line ends are part of it."
     )
     metadata_backend: Literal["huggingface", "discovery", "json", "parquet"] | None = Field(
-        None, description="As SimpleTuner has it; sizes come from columns or from the media's headers in any case."
+        None,
+        description="As SimpleTuner has it. With `parquet`, the table `parquet` may give sizes while captions come "
+        "from elsewhere; sizes that no column gives are those of the media's headers in any case.",
     )
 
     image_column: Names = Field(
@@ -263,7 +267,11 @@ class Dataset(GeometryKeys, EntryKeys):
                     raise ValueError(f"{key} has no effect unless the dataset lies in a bucket; remove it")
         if self.disable_multiline_split and self.caption_strategy != "textfile":
             raise ValueError('disable_multiline_split has no effect unless caption_strategy is "textfile"; remove it')
+        if self.parquet is not None and self.csv is not None:
+            raise ValueError("parquet is given beside csv; keep one")
         for key in ("parquet", "csv"):
+            if key == self.metadata_backend and self.parquet is not None:
+                continue  # it has sizes, and captions where `caption_strategy` says so
             if (getattr(self, key) is None) == (self.caption_strategy == key):
                 remedy = (
                     "add it" if self.caption_strategy == key else f'it has no effect; set caption_strategy to "{key}"'

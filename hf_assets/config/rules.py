@@ -70,26 +70,28 @@ def composite_rules(dataset: Dataset) -> CompositeRules | None:
 
 def folder_rules(dataset: Dataset) -> FolderRules:
     """Which media files of a folder are rows, and where their captions lie."""
-    given = _caption_file(dataset)
-    if given is None:
-        strategy = dataset.caption_strategy
-        captions = strategy if strategy in ("textfile", "instanceprompt") else "filename"
-        is_whole = dataset.disable_multiline_split
-        return FolderRules(media=dataset.dataset_type, captions="whole_textfile" if is_whole else captions)
-    table = CaptionTable(
-        kind="parquet" if dataset.parquet else "csv",
-        path=given.path,
-        filename_column=given.filename_column,
-        caption_columns=tuple(dict.fromkeys(given.caption_column)),
-        fallback_column=given.fallback_caption_column,
-        has_extension=given.identifier_includes_extension,
-        default=given.default_caption,
-    )
-    return FolderRules(media=dataset.dataset_type, captions="table", table=table)
+    given, strategy = _caption_file(dataset), dataset.caption_strategy
+    has_captions = strategy in ("parquet", "csv")
+    table = None
+    if given is not None:
+        table = CaptionTable(
+            kind="parquet" if dataset.parquet else "csv",
+            path=given.path,
+            filename_column=given.filename_column,
+            caption_columns=tuple(dict.fromkeys(given.caption_column)) if has_captions else (),
+            fallback_column=given.fallback_caption_column if has_captions else None,
+            has_extension=given.identifier_includes_extension,
+            default=given.default_caption if has_captions else None,
+        )
+    if has_captions:
+        return FolderRules(media=dataset.dataset_type, captions="table", table=table)
+    captions = strategy if strategy in ("textfile", "instanceprompt") else "filename"
+    is_whole = dataset.disable_multiline_split
+    return FolderRules(media=dataset.dataset_type, captions="whole_textfile" if is_whole else captions, table=table)
 
 
 def _caption_file(dataset: Dataset) -> CaptionFile | None:
-    """The table of captions of a folder, whose size columns may be used as the entry's own."""
+    """The table of captions or sizes of a folder, whose size columns may be used as the entry's own."""
     return dataset.parquet or dataset.csv
 
 

@@ -30,7 +30,7 @@ class CaptionTable(BaseModel):
         kind: of the file.
         path: of the file, within the folder or absolute.
         filename_column: of the media's paths within the folder, or their names.
-        caption_columns: all of their texts are captions of a row.
+        caption_columns: all of their texts are captions of a row; none, where captions lie elsewhere.
         fallback_column: has the caption of rows of which those have none.
         has_extension: whether `filename_column` names the media with their extension; None: it may or may not.
         default: caption of the media that the table lacks, or has no text for.
@@ -54,7 +54,7 @@ class FolderRules(BaseModel):
         media: which files.
         captions: where their captions come from; of `instanceprompt`, nowhere here. Each line of a `textfile` is a
             caption, a `whole_textfile` is one.
-        table: of the strategy `table`.
+        table: of captions, of `table`; of the others, of further columns, such as sizes.
     """
 
     model_config = ConfigDict(frozen=True)

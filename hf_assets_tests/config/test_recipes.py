@@ -15,6 +15,7 @@ from hf_assets.config.defaults import with_defaults
 from hf_assets.config.loading import Config
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.config.trainer_keys import NOT_YET, TRAINER_ONLY
+from hf_assets.errors import ConfigError
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.frames import FrameRules
@@ -187,6 +188,30 @@ def test_a_folder_of_media_is_a_source_too(edit: dict[str, Any], changed: set[st
     )
     assert before.source.dataset_name == str(tmp_path / "pictures")
     assert {part for part in PARTS if versions(before)[part] != versions(after)[part]} == changed
+
+
+@pytest.mark.parametrize("strategy", ["textfile", "filename", "instanceprompt", "parquet"])
+def test_with_metadata_backend_parquet_a_table_gives_sizes_wherever_captions_come_from(
+    strategy: str, tmp_path: Path
+) -> None:
+    table = {"path": "sizes.parquet", "width_column": "w", "height_column": "h", "default_caption": "x"}
+    entry = {"id": "a", "type": "local", "instance_data_dir": ".", "parquet": table, "metadata_backend": "parquet"}
+    entry |= {"caption_strategy": strategy, "instance_prompt": "a cat"}
+    recipe = load({"model": MODEL, "datasets": [entry]}, tmp_path).recipes[0]
+    folder = recipe.source.folder
+    assert folder is not None
+    assert folder.table is not None
+    assert folder.captions == ("table" if strategy == "parquet" else strategy)
+    assert folder.table.caption_columns == (("caption",) if strategy == "parquet" else ())
+    assert folder.table.default == ("x" if strategy == "parquet" else None)
+    assert (recipe.filter.width_column, recipe.filter.height_column) == ("w", "h")
+
+
+def test_two_tables_of_one_folder_are_refused(tmp_path: Path) -> None:
+    entry = {"id": "a", "type": "local", "instance_data_dir": ".", "metadata_backend": "parquet"}
+    entry |= {"caption_strategy": "csv", "parquet": {"path": "a"}, "csv": {"path": "b"}}  # type: ignore[dict-item]
+    with pytest.raises(ConfigError, match=r"datasets\[0\].parquet: is given beside csv; keep one"):
+        load({"model": MODEL, "datasets": [entry]}, tmp_path)
 
 
 def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Path) -> None:

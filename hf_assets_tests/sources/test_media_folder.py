@@ -114,6 +114,46 @@ def test_captions_lie_in_a_table(
     assert found == list(zip(captions, IN_ORDER, strict=True))
 
 
+def test_sizes_lie_in_a_table_while_captions_lie_in_text_files(tmp_path: Path) -> None:
+    columns = {"filename": ["d.webp", "b_c.png"], "caption": ["x", "y"], "w": [3, 4]}
+    texts = {"b_c.txt": b"one", "a/d.txt": b"two", "sizes.parquet": parquet(columns)}
+    folder = put(tmp_path / "media", {**MEDIA, **texts})
+    rules = rules_of("textfile", kind="parquet", path="sizes.parquet", caption_columns=())
+    expected = [(None, None, b"2"), ("two", 3, b"3"), ("one", 4, b"1")]
+    assert samples(folder, tmp_path, rules, "caption", "w") == expected
+    (folder / "b_c.txt").write_bytes(b"other")
+    assert samples(folder, tmp_path, rules, "caption", "w")[2] == ("other", 4, b"1")
+    (folder / "sizes.parquet").unlink()
+    with pytest.raises(DatasetError, match=r'table of captions ".*sizes.parquet" does not exist'):
+        samples(folder, tmp_path, rules, "caption", "w")
+
+
+@pytest.mark.parametrize("captions", ["filename", "textfile", "table"])
+def test_lyrics_lie_in_files_beside_the_songs(captions: Any, tmp_path: Path) -> None:
+    table = parquet({"filename": ["a", "b"], "caption": ["x", "y"], "lyrics": ["la", "lo"]})
+    songs = {f"{name}.mp3": name.encode() for name in "abc"}
+    texts = {"a.txt": b"x", "t.parquet": table, "c.lyrics": b" \n"}
+    texts["a.LYRICS"] = b"\xef\xbb\xbf[verse]\r\none\n\n two \n"
+    folder = put(tmp_path / "media", {**songs, **texts})
+    rules = FolderRules(
+        media="audio",
+        captions=captions,
+        table=CaptionTable(kind="parquet", path="t.parquet") if captions == "table" else None,
+    )
+    expected = ["[verse]\r\none\n\n two", "lo" if captions == "table" else None, None]
+    assert [lyrics for lyrics, _ in samples(folder, tmp_path, rules, "lyrics")] == expected
+    (folder / "c.lyrics").write_bytes(b"hum")
+    assert samples(folder, tmp_path, rules, "lyrics")[2] == ("hum", b"c")
+
+
+def test_lyrics_that_are_no_text_are_reported(tmp_path: Path) -> None:
+    folder = put(tmp_path / "media", {"a.mp3": b"a", "a.lyrics": b"\xff\xfe\xfa"})
+    source = source_of(SourceSpec(dataset_name=str(folder), folder=FolderRules(media="audio")), tmp_path)
+    wanted = WantedColumns("audio", ("caption",), ("lyrics",))
+    read = rows.read(source, source.resolve(), wanted, tmp_path / "columns", lambda line: None)
+    assert [fault["message"] for fault in read.faults.to_pylist()] == ['"a.lyrics" is not UTF-8 text: save it as UTF-8']
+
+
 def test_numbers_in_a_csv_are_text_where_they_name_files_and_other_columns_are_there_too(tmp_path: Path) -> None:
     text = b'filename,caption,score\n007,12,0.5\n008,"two\nlines",0.25\n'
     folder = put(tmp_path / "media", {"007.png": b"1", "008.png": b"2", "captions.csv": text})

@@ -270,20 +270,16 @@ class BucketFolder(BucketFiles):
         return Snapshot(self.asked.dataset_name, commit, False, (table,), listing.media_fingerprint(media))
 
     def _beside(self, media: list[str]) -> list[str]:
-        """The objects from which captions are read."""
+        """The objects from which captions, lyrics and sizes are read."""
         rules = self.asked.folder
         assert rules is not None
-        match rules.captions:
-            case "textfile" | "whole_textfile":
-                texts = (str(Path(path).with_suffix(".txt")) for path in media)
-                return sorted({path for path in texts if path in self.objects})
-            case "table":
-                assert rules.table is not None
-                if rules.table.path not in self.objects:
-                    where = f"{self.asked.dataset_name}/{rules.table.path}"
-                    raise DatasetError(f'the table of captions "{where}" does not exist: correct its path, or add it')
-                return [rules.table.path]
-        return []
+        texts = sorted(set(media_folder.sidecars(self.objects, media, rules)))
+        if rules.table is None:
+            return texts
+        if rules.table.path not in self.objects:
+            where = f"{self.asked.dataset_name}/{rules.table.path}"
+            raise DatasetError(f'the table of captions "{where}" does not exist: correct its path, or add it')
+        return [*texts, rules.table.path]
 
     def _with_copies(self, paths: list[str], make: Callable[[Path], pa.Table]) -> pa.Table:
         with tempfile.TemporaryDirectory() as name:

@@ -23,6 +23,9 @@ VERSION = 2
 
 # Endings of files of captions, in capitals or not, in the order in which they are taken.
 TEXT_SUFFIXES = (".txt", ".caption")
+# Endings of files of lyrics beside audio.
+LYRICS_SUFFIXES = (".lyrics",)
+LYRICS = "lyrics"
 # What ends a line; other separators that Unicode knows are part of it.
 LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -49,9 +52,9 @@ class FolderSource(LocalFiles):
         if not media:
             raise DatasetError(f'instance_data_dir "{folder}" holds no {rules.media} files: add some, or correct it')
         unicode_names.require_distinct((file.path for file in media), f'instance_data_dir "{folder}"')
-        beside = _beside(root, media, rules)
-        if rules.table is None:  # which the config names, wherever it lies
-            self.links.require_inside(root, beside)
+        texts = [root / path for path in sidecars(_names(root), [file.path for file in media], rules)]
+        self.links.require_inside(root, texts)
+        beside = [*texts, *_table(root, rules)]  # the table lies where the config says
         hashes = self.hashes.of(beside)
         what = [[file.path for file in media], [[os.path.relpath(path, root), hashes[path]] for path in beside]]
         table = DataFile(
@@ -67,26 +70,38 @@ class FolderSource(LocalFiles):
         return Snapshot(str(root), commit, True, (table,), listing.media_fingerprint(media))
 
 
-def _beside(root: Path, media: list[DataFile], rules: FolderRules) -> list[Path]:
-    """The files from which captions are read."""
-    match rules.captions:
-        case "textfile" | "whole_textfile":
-            found = text_files(root)
-            return [path for file in media if (path := found.get(key(file.path))) is not None]
-        case "table":
-            assert rules.table is not None
-            path = root / rules.table.path
-            if not path.is_file():
-                raise DatasetError(f'the table of captions "{path}" does not exist: correct its path, or add it')
-            return [path]
-    return []
+def sidecars(names: Iterable[str], media: list[str], rules: FolderRules) -> list[str]:
+    """The text files that say something of media: their captions, and of audio their lyrics.
+
+    Args:
+        names: of all files, as paths within the folder.
+        media: those of the media.
+    """
+    wanted: list[tuple[str, ...]] = [LYRICS_SUFFIXES] if rules.media == "audio" else []
+    if rules.captions in ("textfile", "whole_textfile"):
+        wanted.insert(0, TEXT_SUFFIXES)
+    found = [_by_key(names, suffixes) for suffixes in wanted]
+    return [path for known in found for one in media if (path := known.get(key(one))) is not None]
+
+
+def _table(root: Path, rules: FolderRules) -> list[Path]:
+    """The table that says something of media."""
+    if rules.table is None:
+        return []
+    path = root / rules.table.path
+    if not path.is_file():
+        raise DatasetError(f'the table of captions "{path}" does not exist: correct its path, or add it')
+    return [path]
 
 
 def table_of(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
     """One row per media file: the file, its caption, and further columns that a table has."""
     names = pa.array(paths, pa.string())
     media = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), names], ["bytes", "path"])
-    columns: dict[str, Any] = {rules.media: media}
+    columns: dict[str, Any] = {}
+    if rules.table is not None:
+        columns |= _columns_of_table(root, paths, rules.table)
+    columns[rules.media] = media
     match rules.captions:
         case "textfile":
             found = text_files(root)
@@ -97,28 +112,38 @@ def table_of(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
             columns["caption"] = pa.array(texts, pa.string())
         case "filename":
             columns["caption"] = pa.array([Path(path).stem.replace("_", " ") for path in paths], pa.string())
-        case "table":
-            assert rules.table is not None
-            columns |= _captions_of_table(root, paths, rules.table)
-            columns[rules.media] = media
+    if rules.media == "audio" and (sung := text_files(root, LYRICS_SUFFIXES)):
+        others = columns[LYRICS].to_pylist() if LYRICS in columns else [None] * len(paths)
+        own = [text(sung.get(key(path))).strip() for path in paths]
+        columns[LYRICS] = pa.array([one or other for one, other in zip(own, others, strict=True)], pa.string())
     return pa.table(columns)
 
 
-def text_files(root: Path) -> dict[str, Path]:
+def text_files(root: Path, suffixes: tuple[str, ...] = TEXT_SUFFIXES) -> dict[str, Path]:
     """The files of captions in a folder, by path without ending; of `.txt` and `.caption`, the first."""
-    found: dict[str, tuple[int, Path]] = {}
+    return {stem: root / path for stem, path in _by_key(_names(root), suffixes).items()}
+
+
+def _by_key(names: Iterable[str], suffixes: tuple[str, ...]) -> dict[str, str]:
+    """The files with these endings, by their path without ending; of several, the ending that comes first."""
+    found: dict[str, tuple[int, str]] = {}
+    for path in names:
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix not in suffixes:
+            continue
+        rank, stem = suffixes.index(suffix), key(path)
+        if stem not in found or rank < found[stem][0]:
+            found[stem] = (rank, path)
+    return {stem: path for stem, (_, path) in found.items()}
+
+
+def _names(root: Path) -> list[str]:
+    """The files of a folder, at any depth, as paths within it; none whose name begins with a dot."""
+    found = []
     for place, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            suffix = os.path.splitext(name)[1].lower()
-            if suffix not in TEXT_SUFFIXES or name.startswith("."):
-                continue
-            path = Path(place) / name
-            rank = TEXT_SUFFIXES.index(suffix)
-            stem = key(os.path.relpath(path, root))
-            if stem not in found or rank < found[stem][0]:
-                found[stem] = (rank, path)
-    return {stem: path for stem, (_, path) in found.items()}
+        found += [os.path.relpath(os.path.join(place, name), root) for name in names if not name.startswith(".")]
+    return found
 
 
 def key(path: str) -> str:
@@ -147,16 +172,16 @@ def text(path: Path | None) -> str:
 
 
 def _faults(root: Path, beside: list[Path]) -> list[Fault]:
-    """The files of captions that aren't text in UTF-8."""
+    """The files of captions and lyrics that aren't text in UTF-8."""
     found = []
     for path in beside:
-        if path.suffix.lower() in TEXT_SUFFIXES and path.stat().st_size and not text(path):
+        if path.suffix.lower() in (*TEXT_SUFFIXES, *LYRICS_SUFFIXES) and path.stat().st_size and not text(path):
             name = os.path.relpath(path, root)
             found.append(Fault(name, "undecodable", f'"{name}" is not UTF-8 text: save it as UTF-8'))
     return found
 
 
-def _captions_of_table(root: Path, paths: list[str], rules: CaptionTable) -> dict[str, Any]:
+def _columns_of_table(root: Path, paths: list[str], rules: CaptionTable) -> dict[str, Any]:
     """The caption of each media file and the table's other columns, by the file's path within the folder, or name."""
     table = _read(root / rules.path, rules)
     for column in (rules.filename_column, *rules.caption_columns, *filter(None, [rules.fallback_column])):
@@ -177,7 +202,8 @@ def _captions_of_table(root: Path, paths: list[str], rules: CaptionTable) -> dic
         ways = (*keys, *map(os.path.basename, keys))
         at.append(next((rows[way] for way in ways if way in rows), None))
     found = table.take(pa.array(at, pa.int64()))
-    return {**{name: found[name] for name in table.column_names}, "caption": _captions(found, rules)}
+    columns = {name: found[name] for name in table.column_names}
+    return {**columns, "caption": _captions(found, rules)} if rules.caption_columns else columns
 
 
 def _captions(table: pa.Table, rules: CaptionTable) -> pa.Array:
