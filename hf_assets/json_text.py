@@ -12,7 +12,7 @@ def parsed(texts: pa.Array, names: Iterable[str]) -> pa.StructArray | None:
 
     A field that has values of several types is text: of strings as they are, of others as JSON.
     """
-    objects = [_object(text) for text in texts.to_pylist()]
+    objects = [object_of(text) for text in texts.to_pylist()]
     if all(one is None for one in objects):
         return None
     there = [name for name in names if any(one is not None and name in one for one in objects)]
@@ -25,7 +25,8 @@ def parsed(texts: pa.Array, names: Iterable[str]) -> pa.StructArray | None:
     return pa.StructArray.from_arrays(fields, names=there, mask=mask)
 
 
-def _object(text: str | None) -> dict[str, Any] | None:
+def object_of(text: str | None) -> dict[str, Any] | None:
+    """The JSON object that a text writes; None where it writes none."""
     try:
         found = None if text is None else json.loads(text)
     except (ValueError, RecursionError):

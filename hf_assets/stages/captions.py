@@ -7,7 +7,7 @@ Audio has a prompt that several columns make together, and lyrics, which are kep
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -239,16 +239,27 @@ def _descriptions(filtered: pa.Table, key: str, column: str) -> _Texts:
 
 
 def _with_structs(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts as the structs that they write as JSON, where all of them do, with usual fields."""
-    if not _is_text(values.type) or pa.types.is_null(values.type) or values.null_count == len(values):
+    """Texts that write such a struct as JSON, as what it gives; the others as they are."""
+    if not _is_text(values.type) or pa.types.is_null(values.type):
         return values
-    whole = _readable(values.cast(schema.CAPTION)).combine_chunks()
-    structs = json_text.parsed(whole, DESCRIPTION_FIELDS)
-    if structs is None or structs.null_count != whole.null_count:
+    texts = _readable(values.cast(schema.CAPTION))
+    may_be = pc.fill_null(pc.starts_with(pc.utf8_ltrim_whitespace(texts), "{"), False)
+    if not pc.any(may_be).as_py():
         return values
-    if not any(structs.type.get_field_index(name) >= 0 for name in DESCRIPTION_FIELDS):
-        return values
-    return pa.chunked_array([structs])
+    found = [json_text.object_of(text) for text in texts.filter(may_be).to_pylist()]
+    joined = [None if one is None else _joined(one) for one in found]
+    whole = texts.to_pylist()
+    for at, text in zip(np.flatnonzero(may_be.to_numpy()).tolist(), joined, strict=True):
+        whole[at] = whole[at] if text is None else text
+    return pa.chunked_array([pa.array(whole, schema.CAPTION)])
+
+
+def _joined(fields: dict[str, Any]) -> str | None:
+    """The usual fields' texts with a space between; None where there is none of these fields."""
+    named = [fields[name] for name in DESCRIPTION_FIELDS if name in fields]
+    if not named:
+        return None
+    return " ".join(text.strip() for text in named if isinstance(text, str) and text.strip())
 
 
 def _join(filtered: pa.Table, rules: CaptionRules) -> _Texts:

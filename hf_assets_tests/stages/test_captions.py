@@ -189,8 +189,15 @@ def test_parts_are_split_and_joined_by_their_separator(split_on: Any, caption: s
 
 def test_a_description_of_json_text_is_read_as_the_struct_that_it_writes() -> None:
     rules = CaptionRules(columns_of_captions=(), description_column="about")
-    structs = ['{"main_subject": "a cat", "text": "asleep", "mood": "calm"}', None, '{"text": "a dog"}']
-    table = pa.table({"row": pa.array([0, 1, 2], pa.int64()), "columns": pa.array([{"about": one} for one in structs])})
-    assert extract(table, rules)[0]["captions"].to_pylist() == [["a cat asleep"], ["a dog"]]
-    table = pa.table({"row": pa.array([0, 1], pa.int64()), "columns": pa.array([{"about": "{x}"}, {"about": "plain"}])})
-    assert extract(table, rules)[0]["captions"].to_pylist() == [["{x}"], ["plain"]]
+    texts = {
+        '{"main_subject": "a cat", "text": " asleep ", "mood": "calm"}': ["a cat asleep"],
+        ' {"text": "a dog", "description": 3}': ["a dog"],
+        '{"mood": "calm"}': ['{"mood": "calm"}'],
+        "{x}": ["{x}"],
+        "plain": ["plain"],
+        '{"text": ""}': None,
+        None: None,
+    }
+    columns = pa.array([{"about": text} for text in texts])
+    table = pa.table({"row": pa.array(range(len(texts)), pa.int64()), "columns": columns})
+    assert extract(table, rules)[0]["captions"].to_pylist() == [found for found in texts.values() if found]
