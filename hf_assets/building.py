@@ -14,6 +14,7 @@ from hf_assets.assets import (
     buckets,
     captions,
     checks,
+    exports,
     filtered,
     hub_revision,
     raw_dataset,
@@ -109,7 +110,8 @@ def require_resource_prefix(prefix: Any) -> str:
 
 
 def _assets(recipe: Recipe) -> list[Asset]:
-    return [*hub_revision.build(recipe), *(module.build(recipe) for module in MODULES)]
+    stages = (module.build(recipe) for module in MODULES)
+    return [*hub_revision.build(recipe), *stages, *exports.build(recipe)]
 
 
 def _parse(config: str | Path | Mapping[str, Any] | Config) -> Config:

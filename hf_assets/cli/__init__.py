@@ -1,12 +1,13 @@
 """The command `hf-assets`. Exit codes: 0 done, 1 failed, 2 wrong usage or config.
 
-One module for each group of commands: `starting` (init), `running` (run, page), `inspecting` (check, plan, families)
-and `tidying` (verify, gc, quarantine). What they share is in `options`. Open `options` first.
+One module for each group of commands: `starting` (init), `running` (run, page), `inspecting` (check, plan, families),
+`exporting_command` (export) and `tidying` (verify, gc, quarantine). What they share is in
+`options`. Open `options` first.
 """
 
 import typer
 
-from hf_assets.cli import inspecting, running, starting, tidying
+from hf_assets.cli import exporting_command, inspecting, running, starting, tidying
 
 app = typer.Typer(
     help="Hugging Face datasets and folders of media to latents and text embeddings, exactly incremental.",
@@ -24,6 +25,7 @@ def main() -> None:
 for group, commands in (
     ("Three commands from a folder to training data", (starting.init, running.run, running.page)),
     ("What a run would do", (inspecting.check, inspecting.plan, inspecting.families)),
+    ("For other trainers", (exporting_command.export,)),
     ("What is stored", (tidying.quarantine, tidying.verify, tidying.gc)),
 ):
     for command in commands:

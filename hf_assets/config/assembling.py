@@ -52,12 +52,18 @@ class Plugins(NamedTuple):
 
 
 def recipe_of(
-    dataset: Dataset, entries: Iterable[Entry], model: ModelRecipe, places: Places, plugins: Plugins
+    dataset: Dataset,
+    entries: Iterable[Entry],
+    model: ModelRecipe,
+    places: Places,
+    plugins: Plugins,
+    family: str | None = None,
 ) -> Recipe:
     """What is done with one dataset.
 
     Args:
         entries: of the whole file, among them the caches.
+        family: SimpleTuner's name of the model's, where the file has it.
 
     Raises:
         ValidationError, RuleError: values that contradict each other, or that a stage can't work with.
@@ -82,6 +88,8 @@ def recipe_of(
         checks=dataset.checks,
         owners=tuple(dataset.owners),
         trainer=dataset.trainer,
+        family=family,
+        exports=tuple(one.model_copy(update={"to": str(_path(places.entries, one.to))}) for one in dataset.export),
     )
 
 

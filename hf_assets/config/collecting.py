@@ -149,8 +149,10 @@ class Collector:
         assert self.choice is not None
         encoders = assembling.model_of(model, self.choice, self.places)
 
+        family = self.choice.family
+
         def make(dataset: Dataset) -> Recipe:
-            return assembling.recipe_of(dataset, self.entries.values(), encoders, self.places, plugins)
+            return assembling.recipe_of(dataset, self.entries.values(), encoders, self.places, plugins, family)
 
         datasets = [(path, entry) for path, entry in self.entries.items() if isinstance(entry, Dataset)]
         made = [self.check(functools.partial(make, entry), path) for path, entry in datasets]

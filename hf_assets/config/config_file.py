@@ -16,6 +16,7 @@ from hf_assets.blobs.location import SCHEMES
 from hf_assets.config import cron
 from hf_assets.config.blocks import CaptionFile, FilterFunc
 from hf_assets.config.check_keys import Checks
+from hf_assets.config.export_rules import ExportRules
 from hf_assets.sources import slices
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.composites import CompositeRules
@@ -213,6 +214,10 @@ class EntryKeys(Block):
         [], description="Who answers for the dataset, as the page shows it: e-mail addresses, or `team:name`."
     )
 
+    export: list[ExportRules] = Field(
+        [], description="Where the training set is also written for other trainers: an asset `export_{format}` each."
+    )
+
     trainer: dict[str, Any] = Field({}, exclude=True, description="Values of the keys that only a trainer uses.")
 
     @field_validator("id")
@@ -237,6 +242,14 @@ class EntryKeys(Block):
         for owner in value:
             if not re.fullmatch(r"team:[A-Za-z0-9_]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", owner):
                 raise ValueError(f'"{owner}" is neither an e-mail address nor "team:" and letters, digits and _')
+        return value
+
+    @field_validator("export")
+    @classmethod
+    def _formats_are_exported_once(cls, value: list[ExportRules]) -> list[ExportRules]:
+        for one in value:
+            if sum(other.format == one.format for other in value) > 1:
+                raise ValueError(f'"{one.format}" is there twice; keep one')
         return value
 
     @field_validator("dataset_name", "instance_data_dir")

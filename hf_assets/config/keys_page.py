@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from hf_assets.config.blocks import CaptionFile, FilterFunc
 from hf_assets.config.check_keys import Checks
 from hf_assets.config.config_file import Dataset, File, ImageEmbeds, Model, Refresh, T5Override, TextEmbeds, VaeOverride
+from hf_assets.config.export_rules import ExportRules
 from hf_assets.config.trainer_keys import TRAINER_ONLY
 from hf_assets.stages.audio import AudioRules
 from hf_assets.stages.composites import CompositeRules
@@ -44,6 +45,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`video`", FrameRules),
     ("`caption_shuffle`", ShuffleRules),
     ("`crop_aspect_buckets`", AspectBucket),
+    ("`export`", ExportRules),
     ("`checks`", Checks),
     *((f"`checks.{name}`", type(field.default)) for name, field in Checks.model_fields.items()),
     ("An entry of `datasets` that keeps text embeds", TextEmbeds),

@@ -1,7 +1,7 @@
 """What is done with one dataset, frozen: the config with all names resolved and all defaults filled in.
 
 Everything in a recipe's parts changes bytes and is hashed into code versions and keys, except `folders`,
-`error_budget`, `checks`, `owners`, `trainer`, `prefix` and `resource_prefix`.
+`error_budget`, `checks`, `owners`, `trainer`, `family`, `exports`, `prefix` and `resource_prefix`.
 """
 
 import re
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from hf_assets import fingerprint
 from hf_assets.blobs import Location
 from hf_assets.config.check_keys import Checks
+from hf_assets.config.export_rules import ExportRules
 from hf_assets.config.settings import MediaSettings, VideoSettings
 from hf_assets.models.normalisation import LatentSettings
 from hf_assets.models.pipeline import PipelineSource
@@ -71,6 +72,8 @@ class Recipe(BaseModel):
     checks: Checks = Checks()
     owners: tuple[str, ...] = ()
     trainer: dict[str, Any] = {}
+    family: str | None = None  # SimpleTuner's name, where the config has it
+    exports: tuple[ExportRules, ...] = ()
     prefix: tuple[str, ...] = ()  # of the asset keys, where another project takes these graphs in
     resource_prefix: str = ""  # of the names of Dagster's resources, there too
 

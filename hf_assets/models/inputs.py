@@ -84,6 +84,15 @@ def input_of(pipeline: Pipeline) -> VaeInput:
     )
 
 
+def without_weights(pipeline: Pipeline) -> Any:
+    """The pipeline's VAE on the meta device: its configuration and shapes.
+
+    Raises:
+        ModelError: there is none, or it can't be made.
+    """
+    return _without_weights(vae_component(pipeline))
+
+
 def spatial_multiple(pipeline: Pipeline) -> int:
     """What width and height in pixels must be multiples of. Needs the configurations only, no weights.
 

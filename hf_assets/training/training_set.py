@@ -42,6 +42,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
         table: the samples (`schema.TRAINING_SET`).
         shapes: those that latents have.
         shape_codes: for each sample, which of `shapes`.
+        latents, embeds: the tensors of each sample, and of each caption of all samples, one after the other.
+        first_embed: for each sample, which of `embeds` is that of its first caption.
     """
 
     def __init__(self, opened: Opened) -> None:
@@ -55,9 +57,9 @@ class TrainingSet(Dataset[dict[str, Any]]):
         self.shapes, self.shape_codes = opened.shapes, opened.shape_codes
         more = [name for name in table.column_names if name not in schema.TRAINING_SET.names]
         self._facts = (*FACTS, *more)
-        self._latents = TensorReader(opened.stores.latents, table["latent_key"], opened.latents)
-        self._embeds = TensorReader(opened.stores.embeds, pc.list_flatten(table["embed_keys"]), opened.embeds)
-        self._first_embed = _starts_of(table["embed_keys"])
+        self.latents = TensorReader(opened.stores.latents, table["latent_key"], opened.latents)
+        self.embeds = TensorReader(opened.stores.embeds, pc.list_flatten(table["embed_keys"]), opened.embeds)
+        self.first_embed = _starts_of(table["embed_keys"])
 
     @classmethod
     def open(cls, folder: str | Location) -> Self:
@@ -121,8 +123,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
         if len(row["captions"]) > 1:
             which = random.Random(f"{row['media_hash']}:{draw}").randrange(len(row["captions"]))
         return {
-            **self._latents[position],
-            **self._embeds[int(self._first_embed[position]) + which],
+            **self.latents[position],
+            **self.embeds[int(self.first_embed[position]) + which],
             "caption": row["captions"][which],
             **{name: row[name] for name in self._facts},
         }

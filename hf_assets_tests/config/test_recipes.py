@@ -109,6 +109,7 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("error_budget", 0.1, set()),
     ("checks", {}, set()),
     ("owners", ["team:data"], set()),
+    ("export", [{"format": "parquet", "to": "out"}], set()),
     *((key, True if key == "is_regularisation_data" else 7, set()) for key in sorted(TRAINER_ONLY)),
 ]
 CLIPS = {**BASE, "dataset_type": "video"}

@@ -1,0 +1,58 @@
+"""For other trainers: `export`."""
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from hf_assets.cli import options
+from hf_assets.config.export_rules import NAMES, ExportRules, Format
+from hf_assets.errors import ConfigError
+
+KNOWN = ", ".join(get_args(Format))
+
+
+def export(
+    format: Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {KNOWN}.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Datasets.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder; each dataset has one of its name in it.")],
+    names: Annotated[
+        str | None,
+        typer.Option("--names", help="Other names than our own: mlperf (parquet), primus (webdataset)."),
+    ] = None,
+    config: options.ConfigOption = None,
+) -> None:
+    """Write training sets for other trainers: nothing is encoded again.
+
+    Only what changed since the last export is written; the folder of a dataset
+    then leads to its new content in one step, and the content before stays for
+    who reads it. Exporting what is there already writes nothing.
+
+    Exit codes: 0 done, 1 there is no training set or the format can't hold it,
+    2 wrong usage or config.
+    """
+    from hf_assets.draw.export_text import summary
+    from hf_assets.export import exporting
+    from hf_assets.resources.gpu import GpuResource
+
+    with options.errors():
+        rules = _rules(format, to, names)
+        for recipe in options.recipes(options.load(config).usable(), ids):
+            done = exporting.export(recipe, rules, GpuResource().hold_device, options.progress)
+            options.say(summary(done._asdict()))
+
+
+def _rules(format: str, to: Path, names: str | None) -> ExportRules:
+    """What the command line asks for.
+
+    Raises:
+        ConfigError: it is wrong.
+    """
+    from hf_assets.config.mistakes import nearest
+
+    if format not in get_args(Format):
+        raise ConfigError(f'FORMAT: is "{format}"; use one of {KNOWN}{nearest(format, get_args(Format))}')
+    if names is not None and names not in NAMES.get(format, ()):
+        known = NAMES.get(format, ())
+        raise ConfigError(f'--names: is "{names}"; {format} has {" and ".join(known) or "no others than its own"}')
+    return ExportRules.model_validate({"format": format, "to": str(to.absolute()), "names": names})

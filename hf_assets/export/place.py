@@ -1,0 +1,268 @@
+"""A folder of exports: a pool of payloads, and generations that name them.
+
+    PLACE/{id}                               a link to the newest generation
+    PLACE/.generations/{id}/{version}/…      hard links to payloads, and small files of its own
+    PLACE/.manifests/{id}/{version}.parquet  which payload each name is, and what else the next export wants to know
+    PLACE/.objects/{ab}/{identity}{suffix}   the payloads
+
+A payload's name says what is in it, so it is written once, and what a trainer calls it is a matter of links: to rename
+costs no payload byte. A generation appears whole or not at all, and the one before stays for who reads it. What a
+killed export had written is in the pool, for the next one. A payload that no generation links to is garbage.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_assets import files
+from hf_assets.errors import StoreError
+
+OBJECTS, GENERATIONS, MANIFESTS, LOCK, MARK = ".objects", ".generations", ".manifests", ".lock", ".format.json"
+TEMPORARY = ".tmp-"
+# In the name of what is noted of a generation's samples.
+SAMPLES = ".samples"
+CURRENT = "current.json"
+# What the manifest of a generation lists: `name` in it, payload, and its size.
+FILES = pa.schema([("name", pa.string()), ("object", pa.string()), ("num_bytes", pa.int64())])
+FACTS = b"hf_assets.facts"
+
+# Writes a small file of a generation.
+Write = Callable[[Path], None]
+
+
+class Generation(NamedTuple):
+    """What a dataset's folder is to hold.
+
+    Attributes:
+        files: `name` and `object` of each payload.
+        small: name -> what writes it; such files are made anew for each generation.
+        facts: JSON, noted in the manifest.
+        samples: what lies in which shard (`sharding.SAMPLES`), noted beside it.
+    """
+
+    version: str
+    files: pa.Table
+    small: Mapping[str, Write]
+    facts: Mapping[str, Any]
+    samples: pa.Table | None = None
+
+
+class Manifest(NamedTuple):
+    """What is noted of a generation: its payloads (`FILES`), and JSON."""
+
+    version: str
+    files: pa.Table
+    facts: dict[str, Any]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Of each payload in bytes."""
+        return dict(zip(self.files["object"].to_pylist(), self.files["num_bytes"].to_pylist(), strict=True))
+
+    @property
+    def names(self) -> set[tuple[str, str]]:
+        """Each name with its payload."""
+        return set(zip(self.files["name"].to_pylist(), self.files["object"].to_pylist(), strict=True))
+
+
+class Place:
+    """One folder, for one format; open it with `opened`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def current(self, id: str) -> str | None:
+        """The version of a dataset's newest generation; None where there is none."""
+        try:
+            version = os.path.basename(os.readlink(self.root / id))
+        except OSError:
+            return None
+        return version if self.generation(id, version).is_dir() else None
+
+    def generation(self, id: str, version: str) -> Path:
+        """The folder of a generation, which stays what it is."""
+        return self.root / GENERATIONS / id / version
+
+    def ids(self) -> list[str]:
+        """The datasets that have a generation."""
+        folder = self.root / GENERATIONS
+        return sorted(path.name for path in folder.iterdir() if self.current(path.name)) if folder.is_dir() else []
+
+    def manifest(self, id: str, version: str | None) -> Manifest | None:
+        """What is noted of a generation; None where nothing whole is."""
+        if version is None or (table := files.read_table(self._manifest(id, version))) is None:
+            return None
+        facts: dict[str, Any] = json.loads((table.schema.metadata or {})[FACTS])
+        return Manifest(version, table, facts)
+
+    def samples(self, id: str, known: Manifest | None) -> pa.Table | None:
+        """Which samples the shards of a generation hold; None where that isn't noted."""
+        return None if known is None else files.read_table(self._manifest(id, f"{known.version}{SAMPLES}"))
+
+    def noted(self, id: str) -> Path:
+        """A file that is written at each generation, and so says by its time whether there was another."""
+        return self.root / MANIFESTS / id / CURRENT
+
+    def object(self, name: str) -> Path:
+        """Where a payload lies."""
+        return self.root / OBJECTS / name[:2] / name
+
+    def size(self, name: str) -> int | None:
+        """Of a payload in bytes; None where it isn't there."""
+        try:
+            return self.object(name).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def lacking(self, names: Iterable[str], known: Manifest | None = None) -> list[str]:
+        """Those of these payloads that the pool lacks, or holds in another size than it is noted."""
+        sizes = {} if known is None else known.sizes
+        found = []
+        for name in names:
+            size = self.size(name)
+            if size is None or size != sizes.get(name, size):
+                found.append(name)
+        return found
+
+    def write(self, name: str, write: Write) -> int:
+        """Write a payload, whole or not at all. Returns its size."""
+        path = self.object(name)
+        with files.open_atomically(path) as temporary:
+            write(temporary)
+        return path.stat().st_size
+
+    def publish(self, id: str, made: Generation) -> int:
+        """Make a generation the dataset's newest one, and forget those before the last.
+
+        Returns:
+            how many names it has that the one before had not for the same payload.
+        """
+        before, folder = self.current(id), self.generation(id, made.version)
+        known = self.manifest(id, before)
+        names = made.files["name"].to_pylist(), made.files["object"].to_pylist()
+        if not folder.is_dir():
+            self._link(folder, zip(*names, strict=True), made.small)
+        sizes = pa.array([self.object(name).stat().st_size for name in names[1]], pa.int64())
+        noted = made.files.append_column("num_bytes", sizes).cast(FILES)
+        facts = json.dumps(dict(made.facts)).encode()
+        if made.samples is not None:
+            files.write_table(self._manifest(id, f"{made.version}{SAMPLES}"), made.samples)
+        files.write_table(self._manifest(id, made.version), noted.replace_schema_metadata({FACTS: facts}))
+        replace_link(self.root / id, Path(GENERATIONS) / id / made.version)
+        files.write_atomically(self.noted(id), json.dumps({"version": made.version}).encode())
+        if before != made.version:
+            self._forget(id, {before, made.version})
+        return len(set(zip(*names, strict=True)) - (set() if known is None else known.names))
+
+    def collect(self) -> int:
+        """Remove the payloads that no generation links to. Returns how many."""
+        removed = 0
+        for path in (self.root / OBJECTS).glob("*/*"):
+            if path.stat().st_nlink == 1:
+                path.unlink()
+                removed += 1
+        return removed
+
+    def _link(self, folder: Path, names: Iterable[tuple[str, str]], small: Mapping[str, Write]) -> None:
+        temporary = folder.with_name(f"{TEMPORARY}{folder.name}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        made: set[Path] = set()
+        for name, payload in names:
+            path = temporary / name
+            if path.parent not in made:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                made.add(path.parent)
+            try:
+                os.link(self.object(payload), path)
+            except PermissionError as error:
+                raise StoreError(
+                    f"{self.root} lies on a disk without hard links ({error.strerror}), which exports are made of: "
+                    "choose another folder"
+                ) from None
+        for name, write in small.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            write(temporary / name)
+        os.replace(temporary, folder)
+
+    def _forget(self, id: str, kept: set[str | None]) -> None:
+        for path in (self.root / GENERATIONS / id).iterdir():
+            if path.name not in kept:
+                shutil.rmtree(path)
+        for path in (self.root / MANIFESTS / id).iterdir():
+            if path.name != CURRENT and path.name.split(".")[0] not in kept:
+                path.unlink()
+
+    def _manifest(self, id: str, version: str) -> Path:
+        return self.root / MANIFESTS / id / f"{version}.parquet"
+
+
+@contextlib.contextmanager
+def opened(root: Path, format: str, id: str, say: Callable[[str], None]) -> Iterator[Place]:
+    """A folder of exports of one format, made where it isn't there, for one export at a time: others wait.
+
+    Raises:
+        StoreError: it holds something else, or can't be written.
+    """
+    with files.explain_refusals(root / MARK):
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise StoreError(f'"{root}" is a file: name a folder to export to') from None
+        with (root / LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"waiting for another export to {root}")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            _require_format(root, format)
+            if (root / id).exists() and not (root / id).is_symlink():
+                raise StoreError(f'"{root / id}" was not made by an export: move it, or export to another folder')
+            yield Place(root)
+
+
+def _require_format(root: Path, format: str) -> None:
+    mark = root / MARK
+    if not mark.exists():
+        files.write_atomically(mark, json.dumps({"format": format}).encode())
+        return
+    try:
+        other = json.loads(mark.read_bytes())["format"]
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(f'"{mark}" is damaged: remove it, if {root} holds exports as {format}') from None
+    if other != format:
+        raise StoreError(f'"{root}" holds exports as {other}: export {format} to another folder')
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """Let a link lead elsewhere, in one step."""
+    temporary = link.with_name(f"{TEMPORARY}{link.name}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, link)
+
+
+def write_bytes(data: bytes) -> Write:
+    """What writes these bytes."""
+
+    def write(path: Path) -> None:
+        path.write_bytes(data)
+
+    return write
+
+
+def write_parquet(table: pa.Table) -> Write:
+    """What writes a table."""
+
+    def write(path: Path) -> None:
+        pq.write_table(table, path, compression="zstd")
+
+    return write

@@ -1,0 +1,77 @@
+"""What an export reads: one training set as it is now, its tensors, and what made them."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from hf_assets import folder
+from hf_assets.config.recipe import Recipe
+from hf_assets.encode.revisions import hash_cache
+from hf_assets.errors import StoreError
+from hf_assets.models.pipeline import Pipeline, resolve_pipeline
+from hf_assets.store.table_file import DATA_VERSION, facts_of
+
+if TYPE_CHECKING:
+    from hf_assets.training.training_set import TrainingSet
+
+# Rows that are Python objects at a time.
+BATCH_ROWS = 4096
+
+
+class View(NamedTuple):
+    """A training set.
+
+    Attributes:
+        version: its data version.
+    """
+
+    recipe: Recipe
+    training: "TrainingSet"
+    version: str
+
+    @property
+    def table(self) -> pa.Table:
+        return self.training.table
+
+    def rows(self, *columns: str) -> Iterator[dict[str, Any]]:
+        """Some columns of each sample, and its `index`; Python objects exist for one batch at a time."""
+        chosen = self.table.select(list(dict.fromkeys(columns)))
+        index = 0
+        for start in range(0, len(chosen), BATCH_ROWS):
+            for row in chosen.slice(start, BATCH_ROWS).to_pylist():
+                yield {**row, "index": index}
+                index += 1
+
+    def pipeline(self) -> Pipeline:
+        """The model as the config names it now.
+
+        Raises:
+            ModelError: it can't be found.
+        """
+        return resolve_pipeline(self.recipe.model.pipeline, hash_cache=hash_cache(self.recipe))
+
+
+def version_of(recipe: Recipe) -> str:
+    """The data version of a training set, for which its table needn't be read.
+
+    Raises:
+        StoreError: there is none.
+    """
+    facts = facts_of(folder.table(recipe.folders.metadata, "training_set"))
+    if facts is None:
+        raise StoreError(f"{recipe.id} has no training set yet: materialize it, with `hf-assets run {recipe.id}`")
+    return facts.version
+
+
+def open_view(recipe: Recipe) -> View:
+    """Open a training set.
+
+    Raises:
+        StoreError: there is none, or it is damaged.
+    """
+    from hf_assets.training.training_set import TrainingSet
+
+    version_of(recipe)
+    training = TrainingSet.open(recipe.folders.metadata)
+    return View(recipe, training, (training.table.schema.metadata or {})[DATA_VERSION].decode())
