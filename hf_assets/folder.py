@@ -91,11 +91,6 @@ def model_hashes(root: Location) -> Path:
     return sources(root) / "model_hashes.json"
 
 
-def prompt_usage(root: Location) -> Path:
-    """How pipelines use `encode_prompt`."""
-    return sources(root) / "prompt_usage.json"
-
-
 def report(root: Location) -> Location:
     """Everything worth seeing, in one page."""
     return root / "report.html"

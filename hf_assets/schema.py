@@ -28,7 +28,8 @@ LOCATION = pa.schema(
     ]
 )
 
-# The file that is a row's media, by its path within the folder or repository; null where the bytes lie in a table.
+# The file that is a row's media, by its path within the folder, repository or archive; null where the bytes lie in a
+# table.
 SOURCE_PATH = pa.field("source_path", pa.string())
 
 # The columns of the dataset that the config names, in one struct, so that no name can collide with ours.
@@ -120,6 +121,7 @@ TRAINING_SET = pa.schema(
     [
         ROW,
         pa.field("file", pa.string()),
+        SOURCE_PATH,
         pa.field("media_hash", pa.string()),
         pa.field("captions", pa.list_(CAPTION)),
         pa.field("original_size", SIZE),
@@ -138,6 +140,7 @@ QUARANTINE = pa.schema(
     [
         ROW,
         pa.field("address", pa.string()),
+        SOURCE_PATH,
         pa.field("key", pa.string()),
         pa.field("stage", pa.string()),
         pa.field("reason", pa.string()),

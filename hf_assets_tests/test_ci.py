@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 DATASET = "ci/photos"
 ROWS = [Row(image_bytes(number), f"picture {number}") for number in range(3)]
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/ci.md").read_text(), re.DOTALL)
-SETTINGS, WORKFLOW = BLOCKS
+SETTINGS, WORKFLOW, PLAN = BLOCKS
 
 
 class Runner:
@@ -97,6 +97,11 @@ def test_a_second_run_computes_nothing_and_failures_have_their_codes(hub: LocalH
     assert runner.computed() == {"raw_dataset": 3, "vae_latents": 3, "text_embeds": 3}
     assert runner.run() == {"Check": 0, "Materialize": 0}, runner.said
     assert runner.computed() == {"raw_dataset": 0, "vae_latents": 0, "text_embeds": 0}
+    plan, comment, report = yaml.safe_load(PLAN)["plan"]["steps"]
+    assert runner.command(plan["run"]) == 0, runner.said
+    assert comment["run"].endswith("--body-file plan.md")
+    assert (runner.checkout / "plan.md").read_text().startswith("| dataset | training set |")
+    assert "report.html" in {path.name for path in runner.checkout.glob(report["with"]["path"])}
     runner.dataset["split"] = "none"
     assert runner.run() == {"Check": 1}
     assert 'has no split "none"' in runner.said

@@ -157,6 +157,7 @@ assert "dagster" not in sys.modules and "diffusers" not in sys.modules
         "pooled_prompt_embeds",
         "prompt_embeds",
         "row",
+        "source_path",
         "target_size",
     ]
     assert done.stdout.strip() == f"3 {names} (4, 8, 8) one 0.jpg", done.stderr

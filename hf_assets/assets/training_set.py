@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from hf_assets import fingerprint
+from hf_assets import fingerprint, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import versions
 from hf_assets.encode.outcome import Outcome
@@ -12,7 +12,7 @@ from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.results import Made, Step
 from hf_assets.show import full_report, views
-from hf_assets.stages import joining
+from hf_assets.stages import joining, naming
 from hf_assets.store import generations, layout
 from hf_assets.store.memo import with_files
 from hf_assets.store.table_file import TableFile
@@ -22,12 +22,13 @@ from hf_assets.upkeep.maintenance import record_generation
 def build(recipe: Recipe) -> dg.AssetsDefinition:
     @stage_asset(
         recipe,
-        inputs=("captions", "buckets", "vae_latents", "text_embeds"),
+        inputs=("raw_dataset", "captions", "buckets", "vae_latents", "text_embeds"),
         code_version=CODE_VERSIONS["training_set"](recipe),
         kinds=("dataset", "arrow"),
     )
     def training_set(
         context: dg.AssetExecutionContext,
+        raw_dataset: TableFile,
         captions: TableFile,
         buckets: TableFile,
         vae_latents: TableFile,
@@ -46,6 +47,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
                 medium.extension,
                 medium.training,
             )
+            table = naming.with_source_paths(table, raw_dataset.read(["row", schema.SOURCE_PATH.name]))
             stores = layout.Stores(recipe.folders.latents, recipe.folders.embeds)
             located = table.replace_schema_metadata(layout.to_metadata(stores, recipe.folders.metadata))
             version = fingerprint.of_table(located)

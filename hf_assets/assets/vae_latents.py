@@ -48,7 +48,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             outcome, facts = latents.encode(
                 models,
                 buckets.read(),
-                raw_dataset.read(["row", *schema.LOCATION.names]),
+                raw_dataset.read(["row", *schema.LOCATION.names, schema.SOURCE_PATH.name]),
                 hub.source(recipe),
                 gpu.hold_device,
                 say(context),

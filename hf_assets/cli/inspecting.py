@@ -76,8 +76,9 @@ def plan(
     lacks; a file is fetched whole where one of its rows is needed. Store
     counts tensors, as large as those stored by the same encoder, or before
     there are any as its configuration says (captions: at full length). Time
-    is that of encoding at the rates last measured for this dataset; downloads
-    and loading come on top.
+    is that of encoding at the rates last measured for this dataset, else on
+    this machine for another one with the same model; downloads and loading come
+    on top.
 
     JSON: {id: {"vae_latents": {"reuse": n, "compute": {reason: n}},
     "text_embeds": {…}, "bytes_to_fetch": n, "bytes_to_store": n,

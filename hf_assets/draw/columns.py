@@ -31,6 +31,7 @@ MEANING = {
     "embed_key": "Name of the embed: the hash of all that it depends on.",
     "embed_keys": "Names of the embeds of the row's captions, in their order.",
     "file": "Name under which trainers know the row.",
+    "source_path": "The file that is the row's media, within the folder, repository or archive; null: it has none.",
     "lyrics": "The text that is sung, where the model reads it apart from the caption.",
     "original_num_frames": "Frames of the whole clip.",
     "fps": "Frames per second of the clip.",

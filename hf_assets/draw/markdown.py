@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import inert
+from hf_assets import inert, schema
 
 NUM_BUCKETS = 20
 CAPTION_CHARACTERS = 200
@@ -64,10 +64,17 @@ def examples(captions: pa.Table) -> str:
 
 def dropped_examples(dropped: pa.Table) -> str:
     """Dropped rows with their reasons, and the values of the columns that the config names."""
-    lines = ["| row | dropped for | |", "|--:|--|--|"]
-    for row in dropped.to_pylist():
+    rows = dropped.to_pylist()
+    has_files = any(row.get(schema.SOURCE_PATH.name) for row in rows)
+    lines = (
+        ["| row | file | dropped for | |", "|--:|--|--|--|"]
+        if has_files
+        else ["| row | dropped for | |", "|--:|--|--|"]
+    )
+    for row in rows:
         facts = escape(named_values(row.get("columns") or {}))
-        lines.append(f"| {row['row']:,} | {escape(row['dropped_for'])} | {facts} |")
+        file = f" {escape(row[schema.SOURCE_PATH.name] or '')} |" if has_files else ""
+        lines.append(f"| {row['row']:,} |{file} {escape(row['dropped_for'])} | {facts} |")
     return "\n".join(lines)
 
 
@@ -81,11 +88,14 @@ def channels(means: Sequence[float], deviations: Sequence[float]) -> str:
 def failures(quarantined: pa.Table) -> str:
     """How many samples failed for which reason, with an example of each."""
     lines = ["| stage | reason | samples | for example |", "|--|--|--:|--|"]
-    counts = quarantined.group_by(["stage", "reason"]).aggregate(
-        [([], "count_all"), ("address", "min"), ("message", "min")]
+    name = pc.coalesce(quarantined[schema.SOURCE_PATH.name], quarantined["address"])
+    counts = (
+        quarantined.append_column("name", name)
+        .group_by(["stage", "reason"])
+        .aggregate([([], "count_all"), ("name", "min"), ("message", "min")])
     )
     for row in sorted(counts.to_pylist(), key=lambda row: -row["count_all"]):
-        example = f"{escape(row['address_min'])}: {escape(row['message_min'])}"
+        example = f"{escape(row['name_min'])}: {escape(row['message_min'])}"
         lines.append(f"| {row['stage']} | {escape(row['reason'])} | {row['count_all']:,} | {example} |")
     return "\n".join(lines)
 

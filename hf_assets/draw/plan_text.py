@@ -26,6 +26,8 @@ KINDS = {"added": "added", "media": "with changed bytes", "recaptioned": "recapt
 # So many names are listed in a comment, whose length is limited.
 SHOWN_NAMES = 100
 
+# In a cell, what would end it.
+BAR = r"\|"
 BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -72,7 +74,8 @@ def markdown(plans: Mapping[str, Mapping[str, Any]]) -> str:
     for id, content in plans.items():
         latents, texts = content["vae_latents"], content["text_embeds"]
         becomes = training_set(content["training_set"]) or "as it is"
-        lines.append(f"| {id} | {becomes} | {_stage(latents)} | {_stage(texts)} | {_cost(content)} |")
+        cells = (id, becomes, _stage(latents), _stage(texts), _cost(content))
+        lines.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
     for id, content in plans.items():
         for kind, names in (content.get("names") or {}).items():
             title = f"{id}: {_count_text(len(names), 'file')} {KINDS.get(kind, kind)}"

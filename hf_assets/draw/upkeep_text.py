@@ -45,7 +45,8 @@ def quarantine_lines(id: str, rows: list[dict[str, Any]]) -> str:
     for row in rows:
         seen = sorted({row["first_seen"].strftime("%Y-%m-%d %H:%M"), row["last_seen"].strftime("%Y-%m-%d %H:%M")})
         message = " ".join(row["message"].split())
-        lines.append(f"  {row['address']}  {row['stage']}  {row['reason']}: {message}  ({' to '.join(seen)} UTC)")
+        name = row["source_path"] or row["address"]
+        lines.append(f"  {name}  {row['stage']}  {row['reason']}: {message}  ({' to '.join(seen)} UTC)")
     return "\n".join(lines)
 
 

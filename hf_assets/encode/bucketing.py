@@ -15,7 +15,7 @@ from hf_assets.kinds.medium import Medium, medium_of
 from hf_assets.previews.thumbnails import Thumbnails, first
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
-from hf_assets.stages import filtering
+from hf_assets.stages import filtering, naming
 from hf_assets.store import memo
 from hf_assets.store.memo import Rest
 
@@ -85,8 +85,8 @@ def assign(
         decoders.with_decoder_version(medium_of(recipe).with_column_facts(table, raw_dataset), recipe),
         computed=probed.computed,
         reused=len(wanted) - probed.computed,
-        dropped=dropped,
-        quarantined=probed.quarantined,
+        dropped=naming.with_source_paths(dropped, raw_dataset),
+        quarantined=naming.with_source_paths(probed.quarantined, raw_dataset),
         bytes_read=probed.bytes_read + num_bytes,
         facts={**probed.speed, **decoders.counts(table)},
         rests=(*probed.rests, Rest(shown.parent, {shown.name: dropped_state} if dropped_state else {})),

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from hf_assets import folder, schema
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import encoders
+from hf_assets.encode import encoders, rates
 from hf_assets.encode.embed_stage import EmbedStage, jobs_of, relative_error
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.quarantine import failed_rows
@@ -63,7 +63,7 @@ def companions(recipe: Recipe, encoder: encoders.Encoder) -> list[str]:
     """What of a row, beside its captions, these text encoders read: of audio only."""
     if recipe.kind != "audio":
         return []
-    usage = prompt.remembered_usage(encoder.pipeline, encoders.usage_cache(recipe))
+    usage = prompt.remembered_usage(encoder.pipeline)
     arguments = zip(captions_stage.COMPANIONS, (prompt.LYRICS, prompt.DURATION), strict=True)
     return [name for name, argument in arguments if usage.takes(argument)]
 
@@ -108,6 +108,7 @@ def encode(
             todo = todo.look_up_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["embed_key"])
+    rates.note(encoder, totals.rate)
     own = {field.name: field for field in (schema.LYRICS, schema.DURATION)}
     made = pa.schema([*schema.TEXT_EMBEDS, *(own[name] for name in captions_stage.companions(stored))])
     table = pa.table([stored[name] for name in made.names], schema=made)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import files, fingerprint, folder
+from hf_assets import files, fingerprint
 from hf_assets.blobs import Blob, Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import VideoSettings
@@ -282,7 +281,7 @@ def vae_of(recipe: Recipe, code_version: str, decoded_by: str) -> Encoder:
 def text_of(recipe: Recipe, code_version: str) -> Encoder:
     """Pin the text encoders. Nothing is loaded, and nothing downloaded but a few small files."""
     pipeline = resolve_pipeline(recipe.model.without_vae.pipeline, hash_cache=hash_cache(recipe))
-    component = text_fingerprint(pipeline, usage_cache=usage_cache(recipe))
+    component = text_fingerprint(pipeline)
     settings = recipe.model.model_dump(include={"dtype", "embeds_dtype", "text_quantization"}, exclude_none=True)
     return _encoder("text_embeds", pipeline, component, code_version, settings)
 
@@ -297,16 +296,11 @@ def confirm(encoder: Encoder, recipe: Recipe) -> None:
         if encoder.header.stage == "vae_latents":
             now = vae_fingerprint(encoder.pipeline, recipe.model.latents)
         else:
-            now = text_fingerprint(encoder.pipeline, usage_cache=usage_cache(recipe))
+            now = text_fingerprint(encoder.pipeline)
     except OSError:
         now = "gone"
     if now != encoder.header.encoder:
         raise ModelError(f"the files of {encoder.pipeline.name} changed while this run was going on: run again")
-
-
-def usage_cache(recipe: Recipe) -> Path:
-    """Where it is remembered how pipelines use `encode_prompt`."""
-    return folder.prompt_usage(recipe.folders.metadata)
 
 
 def _encoder(stage: str, pipeline: Pipeline, component: str, code_version: str, settings: dict[str, str]) -> Encoder:

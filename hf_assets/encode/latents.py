@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from hf_assets import folder, schema
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import decoders, encoders
+from hf_assets.encode import decoders, encoders, rates
 from hf_assets.encode.latent_stage import LatentStage, jobs_of
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.quarantine import failed_rows
@@ -113,6 +113,8 @@ def encode(
             todo = todo.look_up_again()
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["latent_key"])
+    if totals.rate:
+        rates.note(encoder, totals.rate, float(medium_of(recipe).volume(buckets).mean()))
     failed = failed_rows(todo.keyed, "latent_key", todo.failures, STAGE, raw_dataset)
     table = pa.table([stored[name] for name in ("row", "latent_key", "shape", "shard")], schema=schema.VAE_LATENTS)
     previous = folder.table(recipe.folders.metadata, STAGE)

@@ -231,6 +231,7 @@ def _quarantine(facts: pa.Table, addresses: pa.ChunkedArray) -> pa.Table:
     columns = {
         **{name: facts[name] for name in ("row", "reason", "message", "first_seen", "last_seen")},
         "address": addresses,
+        "source_path": pa.nulls(len(facts), schema.SOURCE_PATH.type),  # who asks knows it
         "key": facts["media_hash"],
         "stage": pa.array(["buckets"] * len(facts), pa.string()),
     }

@@ -10,6 +10,7 @@ from hf_assets.encode.probe import ledger_of
 from hf_assets.errors import StoreError
 from hf_assets.sources import rows
 from hf_assets.sources.spec import WHOLE_FILE
+from hf_assets.stages import naming
 from hf_assets.store import memo
 from hf_assets.store.tensors import TensorStore
 
@@ -25,7 +26,7 @@ def failed_rows(
     Args:
         keyed: has `row` and the column `key`.
         failures: see `store.index.failures`.
-        raw_dataset: says in which file a row lies. Without it the address is the row's number.
+        raw_dataset: says in which file a row lies, and which file it is. Without it the address is the row's number.
     """
     positions = pc.index_in(keyed[key], value_set=failures["key"].combine_chunks())
     failed = pc.is_valid(positions)
@@ -38,7 +39,9 @@ def failed_rows(
         "reason": found["status"],
         **{name: found[name] for name in ("key", "message", "first_seen", "last_seen")},
     }
-    return pa.table([columns[name] for name in schema.QUARANTINE.names], schema=schema.QUARANTINE)
+    columns["source_path"] = pa.nulls(len(rows), schema.SOURCE_PATH.type)
+    table = pa.table([columns[name] for name in schema.QUARANTINE.names], schema=schema.QUARANTINE)
+    return table if raw_dataset is None else naming.with_source_paths(table, raw_dataset)
 
 
 def addresses(rows: pa.ChunkedArray, raw_dataset: pa.Table | None) -> pa.ChunkedArray:
@@ -66,6 +69,8 @@ def failed_samples(recipe: Recipe) -> pa.Table:
         path = folder.quarantined(recipe.folders.metadata, stage)
         table = files.read_table(path)
         if table is not None:
+            if schema.SOURCE_PATH.name not in table.column_names:  # of an earlier release
+                table = table.add_column(2, schema.SOURCE_PATH, pa.nulls(len(table), schema.SOURCE_PATH.type))
             tables.append(table.cast(schema.QUARANTINE))
         elif path.exists():
             memo.forget(path.parent, stage)
@@ -79,12 +84,12 @@ def retry(recipe: Recipe, failed: pa.Table) -> None:
         keys = failed.filter(pc.equal(failed["stage"], stage))["key"]
         if len(keys):
             TensorStore(location).retry(pc.unique(keys))
-    addresses = failed.filter(pc.equal(failed["stage"], PROBING))["address"].to_pylist()
-    if addresses:
+    wanted = failed.filter(pc.equal(failed["stage"], PROBING))["address"].to_pylist()
+    if wanted:
         place = pq.read_table(
             files.parquet(folder.table(recipe.folders.metadata, "raw_dataset")), columns=["row", *schema.LOCATION.names]
         )
-        place = place.filter(pc.is_in(addresses(place["row"], place), value_set=pa.array(addresses)))
+        place = place.filter(pc.is_in(addresses(place["row"], place), value_set=pa.array(wanted)))
         book, whole = ledger_of(recipe), []
         rows: dict[str, list[int]] = {}
         for row in place.to_pylist():  # failures of rows that are gone are gone with them

@@ -112,9 +112,9 @@ class AudioMedium:
         return sonogram.picture(samples[0], SHOWN_RATE_HZ)
 
     def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
-        from hf_assets.models.inputs import input_of
+        from hf_assets.models.inputs import remembered_input
 
-        reads = input_of(pipeline)
+        reads = remembered_input(pipeline)
         assert reads.hop_samples is not None, "`assign` refuses a VAE that reads no audio"
         distinct = buckets.group_by(list(self.keyed[:2])).aggregate([]).to_pylist()
         made_for = {(one["sample_rate_hz"], one["num_channels"]) for one in distinct}
@@ -169,9 +169,9 @@ class AudioMedium:
 
 
 def _measure(pipeline: Pipeline) -> AudioInput | None:
-    from hf_assets.models.inputs import input_of
+    from hf_assets.models.inputs import remembered_input
 
-    reads = input_of(pipeline)
+    reads = remembered_input(pipeline)
     if reads.sample_rate_hz is None or reads.hop_samples is None:
         return None
     return AudioInput(reads.sample_rate_hz, reads.num_channels, reads.hop_samples)

@@ -17,7 +17,7 @@ from hf_assets.kinds.image import check_sizes, example_sizes
 from hf_assets.media import video
 from hf_assets.models import autoencoders
 from hf_assets.models.components import vae_component
-from hf_assets.models.inputs import input_of
+from hf_assets.models.inputs import remembered_input
 from hf_assets.models.pipeline import Pipeline, resolve_pipeline
 from hf_assets.stages import frames, geometry
 
@@ -155,7 +155,7 @@ def _reads(pipeline: Pipeline) -> Any:
     Raises:
         ModelError: it makes no videos.
     """
-    reads = input_of(pipeline)
+    reads = remembered_input(pipeline)
     if not reads.keeps_frames:
         raise ModelError(
             f"{pipeline.name} ({pipeline.class_name}) makes no videos: choose a pipeline that does, or another "

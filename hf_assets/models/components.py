@@ -1,7 +1,6 @@
 """Which files each side of a pipeline is loaded from, and the fingerprints that follow from them."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 from hf_assets import fingerprint
@@ -59,20 +58,17 @@ def own_vae(pipeline: Pipeline) -> str | None:
     return next((name for name in VAES if name in pipeline.components), None)
 
 
-def text_components(pipeline: Pipeline, *, usage_cache: Path | None = None) -> list[Component]:
+def text_components(pipeline: Pipeline) -> list[Component]:
     """The text encoders, tokenizers and what else `encode_prompt` reads, in the order of model_index.json.
 
     Denoisers and autoencoders are of the library diffusers, of which `encode_prompt` reads settings at most.
-
-    Args:
-        usage_cache: see `prompt.remembered_usage`.
 
     Raises:
         ModelError: there are none, or their weights are not safetensors; see also `prompt.usage`.
     """
     if reason := families.of(pipeline.class_name).text.unsupported:
         raise ModelError(f"captions of {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
-    reads = prompt.remembered_usage(pipeline, usage_cache).reads
+    reads = prompt.remembered_usage(pipeline).reads
     names = [name for name, (library, _) in pipeline.components.items() if name in reads and library != "diffusers"]
     if not names:
         raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no text encoder: choose one that reads captions")
@@ -105,12 +101,12 @@ def t5_component(pipeline: Pipeline) -> Component | None:
     return Component(name, pipeline.components[name][0], T5, repository, folder, variant, files)
 
 
-def shells_of(pipeline: Pipeline, *, usage_cache: Path | None = None) -> list[str]:
+def shells_of(pipeline: Pipeline) -> list[str]:
     """The components that the text side may need the configuration of, but not the weights.
 
     Of a pipeline that the table of families doesn't know, the denoiser, and all that its `encode_prompt` reads.
     """
-    reads = prompt.remembered_usage(pipeline, usage_cache).reads
+    reads = prompt.remembered_usage(pipeline).reads
     text = families.of(pipeline.class_name).text
     if not text.outputs:
         return [
@@ -141,24 +137,21 @@ def vae_fingerprint(pipeline: Pipeline, settings: LatentSettings | None = None) 
     )
 
 
-def text_fingerprint(pipeline: Pipeline, *, usage_cache: Path | None = None) -> str:
+def text_fingerprint(pipeline: Pipeline) -> str:
     """Changes exactly when embeddings would: with the text side's files, the pipeline's settings, or its class.
 
     The settings are those of model_index.json and the arguments that `__call__` of this diffusers version would give.
 
-    Args:
-        usage_cache: see `prompt.remembered_usage`.
-
     Raises:
         ModelError: see `text_components` and `prompt.usage`.
     """
-    components = text_components(pipeline, usage_cache=usage_cache)
+    components = text_components(pipeline)
     loaded = {component.name for component in components}
-    shells = shells_of(pipeline, usage_cache=usage_cache)
+    shells = shells_of(pipeline)
     return fingerprint.of_value(
         {
             "index": {key: value for key, value in pipeline.index.items() if _is_text_setting(key, value, loaded)},
-            "calls": prompt.remembered_usage(pipeline, usage_cache).calls,
+            "calls": prompt.remembered_usage(pipeline).calls,
             "files": {component.name: component.hashes() for component in components},
             # No text depends on the VAE, of which a constructor may read the number of channels.
             "shells": {name: pipeline.repository.hash(f"{name}/config.json") for name in shells if name not in VAES},

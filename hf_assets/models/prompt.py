@@ -2,16 +2,12 @@
 
 import ast
 import inspect
-import json
 import textwrap
 from collections.abc import Collection, Iterator
-from importlib import metadata
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from hf_assets import files
 from hf_assets.errors import ModelError
-from hf_assets.models import model_loading
+from hf_assets.models import class_memory, model_loading
 from hf_assets.models.pipeline import Pipeline
 
 # Bump when `usage` changes what it says of the same class.
@@ -77,26 +73,14 @@ def usage(kind: Any) -> Usage:
     return Usage(_calls(kind, common), given, returned_names(kind), tuple(sorted(_reads(kind, "encode_prompt"))))
 
 
-def remembered_usage(pipeline: Pipeline, cache: Path | None) -> Usage:
-    """`usage` of the pipeline's class. It is the same for one version of diffusers, whose import takes seconds.
-
-    Args:
-        cache: a JSON file that remembers it by version and class; None: it is read from the class.
+def remembered_usage(pipeline: Pipeline) -> Usage:
+    """`usage` of the pipeline's class. It is the same for one version of diffusers (`class_memory`).
 
     Raises:
         ModelError: see `pipeline_class`, `usage` and `limited`.
     """
-    key = f"{VERSION} diffusers {metadata.version('diffusers')} {pipeline.class_name}"
-    try:
-        known = json.loads(cache.read_text()) if cache else {}
-    except (FileNotFoundError, ValueError):
-        known = {}
-    if key not in known:
-        # as it looks after a round trip, so that the first fingerprint is the same as later ones
-        known[key] = json.loads(json.dumps(usage(pipeline_class(pipeline))))
-        if cache:
-            files.write_atomically(cache, json.dumps(known).encode())
-    calls, given, names, reads = known[key]
+    question = ["usage", VERSION, pipeline.class_name]
+    calls, given, names, reads = class_memory.recall(question, lambda: usage(pipeline_class(pipeline)))
     return with_limit(Usage(tuple(Call(*call) for call in calls), tuple(given), tuple(names), tuple(reads)), pipeline)
 
 

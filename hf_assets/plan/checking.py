@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import fingerprint, folder
+from hf_assets import fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import empty_text
 from hf_assets.encode import bucketing
@@ -24,7 +24,7 @@ from hf_assets.sources.places import media_folder
 from hf_assets.sources.places.local_repository import media_below
 from hf_assets.sources.source import Source, source_of
 from hf_assets.sources.spec import Snapshot
-from hf_assets.stages import captions, filtering
+from hf_assets.stages import captions, filtering, naming
 from hf_assets.upkeep import emptiness
 
 # So many media are looked at: the first that would be used, so that one file, or few of its bytes, is enough.
@@ -50,7 +50,7 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         source = source_of(recipe.source, folder.sources(memory))
         snapshot = source.resolve()
         yield f"dataset {snapshot.repository} at {snapshot.commit}"
-        yield f"split {recipe.source.split}: {len(snapshot.files):,} files"
+        yield f"split {recipe.source.split}: {_count(len(snapshot.files), 'file')}"
         wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
         read = rows.read(source, snapshot, wanted, folder.columns(memory), lambda line: None)
         table = read.table
@@ -69,7 +69,7 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         for fault in read.faults.slice(0, SHOWN_FAULTS).to_pylist():
             yield f"  {fault['address']} can't be read: {fault['message']}"
         if len(read.faults) > SHOWN_FAULTS:
-            yield f"  {len(read.faults) - SHOWN_FAULTS:,} more rows can't be read"
+            yield f"  {_count(len(read.faults) - SHOWN_FAULTS, 'more row')} can't be read"
         yield from _check_sample(recipe, source, snapshot, captioned, table, folder.sources(memory))
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
@@ -99,7 +99,7 @@ def _token_lines(pipeline: Pipeline, texts: list[str]) -> Iterator[str]:
     for one in components:
         pipeline.repository.fetch(list(one.files))
     tokenizers = {one.name: model_loading.load_small(one, folder) for one in components}
-    arguments = prompt.remembered_usage(pipeline, None).calls[0].arguments
+    arguments = prompt.remembered_usage(pipeline).calls[0].arguments
     for name, counted in token_limits.counted(tokenizers, arguments, texts).items():
         cut = sorted(
             ((count, text) for count, text in zip(counted.tokens, texts, strict=True) if count > counted.limit)
@@ -137,7 +137,7 @@ def unused_texts(recipe: Recipe) -> Iterator[str]:
     if not beside:
         return
     yield (
-        f"{len(beside):,} media have a text file beside them that isn't read, since captions are the files' names: set "
+        f"{_count(len(beside), 'text file')} beside media, not read since captions are the media's names: set "
         'caption_strategy to "textfile" to read them'
     )
     for path in beside[:3]:
@@ -171,8 +171,9 @@ def _check_sample(
             return empty_text.no_media(len(looks), emptiness.reasons(dropped), broken)
 
         yield from _refuse_empty(recipe, buckets, why)
-    for row, message in failed[:3]:
-        yield f"  row {row} can't be read: {message}"
+    named = table.select(["row", schema.SOURCE_PATH.name]).take(pa.array([row for row, _ in failed[:3]], pa.int64()))
+    for row, (_, message) in zip(named.to_pylist(), failed, strict=False):
+        yield f"  {naming.name_of(row)} can't be read: {message}"
     counts = sorted(pc.value_counts(buckets["bucket"]).to_pylist(), key=lambda one: (-one["counts"], one["values"]))
     if counts:
         shown = ", ".join(f"{one['values']}: {one['counts']}" for one in counts[:SHOWN_BUCKETS])
@@ -193,6 +194,10 @@ def _dropped_text(rows_with_reasons: pa.Table) -> Iterator[str]:
     counts = pc.value_counts(rows_with_reasons["dropped_for"]).to_pylist()
     for entry in sorted(counts, key=lambda one: (-one["counts"], one["values"])):
         yield f"  dropped, {entry['values']}: {entry['counts']:,}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from hf_assets import fingerprint, folder, schema
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import bucketing, embeds, encoders, latents, probe, versions
+from hf_assets.encode import bucketing, embeds, encoders, latents, probe, rates, versions
 from hf_assets.encode.media_files import FileRows, by_file
 from hf_assets.kinds.medium import medium_of
 from hf_assets.models import prompt
@@ -65,7 +65,8 @@ class Plan(NamedTuple):
         bytes_to_fetch: of data files that the Hugging Face cache lacks and whose media are needed.
         model_bytes_to_fetch: of weights that it lacks.
         bytes_to_store: of tensors.
-        seconds: to encode, at the rates last measured; downloads and loading come on top. None where no rate is known.
+        seconds: to encode, at the rates last measured for this dataset, else on this machine for another one with the
+            same model; downloads and loading come on top. None where no rate is known.
     """
 
     revision: str
@@ -260,9 +261,16 @@ class _Tally:
         )
         return StagePlan(self.reuse, counts | ({UNKNOWN: num_unknown} if num_unknown else {}), self.quarantined)
 
-    def side(self, stage: StagePlan, table: Location, num_bytes: float, components: list[Component]) -> _Side:
+    def side(
+        self,
+        stage: StagePlan,
+        table: Location,
+        num_bytes: float,
+        components: list[Component],
+        usual_rate: float | None,
+    ) -> _Side:
         last = encoders.read_record(table)
-        rate = last and last.samples_per_second
+        rate = (last.samples_per_second if last else None) or usual_rate
         num_model_bytes = estimates.model_bytes_to_fetch(components)
         return _Side(stage, rate, num_bytes, num_model_bytes, np.concatenate(self.rows), self.all_failed)
 
@@ -296,7 +304,8 @@ def _latents(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
         per_volume = tally.sampled_bytes / tally.sampled
     else:
         per_volume = estimates.latent_bytes_per_volume(found.medium, found.vae, vae)
-    return tally.side(stage, table, per_volume * (tally.amount_missing + num_unknown * mean), [vae])
+    num_bytes = per_volume * (tally.amount_missing + num_unknown * mean)
+    return tally.side(stage, table, num_bytes, [vae], rates.known(found.vae, mean))
 
 
 def _embeds(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
@@ -306,14 +315,14 @@ def _embeds(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
     stage = tally.stage(found.num_unknown_texts)
     if not stage.total:
         return _Side(stage, None, 0, 0, _NOTHING, tally.all_failed)
-    cache = encoders.usage_cache(recipe)
-    components = text_components(found.text.pipeline, usage_cache=cache)
-    arguments = prompt.remembered_usage(found.text.pipeline, cache).calls[0].arguments
+    components = text_components(found.text.pipeline)
+    arguments = prompt.remembered_usage(found.text.pipeline).calls[0].arguments
     if tally.sampled:
         per_caption = tally.sampled_bytes / tally.sampled
     else:
         per_caption = estimates.embed_bytes(found.text, components, arguments.get("max_sequence_length"))
-    return tally.side(stage, table, per_caption * (tally.amount_missing + found.num_unknown_texts), components)
+    num_bytes = per_caption * (tally.amount_missing + found.num_unknown_texts)
+    return tally.side(stage, table, num_bytes, components, rates.known(found.text))
 
 
 def _locations(scan: rows.Scan, missing: np.ndarray, snapshot: Snapshot) -> list[FileRows]:

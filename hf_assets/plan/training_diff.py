@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 
 from hf_assets import files, folder, schema
 from hf_assets.config.recipe import Recipe
+from hf_assets.encode import quarantine
 from hf_assets.encode.probe import LedgerAnswer
 from hf_assets.kinds.medium import Medium
 from hf_assets.plan import changes
 from hf_assets.plan.changes import Changes, Samples
-from hf_assets.sources.spec import WHOLE_FILE
-from hf_assets.store.table_file import facts_of
+from hf_assets.stages import naming
 
 STAGE = "training_set"
 
@@ -26,15 +26,14 @@ class Diff:
         self.before: Samples | None = None
         last = _last_columns(recipe)
         have = changes.geometry_of(last or medium.buckets.names, medium.buckets.names)
-        paths = None if last is None else _last_paths(recipe)
-        has_paths = last is None or paths is not None
+        has_paths = last is None or schema.SOURCE_PATH.name in last  # an earlier release noted none
         self.after = Samples(have, has_paths=has_paths)
         self.has_unknown = False
         self.left_out: list[tuple[str, np.ndarray]] = []
         if last is not None:
             self.before = Samples(have, has_paths=has_paths)
             for table in _last_tables(recipe, last):
-                self.before.add(table if paths is None else _with_paths(table, paths))
+                self.before.add(table)
 
     def add(
         self,
@@ -59,7 +58,7 @@ class Diff:
         for name in buckets.column_names:
             if name not in used.column_names:
                 used = used.append_column(name, buckets[name])
-        self.after.add(_with_paths(used, judged))
+        self.after.add(naming.with_source_paths(used, judged))
         if self.before is None:
             return
         for table in others:
@@ -67,12 +66,13 @@ class Diff:
                 media = media_of(table["row"])
                 known = pc.index_in(table["row"], value_set=media["row"].combine_chunks())
                 named = pa.table({"row": table["row"], "media_hash": media["media_hash"].take(known)})
-                identity = changes.ids(_with_paths(named, judged), self.after.has_paths)
+                identity = changes.ids(naming.with_source_paths(named, judged), self.after.has_paths)
                 reasons = table["dropped_for"].cast(pa.string()).to_numpy(zero_copy_only=False)
                 self.left_out += [(reason, identity[reasons == reason]) for reason in dict.fromkeys(reasons)]
         failed = recalled.quarantined.select(["row"])
         failed = failed.append_column("media_hash", pa.nulls(len(failed), pa.string()))
-        self.left_out.append((changes.FAILED, changes.ids(_with_paths(failed, judged), self.after.has_paths)))
+        failed = naming.with_source_paths(failed, judged)
+        self.left_out.append((changes.FAILED, changes.ids(failed, self.after.has_paths)))
 
     def settle(self, failed_rows: np.ndarray, failed_texts: np.ndarray) -> Changes:
         """What changes."""
@@ -100,42 +100,20 @@ def names_of(recipe: Recipe, found: Changes, tables: Callable[[], Iterator[pa.Ta
         every = pa.array(np.unique(np.concatenate([*wanted.values()])))
         names: dict[int, str] = {}
         for table in tables():
-            some = table.select(["row", *schema.LOCATION.names]).filter(pc.is_in(table["row"], value_set=every))
-            for row in some.to_pylist():
-                is_whole = row["file_row"] == WHOLE_FILE
-                names[row["row"]] = row["file_path"] if is_whole else f"{row['file_path']}#{row['file_row']}"
+            some = table.filter(pc.is_in(table["row"], value_set=every))
+            some = some.select(["row", schema.SOURCE_PATH.name]).append_column(
+                "address", quarantine.addresses(some["row"], some)
+            )
+            names |= {row["row"]: naming.name_of(row) for row in some.to_pylist()}
         named |= {kind: [names[row] for row in rows.tolist()] for kind, rows in wanted.items()}
     last = _last_columns(recipe)
     if last is not None and found.removed:
-        table = files.read_table(folder.table(recipe.folders.metadata, STAGE), columns=["row", "file"])
+        wanted_columns = [name for name in ("row", "file", schema.SOURCE_PATH.name) if name in last]
+        table = files.read_table(folder.table(recipe.folders.metadata, STAGE), columns=wanted_columns)
         assert table is not None
-        if (paths := _last_paths(recipe)) is not None:
-            table = _with_paths(table, paths)
         said = {row["row"]: row.get(schema.SOURCE_PATH.name) or row["file"] for row in table.to_pylist()}
         named |= {f"removed ({why})": [said[row] for row in rows.tolist()] for why, rows in found.removed.items()}
     return named
-
-
-def source_paths(located: pa.Table) -> pa.ChunkedArray:
-    """Of rows with `schema.LOCATION`, the file that is their media; null where it lies in a table."""
-    paths = located["file_path"].cast(pa.string())
-    return pc.if_else(pc.equal(located["file_row"], WHOLE_FILE), paths, pa.scalar(None, pa.string()))
-
-
-def _with_paths(rows: pa.Table, judged: pa.Table) -> pa.Table:
-    at = pc.index_in(rows["row"], value_set=judged["row"].combine_chunks())
-    return rows.append_column(schema.SOURCE_PATH, source_paths(judged.select(schema.LOCATION.names).take(at)))
-
-
-def _last_paths(recipe: Recipe) -> pa.Table | None:
-    """Where the rows of the last training set lay; None where the table of rows is that of another run."""
-    root = recipe.folders.metadata
-    facts = {name: facts_of(folder.table(root, name)) for name in ("raw_dataset", "buckets", STAGE)}
-    for name, below in (("raw_dataset", "buckets"), ("buckets", STAGE)):
-        upper, lower = facts[name], facts[below]
-        if upper is None or lower is None or lower.made_from.get(name) != upper.version:
-            return None
-    return files.read_table(folder.table(root, "raw_dataset"), columns=["row", *schema.LOCATION.names])
 
 
 def _last_columns(recipe: Recipe) -> list[str] | None:

@@ -11,7 +11,7 @@ from hf_assets.sources.spec import Snapshot
 from hf_assets.store import memo
 from hf_assets.store.table_file import TableFile, recall
 
-TRAINING_SET_INPUTS = ("captions", "buckets", "vae_latents", "text_embeds")
+TRAINING_SET_INPUTS = ("raw_dataset", "captions", "buckets", "vae_latents", "text_embeds")
 
 
 class LastRun(NamedTuple):

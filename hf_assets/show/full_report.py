@@ -15,6 +15,7 @@ from hf_assets.draw.html import Jpeg, Section, Svg, Table
 from hf_assets.encode import quarantine
 from hf_assets.previews import decoded, token_counts
 from hf_assets.show import views
+from hf_assets.stages import naming
 from hf_assets.store import memo
 from hf_assets.store.memo import Rest
 
@@ -90,8 +91,8 @@ def _sections(recipe: Recipe, training_set: pa.Table) -> Iterator[Section]:
     yield Section("Latents", list(_latents(recipe, training_set)))
     failed = quarantine.failed_samples(recipe)
     if len(failed):
-        rows = failed.select(["address", "stage", "reason", "message"]).to_pylist()
-        yield Section("Failed", [Table(["where", "stage", "reason", ""], [list(row.values()) for row in rows])])
+        rows = [[naming.name_of(row), row["stage"], row["reason"], row["message"]] for row in failed.to_pylist()]
+        yield Section("Failed", [Table(["where", "stage", "reason", ""], rows)])
 
 
 def _funnel(recipe: Recipe, training_set: pa.Table) -> Section:
@@ -115,7 +116,7 @@ def _filtered(recipe: Recipe) -> Iterator[str | Table | Svg | Jpeg]:
         yield Svg(charts.bars(drop_counts, BARS, (charts.DROPPED,)))
         yield Table(["dropped for", "rows"], drop_counts)
         some = dropped.slice(0, EXAMPLES).to_pylist()
-        facts = [[row["row"], row["dropped_for"], draw.named_values(row.get("columns") or {})] for row in some]
+        facts = [[naming.name_of(row), row["dropped_for"], draw.named_values(row.get("columns") or {})] for row in some]
         yield Table(["row", "dropped for", "columns"], facts)
     yield from _kept_sheet(root, "filtered", "kept and dropped rows")
 
@@ -146,7 +147,7 @@ def _latents(recipe: Recipe, training_set: pa.Table) -> Iterator[str | Table | S
         both = sheets.sheet([sheets.Tile(pair.original, "", beside=pair.decoded)])
         yield Jpeg(both, "an original and its decoded latent")
         where = training_set.filter(pc.equal(keys, pair.key)).slice(0, 1).to_pylist()
-        of = f"row {where[0]['row']:,}, {where[0]['bucket']}" if where else ""
+        of = f"{naming.name_of(where[0])}, {where[0]['bucket']}" if where else ""
         yield f"{of}: decoded from its latent, PSNR {pair.psnr_db:.1f} dB"
     mean, std = views.channel_statistics(recipe, training_set)
     if len(mean):

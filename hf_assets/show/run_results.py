@@ -12,6 +12,7 @@ from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw.run_text import ROWS, SHOWN_FAILURES, Failure, Result, Stage
 from hf_assets.encode import quarantine
+from hf_assets.stages import naming
 
 # The assets of a graph, as a person reads them.
 ORDER = ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds", "training_set")
@@ -33,7 +34,7 @@ def of_dataset(recipe: Recipe, stages: Sequence[Stage], checks: Sequence[str]) -
     stages = sorted(stages, key=lambda stage: ORDER.index(stage.name))
     last = next((stage for stage in stages if stage.name == "training_set"), None)
     failed = quarantine.failed_samples(recipe)
-    shown = [Failure(row["address"], row["reason"], row["message"]) for row in failed[:SHOWN_FAILURES].to_pylist()]
+    shown = [Failure(naming.name_of(row), row["reason"], row["message"]) for row in failed[:SHOWN_FAILURES].to_pylist()]
     places = {"training set": _place(folder.table(root, "training_set")), "report": _place(folder.report(root))}
     return Result(
         recipe.id,

@@ -19,11 +19,12 @@ from hf_assets.draw.sheets import Tile
 from hf_assets.kinds.audio import SHOWN_SECONDS
 from hf_assets.previews import decoded, token_counts
 from hf_assets.previews.thumbnails import Thumbnails, first
+from hf_assets.stages import naming
 from hf_assets.store import spot_checks
 from hf_assets.store.tensors import TensorStore
 
 # Bump when a sheet is drawn in another way.
-VERSION = 2
+VERSION = 3
 # What each asset's sheet shows.
 SHEETS = {
     "filtered": "kept and dropped",
@@ -67,7 +68,7 @@ def rows_judged(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, d
 
 def filtered_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, dropped: pa.Table) -> bytes | None:
     """Some kept rows, and some dropped ones with their reasons; None while no media was read."""
-    place = raw_dataset.select(["row", *schema.LOCATION.names])
+    place = raw_dataset.select(["row", *schema.LOCATION.names, schema.SOURCE_PATH.name])
     is_dropped = pc.is_in(place["row"], value_set=dropped["row"].combine_chunks())
     kept = thumbnails.among(place.filter(pc.invert(is_dropped)), KEPT_TILES).to_pylist()
     pictured = thumbnails.among(place.filter(is_dropped), DROPPED_TILES).to_pylist()
@@ -79,13 +80,13 @@ def filtered_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table
         pictured += [row for row in others if row["row"] not in seen][: KEPT_TILES - len(pictured)]
     shown = [*kept, *pictured]
     reasons = _reasons(dropped, [row["row"] for row in pictured])
-    key = [[row["file_hash"], row["file_row"], row["row"], reasons.get(row["row"])] for row in shown]
+    key = [[row["file_hash"], row["file_row"], naming.short_name_of(row), reasons.get(row["row"])] for row in shown]
 
     def tiles() -> list[Tile]:
         return [
             Tile(
                 thumbnails.get((row["file_hash"], row["file_row"])),
-                f"row {row['row']:,}",
+                naming.short_name_of(row),
                 reasons.get(row["row"], "kept"),
                 is_bad=row["row"] in reasons,
             )
@@ -130,7 +131,7 @@ def buckets(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, table
 
 def buckets_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, table: pa.Table) -> bytes | None:
     """Some samples with the part that is encoded in a frame; None while no media was read."""
-    place = raw_dataset.select(["row", *schema.LOCATION.names])
+    place = raw_dataset.select(["row", *schema.LOCATION.names, schema.SOURCE_PATH.name])
     place = place.filter(pc.is_in(place["row"], value_set=table["row"].combine_chunks()))
     shown = thumbnails.among(place, BUCKET_TILES)
     if not len(shown):
@@ -138,7 +139,7 @@ def buckets_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table,
     samples = table.take(pc.index_in(shown["row"], value_set=table["row"].combine_chunks())).to_pylist()
     key = [
         [
-            *(row["file_hash"], row["file_row"], sample["bucket"]),
+            *(row["file_hash"], row["file_row"], sample["bucket"], naming.short_name_of(row)),
             *(sample.get(name) for name in ("crop_top_left", "resized_size", "first_sample", "num_samples")),
         ]
         for row, sample in zip(shown.to_pylist(), samples, strict=True)
@@ -149,7 +150,7 @@ def buckets_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table,
         for row, sample in zip(shown.to_pylist(), samples, strict=True):
             picture = thumbnails.get((row["file_hash"], row["file_row"]))
             crops = () if picture is None else crops_of(sample, picture.size)
-            drawn.append(Tile(picture, sample["bucket"], f"{_size(sample)}row {row['row']:,}", crops))
+            drawn.append(Tile(picture, naming.short_name_of(row), f"{sample['bucket']}{_size(sample)}", crops))
         return drawn
 
     return _sheet(recipe, "buckets", key, tiles)
@@ -265,8 +266,8 @@ def _pair(pair: decoded.Pair) -> Tile:
 
 def _size(sample: dict[str, Any]) -> str:
     if "original_num_samples" in sample:
-        return f"of {sample['original_num_samples'] / sample['original_sample_rate_hz']:.1f} s, "
-    return f"of {'x'.join(map(str, sample['original_size']))}, " if "original_size" in sample else ""
+        return f" of {sample['original_num_samples'] / sample['original_sample_rate_hz']:.1f} s"
+    return f" of {'x'.join(map(str, sample['original_size']))}" if "original_size" in sample else ""
 
 
 def _stretch(sample: dict[str, Any]) -> sheets.Box:

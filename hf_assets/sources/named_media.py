@@ -57,7 +57,7 @@ def with_named_media(
     """Let rows that name a file lie there, whole (`WHOLE_FILE`).
 
     Args:
-        table: `row`, `schema.LOCATION` and more, of all files.
+        table: `row`, `schema.LOCATION`, `schema.SOURCE_PATH` and more, of all files.
         parts: what was read of each file.
         is_whole: whether these are all files; of some, none of the files that rows name may be there.
 
@@ -94,9 +94,10 @@ def with_named_media(
         "file_path": pc.if_else(is_there, path, table["file_path"].cast(pa.string())),
         "file_hash": pc.if_else(is_there, content, table["file_hash"].cast(pa.string())),
         "file_row": pc.if_else(is_there, WHOLE_FILE, table["file_row"]),
+        schema.SOURCE_PATH.name: pc.if_else(is_there, path, table[schema.SOURCE_PATH.name]),
     }
     for name, values in columns.items():
-        field = schema.LOCATION.field(name)
+        field = table.schema.field(name)
         index = table.schema.get_field_index(name)
         if pa.types.is_dictionary(field.type):
             values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

@@ -26,7 +26,9 @@ from hf_assets.store import memo
 from hf_assets.store.memo import Rest
 
 # Bump when a change to this module changes the table.
-VERSION = 6
+VERSION = 7
+# Bump when a change to this module changes what is kept of a file's columns: all files are then read again.
+KEPT_VERSION = 6
 
 READ_THREADS = 8
 # The columns of all files may be so much larger than the files, or have so many bytes.
@@ -37,7 +39,7 @@ SNAPSHOT = b"hf_assets.snapshot"
 NUM_ROWS = b"num_rows"
 # The stage of rows that aren't there, since their part of a file can't be read.
 STAGE = "raw_dataset"
-MEDIA_PATHS = "media_paths"
+MEDIA_PATHS, MEMBERS = "media_paths", "members"
 
 
 class Rows(NamedTuple):
@@ -64,8 +66,8 @@ def read(
     """Read the wanted columns of every file of the split. What was read of the same content comes from `memory`.
 
     Returns:
-        A table with `row`, where the row's bytes lie (`schema.LOCATION`), and the wanted columns in the struct
-        `columns`.
+        A table with `row`, where the row's bytes lie (`schema.LOCATION`), the file that they are
+        (`schema.SOURCE_PATH`), and the wanted columns in the struct `columns`.
 
     Raises:
         DatasetError: a column is missing, files disagree about a column's type, or no row's media is there.
@@ -81,7 +83,9 @@ def read(
         if (mistake := missing_field(table.schema.field(schema.COLUMNS).type, path)) is not None:
             raise DatasetError(mistake)
     fresh = [part for part, is_fresh in parts if is_fresh]
-    version = fingerprint.of_value([[file.hash for file in snapshot.files], wanted, slices, named])
+    paths = table[schema.SOURCE_PATH.name]
+    named_as = [fingerprint.of_table(table.select([schema.SOURCE_PATH.name]))] if paths.null_count < len(paths) else []
+    version = fingerprint.of_value([[file.hash for file in snapshot.files], wanted, slices, named, *named_as])
     num_bytes = sum(part.bytes_read for part in fresh)
     names = {file.hash: _kept(memory, file, wanted).name for file in snapshot.files}
     states = {
@@ -99,6 +103,7 @@ def _faults(snapshot: Snapshot, columns: list[Columns]) -> pa.Table:
         {
             "row": -1,
             "address": f"{file.path}#{fault.member}",
+            "source_path": fault.member,
             "stage": STAGE,
             "reason": fault.reason,
             "message": fault.message,
@@ -195,7 +200,7 @@ def _read_files(
             return bool(pc.any(pc.is_valid(named_media.hashes_of(source, snapshot, file.path, paths).hash)).as_py())
 
         with source.open_ranges(snapshot, file) as handle:
-            columns = read_columns(handle, wanted, file.path, is_any_there)
+            columns = read_columns(handle, wanted, file.path, is_any_there, with_members=bool(file.content))
             if file.content:  # it was turned into Parquet, as far as it could be read
                 columns = columns._replace(faults=faults.loads(pq.ParquetFile(handle).metadata.metadata))
         _save(columns, kept)
@@ -264,14 +269,16 @@ def _join(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
     row = np.arange(int(counts.sum()), dtype=np.int64)
     paths = pa.array([file.path for file in snapshot.files], pa.string())
     hashes = pa.array([file.hash for file in snapshot.files], pa.string())
+    members = [pa.nulls(part.num_rows, pa.string()) if part.members is None else part.members for part in parts]
     place = pa.table(
         [
             row,
             pa.DictionaryArray.from_arrays(which_file, paths),
             pa.DictionaryArray.from_arrays(which_file, hashes),
             row - starts[which_file] if len(parts) else row,
+            pa.chunked_array(members, pa.string()),
         ],
-        schema=pa.schema([schema.ROW, *schema.LOCATION]),
+        schema=pa.schema([schema.ROW, *schema.LOCATION, schema.SOURCE_PATH]),
     )
     if parts and parts[0].table.num_columns:
         try:
@@ -302,7 +309,8 @@ def _slice(table: pa.Table, snapshot: Snapshot, counts: list[int]) -> tuple[pa.T
 
 def _kept(memory: Location, file: DataFile, wanted: WantedColumns) -> Location:
     """Where a file's columns are kept."""
-    return memory / f"{file.hash}.{fingerprint.of_value([VERSION, *wanted])}.parquet"
+    more = [MEMBERS] if file.content else []
+    return memory / f"{file.hash}.{fingerprint.of_value([KEPT_VERSION, *wanted, *more])}.parquet"
 
 
 def _load(kept: Location) -> Columns | None:
@@ -312,16 +320,24 @@ def _load(kept: Location) -> Columns | None:
     num_rows = int(table.schema.metadata[NUM_ROWS])
     found = faults.loads(table.schema.metadata)
     table = table.replace_schema_metadata(None)
-    if MEDIA_PATHS not in table.column_names:
-        return Columns(table, num_rows, 0, faults=found)
-    return Columns(table.drop_columns(MEDIA_PATHS), num_rows, 0, table[MEDIA_PATHS].combine_chunks(), found)
+    paths, members = (
+        table[name].combine_chunks() if name in table.column_names else None for name in (MEDIA_PATHS, MEMBERS)
+    )
+    return Columns(
+        table.select([schema.COLUMNS] if schema.COLUMNS in table.column_names else []),
+        num_rows,
+        0,
+        paths,
+        found,
+        members,
+    )
 
 
 def _save(columns: Columns, kept: Location) -> None:
     table = columns.table
-    if columns.media_paths is not None:
-        paths = pa.table({MEDIA_PATHS: columns.media_paths})
-        table = table.append_column(MEDIA_PATHS, columns.media_paths) if table.num_columns else paths
+    for name, values in ((MEDIA_PATHS, columns.media_paths), (MEMBERS, columns.members)):
+        if values is not None:
+            table = table.append_column(name, values) if table.num_columns else pa.table({name: values})
     facts = {NUM_ROWS: str(columns.num_rows).encode()}
     if columns.faults:
         facts[faults.KEY] = faults.dumps(columns.faults)

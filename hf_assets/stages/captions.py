@@ -111,8 +111,8 @@ def extract(filtered: pa.Table, rules: CaptionRules) -> tuple[pa.Table, pa.Table
     """The rows that have captions, stripped of white space at both ends; and the rows that have none.
 
     Returns:
-        A table of `schema.CAPTIONS`, with `schema.LYRICS` where the rules name lyrics; and `row` and `dropped_for`
-        (`no_caption`) of the rows whose captions are null, empty, or not UTF-8.
+        A table of `schema.CAPTIONS`, with `schema.LYRICS` where the rules name lyrics; and `row`, `schema.SOURCE_PATH`
+        where it is there, and `dropped_for` (`no_caption`) of the rows whose captions are null, empty, or not UTF-8.
 
     Raises:
         DatasetError: a column holds something that is no text.
@@ -131,8 +131,9 @@ def extract(filtered: pa.Table, rules: CaptionRules) -> tuple[pa.Table, pa.Table
     if rules.lyrics_columns:
         lyrics = _lyrics(filtered, rules.lyrics_columns).filter(pa.array(has_captions))
         table = table.append_column(schema.LYRICS, lyrics)
-    without = filtered["row"].filter(pa.array(~has_captions))
-    return table, pa.table({"row": without, "dropped_for": pa.repeat("no_caption", len(without))})
+    named = [name for name in ("row", schema.SOURCE_PATH.name) if name in filtered.column_names]
+    without = filtered.select(named).filter(pa.array(~has_captions))
+    return table, without.append_column("dropped_for", pa.repeat("no_caption", len(without)))
 
 
 def distinct(captions: pa.Table) -> pa.ChunkedArray:

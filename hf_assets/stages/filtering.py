@@ -201,7 +201,7 @@ def judge_sizes(original_size: pa.ChunkedArray, rules: FilterRules) -> pa.Array:
 
 
 def kept(judged: pa.Table) -> pa.Table:
-    """The rows that pass: their position and columns, without where their bytes lie."""
+    """The rows that pass: their position, file and columns, without where their bytes lie."""
     return _where(pc.is_null(judged["dropped_for"]), judged).drop_columns("dropped_for")
 
 

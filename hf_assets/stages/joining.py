@@ -11,7 +11,7 @@ from hf_assets.stages import audio
 from hf_assets.stages.captions import companions, identities, lines
 
 # Bump when a change to this module changes the training set.
-VERSION = 1
+VERSION = 2
 
 NOTHING_MORE = pa.schema([])
 
@@ -29,7 +29,7 @@ def join(
     Args:
         extension: of the name under which a row's media is known to trainers: row 12 is `12.jpg`.
         more: columns of `buckets` that this kind of media has beside those of `schema.TRAINING_SET`, of which it may
-            lack some.
+            lack some. What it lacks is null, as `schema.SOURCE_PATH` is (`naming.with_source_paths`).
 
     Returns:
         A table of `schema.TRAINING_SET`, `more` and, of audio, `schema.LYRICS`, in the split's order, and the number of

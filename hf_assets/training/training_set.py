@@ -24,16 +24,17 @@ from hf_assets.training import opened
 from hf_assets.training.opened import Opened
 
 # What a sample has of its row of the table, beside what only its kind of media has.
-FACTS = ("file", "row", "original_size", "target_size", "crop_top_left")
+FACTS = ("file", "source_path", "row", "original_size", "target_size", "crop_top_left")
 
 
 class TrainingSet(Dataset[dict[str, Any]]):
     """The samples of one dataset.
 
     `len(ts)` samples; `ts[i]` is a dict with `latents` (no batch axis), one entry per tensor of the text side under
-    the name that the pipeline gives it (no batch axis either), `caption`, `file`, `row`, `original_size` and
-    `target_size` ([width, height]) and `crop_top_left` ([top, left]); of videos and audio also which part was taken,
-    and of audio its `lyrics`. A sample with several captions gives one of them, drawn by `epoch` and its media.
+    the name that the pipeline gives it (no batch axis either), `caption`, `file`, `source_path` (the row's own file,
+    None where its bytes lie in a table), `row`, `original_size` and `target_size` ([width, height]) and `crop_top_left`
+    ([top, left]); of videos and audio also which part was taken, and of audio its `lyrics`. A sample with several
+    captions gives one of them, drawn by `epoch` and its media.
 
     It stays as it was opened while runs or garbage collection go on beside it, and can be used by the workers of a
     `DataLoader`.
@@ -56,7 +57,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
         self.table = table = opened.table
         self.shapes, self.shape_codes = opened.shapes, opened.shape_codes
         more = [name for name in table.column_names if name not in schema.TRAINING_SET.names]
-        self._facts = (*FACTS, *more)
+        self._facts = (*(name for name in FACTS if name in table.column_names), *more)  # earlier tables lack some
         self.latents = TensorReader(opened.stores.latents, table["latent_key"], opened.latents)
         self.embeds = TensorReader(opened.stores.embeds, pc.list_flatten(table["embed_keys"]), opened.embeds)
         self.first_embed = _starts_of(table["embed_keys"])

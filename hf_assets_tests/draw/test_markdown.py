@@ -50,9 +50,18 @@ def test_buckets_come_by_size_and_the_rest_is_summed() -> None:
 
 def test_failures_are_counted_by_reason_with_an_example() -> None:
     table = pa.table(
-        {"stage": ["buckets"] * 2, "reason": ["undecodable"] * 2, "address": ["a#1", "a#2"], "message": ["m1", "m2"]}
+        {
+            "stage": ["buckets"] * 3,
+            "reason": ["undecodable"] * 2 + ["missing"],
+            "address": ["a#1", "a#2", "b#1"],
+            "message": ["m1", "m2", "m3"],
+            "source_path": [None, None, "cat"],
+        }
     )
-    assert failures(table).splitlines()[2] == "| buckets | undecodable | 2 | a&#35;1: m1 |"
+    assert failures(table).splitlines()[2:] == [
+        "| buckets | undecodable | 2 | a&#35;1: m1 |",
+        "| buckets | missing | 1 | cat: m3 |",
+    ]
 
 
 def test_examples_show_rows_and_captions() -> None:

@@ -218,6 +218,9 @@ def test_plans_as_a_comment_on_a_pull_request() -> None:
     assert lines.splitlines()[2].startswith(
         "| photos | 1 added, 2 re-cropped, 2 removed (1 too_small, 1 no_caption); 9"
     )
+    named = plan_text.markdown({"a|b": {**CONTENT, "training_set": {**FEWER, "removed": {"x|y": 2}}}}).splitlines()[2]
+    assert named.startswith(r"| a\|b | 1 added, 2 re-cropped, 2 removed (2 x\|y); 9")
+    assert named.replace(r"\|", "").count("|") == 6
     assert lines.splitlines()[3:] == [
         "",
         "<details><summary>photos: 1 file added</summary>",

@@ -247,6 +247,21 @@ def test_of_several_pictures_of_a_sample_the_first_is_taken_and_any_can_be_named
     assert samples(data, tmp_path / "memory", WantedColumns("1.jpg", ("txt",))) == [("x", B), ("y", None)]
 
 
+@pytest.mark.parametrize("name", ["train.tar", "train.zip"])
+def test_rows_of_an_archive_are_known_by_their_members(name: str, tmp_path: Path) -> None:
+    members = [("a/one.png", A), ("a/one.txt", b"x"), ("a/two.jpg", B), ("a/two.txt", b"y")]
+    pictures = {path: data for path, data in members if not path.endswith("txt")}
+    data = tar(members) if name == "train.tar" else archive(pictures)
+    media, columns = ("image", ("txt",)) if name == "train.tar" else ("image", ())
+    where = folder(tmp_path, {name: data})
+    for _ in range(2):  # also as it is remembered
+        found, *_ = read(where, tmp_path / "memory", WantedColumns(media, columns))
+        assert found.table[schema.SOURCE_PATH.name].to_pylist() == ["a/one.png", "a/two.jpg"]
+    (tmp_path / "data" / name).unlink()
+    folder(tmp_path, {name: data.replace(b"one", b"eno")})
+    assert read(where, tmp_path / "memory", WantedColumns(media, columns))[0].version != found.version
+
+
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 

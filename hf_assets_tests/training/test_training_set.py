@@ -44,7 +44,7 @@ def test_a_sample_has_all_that_a_trainer_needs(folder: Path) -> None:
     for row in range(3):
         check(training[row], row)
     tensors = {"latents", "prompt_embeds", "pooled_prompt_embeds"}
-    facts = {"caption", "file", "row", "original_size", "target_size", "crop_top_left"}
+    facts = {"caption", "file", "source_path", "row", "original_size", "target_size", "crop_top_left"}
     assert training[0].keys() == tensors | facts
     assert [training[0][name] for name in ("file", "original_size", "target_size", "crop_top_left")] == [
         "0.jpg",

@@ -53,6 +53,8 @@ class Columns(NamedTuple):
         media_paths: of each row, the file that it names as its media; null where its media's bytes are in it, or it has
             none. None where no row names one.
         faults: rows that aren't there, since their part of the file can't be read.
+        members: of each row, the member of an archive that is its media; null where it has none. None where it wasn't
+            asked for.
     """
 
     table: pa.Table
@@ -60,6 +62,7 @@ class Columns(NamedTuple):
     bytes_read: int
     media_paths: pa.Array | None = None
     faults: Sequence[Fault] = ()
+    members: pa.Array | None = None
 
 
 class WantedColumns(NamedTuple):
@@ -71,7 +74,12 @@ class WantedColumns(NamedTuple):
 
 
 def read_columns(
-    file: BinaryIO, wanted: WantedColumns, name: str, is_any_there: Callable[[pa.Array], bool] = lambda paths: True
+    file: BinaryIO,
+    wanted: WantedColumns,
+    name: str,
+    is_any_there: Callable[[pa.Array], bool] = lambda paths: True,
+    *,
+    with_members: bool = False,
 ) -> Columns:
     """Read columns, of structs the named fields only, and of the file no more bytes than these and its footer.
 
@@ -79,6 +87,7 @@ def read_columns(
         name: of the file, for messages.
         is_any_there: whether any of some paths names a file of the dataset. Rows that hold their media may well name
             files, too, but seldom such.
+        with_members: the file was made of an archive, and notes beside each row's media which member it was.
 
     Raises:
         DatasetError: a required column is missing, or the file is no Parquet.
@@ -103,8 +112,10 @@ def read_columns(
         every = [_media_paths(parquet, media, is_any_there) for media in fields]
     named = [one for one in every if one is not None]
     paths = pc.coalesce(*named) if named else None
+    with _parquet_errors(name):
+        members = _members(parquet, fields) if with_members else None
     if not tree:
-        return Columns(pa.table({}), num_rows, counted.num_bytes, paths)
+        return Columns(pa.table({}), num_rows, counted.num_bytes, paths, members=members)
     kinds = {top: parquet.schema_arrow.field(top).type for top in tree}
     leaves = [leaf for top, below in tree.items() for leaf in _leaves(kinds[top], below, top)]
     with _parquet_errors(name):
@@ -116,7 +127,7 @@ def read_columns(
         parquet, {top: one for top, one in zip(tree, arrays, strict=True) if tree[top] is None}
     )
     struct = pa.StructArray.from_arrays([*arrays, *named_classes.values()], names=[*tree, *named_classes])
-    return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes, paths)
+    return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes, paths, members=members)
 
 
 def _class_names(parquet: pq.ParquetFile, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
@@ -491,6 +502,17 @@ def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[
         any_named = any_named or named.null_count < num_rows
         groups.append(named)
     return pa.concat_arrays(groups) if any_named else None
+
+
+def _members(parquet: pq.ParquetFile, fields: list[_Media]) -> pa.Array:
+    """The names that rows give to the media whose bytes they hold."""
+    groups = range(parquet.num_row_groups)
+    named = [
+        _leaf(parquet, media.path, groups, media.element)
+        for media in fields
+        if media.leaf is not None and media.path is not None
+    ]
+    return pc.coalesce(*named) if named else pa.nulls(parquet.metadata.num_rows, pa.string())
 
 
 def _leaf(
