@@ -6,6 +6,7 @@ import sys
 BENCHMARKS = (
     ("benchmarks.plan_1m", "--refresh"),
     ("benchmarks.mixing",),
+    ("benchmarks.reading",),
     ("benchmarks.video",),
     ("benchmarks.audio",),
     ("benchmarks.text",),

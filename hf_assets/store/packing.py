@@ -7,8 +7,10 @@ What brings a tensor back lies beside it, as small tensors of their own, so a sh
 - `{name}.scale`, one number in the type that the tensor comes back in: what the stored values are to be multiplied by.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from hf_assets.store.stacking import Stack, allocate, slices_of, stack
 
 if TYPE_CHECKING:
     import torch
@@ -66,14 +68,71 @@ def pack(
 
 def unpack(packed: Mapping[str, "torch.Tensor"]) -> "dict[str, torch.Tensor]":
     """The inverse: the tensors by name, with zeros where none are stored."""
+    stacks = unpack_batch({name: Stack([tensor]) for name, tensor in packed.items()})
+    return {name: tensor for name, (tensors, _) in stacks.items() for tensor in tensors if tensor is not None}
+
+
+def unpack_batch(packed: Mapping[str, Stack]) -> dict[str, Stack]:
+    """The inverse for several samples at a time."""
     restored = {}
     for name, stored in packed.items():
         if name.endswith((KEPT, SCALE)):
             continue
-        scale, ranges = packed.get(name + SCALE), packed.get(name + KEPT)
-        tensor = stored if scale is None else stored.to(scale.dtype) * scale
-        restored[name] = tensor if ranges is None else _with_zeros(tensor, ranges.tolist())
+        scales, ranges = packed.get(name + SCALE), packed.get(name + KEPT)
+        scaled = stored if scales is None else _rescale(stored, scales)
+        restored[name] = scaled if ranges is None else _restore_zeros(scaled, ranges.tensors)
     return restored
+
+
+def _rescale(stored: Stack, scales: Stack) -> Stack:
+    if stored.whole is not None and scales.whole is not None:
+        factors = scales.whole.view(-1, *[1] * (stored.whole.ndim - 1))
+        return stack(stored.whole.to(factors.dtype) * factors)
+    return Stack(
+        [
+            tensor if tensor is None or scale is None else tensor.to(scale.dtype) * scale
+            for tensor, scale in zip(stored.tensors, scales.tensors, strict=True)
+        ]
+    )
+
+
+def _restore_zeros(stored: Stack, ranges: "Sequence[torch.Tensor | None]") -> Stack:
+    """Each sample's stored slices at their places, zeros elsewhere."""
+    facts = [None if one is None else one.tolist() for one in ranges]
+    shapes = []
+    for tensor, own in zip(stored.tensors, facts, strict=True):
+        shape = None if tensor is None else list(tensor.shape)
+        if shape is not None and own is not None:
+            shape[own[0]] = own[1]
+        shapes.append(shape)
+    first, like = shapes[0], stored.tensors[0]
+    if first is not None and like is not None and all(shape == first for shape in shapes):
+        dtypes = {tensor.dtype for tensor in stored.tensors if tensor is not None}
+        if len(dtypes) == 1:
+            restored = stack(allocate(len(shapes), first, like.dtype, zeros=True))
+            for target, tensor, own in zip(restored.tensors, stored.tensors, facts, strict=True):
+                _copy_slices(target, tensor, own)
+            return restored
+    alone: list[torch.Tensor | None] = []
+    for tensor, own, shape in zip(stored.tensors, facts, shapes, strict=True):
+        if tensor is None or own is None or shape is None:
+            alone.append(tensor)
+        else:
+            alone.append(allocate(1, shape, tensor.dtype, zeros=True)[0])
+            _copy_slices(alone[-1], tensor, own)
+    return Stack(alone)
+
+
+def _copy_slices(target: "torch.Tensor | None", stored: "torch.Tensor | None", facts: list[int] | None) -> None:
+    """Copy as bytes: torch would start a pool of threads for each tensor."""
+    assert target is not None
+    assert stored is not None
+    axis, _, *edges = facts or [0, 0, 0, stored.shape[0]]
+    places, slices = slices_of(target, axis), slices_of(stored.contiguous(), axis)
+    at = 0
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        places[:, start:stop] = slices[:, at : at + stop - start]
+        at += stop - start
 
 
 def _apply_mask(tensor: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
@@ -106,20 +165,6 @@ def _without_zeros(tensor: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor 
     if saved - facts.nbytes < WORTH_BYTES:
         return tensor, None
     return tensor.index_select(best_axis, positions), facts
-
-
-def _with_zeros(stored: "torch.Tensor", facts: list[int]) -> "torch.Tensor":
-    import torch
-
-    axis, length, *edges = facts
-    shape = list(stored.shape)
-    shape[axis] = length
-    whole = torch.zeros(shape, dtype=stored.dtype)
-    at = 0
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        whole.narrow(axis, start, stop - start).copy_(stored.narrow(axis, at, stop - start))
-        at += stop - start
-    return whole
 
 
 def _narrow(tensor: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor | None]":

@@ -1,28 +1,17 @@
 """Tensors of shards that lie elsewhere, read by range: only the bytes of the samples that are asked for."""
 
 import json
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from hf_assets import fingerprint
+import numpy as np
+
 from hf_assets.store import shards
+from hf_assets.store.local_shards import BY_OFFSET, Piece
 from hf_assets.store.range_cache import RangeCache
 from hf_assets.store.tensors import TensorStore, shard_name
 
-if TYPE_CHECKING:
-    import torch
-
-# Headers held at once, of about half a megabyte each.
-OPEN_HEADERS = 64
 # Ranges with no more than this between them are read as one: a request costs about as much as so many bytes.
 GAP_BYTES = 1 << 16
-
-
-class Wanted(NamedTuple):
-    """A tensor of a shard, and the checksum of its bytes."""
-
-    name: str
-    checksum: str
 
 
 class RemoteShards:
@@ -31,46 +20,43 @@ class RemoteShards:
     def __init__(self, store: TensorStore) -> None:
         self.store = store
         self.cache = RangeCache()
-        self._headers: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
 
-    def read(self, shard: str, wanted: list[Wanted]) -> "dict[str, torch.Tensor]":
-        """Some tensors of a shard by name, each as its checksum says; one that isn't is left out.
+    def header(self, shard: str) -> tuple[int, dict[str, Any], int | None]:
+        """Where a shard's data starts, what lies in it (`shards.header`), and None, since its size isn't known.
 
         Raises:
             FileNotFoundError: there is no such shard.
             ValueError: it isn't one.
         """
-        start, entries = self._header(shard)
-        found: dict[str, bytes] = {}
-        missing: list[tuple[int, int, Wanted]] = []
-        for one in wanted:
-            data = self.cache.get(one.checksum)
-            if data is not None and fingerprint.checksum(data) == one.checksum:
-                found[one.name] = data
-            elif one.name in entries:
-                first, last = entries[one.name]["data_offsets"]
-                missing.append((start + first, start + last, one))
-        for group in _join(sorted(missing)):
-            begin, end = group[0][0], max(last for _, last, _ in group)
-            data = self.store.blobs.get_range(shard_name(shard), begin, end)
-            for first, last, one in group:
-                part = data[first - begin : last - begin]
-                if fingerprint.checksum(part) == one.checksum:
-                    found[one.name] = part
-                    self.cache.put(one.checksum, part)
-        return {name: _tensor(data, entries[name]) for name, data in found.items() if name in entries}
+        start, entries = self._kept_header(shard) or self._fetch_header(shard)
+        return start, entries, None
+
+    def fill(self, shard: str, pieces: list[Piece]) -> Piece | None:
+        """Read pieces of a shard. Those that this machine keeps are checked each time: other processes write there.
+
+        Returns:
+            One that isn't what was written, if there is one.
+
+        Raises:
+            FileNotFoundError: there is no such shard.
+        """
+        for group in _join(sorted((piece for piece in pieces if not self._recall(piece)), key=BY_OFFSET)):
+            begin, end = group[0].offset, max(piece.end for piece in group)
+            data = memoryview(self.store.blobs.get_range(shard_name(shard), begin, end))
+            for piece in group:
+                part = data[piece.offset - begin : piece.end - begin]
+                if not piece.holds(part):
+                    return piece
+                piece.target[:] = np.frombuffer(part, np.uint8)
+                self.cache.put(piece.checksum, part)
+        return None
 
     def forget(self) -> None:
-        """Ask for all headers anew."""
-        self._headers.clear()
+        """Ask for all headers anew: nothing of them is held here."""
 
-    def _header(self, shard: str) -> tuple[int, dict[str, Any]]:
-        if shard not in self._headers:
-            self._headers[shard] = self._kept_header(shard) or self._fetch_header(shard)
-            if len(self._headers) > OPEN_HEADERS:
-                self._headers.popitem(last=False)
-        self._headers.move_to_end(shard)
-        return self._headers[shard]
+    def _recall(self, piece: Piece) -> bool:
+        """Read a piece from what this machine keeps, if it is there and whole."""
+        return self.cache.read_into(piece.checksum, piece.target) and piece.holds(piece.target.data)
 
     def _kept_header(self, shard: str) -> tuple[int, dict[str, Any]] | None:
         try:
@@ -84,27 +70,13 @@ class RemoteShards:
         self.cache.put(f"{shard}.header", json.dumps([start, entries]).encode())
         return start, entries
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_headers": OrderedDict()}
 
-
-def _join(ranges: list[tuple[int, int, Wanted]]) -> list[list[tuple[int, int, Wanted]]]:
-    """Ranges that lie close together, as groups."""
-    groups: list[list[tuple[int, int, Wanted]]] = []
-    for one in ranges:
-        if groups and one[0] - max(last for _, last, _ in groups[-1]) <= GAP_BYTES:
-            groups[-1].append(one)
+def _join(pieces: list[Piece]) -> list[list[Piece]]:
+    """Pieces that lie close together, as groups."""
+    groups: list[list[Piece]] = []
+    for piece in pieces:
+        if groups and piece.offset - max(one.end for one in groups[-1]) <= GAP_BYTES:
+            groups[-1].append(piece)
         else:
-            groups.append([one])
+            groups.append([piece])
     return groups
-
-
-def _tensor(data: bytes, entry: dict[str, Any]) -> "torch.Tensor":
-    """The tensor that safetensors would give, by safetensors itself."""
-    from safetensors.torch import load
-
-    header = {"x": {"dtype": entry["dtype"], "shape": entry["shape"], "data_offsets": [0, len(data)]}}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    tensor: torch.Tensor = load(len(text).to_bytes(8, "little") + text + data)["x"]
-    return tensor

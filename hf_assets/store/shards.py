@@ -5,7 +5,7 @@ data.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hf_assets.blobs import Blobs
@@ -48,18 +48,36 @@ def select(shard: bytes, names: set[str]) -> bytes:
 
 
 def header(blobs: Blobs, name: str) -> tuple[int, dict[str, Any]]:
-    """Where a shard's data starts, and by name each tensor's type, shape and range in the data.
+    """What `read_header` gives, of a shard in a folder.
 
     Raises:
         FileNotFoundError: there is no such shard.
         ValueError: it isn't one.
     """
-    data = blobs.get_range(name, 0, HEADER_BYTES)
-    start = 8 + int.from_bytes(data[:8], "little")
-    if len(data) == HEADER_BYTES < start:
+
+    def num_bytes() -> int:
         blob = blobs.stat(name)
-        if blob is not None and start <= blob.num_bytes:
-            data += blobs.get_range(name, HEADER_BYTES, start)
+        return 0 if blob is None else blob.num_bytes
+
+    return read_header(lambda start, stop: blobs.get_range(name, start, stop), num_bytes)
+
+
+def read_header(
+    get_range: Callable[[int, int], bytes], num_bytes: int | Callable[[], int]
+) -> tuple[int, dict[str, Any]]:
+    """Where a shard's data starts, and by name each tensor's type, shape and range in the data.
+
+    Args:
+        get_range: bytes of the shard, fewer where it ends before.
+        num_bytes: of the shard, or what finds it out, where more than a usual header has to be read.
+
+    Raises:
+        ValueError: it isn't a shard.
+    """
+    data = get_range(0, HEADER_BYTES)
+    start = 8 + int.from_bytes(data[:8], "little")
+    if len(data) == HEADER_BYTES < start and start <= (num_bytes if isinstance(num_bytes, int) else num_bytes()):
+        data += get_range(HEADER_BYTES, start)
     if len(data) < start:
         raise ValueError("its header is damaged")
     entries: dict[str, Any] = json.loads(data[8:start])

@@ -1,6 +1,7 @@
-"""Read tensors of memory-mapped shards, or by range where they lie elsewhere."""
+"""Read tensors by key, one or a batch at a time, from shards on this machine or by range from elsewhere."""
 
-from collections import OrderedDict
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,33 +12,34 @@ import pyarrow.compute as pc
 from hf_assets.blobs import Location
 from hf_assets.errors import StoreError
 from hf_assets.store import index, memo, packing
+from hf_assets.store.extents import Extents, Places
+from hf_assets.store.local_shards import LocalShards, Piece
 from hf_assets.store.memo import Rest, State
-from hf_assets.store.remote_shards import RemoteShards, Wanted
-from hf_assets.store.tensors import TensorStore, checksum, shard_name
+from hf_assets.store.remote_shards import RemoteShards
+from hf_assets.store.stacking import Stack, allocate, bytes_of
+from hf_assets.store.tensors import TensorStore, shard_name
 
 if TYPE_CHECKING:
     import torch
 
-# Shards held open at once: each is one memory map.
-OPEN_SHARDS = 256
 
-
-class Places(NamedTuple):
-    """Where the tensors of keys lie: those of key i are `rows[starts[group[i]]:starts[group[i] + 1]]`.
+class Tensors(NamedTuple):
+    """What was read of several samples, B of them.
 
     Attributes:
-        rows: `tensor`, `shard` and `checksum`.
+        samples: each one's tensors by name.
+        wholes: by name (B, …), where the samples' tensors lie in it one after the other, as views.
     """
 
-    group: np.ndarray
-    starts: np.ndarray
-    rows: pa.Table
+    samples: "list[dict[str, torch.Tensor]]"
+    wholes: "dict[str, torch.Tensor]"
 
 
 class TensorReader:
     """The tensors of a column of keys: `reader[i]` is a dict by tensor name for the i-th.
 
-    Each tensor is checked against its checksum when it is read.
+    What is read is copied once, into memory of its own. Each tensor is checked against its checksum when it is first
+    read; what lies on this machine isn't checked again.
     The index is looked up once, for all keys. A shard that garbage collection replaced since then is looked up again.
 
     Raises:
@@ -51,24 +53,31 @@ class TensorReader:
         """
         self.store = TensorStore(folder)
         self.keys = keys
-        self.open_shards: OrderedDict[str, Any] = OrderedDict()
-        self.remote = None if isinstance(folder, Path) else RemoteShards(self.store)
         self._seen: tuple[dict[str, State], dict[str, State]] | None = None
         self.places = places or self._locate()
+        self._start()
+
+    def _start(self) -> None:
+        is_local = isinstance(self.store.folder, Path)
+        self._shards = LocalShards(self.store) if is_local else RemoteShards(self.store)
+        self._extents = Extents(self.places, self.keys)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __getitem__(self, position: int) -> "dict[str, torch.Tensor]":
+        return self.read([position]).samples[0]
+
+    def read(self, positions: Sequence[int]) -> Tensors:
+        """Several samples at a time, from each shard in the order in which they lie there."""
         try:
-            return self._tensors(position)
+            return self._read(positions)
         except FileNotFoundError:
-            self.open_shards.clear()
-            if self.remote is not None:
-                self.remote.forget()
+            self._shards.forget()
             self.places = self._locate()
+            self._extents = Extents(self.places, self.keys)
         try:
-            return self._tensors(position)
+            return self._read(positions)
         except FileNotFoundError as error:
             raise StoreError(f"{error}: materialize this dataset again") from None
 
@@ -116,49 +125,84 @@ class TensorReader:
         rows = stored.take(pa.array(order[is_newest]))
         return rows, wanted.filter(pc.invert(pc.is_in(wanted, value_set=pc.unique(rows["key"]))))
 
-    def _tensors(self, position: int) -> "dict[str, torch.Tensor]":
-        group = self.places.group[position]
-        start, stop = int(self.places.starts[group]), int(self.places.starts[group + 1])
-        key = self.keys[position].as_py()
-        if self.remote is not None:
-            return packing.unpack(self._read_remote(self.remote, key, self.places.rows.slice(start, stop - start)))
-        return packing.unpack(
-            {
-                row["tensor"]: self._read(row["shard"], key, row["tensor"], row["checksum"])
-                for row in self.places.rows.slice(start, stop - start).to_pylist()
-            }
-        )
+    def _read(self, positions: Sequence[int]) -> Tensors:
+        count = len(positions)
+        groups = self.places.group[np.asarray(positions, np.int64)]
+        firsts = self.places.starts[groups]
+        counts = self.places.starts[groups + 1] - firsts
+        owners = np.repeat(np.arange(count), counts)  # the sample that each row is of
+        rows = np.repeat(firsts - np.cumsum(counts) + counts, counts) + np.arange(len(owners))
+        self._learn(rows)
+        packed: dict[str, Stack] = {}
+        pieces: dict[int, list[Piece]] = defaultdict(list)
+        tensor_codes = self._extents.tensor_codes[rows]
+        for code in np.unique(tensor_codes).tolist():
+            of_name = np.flatnonzero(tensor_codes == code)
+            packed[self._extents.tensors[code]] = self._prepare(rows[of_name], owners[of_name], count, pieces)
+        for shard, wanted in pieces.items():
+            self._fill(shard, wanted)
+        self._extents.is_checked[rows] = True
+        stacks = packing.unpack_batch(packed)
+        samples: list[dict[str, torch.Tensor]] = [{} for _ in range(count)]
+        for name, (tensors, _) in stacks.items():
+            for sample, tensor in zip(samples, tensors, strict=True):
+                if tensor is not None:
+                    sample[name] = tensor
+        return Tensors(samples, {name: whole for name, (_, whole) in stacks.items() if whole is not None})
 
-    def _read_remote(self, remote: RemoteShards, key: str, rows: pa.Table) -> "dict[str, torch.Tensor]":
-        from safetensors import SafetensorError
-
-        found = {}
-        for shard in pc.unique(rows["shard"]).to_pylist():
-            wanted = [
-                Wanted(f"{key}.{row['tensor']}", row["checksum"]) for row in rows.to_pylist() if row["shard"] == shard
-            ]
+    def _learn(self, rows: np.ndarray) -> None:
+        """Find out where the tensors of some rows of `places` lie in their shards."""
+        extents = self._extents
+        for code in np.unique(extents.shard_codes[rows[extents.offset[rows] == 0]]).tolist():
+            shard = extents.shard(code)
             try:
-                tensors = remote.read(shard, wanted)
-            except (ValueError, KeyError, TypeError, SafetensorError) as error:
+                extents.learn(code, *self._shards.header(shard))
+            except (ValueError, TypeError, AttributeError) as error:
                 raise self._damage_error(shard, str(error)) from None
-            for one in wanted:
-                if one.name not in tensors:
-                    raise self._damage_error(shard, f"{one.name} isn't what was written")
-                found[one.name.removeprefix(f"{key}.")] = tensors[one.name]
-        return found
+        unknown = rows[extents.offset[rows] == 0]
+        if len(unknown):
+            row = int(unknown[0])
+            shard = extents.shard(extents.shard_codes[row])
+            raise self._damage_error(shard, f"its header doesn't say where {self._name(row)} lies")
 
-    def _read(self, shard: str, key: str, name: str, expected: str) -> "torch.Tensor":
-        from safetensors import SafetensorError
+    def _prepare(self, rows: np.ndarray, owners: np.ndarray, count: int, pieces: dict[int, list[Piece]]) -> Stack:
+        """Memory for the tensors of one name, and what has to be read into it."""
+        extents = self._extents
+        tensors: list[torch.Tensor | None] = [None] * count
+        forms = extents.form_codes[rows]
+        distinct = np.unique(forms).tolist()
+        for code in distinct:
+            own = np.flatnonzero(forms == code) if len(distinct) > 1 else np.arange(len(rows))
+            form = extents.forms[code]
+            whole = allocate(len(own), form.shape, form.dtype)
+            places = bytes_of(whole)
+            numbers = rows[own]
+            for place, tensor, row, owner, shard, offset, is_checked in zip(
+                places,
+                whole.unbind(0),
+                numbers.tolist(),
+                owners[own].tolist(),
+                extents.shard_codes[numbers].tolist(),
+                extents.offset[numbers].tolist(),
+                extents.is_checked[numbers].tolist(),
+                strict=True,
+            ):
+                tensors[owner] = tensor
+                pieces[shard].append(Piece(row, offset, place, extents.checksum, is_checked))
+            if len(own) == count:
+                return Stack(tensors, whole)
+        return Stack(tensors)
 
-        try:
-            tensor: torch.Tensor = (
-                self._shard(shard).get_tensor(f"{key}.{name}").clone()
-            )  # what is read is the map itself
-        except SafetensorError as error:
-            raise self._damage_error(shard, str(error)) from None
-        if checksum(tensor) != expected:
-            raise self._damage_error(shard, f"{name} of {key} isn't what was written")
-        return tensor
+    def _fill(self, code: int, pieces: list[Piece]) -> None:
+        damaged = self._shards.fill(self._extents.shard(code), pieces)
+        if damaged is not None:
+            raise self._damage_error(self._extents.shard(code), f"{self._name(damaged.row)} isn't what was written")
+
+    def _name(self, row: int) -> str:
+        """A row of `places`, for messages."""
+        group = int(np.searchsorted(self.places.starts, row, side="right")) - 1
+        key = self.keys[int(np.flatnonzero(self.places.group == group)[0])].as_py()
+        return f"{self._extents.tensors[self._extents.tensor_codes[row]]} of {key}"
 
     def _damage_error(self, shard: str, details: str) -> StoreError:
         return StoreError(
@@ -166,15 +210,9 @@ class TensorReader:
             "aside, then materialize this dataset again, which computes its samples anew"
         )
 
-    def _shard(self, shard: str) -> Any:
-        from safetensors import safe_open
-
-        if shard not in self.open_shards:
-            self.open_shards[shard] = safe_open(self.store.shard_path(shard), framework="pt")
-            if len(self.open_shards) > OPEN_SHARDS:
-                self.open_shards.popitem(last=False)
-        self.open_shards.move_to_end(shard)
-        return self.open_shards[shard]
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "open_shards": OrderedDict()}  # each process maps the shards itself
+        return {"store": self.store, "keys": self.keys, "places": self.places, "_seen": self._seen}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)  # each process opens the shards itself
+        self._start()

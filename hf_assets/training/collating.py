@@ -3,7 +3,7 @@
 Shape letters: B samples, L the length of a sample's first axis, M the longest of a batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,12 +12,34 @@ from torch.nn.utils.rnn import pad_sequence
 from hf_assets.errors import StoreError
 
 
+class Samples(list[dict[str, Any]]):
+    """Samples that were read together.
+
+    Attributes:
+        wholes: by name (B, …), in which the tensors that were read lie one after the other.
+    """
+
+    def __init__(self, samples: Iterable[dict[str, Any]], wholes: Mapping[str, torch.Tensor]) -> None:
+        super().__init__(samples)
+        self.wholes = dict(wholes)
+        self._tensors = {name: [sample[name] for sample in self] for name in self.wholes}
+
+    def whole(self, name: str, values: Sequence[Any]) -> torch.Tensor | None:
+        """(B, …) of these tensors, where they are those that were read, in their order."""
+        known = self._tensors.get(name, [])
+        if len(known) == len(values) and all(own is value for own, value in zip(known, values, strict=True)):
+            return self.wholes.get(name)
+        return None
+
+
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Stack the tensors of each name, and make a list of everything else: the `collate_fn` of a `DataLoader`.
 
     Text of different lengths, as families that don't pad it have, is padded with zeros at the end: (L, …) each becomes
     (B, M, …). Where nothing else of the sample says so, `{name}_mask`, (B, M) bool, is true for what isn't padding; it
     is there in the batches in which something was padded.
+
+    What a training set read as a batch is not copied: the batch is the memory that the samples' tensors lie in.
 
     Raises:
         StoreError: samples don't go together: latents of several shapes, or embeds of several models.
@@ -36,7 +58,8 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if not isinstance(values[0], torch.Tensor):
             batch[name] = values
         elif len({value.shape for value in values}) == 1:
-            batch[name] = torch.stack(values)
+            whole = samples.whole(name, values) if isinstance(samples, Samples) else None
+            batch[name] = torch.stack(values) if whole is None else whole
         else:
             batch[name] = _pad(name, values)
             if values[0].is_floating_point():

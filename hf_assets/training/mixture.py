@@ -1,6 +1,6 @@
 """Several training sets as one torch dataset, in shares that the config gives."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,7 +42,9 @@ class Mixture(Dataset[dict[str, Any]]):
             if not len(training_set):
                 raise StoreError(f"the training set of {name} is empty: see what its filters dropped, or disable it")
         self.parts = {name: (parts or {}).get(name, Part()) for name in sets}
-        self._ends = np.cumsum([len(training_set) for training_set in self.sets.values()])
+        lengths = [len(training_set) for training_set in self.sets.values()]
+        self._ends = np.cumsum(lengths)
+        self._firsts = dict(zip(self.sets, (self._ends - lengths).tolist(), strict=True))
 
     @classmethod
     def from_config(cls, file: str | Path | None = None) -> Self:
@@ -118,13 +120,14 @@ class Mixture(Dataset[dict[str, Any]]):
         name, position = self.locate(index)
         return {**self.sets[name][position], **self._facts(name)}
 
-    def __getitems__(self, indices: Iterable[int]) -> list[dict[str, Any]]:
-        """The samples of a batch: what a `DataLoader` asks for."""
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[dict[str, Any]]:
+        """The samples of a batch, which `collate` takes as they lie: what a `DataLoader` asks for."""
         if not isinstance(indices, Batch):
             return [self[index] for index in indices]
         name, batch = indices.dataset, indices
+        first = self._firsts[name]
         facts = {**self._facts(name), "epoch": batch.epoch, "step": batch.step}
-        return [{**self.sets[name].read(self.locate(index)[1], batch.draw), **facts} for index in batch]
+        return self.sets[name].read_batch([index - first for index in batch], batch.draw, **facts)
 
     def _facts(self, name: str) -> dict[str, Any]:
         return {"dataset": name, "is_regularisation_data": self.parts[name].is_regularisation_data}

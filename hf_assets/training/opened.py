@@ -16,9 +16,10 @@ from hf_assets import files, fingerprint, folder
 from hf_assets.blobs import Location
 from hf_assets.errors import StoreError
 from hf_assets.store import memo
+from hf_assets.store.extents import Places
 from hf_assets.store.layout import Stores
 from hf_assets.store.memo import Memo, Rest
-from hf_assets.store.tensor_reader import Places, TensorReader
+from hf_assets.store.tensor_reader import TensorReader
 
 # The name of the memo.
 NAME = folder.OPENED

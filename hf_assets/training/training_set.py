@@ -1,6 +1,7 @@
-"""A training set as a torch dataset: memory-mapped tensors beside their captions and geometry."""
+"""A training set as a torch dataset: tensors beside their captions and geometry."""
 
 import random
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +22,8 @@ from hf_assets.store import layout, memo
 from hf_assets.store.memo import Rest
 from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.training import opened
+from hf_assets.training.collating import Samples
+from hf_assets.training.facts import Column
 from hf_assets.training.opened import Opened
 
 # What a sample has of its row of the table, beside what only its kind of media has.
@@ -57,7 +60,9 @@ class TrainingSet(Dataset[dict[str, Any]]):
         self.table = table = opened.table
         self.shapes, self.shape_codes = opened.shapes, opened.shape_codes
         more = [name for name in table.column_names if name not in schema.TRAINING_SET.names]
-        self._facts = (*(name for name in FACTS if name in table.column_names), *more)  # earlier tables lack some
+        known = (name for name in FACTS if name in table.column_names)  # earlier tables lack some
+        self._facts = {name: Column(table[name]) for name in (*known, *more)}
+        self._captions, self._media_hashes = Column(table["captions"]), Column(table["media_hash"])
         self.latents = TensorReader(opened.stores.latents, table["latent_key"], opened.latents)
         self.embeds = TensorReader(opened.stores.embeds, pc.list_flatten(table["embed_keys"]), opened.embeds)
         self.first_embed = _starts_of(table["embed_keys"])
@@ -116,19 +121,40 @@ class TrainingSet(Dataset[dict[str, Any]]):
 
     def read(self, index: int, draw: int) -> dict[str, Any]:
         """`self[index]` as it is when `epoch` is `draw`."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self):,}")
-        position = index % len(self)
-        row = self.table.slice(position, 1).to_pylist()[0]
-        which = 0
-        if len(row["captions"]) > 1:
-            which = random.Random(f"{row['media_hash']}:{draw}").randrange(len(row["captions"]))
-        return {
-            **self.latents[position],
-            **self.embeds[int(self.first_embed[position]) + which],
-            "caption": row["captions"][which],
-            **{name: row[name] for name in self._facts},
-        }
+        return self.read_batch([index], draw)[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> Samples:
+        """The samples of a batch, which `collate` takes as they lie: what a `DataLoader` asks for."""
+        return self.read_batch(indices, self.epoch)
+
+    def read_batch(self, indices: Sequence[int], draw: int, **facts: Any) -> Samples:
+        """These samples as they are when `epoch` is `draw`, each with some facts more."""
+        length = len(self)
+        for index in indices:
+            if not -length <= index < length:
+                raise IndexError(f"sample {index} of {length:,}")
+        positions = [int(index) % length for index in indices]
+        captions = [self._captions[position] for position in positions]
+        which = [self._drawn(position, len(own), draw) for position, own in zip(positions, captions, strict=True)]
+        latents = self.latents.read(positions)
+        embeds = self.embeds.read([int(self.first_embed[at]) + own for at, own in zip(positions, which, strict=True)])
+        samples = (
+            {
+                **latents.samples[number],
+                **embeds.samples[number],
+                "caption": captions[number][which[number]],
+                **{name: column[position] for name, column in self._facts.items()},
+                **facts,
+            }
+            for number, position in enumerate(positions)
+        )
+        return Samples(samples, {**latents.wholes, **embeds.wholes})
+
+    def _drawn(self, position: int, num_captions: int, draw: int) -> int:
+        """Which of a sample's captions it has in a draw."""
+        if num_captions == 1:
+            return 0
+        return random.Random(f"{self._media_hashes[position]}:{draw}").randrange(num_captions)
 
     def __getstate__(self) -> dict[str, Any]:
         """Of what lies in files, a worker is given their path: it maps them itself."""

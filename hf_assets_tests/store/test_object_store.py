@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import torch
 
 from hf_assets.blobs import ObjectPath, object_client
 from hf_assets.errors import StoreError
@@ -104,11 +105,25 @@ def test_what_was_read_once_is_read_from_this_machine_within_the_bound(
             path.write_bytes(b"damaged")
     assert len(reader[0]["latents"]) == 4
     assert len(s3.requests) == 1
-    remote = reader.remote
-    assert remote is not None
-    remote.cache.bound_bytes = 40_000
-    remote.cache.shrink()
+    RangeCache(bound_bytes=40_000).shrink()
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) <= 40_000
+
+
+def test_a_batch_of_neighbours_is_one_request(
+    address: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, s3: S3Server
+) -> None:
+    monkeypatch.setenv("HF_ASSETS_CACHE", str(tmp_path))
+    folder = ObjectPath(address) / "store"
+    TensorStore(folder).write([sample(key, cells=1000) for key in "abcdef"], HEADER)
+    reader = TensorReader(folder, column("abcdef"))
+    reader[0]
+    s3.fail()
+    batch = reader.read([4, 1, 3, 0, 2])
+    assert len(s3.requests) == 1
+    assert all(
+        torch.equal(found["latents"], sample("abcdef"[at], cells=1000).tensors["latents"])
+        for at, found in zip([4, 1, 3, 0, 2], batch.samples, strict=True)
+    )
 
 
 def test_a_bound_that_is_no_number_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from hf_assets.errors import StoreError
 from hf_assets.training import collate
+from hf_assets.training.collating import Samples
 
 
 def sample(length: int = 3, **more: Any) -> dict[str, Any]:
@@ -47,3 +48,18 @@ def test_a_mask_of_the_family_is_kept() -> None:
 def test_what_does_not_go_together_is_refused(other: dict[str, Any], message: str) -> None:
     with pytest.raises(StoreError, match=message):
         collate([sample(), sample(**other)])
+
+
+def test_what_was_read_as_a_batch_is_not_copied() -> None:
+    whole = torch.randn(3, 4, 8, 8)
+    rest = [{"row": row} for row in range(3)]
+    samples = Samples(({"latents": own, **more} for own, more in zip(whole, rest, strict=True)), {"latents": whole})
+    assert collate(samples) == {"latents": whole, "row": [0, 1, 2]}
+    assert collate(samples)["latents"] is whole
+    assert torch.equal(collate(list(samples))["latents"], whole)
+    samples[1]["latents"] = torch.zeros(4, 8, 8)  # by whoever stands between
+    assert torch.equal(collate(samples)["latents"], torch.stack([whole[0], torch.zeros(4, 8, 8), whole[2]]))
+    samples.reverse()
+    assert torch.equal(collate(samples)["latents"], torch.stack([whole[2], torch.zeros(4, 8, 8), whole[0]]))
+    samples.pop()
+    assert len(collate(samples)["latents"]) == 2

@@ -196,3 +196,15 @@ def test_a_batch_keeps_its_place_on_the_way_to_a_worker() -> None:
     batch.dataset, batch.draw, batch.epoch, batch.step = "photos", 3, 1, 5
     again = pickle.loads(pickle.dumps(batch))
     assert (list(again), vars(again)) == ([1, 2], vars(batch))
+
+
+def test_a_worker_reads_into_memory_that_the_trainer_shares(config: Path) -> None:
+    mixture = Mixture.from_config(config)
+    for batch in DataLoader(mixture, batch_sampler=mixture.batches(), collate_fn=_collate_noting, num_workers=1):
+        assert batch["was_shared"] is (len(batch["row"]) > 1)
+
+
+def _collate_noting(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    batch = collate(samples)
+    tensors = [value for value in batch.values() if isinstance(value, torch.Tensor)]
+    return {**batch, "was_shared": all(tensor.is_shared() for tensor in tensors)}
