@@ -9,7 +9,7 @@ from hf_assets.config.export_rules import ExportRules
 from hf_assets.config.recipe import Recipe
 from hf_assets.engines.unit import HoldDevice
 from hf_assets.errors import StoreError
-from hf_assets.export import parquet_shards, simpletuner_cache
+from hf_assets.export import fastvideo_shards, parquet_shards, simpletuner_cache, tar_shards
 from hf_assets.export import place as places
 from hf_assets.export.job import Job
 from hf_assets.export.place import Generation, Place
@@ -69,7 +69,12 @@ class Format(Protocol):
         ...
 
 
-FORMATS: dict[str, Format] = {"simpletuner": simpletuner_cache, "parquet": parquet_shards}
+FORMATS: dict[str, Format] = {
+    "simpletuner": simpletuner_cache,
+    "parquet": parquet_shards,
+    "webdataset": tar_shards,
+    "fastvideo": fastvideo_shards,
+}
 # Those that may encode the empty caption, on the device.
 ENCODING = ("simpletuner",)
 
@@ -97,23 +102,24 @@ def export(recipe: Recipe, rules: ExportRules, hold_device: HoldDevice, say: Cal
     id, format = recipe.id, FORMATS[rules.format]
     training_set = version_of(recipe)
     with places.opened(Path(rules.to), rules.format, id, say) as place:
-        known = place.manifest(id, place.current(id))
         version = _version(recipe, rules, training_set)
         written, removed, renamed = Written(), 0, 0
-        if known is None or known.version != version:
+        noted = place.publish_again(id, version)
+        if noted is not None:
+            facts = noted.facts
+            written = Written(reused=facts["payloads"])
+        else:
             view = open_view(recipe)
             if not len(view.table):
                 raise StoreError(f"the training set of {id} is empty: see what its filters dropped")
             version = _version(recipe, rules, view.version)
+            known = place.manifest(id, place.current(id))
             made, written = format.make(Job(view, rules, place, version, known, hold_device, say))
             facts = {**made.facts, "payloads": written.computed + written.reused + written.copied}
             renamed = place.publish(id, made._replace(facts=facts))
-            files = format.finish(place, recipe, version)
+        files = format.finish(place, recipe, version)
+        if noted is None:
             removed = place.collect()
-        else:
-            facts = known.facts
-            written = Written(reused=facts["payloads"])
-            files = format.finish(place, recipe, version)
         return Exported(
             *(id, rules.format, version, place.generation(id, version), facts["samples"]),
             *(written.computed, written.reused, written.copied, removed, renamed, written.bytes_written),

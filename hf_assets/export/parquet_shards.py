@@ -31,7 +31,7 @@ from hf_assets.export.job import Job
 from hf_assets.export.place import Generation, Place, Write, write_bytes
 from hf_assets.export.raw_latents import undo_scaling
 from hf_assets.export.sharding import Sample, ShardFormat
-from hf_assets.export.view import View
+from hf_assets.export.view import PLACED, View
 from hf_assets.export.writing import Written
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 # Bump when a change to this module changes a shard.
 VERSION = 1
-# Columns of the training set that say where a sample lies now, and not what it is.
-PLACED = ("row", "file", "captions", "latent_key", "latent_shape", "embed_keys")
 SHAPE, DTYPE = "_shape", "_dtype"
 # Rows of a row group, so that one can be read without its neighbours, and is all that is in memory.
 GROUP_ROWS = 64
@@ -65,13 +63,8 @@ def reads(recipe: Recipe) -> Any:
     return None
 
 
-def facts_of(view: View) -> tuple[str, ...]:
-    """The columns of a training set that say what a sample is."""
-    return tuple(name for name in view.table.column_names if name not in PLACED)
-
-
 def _own(job: Job) -> ShardFormat:
-    facts = facts_of(job.view)
+    facts = tuple(name for name in job.view.table.column_names if name not in PLACED)
     schema = pa.schema([("id", pa.string()), ("caption", pa.string()), *(_plain(job.view, name) for name in facts)])
     return ShardFormat(
         ["parquet", VERSION],

@@ -26,7 +26,8 @@ from hf_assets import files
 from hf_assets.errors import StoreError
 
 OBJECTS, GENERATIONS, MANIFESTS, LOCK, MARK = ".objects", ".generations", ".manifests", ".lock", ".format.json"
-TEMPORARY = ".tmp-"
+# What formats note of each dataset, for the files that lie beside their folders.
+ENTRIES = ".entries"
 # In the name of what is noted of a generation's samples.
 SAMPLES = ".samples"
 CURRENT = "current.json"
@@ -145,9 +146,10 @@ class Place:
         Returns:
             how many names it has that the one before had not for the same payload.
         """
-        before, folder = self.current(id), self.generation(id, made.version)
-        known = self.manifest(id, before)
+        folder, known = self.generation(id, made.version), self.manifest(id, self.current(id))
         names = made.files["name"].to_pylist(), made.files["object"].to_pylist()
+        if folder.is_dir() and any(self.object(name).stat().st_nlink == 1 for name in names[1]):
+            shutil.rmtree(folder)  # it holds a payload that was damaged and is written anew
         if not folder.is_dir():
             self._link(folder, zip(*names, strict=True), made.small)
         sizes = pa.array([self.object(name).stat().st_size for name in names[1]], pa.int64())
@@ -156,11 +158,17 @@ class Place:
         if made.samples is not None:
             files.write_table(self._manifest(id, f"{made.version}{SAMPLES}"), made.samples)
         files.write_table(self._manifest(id, made.version), noted.replace_schema_metadata({FACTS: facts}))
-        replace_link(self.root / id, Path(GENERATIONS) / id / made.version)
-        files.write_atomically(self.noted(id), json.dumps({"version": made.version}).encode())
-        if before != made.version:
-            self._forget(id, {before, made.version})
+        self._lead_to(id, made.version)
         return len(set(zip(*names, strict=True)) - (set() if known is None else known.names))
+
+    def publish_again(self, id: str, version: str) -> Manifest | None:
+        """Make a generation that is still there the newest one; None where it isn't, or not whole."""
+        noted = self.manifest(id, version)
+        if noted is None or not self.generation(id, version).is_dir() or self.lacking(noted.sizes, noted):
+            return None
+        if self.current(id) != version:
+            self._lead_to(id, version)
+        return noted
 
     def collect(self) -> int:
         """Remove the payloads that no generation links to. Returns how many."""
@@ -171,8 +179,15 @@ class Place:
                 removed += 1
         return removed
 
+    def _lead_to(self, id: str, version: str) -> None:
+        before = self.current(id)
+        replace_link(self.root / id, Path(GENERATIONS) / id / version)
+        files.write_atomically(self.noted(id), json.dumps({"version": version}).encode())
+        if before != version:
+            self._forget(id, {before, version})
+
     def _link(self, folder: Path, names: Iterable[tuple[str, str]], small: Mapping[str, Write]) -> None:
-        temporary = folder.with_name(f"{TEMPORARY}{folder.name}")
+        temporary = folder.with_name(f"{files.TEMPORARY_PREFIX}{folder.name}")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         made: set[Path] = set()
@@ -223,10 +238,18 @@ def opened(root: Path, format: str, id: str, say: Callable[[str], None]) -> Iter
             except BlockingIOError:
                 say(f"waiting for another export to {root}")
                 fcntl.flock(lock, fcntl.LOCK_EX)
+            _remove_rests(root, id)
             _require_format(root, format)
             if (root / id).exists() and not (root / id).is_symlink():
                 raise StoreError(f'"{root / id}" was not made by an export: move it, or export to another folder')
             yield Place(root)
+
+
+def _remove_rests(root: Path, id: str) -> None:
+    """What a killed export had begun to write; payloads that it had begun go with the garbage."""
+    for folder in (root, root / ENTRIES, root / MANIFESTS / id, root / GENERATIONS / id):
+        for path in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _require_format(root: Path, format: str) -> None:
@@ -244,7 +267,7 @@ def _require_format(root: Path, format: str) -> None:
 
 def replace_link(link: Path, target: Path) -> None:
     """Let a link lead elsewhere, in one step."""
-    temporary = link.with_name(f"{TEMPORARY}{link.name}")
+    temporary = link.with_name(f"{files.TEMPORARY_PREFIX}{link.name}")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
     os.replace(temporary, link)

@@ -97,7 +97,7 @@ def make(job: Job, format: ShardFormat) -> tuple[Generation, Written]:
     shards = _fill(lines, rest, serials, known, format)
     num_written = num_bytes = 0
     with Progress(f"exporting {job.view.recipe.id}", sum(len(one.lines) for one in shards), job.say) as progress:
-        missing = set(job.place.lacking([one.name for one in shards]))
+        missing = set(job.place.lacking([one.name for one in shards], job.known))
         for shard in shards:
             if shard.name in missing:
                 samples = _samples(job.view, format, lines, shard)

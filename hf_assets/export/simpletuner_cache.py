@@ -31,7 +31,7 @@ from hf_assets.errors import StoreError
 from hf_assets.export import simpletuner_families
 from hf_assets.export.empty_caption import Embed, empty_caption
 from hf_assets.export.job import Job
-from hf_assets.export.place import Generation, Place, Write, write_bytes, write_parquet
+from hf_assets.export.place import ENTRIES, Generation, Place, Write, write_bytes, write_parquet
 from hf_assets.export.simpletuner_families import FORMS, CachedForm, Caption
 from hf_assets.export.view import View
 from hf_assets.export.writing import Written, write_missing
@@ -349,9 +349,9 @@ def finish(place: Place, recipe: Recipe, version: str) -> list[Path]:
     """Let the trainer's config name the newest generations: written where it isn't so already."""
     folder = place.generation(recipe.id, version).resolve()
     entry = {"dataset": _entry(recipe, folder), "text": _text_entry(recipe.id, folder)}
-    own, config = place.root / ".entries" / f"{recipe.id}.json", place.root / CONFIG
+    own, config = place.root / ENTRIES / f"{recipe.id}.json", place.root / CONFIG
     _write_if_changed(own, entry)
-    entries = [json.loads((place.root / ".entries" / f"{id}.json").read_bytes()) for id in place.ids()]
+    entries = [json.loads((place.root / ENTRIES / f"{id}.json").read_bytes()) for id in place.ids()]
     texts = [{**one["text"], "default": number == 0} for number, one in enumerate(entries)]
     _write_if_changed(config, [*(one["dataset"] for one in entries), *texts])
     return [own, config]

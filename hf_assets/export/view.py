@@ -15,6 +15,8 @@ from hf_assets.store.table_file import DATA_VERSION, facts_of
 if TYPE_CHECKING:
     from hf_assets.training.training_set import TrainingSet
 
+# Columns of a training set that say where a sample lies now, and not what it is.
+PLACED = ("row", "file", "captions", "latent_key", "latent_shape", "embed_keys")
 # Rows that are Python objects at a time.
 BATCH_ROWS = 4096
 

@@ -1,0 +1,128 @@
+"""FastVideo's Parquet for training videos from text: one row a sample, tensors as bytes with their shapes.
+
+    {generation}/train-00000-of-00002.parquet
+
+Its trainer normalises latents by itself, so they are written as the VAE gives them; and it reads numbers with NumPy,
+which has no bfloat16, so they are float32. Text ends where its padding begins; the reader pads it again.
+
+Shape letters: C latent channels, f h w latent cells, L tokens, D width.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_assets.config.recipe import Recipe
+from hf_assets.errors import ModelError
+from hf_assets.export import sharding
+from hf_assets.export.job import Job
+from hf_assets.export.place import Generation, Place
+from hf_assets.export.raw_latents import undo_scaling
+from hf_assets.export.sharding import Sample, ShardFormat
+from hf_assets.export.writing import Written
+
+if TYPE_CHECKING:
+    import torch
+
+# Bump when a change to this module changes a shard.
+VERSION = 1
+LATENT, TEXT = "vae_latent", "text_embedding"
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        *(
+            (f"{LATENT}_bytes", pa.binary()),
+            (f"{LATENT}_shape", pa.list_(pa.int64())),
+            (f"{LATENT}_dtype", pa.string()),
+        ),
+        *((f"{TEXT}_bytes", pa.binary()), (f"{TEXT}_shape", pa.list_(pa.int64())), (f"{TEXT}_dtype", pa.string())),
+        *(("file_name", pa.string()), ("caption", pa.string()), ("media_type", pa.string())),
+        *(("width", pa.int64()), ("height", pa.int64()), ("num_frames", pa.int64())),
+        *(("duration_sec", pa.float64()), ("fps", pa.float64())),
+    ]
+)
+GROUP_ROWS = 16
+
+
+def make(job: Job) -> tuple[Generation, Written]:
+    """Write what the pool lacks, and say what the dataset's folder is to hold.
+
+    Raises:
+        ModelError: the model makes no videos, or has other text than prompt embeds.
+    """
+    view, pipeline = job.view, job.view.pipeline()
+    stored = view.training[0]
+    if stored["latents"].ndim != 4 or "prompt_embeds" not in stored or "pooled_prompt_embeds" in stored:
+        raise ModelError(
+            f"FastVideo's rows hold latents with a frame axis and one text embedding, and {pipeline.name} is a "
+            f"{pipeline.class_name}: choose another format"
+        )
+    raw, _ = undo_scaling(pipeline)
+    raw(stored["latents"])  # before anything is written: it may say that it can't
+    facts = ("media_hash", "target_size", *(("num_frames", "fps") if view.recipe.kind == "video" else ()))
+    write = functools.partial(_write, raw, view.recipe.kind)
+    return sharding.make(
+        job,
+        ShardFormat(
+            ["fastvideo", VERSION],
+            facts,
+            ".parquet",
+            write,
+            lambda number, count: f"train-{number:05d}-of-{count:05d}.parquet",
+        ),
+    )
+
+
+def finish(place: Place, recipe: Recipe, version: str) -> list[Path]:
+    """Nothing lies beside the datasets' folders."""
+    return []
+
+
+def reads(recipe: Recipe) -> Any:
+    """Nothing but the training set."""
+    return None
+
+
+def _write(raw: "Callable[[torch.Tensor], torch.Tensor]", kind: str, path: Path, samples: Iterator[Sample]) -> None:
+    with pq.ParquetWriter(path, SCHEMA, compression="none", use_dictionary=False, write_statistics=False) as writer:
+        while group := list(itertools.islice(samples, GROUP_ROWS)):
+            writer.write_table(_table([_row(raw, kind, sample) for sample in group]))
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    return pa.table([pa.array([row[field.name] for row in rows], field.type) for field in SCHEMA], schema=SCHEMA)
+
+
+def _row(raw: "Callable[[torch.Tensor], torch.Tensor]", kind: str, sample: Sample) -> dict[str, Any]:
+    facts = sample.facts
+    width, height = facts["target_size"]
+    num_frames, rate = facts.get("num_frames", 1), facts.get("fps")
+    return {
+        "id": sample.identity,
+        **_columns(LATENT, raw(sample.tensors["latents"])),
+        **_columns(TEXT, _without_padding(sample.tensors["prompt_embeds"])),
+        "file_name": facts["media_hash"],
+        "caption": sample.caption,
+        "media_type": kind,
+        "width": width,
+        "height": height,
+        "num_frames": num_frames,
+        "duration_sec": num_frames / rate if rate else 0.0,
+        "fps": rate or 0.0,
+    }
+
+
+def _columns(name: str, tensor: "torch.Tensor") -> dict[str, Any]:
+    numbers = tensor.float().contiguous().numpy()
+    return {f"{name}_bytes": numbers.data, f"{name}_shape": list(numbers.shape), f"{name}_dtype": str(numbers.dtype)}
+
+
+def _without_padding(embeds: "torch.Tensor") -> "torch.Tensor":
+    """(L, D) up to the last position that isn't zeros; at least one."""
+    holds = (embeds != 0).any(dim=1).nonzero()
+    return embeds[: int(holds[-1]) + 1] if len(holds) else embeds[:1]
