@@ -1,5 +1,6 @@
 """From a file's validated entries to recipes: where things lie, which source, which model."""
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -102,6 +103,7 @@ def model_of(model: Model, choice: Choice, places: Places) -> ModelRecipe:
         vae=_component(model.vae, places.model),
         t5=_component(model.t5, places.model),
         tokenizer_max_length=model.tokenizer_max_length,
+        encode_prompt=json.dumps(model.encode_prompt, sort_keys=True) if model.encode_prompt else None,
     )
     return ModelRecipe(
         pipeline=pipeline,

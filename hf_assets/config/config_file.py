@@ -425,6 +425,12 @@ class Model(Block):
         None,
         description="The most tokens of a caption, of pipelines that take such a number. Default: the pipeline's own.",
     )
+    encode_prompt: dict[str, Any] | None = Field(
+        None,
+        description="Arguments of the pipeline's `encode_prompt` in place of those that generation gives it, such as "
+        '`{"max_sequence_length": 77, "complex_human_instruction": null}`: any but the caption. Part of every key of '
+        "its embeds.",
+    )
 
     @field_validator("pretrained_model_name_or_path")
     @classmethod

@@ -133,22 +133,26 @@ class EmbedModel:
     def amounts(self) -> Mapping[str, float]:
         return self._sums if self.dtype else {}
 
-    def encode(self, batch: Batch) -> "list[dict[str, torch.Tensor]]":
+    def encode(self, batch: Batch) -> "list[dict[str, torch.Tensor] | MediaError]":
         import torch
 
-        texts: list[dict[str, Any]] = batch.content
+        problems = [self.text.problem(one["caption"]) for one in batch.content]
+        texts = [one for one, problem in zip(batch.content, problems, strict=True) if problem is None]
         try:
-            parts = in_halves(lambda some: self._encode(texts[some]), len(texts))
+            parts = in_halves(lambda some: self._encode(texts[some]), len(texts)) if texts else []
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 "the text encoders don't fit into the device's memory: set text_offload of the gpu resource "
                 "(HF_ASSETS_TEXT_OFFLOAD=1), or model.text_quantization"
             ) from error
-        return [one for part in parts for one in part]
+        encoded = (one for part in parts for one in part)
+        return [next(encoded) if problem is None else problem for problem in problems]
 
-    def collect(self, batch: Batch, encoded: "list[dict[str, torch.Tensor]]") -> Iterator[Sample | Failed]:
+    def collect(self, batch: Batch, encoded: "list[dict[str, torch.Tensor] | MediaError]") -> Iterator[Sample | Failed]:
         for key, given, tensors in zip(batch.keys, batch.content, encoded, strict=True):
-            if not _are_finite(tensors):
+            if isinstance(tensors, MediaError):
+                yield Failed(key, tensors.reason, str(tensors))
+            elif not _are_finite(tensors):
                 yield Failed(key, "non_finite", "the text encoders give infinite or undefined values")
             elif not _are_finite(stored := self._pack(tensors)):
                 yield Failed(key, "overflow", f"values beyond what {self.dtype} holds: choose another embeds_dtype")

@@ -23,8 +23,10 @@ VARIANT = re.compile(
 WEIGHT_INDEX = re.compile(r".*\.index(\.[^.]+)?\.json")
 NOT_CONTENT = re.compile(r"(readme|license)(\..*)?", re.IGNORECASE)
 DENOISERS = ("transformer", "unet")
-# What pipelines call their autoencoder; Kandinsky's is quantized in its decoder only.
-VAES = ("vae", "movq")
+# Of Stable Cascade and others besides, and of several; whichever module they come from, they read no captions.
+DENOISER = re.compile(r"(transformer|unet|prior|decoder)(_\d+)?")
+# What pipelines call their autoencoder; Stable Cascade's decoder calls its own so.
+VAES = ("vae", normalisation.MOVQ, "vqgan")
 # How the names of what reads captions begin.
 TEXT_PARTS = ("text_encoder", "tokenizer")
 # The class of a text encoder that another may stand in for, what its configuration says, and where it may lie.
@@ -69,7 +71,11 @@ def text_components(pipeline: Pipeline) -> list[Component]:
     if reason := families.of(pipeline.class_name).text.unsupported:
         raise ModelError(f"captions of {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
     reads = prompt.remembered_usage(pipeline).reads
-    names = [name for name, (library, _) in pipeline.components.items() if name in reads and library != "diffusers"]
+    names = [
+        name
+        for name, (library, _) in pipeline.components.items()
+        if name in reads and library != "diffusers" and not DENOISER.fullmatch(name)
+    ]
     if not names:
         raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no text encoder: choose one that reads captions")
     t5 = t5_component(pipeline)
@@ -146,15 +152,17 @@ def text_fingerprint(pipeline: Pipeline) -> str:
         ModelError: see `text_components` and `prompt.usage`.
     """
     components = text_components(pipeline)
+    usage = prompt.remembered_usage(pipeline)
     loaded = {component.name for component in components}
     shells = shells_of(pipeline)
     return fingerprint.of_value(
         {
             "index": {key: value for key, value in pipeline.index.items() if _is_text_setting(key, value, loaded)},
-            "calls": prompt.remembered_usage(pipeline).calls,
+            "calls": usage.calls,
             "files": {component.name: component.hashes() for component in components},
             # No text depends on the VAE, of which a constructor may read the number of channels.
             "shells": {name: pipeline.repository.hash(f"{name}/config.json") for name in shells if name not in VAES},
+            **({"captions": "as __call__ changes them"} if usage.rewrites else {}),
         }
     )
 

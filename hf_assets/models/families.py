@@ -59,12 +59,14 @@ class Text(NamedTuple):
             others are encoded one caption at a time: some pad to the longest caption of the batch.
         shell: the component to stand in for without its weights.
         unsupported: why captions can't be encoded as generation does, if so.
+        own_defaults: arguments that `encode_prompt` makes of None just as `__call__` makes them (tested).
     """
 
     outputs: Mapping[str, Output] = MappingProxyType({})
     batches: bool = False
     shell: Shell | None = None
     unsupported: str | None = None
+    own_defaults: tuple[str, ...] = ()
 
     @property
     def ignored(self) -> dict[str, str]:
@@ -137,7 +139,10 @@ FAMILIES: dict[str, Family] = {
         "ACE-Step",
         "ACE-Step/acestep-v15-base-diffusers",
         "audio",
-        text=Text({"text_hidden_states": Output((256, 1024)), "lyric_hidden_states": Output((2048, 1024))}),
+        text=Text(
+            {"text_hidden_states": Output((256, 1024)), "lyric_hidden_states": Output((2048, 1024))},
+            own_defaults=("instruction",),
+        ),
     ),
     "AuraFlowPipeline": Family(
         "AuraFlow", "fal/AuraFlow", text=Text({"prompt_embeds": zeros(256, 2048)}, batches=True)
@@ -231,17 +236,17 @@ FAMILIES: dict[str, Family] = {
         ),
     ),
     "Ideogram4Pipeline": Family("Ideogram 4", "ideogram-ai/ideogram-v4", latents=Latents(patch_first=True)),
-    # Sides are rounded up to 64 px; latents are decoded without a factor.
+    # Sides are rounded up to 64 px.
     "Kandinsky3Pipeline": Family(
         "Kandinsky 3",
         "kandinsky-community/kandinsky-3",
         text=Text({"prompt_embeds": zeros(128, 4096)}),
-        latents=Latents(ignores_factor=True, spatial_multiple=64),
+        latents=Latents(spatial_multiple=64),
     ),
     "Kandinsky3Img2ImgPipeline": Family(
         "Kandinsky 3 image to image",
         "kandinsky-community/kandinsky-3",
-        latents=Latents(ignores_factor=True, spatial_multiple=64),
+        latents=Latents(spatial_multiple=64),
     ),
     "Kandinsky5I2IPipeline": Family(
         "Kandinsky 5 image to image",
@@ -325,6 +330,15 @@ FAMILIES: dict[str, Family] = {
         "stabilityai/stable-audio-open-1.0",
         "audio",
         text=Text({"prompt_embeds": zeros(128, 768)}, batches=True, shell=Shell("transformer")),
+    ),
+    # Its decoder multiplies by the scale_factor of its autoencoder, which no rule knows.
+    "StableCascadeDecoderPipeline": Family(
+        "Stable Cascade decoder", "stabilityai/stable-cascade", latents=Latents(factor=1 / 0.3764)
+    ),
+    "StableCascadePriorPipeline": Family(
+        "Stable Cascade prior",
+        "stabilityai/stable-cascade-prior",
+        latents=Latents(unsupported="an EfficientNet makes them, which is no part of the pipeline"),
     ),
     "StableDiffusion3Pipeline": Family(
         "Stable Diffusion 3",

@@ -18,8 +18,14 @@ hf_assets.models.families_page > docs/models.md`)."""
 CAPTIONS = """## How captions are encoded
 
 - `encode_prompt` is called by its signature, with the defaults of `__call__`, since its own aren't what generation
-  uses (Wan: 226 tokens and 512; Sana: a long instruction and none). Constants that `__call__` passes are passed
-  too: HunyuanDiT calls twice, once for each text encoder, and the second call's outputs end in `_2`.
+  uses (Wan: 512 tokens where its own default is 226; Sana: a long instruction where its own is none). What
+  `__call__` makes of its arguments is followed in its source, without running the pipeline: constants (HunyuanDiT
+  calls twice, once for each text encoder, and the second call's outputs end in `_2`), derived arguments
+  (NucleusMoE's 1,024 tokens, Sana WM's instruction), and changes of the caption itself (LongCat-AudioDiT lowers its
+  case; BRIA FIBO 2 writes JSON compactly; DreamLite puts its task in front). What can't be followed is refused by
+  name (LTX's pipeline of several prompts).
+- What a language model would write anew when generating (ERNIE-Image's enhancer, LongCat-Image's rewriting) is not
+  rewritten: captions are encoded as they are.
 - Components that `encode_prompt` reads are loaded, found in its source; all others aren't. Where it needs the
   denoiser's settings, the denoiser stands there without weights.
 - A stored value is that of the caption alone. Several captions go into one forward only where the table says so,
@@ -27,6 +33,8 @@ CAPTIONS = """## How captions are encoded
 - Outputs keep the names that `encode_prompt` gives them; those for negative prompts are dropped. The batch axis is
   found by giving the same caption twice; where the pipeline takes no two captions, it is the first axis of one
   element.
+- A caption of which the tokenizer makes no token (an empty one, where it adds none of its own) is a row of the
+  quarantine, `no_tokens`, where the text encoders can't read nothing.
 - Lyrics reach pipelines whose `encode_prompt` takes `lyrics`, and the length of what is encoded of the clip those that
   take `audio_duration`."""
 
@@ -62,13 +70,22 @@ bitsandbytes would let those of a batch change each other by about 1 %.
 Of the `gpu` resource, part of no key: `text_batch_size`, halved by itself where memory doesn't suffice;
 `text_offload` or `HF_ASSETS_TEXT_OFFLOAD=1` keeps the text encoders in main memory and brings each layer to the GPU
 while it computes. It does not go together with `text_quantization`. Text encoders and VAE are never in memory
-together."""
+together.
+
+`model.encode_prompt` sets arguments of the pipeline's `encode_prompt` in place of those of its `__call__`: trainers'
+scripts choose others than generation does. `{"max_sequence_length": 77}` encodes SD 3 as diffusers' training script
+does, `{"complex_human_instruction": null}` Sana without its instruction. Any argument but the caption can be set; it is
+checked against the signature, and `hf-assets check` shows it beside what the pipeline would have given."""
 
 UNKNOWN = """## A pipeline that isn't in the table
 
 It works where the rules suffice, and the run says so once. Captions are then encoded one at a time, and only zeros
 are left out. It can't work where `encode_prompt` needs more than a caption (an image, a size), where the class
-isn't in the installed diffusers, or where the repository brings code of its own; each is an error of one line."""
+isn't in the installed diffusers, or where the repository brings code of its own; each is an error of one line.
+
+Processors of Qwen 3 VL (Qwen-Image 2.1, BRIA FIBO 2, NucleusMoE, DreamLite) need torchvision, which isn't a
+dependency: without it the error says so. AudioLDM 2's captions are encoded; its VAE reads spectrograms, not sound, and
+is refused."""
 
 ADDING = """## Adding a family
 

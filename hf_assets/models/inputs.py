@@ -161,9 +161,11 @@ def posterior(vae: Any, media: "torch.Tensor") -> Posterior:
 
 def _without_weights(component: Component) -> Any:
     """The VAE on the meta device."""
+    import diffusers
+
     at = f"{component.repository.name}/{component.folder}".rstrip("/")
     kind = model_loading.class_of(component.repository, component.library, component.class_name)
-    if component.library != "diffusers" or not (hasattr(kind, "encode") and hasattr(kind, "decode")):
+    if not issubclass(kind, diffusers.ModelMixin) or not (hasattr(kind, "encode") and hasattr(kind, "decode")):
         raise ModelError(f"{at} holds a {component.class_name}, which is no autoencoder: name one with the key vae")
     if f"{component.folder}/config.json".lstrip("/") not in component.files:
         raise ModelError(f"{at} has no config.json: fetch the model again")

@@ -68,6 +68,8 @@ def quiet() -> Iterator[None]:
 MODULE = re.compile(r"[a-z][a-z0-9_]*")
 CLASS = re.compile(r"(?!Auto[A-Z])[A-Z]\w*")
 LIBRARIES = ("diffusers", "transformers")
+# Class -> where it is by now.
+MOVED = {"PaellaVQModel": "diffusers.pipelines.deprecated.wuerstchen"}
 
 
 def class_of(repository: "Repository", library: str, class_name: str) -> Any:
@@ -87,9 +89,8 @@ def class_of(repository: "Repository", library: str, class_name: str) -> Any:
     if not MODULE.fullmatch(library) or not CLASS.fullmatch(class_name):
         raise _no_component(repository, library, class_name)
     with quiet():
-        module = library if library in LIBRARIES else f"diffusers.pipelines.{library}"
         try:
-            kind = getattr(importlib.import_module(module), class_name)
+            kind = getattr(_module_of(library, class_name), class_name)
             if type(kind).__name__ == "DummyObject":  # of a library that isn't installed; using it says which
                 kind.from_pretrained()
         except (ImportError, AttributeError, RuntimeError) as error:
@@ -101,6 +102,19 @@ def class_of(repository: "Repository", library: str, class_name: str) -> Any:
     if not isinstance(kind, type) or kind.__module__.split(".")[0] not in LIBRARIES or not issubclass(kind, _bases()):
         raise _no_component(repository, library, class_name)
     return kind
+
+
+def _module_of(library: str, class_name: str) -> Any:
+    """The module that has the class: diffusers moves those of old pipelines without telling the repositories."""
+    if library == "transformers":
+        return importlib.import_module(library)
+    moved = MOVED.get(class_name)
+    names = [library if library == "diffusers" else f"diffusers.pipelines.{library}", *([moved] if moved else [])]
+    for name in names[:-1]:
+        with contextlib.suppress(ModuleNotFoundError):
+            if hasattr(module := importlib.import_module(name), class_name):
+                return module
+    return importlib.import_module(names[-1])
 
 
 def _bases() -> tuple[type, ...]:

@@ -16,6 +16,9 @@ from hf_assets.models.pipeline import Pipeline
 if TYPE_CHECKING:
     import torch
 
+# What pipelines call an autoencoder that is quantized in its decoder only: they scale its latents by nothing, whatever
+# its configuration or its class has for a factor.
+MOVQ = "movq"
 SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 
 
@@ -67,6 +70,8 @@ def rule_of(pipeline: Pipeline) -> Rule:
         ModelError: it scales by a number of its scheduler, which has none, or of which diffusers has no such class.
     """
     family = families.of(pipeline.class_name).latents
+    if MOVQ in pipeline.components:
+        family = family._replace(ignores_factor=True)
     return Rule(family, _sigma_data(pipeline) if family.times_sigma_data else 1.0)
 
 

@@ -1,5 +1,6 @@
 """Which pipeline to encode with: what the user names, and what that resolves to at this moment."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from hf_assets.hub.model_repository import Repository, resolve
 
 INDEX = "model_index.json"
 # Settings of a pipeline that came after fingerprints of others were stored.
-LATER = ("t5", "tokenizer_max_length")
+LATER = ("t5", "tokenizer_max_length", "encode_prompt")
 
 
 class ComponentSource(BaseModel):
@@ -32,6 +33,8 @@ class PipelineSource(BaseModel):
     Attributes:
         t5: another T5 text encoder than the pipeline's own.
         tokenizer_max_length: the most tokens of a caption; None: as the pipeline has it.
+        encode_prompt: arguments of the pipeline's `encode_prompt` in place of those of its `__call__`, as JSON (which,
+            unlike a dict, can be hashed); None: there are none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +45,13 @@ class PipelineSource(BaseModel):
     vae: ComponentSource | None = None
     t5: ComponentSource | None = None
     tokenizer_max_length: int | None = None
+    encode_prompt: str | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """`encode_prompt` as a dict."""
+        found: dict[str, Any] = json.loads(self.encode_prompt or "{}")
+        return found
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

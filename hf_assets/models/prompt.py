@@ -1,24 +1,45 @@
 """How a pipeline's own `encode_prompt` is to be called, read from its signature and source."""
 
 import ast
+import difflib
+import functools
 import inspect
-import textwrap
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from hf_assets.errors import ModelError
-from hf_assets.models import class_memory, model_loading
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+from hf_assets.errors import MediaError, ModelError
+from hf_assets.models import call_trace, class_memory, families, model_loading
+from hf_assets.models.call_trace import UNKNOWN, Passed, source_of
 from hf_assets.models.pipeline import Pipeline
 
 # Bump when `usage` changes what it says of the same class.
-VERSION = 3
+VERSION = 4
 
 # What belongs to one caption, under the name that `encode_prompt` gives it.
-LYRICS, DURATION = "lyrics", "audio_duration"
+LYRICS, DURATION = PER_CAPTION = "lyrics", "audio_duration"
 # How many tokens a caption has at most, and is padded to.
 MAX_TOKENS = "max_sequence_length"
 # What the caller of `encode_prompt` gives at each call; everything else is the same for all captions.
-GIVEN = frozenset({"self", "prompt", "device", "batch_size"})
+GIVEN = frozenset({"self", "prompt", "prompts", "device", "batch_size"})
+# What `encode_prompt` calls the caption.
+CAPTIONS = ("prompt", "prompts")
+# How the names of arguments and outputs begin that are for a negative prompt.
+NEGATIVE = ("neg", "uncond")
+# Arguments that choose a type to compute in, of which there is one for all.
+TYPES = ("dtype",)
+GUIDANCE = "do_classifier_free_guidance"
+# With which HunyuanDiT chooses one of its text encoders.
+TEXT_ENCODER = "text_encoder_index"
+# Annotations of an argument that takes one caption, and no list of them.
+ONE_CAPTION = (str, str | None, "str", "str | None", "Optional[str]")
+OTHER = "zwei Hunde"
+# What `__call__` changes if it changes anything: case, quotes, spaces; and captions that are written as JSON.
+PROBES = ("A \u201cphoto\u201d,\n  of a Cat ", '{"text":  "A cat"}')
 
 
 class Call(NamedTuple):
@@ -40,12 +61,21 @@ class Usage(NamedTuple):
         given: what of `GIVEN` its `encode_prompt` takes.
         names: what it calls the values that it returns, in order.
         reads: the attributes of the pipeline that it reads, itself or through other methods: components among them.
+        takes_one: whether it takes one caption as text, and not a list of them.
+        rewrites: whether `__call__` changes a caption before it gives it on (`rewritten`).
     """
 
     calls: tuple[Call, ...]
     given: tuple[str, ...]
     names: tuple[str, ...]
     reads: tuple[str, ...]
+    takes_one: bool = False
+    rewrites: bool = False
+
+    @property
+    def caption(self) -> str:
+        """The argument that captions are given as."""
+        return next(name for name in self.given if name in CAPTIONS)
 
     def takes(self, argument: str) -> bool:
         """Whether captions of this pipeline come with lyrics, or a duration."""
@@ -56,89 +86,199 @@ def pipeline_class(pipeline: Pipeline) -> Any:
     """The class that model_index.json names.
 
     Raises:
-        ModelError: this version of diffusers has no such class.
+        ModelError: this version of diffusers has no such class, or it is no pipeline.
     """
-    return model_loading.class_of(pipeline.repository, "diffusers", pipeline.class_name)
+    import diffusers
+
+    kind = model_loading.class_of(pipeline.repository, "diffusers", pipeline.class_name)
+    if not issubclass(kind, diffusers.DiffusionPipeline):
+        raise ModelError(
+            f"{pipeline.name}: model_index.json names {pipeline.class_name}, which is no pipeline: name a whole "
+            "pipeline, and what stands in for its VAE with the key vae"
+        )
+    return kind
 
 
 def usage(kind: Any) -> Usage:
     """Read from a pipeline class how its `encode_prompt` is used.
 
     Raises:
-        ModelError: the class has no `encode_prompt`, or one that needs more than a caption.
+        ModelError: the class has no `encode_prompt`, or one that needs more than a caption, or is given what can't be
+            followed.
     """
-    common = arguments(kind)
+    name = caption_of(kind)
+    found = _passed(kind)
+    common = arguments(kind, found[0].values if found else {})
     wanted = inspect.signature(kind.encode_prompt).parameters
-    given = tuple(name for name in wanted if name in GIVEN)
-    return Usage(_calls(kind, common), given, returned_names(kind), tuple(sorted(_reads(kind, "encode_prompt"))))
+    return Usage(
+        _calls(kind, common, found),
+        tuple(one for one in wanted if one in GIVEN),
+        returned_names(kind),
+        tuple(sorted(_reads(kind, "encode_prompt"))),
+        takes_one=bool(found) and isinstance(found[0].values[name], str),
+        rewrites=bool(found) and any(rewritten(kind, probe) != probe for probe in PROBES),
+    )
+
+
+def caption_of(kind: Any) -> str:
+    """What `encode_prompt` calls the caption.
+
+    Raises:
+        ModelError: the class has no `encode_prompt`, or one that takes no caption.
+    """
+    if not hasattr(kind, "encode_prompt"):
+        raise ModelError(
+            f"{kind.__name__} has no encode_prompt, so it reads no captions: choose a pipeline that does, "
+            "or set model.text to false for latents alone"
+        )
+    wanted = inspect.signature(kind.encode_prompt).parameters
+    name = next((name for name in CAPTIONS if name in wanted), None)
+    if name is None:
+        raise ModelError(
+            f"{kind.__name__}.encode_prompt takes no argument prompt: choose a pipeline that reads captions, "
+            "or set model.text to false for latents alone"
+        )
+    return name
+
+
+def rewritten(kind: Any, caption: str) -> str:
+    """The caption as `__call__` changes it before it gives it to `encode_prompt`.
+
+    Raises:
+        MediaError: with this caption `__call__` gives also what can't be given here (BRIA FIBO 2: pictures of text).
+    """
+    name = caption_of(kind)
+    found, usual = (_of_captions(kind, one)[:1] for one in (caption, PROBES[0]))
+    if not found:
+        raise MediaError("not_followed", f"{kind.__name__} changes this caption in a way that can't be followed")
+    for argument, value in found[0].values.items():
+        if argument != name and _is_plain(usual[0].values.get(argument)) and not _is_plain(value):
+            raise MediaError("not_followed", f"{kind.__name__} makes {argument} of this caption, and reads that too")
+    return _text(found[0], name, caption) or ""
 
 
 def remembered_usage(pipeline: Pipeline) -> Usage:
     """`usage` of the pipeline's class. It is the same for one version of diffusers (`class_memory`).
 
     Raises:
-        ModelError: see `pipeline_class`, `usage` and `limited`.
+        ModelError: see `pipeline_class`, `usage` and `with_settings`.
     """
     question = ["usage", VERSION, pipeline.class_name]
-    calls, given, names, reads = class_memory.recall(question, lambda: usage(pipeline_class(pipeline)))
-    return with_limit(Usage(tuple(Call(*call) for call in calls), tuple(given), tuple(names), tuple(reads)), pipeline)
+    calls, given, names, reads, one, rewrites = class_memory.recall(question, lambda: usage(pipeline_class(pipeline)))
+    found = Usage(
+        tuple(Call(*call) for call in calls), tuple(given), tuple(names), tuple(reads), takes_one=one, rewrites=rewrites
+    )
+    return with_settings(found, pipeline)
 
 
-def with_limit(found: Usage, pipeline: Pipeline) -> Usage:
-    """The same with as many tokens of a caption as the user wants at most.
+def with_settings(found: Usage, pipeline: Pipeline) -> Usage:
+    """The same with the arguments that the user sets: `tokenizer_max_length` and `encode_prompt`.
 
     Raises:
-        ModelError: the pipeline takes no such number.
+        ModelError: the pipeline takes no such argument, or not with that value.
     """
+    chosen = pipeline.source.arguments
     length = pipeline.source.tokenizer_max_length
-    if length is None:
+    if length is not None:
+        if len(found.calls) > 1 or MAX_TOKENS not in found.calls[0].arguments:
+            raise ModelError(
+                f"{pipeline.class_name} takes no {MAX_TOKENS}, so that tokenizer_max_length can't be kept: remove it"
+            )
+        if MAX_TOKENS in chosen:
+            raise ModelError(
+                f"tokenizer_max_length and model.encode_prompt.{MAX_TOKENS} are one setting: remove one of them"
+            )
+        chosen = {**chosen, MAX_TOKENS: length}
+    if not chosen:
         return found
-    if len(found.calls) > 1 or MAX_TOKENS not in found.calls[0].arguments:
+    parameters = inspect.signature(pipeline_class(pipeline).encode_prompt).parameters
+    for name, value in chosen.items():
+        _must_take(pipeline.class_name, parameters, found, name, value)
+    calls = tuple(call._replace(arguments={**call.arguments, **chosen}) for call in found.calls)
+    return found._replace(calls=calls)
+
+
+def _must_take(class_name: str, parameters: Mapping[str, Any], found: Usage, name: str, value: Any) -> None:
+    """Refuse an argument that `encode_prompt` doesn't take, or that isn't the user's to set."""
+    fixed = {*GIVEN, *PER_CAPTION}
+    free = [one for one in found.calls[0].arguments if one in parameters and not _is_set(one) and one not in fixed]
+    if name not in parameters or parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+        near = difflib.get_close_matches(name, free, 1) or free
         raise ModelError(
-            f"{pipeline.class_name} takes no {MAX_TOKENS}, so that tokenizer_max_length can't be kept: remove it"
+            f"{class_name}.encode_prompt takes no {name}: remove it from model.encode_prompt, or set "
+            f"{' or '.join(near)}"
         )
-    (call,) = found.calls
-    return found._replace(calls=(call._replace(arguments={**call.arguments, MAX_TOKENS: length}),))
+    if name in fixed or _is_set(name):
+        raise ModelError(
+            f"{name} of {class_name}.encode_prompt comes with each caption or is the same for all pipelines: "
+            "remove it from model.encode_prompt"
+        )
+    if len({json.dumps(call.arguments.get(name)) for call in found.calls}) > 1:
+        raise ModelError(
+            f"{class_name} calls encode_prompt once for each text encoder, with its own {name}: "
+            "remove it from model.encode_prompt"
+        )
+    if not _fits(parameters[name].annotation, value):
+        raise ModelError(
+            f"model.encode_prompt.{name} is {json.dumps(value)}, and {class_name}.encode_prompt takes "
+            f"{inspect.formatannotation(parameters[name].annotation)}: correct it"
+        )
 
 
-def arguments(kind: Any) -> dict[str, Any]:
+def _fits(annotation: Any, value: Any) -> bool:
+    """Whether a JSON value is of the annotated type; also where that can't be said."""
+    if annotation is inspect.Parameter.empty:
+        return True
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticSchemaGenerationError, PydanticUserError, NameError):
+        return True
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def arguments(kind: Any, passed: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """The arguments of `encode_prompt` that generation would give, beside those of `GIVEN`.
 
     `encode_prompt`'s own defaults are not what generation uses (Wan's max_sequence_length is 226 there and 512 in
     `__call__`), so `__call__`'s come first. One caption is encoded once, without a negative prompt.
 
+    Args:
+        passed: what `__call__` was seen to pass.
+
     Raises:
         ModelError: the class has no `encode_prompt`, or one that needs more than a caption.
     """
-    if not hasattr(kind, "encode_prompt"):
-        raise ModelError(f"{kind.__name__} has no encode_prompt, so it reads no captions: choose a pipeline that does")
+    caption_of(kind)
     wanted = inspect.signature(kind.encode_prompt).parameters
-    if "prompt" not in wanted:
-        raise ModelError(
-            f"{kind.__name__}.encode_prompt takes no argument prompt: choose a pipeline that reads captions"
-        )
     offered = inspect.signature(kind.__call__).parameters
     chosen: dict[str, Any] = {}
     for name, parameter in wanted.items():
         if name in GIVEN or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        if name == "do_classifier_free_guidance":
-            chosen[name] = False
-        elif name.startswith("num_") and name.endswith("_per_prompt"):
-            chosen[name] = 1
+        if _is_set(name):
+            chosen[name] = False if name == GUIDANCE else 1
         elif name in offered and offered[name].default is not inspect.Parameter.empty:
             chosen[name] = offered[name].default
         elif parameter.default is inspect.Parameter.empty:
-            raise ModelError(
-                f"{kind.__name__}.encode_prompt needs {name} beside the caption, which captions don't say: "
-                "choose another pipeline"
-            )
+            if name in TYPES:
+                chosen[name] = None  # there is one for all, which the encoder knows
+            elif _is_plain(passed.get(name, UNKNOWN)):
+                chosen[name] = passed[name]
+            else:
+                raise ModelError(
+                    f"{kind.__name__}.encode_prompt needs {name} beside the caption, which captions don't say: "
+                    "choose another pipeline"
+                )
     return chosen
 
 
 def returned_names(kind: Any) -> tuple[str, ...]:
     """What `encode_prompt` calls the values that it returns, in order: read from its last `return`."""
-    tree = _source(kind.encode_prompt)
+    tree = source_of(kind.encode_prompt)
     returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value is not None]
     value = max(returns, key=lambda node: node.lineno).value
     assert value is not None
@@ -146,49 +286,131 @@ def returned_names(kind: Any) -> tuple[str, ...]:
     return tuple(_first_name(element) or f"output_{number}" for number, element in enumerate(elements, start=1))
 
 
-def _calls(kind: Any, common: dict[str, Any]) -> tuple[Call, ...]:
-    """As `__call__` does it: most classes call once; HunyuanDiT once for each text encoder, with other constants."""
-    parameters = [name for name in inspect.signature(kind.encode_prompt).parameters if name != "self"]
-    found: list[dict[str, Any]] = []
-    tree = _source(kind.__call__)
-    settled = _constants(tree, inspect.signature(kind.__call__).parameters)
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "self.encode_prompt"):
-            continue
-        passed = dict(zip(parameters, node.args, strict=False))
-        passed |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
-        if "prompt" in passed and ast.unparse(passed["prompt"]) == "prompt":
-            values = {name: settled.get(ast.unparse(value), value) for name, value in passed.items()}
-            constants = {
-                name: value.value
-                for name, value in values.items()
-                if name not in GIVEN and isinstance(value, ast.Constant) and name != "do_classifier_free_guidance"
-            }
-            if constants not in found:
-                found.append(constants)
-    if all("text_encoder_index" in constants for constants in found):
-        found.sort(key=lambda constants: int(constants["text_encoder_index"]))
-    else:
-        found = found[:1]  # ways of calling for different tasks: the first is for text alone
-    return tuple(
-        Call({**common, **constants}, f"_{number}" if number > 1 else "")
-        for number, constants in enumerate(found or [{}], start=1)
-    )
+def _passed(kind: Any) -> list[Passed]:
+    """The calls of `encode_prompt` for a caption: most classes call once, HunyuanDiT once for each text encoder. Empty
+    where none is written in `__call__`.
+
+    Raises:
+        ModelError: `__call__` changes the caption in a way that can't be followed.
+    """
+    if not call_trace.num_calls(kind):
+        return []
+    found = _of_captions(kind, PROBES[0])
+    if not found:
+        raise ModelError(
+            f"{kind.__name__} changes captions before its text encoders read them, in a way that can't be followed: "
+            "choose another pipeline"
+        )
+    if all(TEXT_ENCODER in one.written for one in found):
+        return sorted(found, key=lambda one: int(one.values[TEXT_ENCODER]))
+    return found[:1]  # ways of calling for different tasks: the first is for text alone
 
 
-def _constants(tree: ast.AST, parameters: Collection[str]) -> dict[str, ast.Constant]:
-    """The variables of a function that are given one constant, and nothing else (Kandinsky 3's `cut_context`)."""
-    given: dict[str, list[ast.AST]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            given.setdefault(node.id, []).append(node)
-    return {
-        target.id: node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and len(node.targets) == 1
-        for target in node.targets
-        if isinstance(target, ast.Name) and len(given[target.id]) == 1 and target.id not in parameters
-    }
+def _of_captions(kind: Any, caption: str) -> list[Passed]:
+    """The calls with the caption, changed or not, and not with a negative prompt."""
+    name = caption_of(kind)
+    calls, others = _trace(kind, caption), _trace(kind, OTHER)
+    return [
+        call
+        for index, call in enumerate(calls)
+        if (text := _text(call, name, caption)) is not None
+        and (index >= len(others) or text != _text(others[index], name, OTHER))
+    ]
+
+
+@functools.lru_cache(maxsize=16)
+def _trace(kind: Any, caption: str) -> list[Passed]:
+    asked = inspect.signature(kind.__call__).parameters.get("prompt")
+    if asked is None or asked.annotation not in ONE_CAPTION:
+        found = call_trace.trace(kind, [caption])
+        if not any(str([caption]) in text for call in found for text in _texts_in(call)):
+            return found  # else it writes the list out: DreamLite mobile, whose annotation is wrong
+    return call_trace.trace(kind, caption)
+
+
+def _texts_in(call: Passed) -> Iterator[str]:
+    for value in call.values.values():
+        yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str))
+
+
+def _text(call: Passed, name: str, caption: str) -> str | None:
+    """The caption as it is passed; None where it isn't known.
+
+    What `__call__` lets a language model write anew by then (ERNIE-Image, LongCat-Image) is the caption itself: where
+    it passes on its own `prompt`, whatever that has become.
+    """
+    value = call.values.get(name)
+    if isinstance(value, list) and value:
+        value = value[-1]  # DreamLite's first one is for a negative prompt
+    if isinstance(value, str):
+        return value
+    return caption if value is UNKNOWN and name in call.plain else None
+
+
+def _calls(kind: Any, common: dict[str, Any], found: list[Passed]) -> tuple[Call, ...]:
+    """With what `__call__` passes where that is something else than what is given by default.
+
+    Raises:
+        ModelError: it makes an argument in a way that can't be followed.
+    """
+    parameters = inspect.signature(kind.encode_prompt).parameters
+    own = families.of(kind.__name__).text.own_defaults
+    calls = []
+    for number, (values, written, _) in enumerate(found, start=1):
+        passed = {}
+        for name, value in values.items():
+            if name in GIVEN or name in own or _is_set(name):
+                continue
+            if name in written:
+                passed[name] = value
+            elif name not in parameters or name.startswith((*NEGATIVE, *TYPES)) or _depends_on_caption(kind, name):
+                continue
+            elif not _is_plain(value):
+                raise ModelError(
+                    f"{kind.__name__} makes {name} for its text encoders in a way that can't be followed: "
+                    "choose another pipeline"
+                )
+            elif value != common.get(name, parameters[name].default):
+                passed[name] = value
+        calls.append(Call({**common, **passed}, f"_{number}" if number > 1 else ""))
+    return tuple(calls) or (Call(common),)
+
+
+def _is_set(name: str) -> bool:
+    """Whether an argument is the same for all pipelines: one caption is encoded once, without a negative prompt."""
+    return name == GUIDANCE or (name.startswith("num_") and name.endswith("_per_prompt"))
+
+
+def _depends_on_caption(kind: Any, name: str) -> bool:
+    """Whether it is another form of the caption, which `encode_prompt` makes itself where it isn't given."""
+    one, other = (_of_captions(kind, caption)[0].values.get(name) for caption in PROBES)
+    return _is_plain(one) and one != other
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON holds it."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(inner) for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float)
+
+
+def made_by_constructor(kind: Any) -> set[str]:
+    """The components that a pipeline's constructor makes where it is given None (Cosmos' guardrail)."""
+    constructor = inspect.unwrap(kind.__init__)
+    if not inspect.isfunction(constructor):
+        return set()
+    parameters = inspect.signature(constructor).parameters
+    found = set()
+    for node in ast.walk(source_of(constructor)):
+        match node:
+            case ast.If(
+                test=ast.Compare(left=ast.Name(id=name), ops=[ast.Is()], comparators=[ast.Constant(value=None)]),
+                body=[ast.Assign(targets=[ast.Name(id=assigned)], value=ast.Call())],
+            ) if name == assigned and name in parameters:
+                found.add(name)
+    return found
 
 
 def _reads(kind: Any, method: str) -> set[str]:
@@ -207,7 +429,7 @@ def _reads(kind: Any, method: str) -> set[str]:
 
 
 def _attributes(function: Any) -> Iterator[str]:
-    for node in ast.walk(_source(function)):
+    for node in ast.walk(source_of(function)):
         match node:
             case ast.Attribute(value=ast.Name(id="self"), attr=name):
                 yield name
@@ -215,10 +437,6 @@ def _attributes(function: Any) -> Iterator[str]:
                 func=ast.Name(id="getattr" | "hasattr"), args=[ast.Name("self"), ast.Constant(str(name)), *_]
             ):
                 yield name
-
-
-def _source(function: Any) -> ast.Module:
-    return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
 
 
 def _first_name(expression: ast.expr) -> str | None:

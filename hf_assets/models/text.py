@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from hf_assets.errors import ModelError
+from hf_assets.errors import MediaError, ModelError
 from hf_assets.models import chat_templates, families, model_loading, prompt, token_limits
 from hf_assets.models.components import TEXT_PARTS, VAES, shells_of, text_components
 from hf_assets.models.pipeline import INDEX, Pipeline, names_component
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 PROBE_CAPTION = "a photo"
 # A tokenizer that knows anything distinguishes some of these.
 PROBE_WORDS = ("a", "b", "e", "i", "1", ".")
-# How the names of outputs begin that are for a negative prompt.
-NEGATIVE = ("negative", "uncond")
 # What a pipeline's code raises where something that it counts on is absent.
 FAILURES = (
     OSError,
@@ -58,11 +56,13 @@ def load_text(
         ModelError: there is no text side, it needs more than captions, or its weights can't be loaded.
     """
     kind = prompt.pipeline_class(pipeline)
-    usage = prompt.with_limit(prompt.usage(kind), pipeline)
     components = text_components(pipeline)
+    usage = prompt.with_settings(prompt.usage(kind), pipeline)
     parts: dict[str, Any] = {name: None for name, entry in pipeline.index.items() if names_component(entry)}
     # What the index leaves out, such as a VAE for which another stands in, the constructor asks for all the same.
     parts |= dict.fromkeys(_required_components(kind) - parts.keys() - pipeline.index.keys())
+    # A guard that the constructor would make, for which it needs another library (Cosmos): captions don't pass it.
+    parts |= {name: Unused() for name in prompt.made_by_constructor(kind) if parts.get(name, name) is None}
     for component in components:
         if component.is_model:
             parts[component.name] = model_loading.load_model(
@@ -89,6 +89,10 @@ def load_text(
         return TextEncoder(model, usage, device, dtype, one_at_a_time=quantization == "8bit")
 
     return _first_that_works(open_pipeline, pipeline)
+
+
+class Unused:
+    """In place of a component that a constructor would make for itself, and that reading captions doesn't need."""
 
 
 def _required_components(kind: Any) -> set[str]:
@@ -159,12 +163,13 @@ class TextEncoder:
         self.device = device
         self.dtype = dtype
         family = families.of(type(pipeline).__name__)
-        self.batches = family.text.batches and not one_at_a_time
+        self.batches = family.text.batches and not one_at_a_time and not usage.takes_one
         self.ignored = family.text.ignored
         self.takes_lyrics = usage.takes(prompt.LYRICS)
         self.takes_duration = usage.takes(prompt.DURATION)
         self.pipeline = pipeline
         self._usage = usage
+        self._unreadable: dict[str, bool] = {}
         self._batch_axes = self._probe()
         self.names = tuple(self._batch_axes)
 
@@ -184,6 +189,9 @@ class TextEncoder:
             for each caption, in order, name -> tensor on the CPU without a batch axis, floats in the encoder's dtype:
             mostly (L, D), (D,) or an (L,) mask. An output without a batch axis, such as Flux's text_ids, is given
             whole to each caption.
+
+        Raises:
+            MediaError: a caption can't be encoded (`problem`).
         """
         own: dict[str, Sequence[Any]] = {}
         for name, values, is_taken in (
@@ -193,6 +201,8 @@ class TextEncoder:
             if values is not None:
                 assert is_taken, f"{type(self.pipeline).__name__} takes no {name}"
                 own[name] = values
+        if self._usage.rewrites:
+            captions = [prompt.rewritten(type(self.pipeline), caption) for caption in captions]
         calls: list[tuple[list[str], dict[str, Any]]] = [
             ([caption], {name: values[index] for name, values in own.items()}) for index, caption in enumerate(captions)
         ]
@@ -204,6 +214,38 @@ class TextEncoder:
             for outputs in [_in_memory(self._call(together, extra))]
             for index in range(len(together))
         ]
+
+    def problem(self, caption: str) -> MediaError | None:
+        """Why this caption can't be encoded, if so: the pipeline makes pictures of it, or its tokenizers make no token
+        of an empty text, which the text encoders can't read.
+        """
+        if caption.strip():
+            if not self._usage.rewrites:
+                return None
+            try:
+                prompt.rewritten(type(self.pipeline), caption)
+            except MediaError as error:
+                return error
+            return None
+        if caption not in self._unreadable:
+            self._unreadable[caption] = self._is_unreadable(caption)
+        if not self._unreadable[caption]:
+            return None
+        return MediaError("no_tokens", "the tokenizer makes no token of an empty caption, so there is none to encode")
+
+    def _is_unreadable(self, caption: str) -> bool:
+        import torch
+
+        try:
+            self.encode([caption])
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # of the pipeline's code, or of torch, whichever counts on a token
+            counts = [limited.tokens for limited in self.tokens([caption]).values()]
+            if [0] not in counts:
+                raise
+            return True
+        return False
 
     def num_tokens(self, captions: list[str]) -> list[int] | None:
         """How many tokens each caption has, before anything is cut; None where no tokenizer says.
@@ -243,15 +285,18 @@ class TextEncoder:
         named: dict[str, Any] = {}
         for call in self._usage.calls:
             # Fresh each time: Z-Image's encode_prompt rewrites the caller's list.
-            given = {"prompt": list(captions), "device": torch.device(self.device), "batch_size": len(captions)}
+            assert len(captions) == 1 or not self._usage.takes_one, "it takes one caption at a time"
+            fresh = captions[0] if self._usage.takes_one else list(captions)
+            given = {"device": torch.device(self.device), "batch_size": len(captions)}
             given = {name: value for name, value in given.items() if name in self._usage.given}
+            given[self._usage.caption] = fresh
             with torch.inference_mode(), model_loading.quiet():
                 outputs = self.pipeline.encode_prompt(**given, **{**copy.deepcopy(call.arguments), **extra})
             outputs = outputs if isinstance(outputs, tuple) else (outputs,)
             names = self._usage.names
             assert len(outputs) == len(names), f"encode_prompt returns {len(outputs)} values for {names}"
             for name, value in zip(names, outputs, strict=True):
-                if not name.startswith(NEGATIVE):
+                if not name.startswith(prompt.NEGATIVE):
                     named |= dict(_tensors(f"{name}{call.suffix}", value, len(captions)))
         return named
 

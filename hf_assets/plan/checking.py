@@ -1,5 +1,6 @@
 """Hold a recipe against the real dataset and model, before anything is encoded."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ from hf_assets.upkeep import emptiness
 SAMPLED = 32
 SHOWN_BUCKETS = 10
 SHOWN_FAULTS = SHOWN_CAPTIONS = 5
+SHOWN_CHARACTERS = 60
 
 
 def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
@@ -74,6 +76,7 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
+    yield from _argument_lines(pipeline)
     yield medium_of(recipe).examples(pipeline)
     if tokens:
         yield from _token_lines(pipeline, captions.distinct(captioned).to_pylist())
@@ -90,6 +93,17 @@ def _refuse_empty(recipe: Recipe, rows: pa.Table, why: Callable[[], str]) -> Ite
         raise DatasetError(f'nothing is left of dataset "{recipe.id}": {why()}')
     if not len(rows) and severity == "warn":
         yield f"nothing is left: {why()}"
+
+
+def _argument_lines(pipeline: Pipeline) -> Iterator[str]:
+    """The arguments of `encode_prompt` that the config sets, and what the pipeline itself would give it."""
+    if not (chosen := pipeline.source.arguments):
+        return
+    own = prompt.usage(prompt.pipeline_class(pipeline)).calls[0].arguments
+    for name, value in chosen.items():
+        usual = json.dumps(own[name], ensure_ascii=False) if name in own else "its default"
+        usual = usual if len(usual) <= SHOWN_CHARACTERS else f"{usual[:SHOWN_CHARACTERS]}..."
+        yield f"encode_prompt: {name} = {json.dumps(value, ensure_ascii=False)} (without model.encode_prompt: {usual})"
 
 
 def _token_lines(pipeline: Pipeline, texts: list[str]) -> Iterator[str]:

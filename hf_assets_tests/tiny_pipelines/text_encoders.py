@@ -87,6 +87,15 @@ def qwen3_vl(tokenizer: Any, *, layers: int = 2) -> Any:
     ).eval()
 
 
+def qwen3_vl_for_text(tokenizer: Any, *, layers: int) -> Any:
+    """Qwen 3 VL with the head of a language model."""
+    rope = {**_mrope(sections=[2, 1, 1]), "mrope_interleaved": True}
+    text = {**_language(tokenizer, layers), "head_dim": 8, "rope_parameters": rope}
+    return transformers.Qwen3VLForConditionalGeneration(
+        transformers.Qwen3VLConfig(text_config=text, vision_config=_vision(), **_vision_tokens(tokenizer))
+    ).eval()
+
+
 def mistral3(tokenizer: Any, *, layers: int) -> Any:
     width = 16
     text = {**_language(tokenizer, layers), "model_type": "mistral", "hidden_size": width, "head_dim": 4}

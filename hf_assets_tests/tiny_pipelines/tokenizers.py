@@ -84,6 +84,15 @@ def qwen() -> Any:
 
 
 @functools.cache
+def roberta() -> Any:
+    """Byte-level byte pairs between its own special tokens."""
+    merges = _merges([["Ġ", *word] for word in WORDS])
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    vocabulary = _numbered(*special, *BYTES, *(left + right for left, right in merges))
+    return transformers.RobertaTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
+
+
+@functools.cache
 def glm() -> Any:
     """As Qwen's, with two tokens in front of every text, so that an empty one has some."""
     backend = Tokenizer.from_str(qwen().backend_tokenizer.to_str())
