@@ -22,7 +22,17 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from hf_assets.errors import MediaError
-from hf_assets.media import animations, image_formats, jpeg_ends, memory, pixels, png_chunks, signatures, tiff_samples
+from hf_assets.media import (
+    animations,
+    image_formats,
+    jpeg_ends,
+    memory,
+    pixels,
+    png_chunks,
+    signatures,
+    tiff_samples,
+    turbo_jpeg,
+)
 from hf_assets.media.pixels import Meaning
 from hf_assets.media.tiff_samples import Samples
 
@@ -126,11 +136,25 @@ def _decode(opened: _Opened, data: bytes) -> np.ndarray:
         else:
             assert opened.image is not None
             image = opened.image
+            if (plain := _plain_jpeg(image, opened, data)) is not None:
+                return plain
             image.load()
         turned = opened.orientation >= 5
         page = np.empty((image.width, image.height, 3) if turned else (image.height, image.width, 3), np.uint8)
         pixels.write_rgb(image, opened.meaning, data, _as_stored(page, opened.orientation))
         return page
+
+
+def _plain_jpeg(image: ImageFile.ImageFile, opened: _Opened, data: bytes) -> np.ndarray | None:
+    """(H, W, 3) uint8 of a JPEG of which nothing is to be converted; None of others, and where Pillow has to do it."""
+    if image.format != "JPEG" or image.mode != "RGB" or not opened.meaning.is_plain:
+        return None
+    stored = turbo_jpeg.decode(data, image.size)
+    if stored is None or opened.orientation == 1:
+        return stored
+    page = np.empty((*opened.size[::-1], 3), np.uint8)
+    _as_stored(page, opened.orientation)[:] = stored
+    return page
 
 
 def _as_stored(page: np.ndarray, orientation: int) -> np.ndarray:

@@ -42,6 +42,11 @@ def decode(data: bytes) -> Image.Image:
     return picture
 
 
+def frame_kind(data: bytes) -> int | None:
+    """The second byte of the marker that begins the frame: how its pixels are coded (ITU-T T.81, table B.1)."""
+    return next((kind for kind, _, _ in _segments(data) if kind in FRAME_KINDS), None)
+
+
 def _has_all_scans(data: bytes) -> bool:
     """Whether the scans give every coefficient of every component to its last bit."""
     components: set[int] = set()

@@ -41,6 +41,11 @@ class Meaning:
     is_inverted: bool = False
     steps: tuple[str, ...] = ()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether colours of 8 bits are sRGB as they are."""
+        return self.icc is None and self.colours.is_plain
+
 
 def meaning_of(image: ImageFile.ImageFile, data: bytes) -> Meaning:
     """Of an image whose header was read: no pixel is decoded."""
@@ -121,7 +126,8 @@ def write_rgb(image: Image.Image, meaning: Meaning, data: bytes, page: np.ndarra
     """
     num_rows = max(1, BAND_PIXELS // image.width)
     if num_rows >= image.height:
-        page[:] = np.asarray(to_rgb(image, meaning, data))
+        is_ready = image.mode == "RGB" and meaning.is_plain and not image.has_transparency_data
+        page[:] = np.asarray(image if is_ready else to_rgb(image, meaning, data))
         return
     bands = [(top, min(top + num_rows, image.height)) for top in range(0, image.height, num_rows)]
 
