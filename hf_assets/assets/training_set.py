@@ -46,6 +46,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
                 text_embeds.read(),
                 medium.extension,
                 medium.training,
+                has_text=recipe.model.pipeline.has_text,
             )
             table = naming.with_source_paths(table, raw_dataset.read(["row", schema.SOURCE_PATH.name]))
             stores = layout.Stores(recipe.folders.latents, recipe.folders.embeds)

@@ -15,6 +15,7 @@ from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.models.normalisation import LatentSettings
 from hf_assets.models.pipeline import ComponentSource, PipelineSource
 from hf_assets.sources.spec import SourceSpec
+from hf_assets.stages.captions import NO_CAPTIONS
 
 Entry: TypeAlias = Dataset | TextEmbeds | ImageEmbeds
 
@@ -77,7 +78,7 @@ def recipe_of(
         source=_source(dataset, places),
         media_column=rules.media_column(dataset),
         filter=rules.filter_rules(dataset, plugins.names, places.top, plugins.listed_in),
-        captions=rules.caption_rules(dataset, cache, places.entries),
+        captions=rules.caption_rules(dataset, cache, places.entries) if model.pipeline.has_text else NO_CAPTIONS,
         settings=rules.media_settings(dataset),
         model=model,
         folders=Folders(
@@ -103,6 +104,7 @@ def model_of(model: Model, choice: Choice, places: Places) -> ModelRecipe:
         vae=_component(model.vae, places.model),
         t5=_component(model.t5, places.model),
         tokenizer_max_length=model.tokenizer_max_length,
+        text=None if model.text else False,
         encode_prompt=json.dumps(model.encode_prompt, sort_keys=True) if model.encode_prompt else None,
     )
     return ModelRecipe(

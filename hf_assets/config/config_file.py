@@ -425,6 +425,11 @@ class Model(Block):
         None,
         description="The most tokens of a caption, of pipelines that take such a number. Default: the pipeline's own.",
     )
+    text: Flag = Field(
+        True,
+        description="False: latents alone, of a pipeline that reads no captions (DiT) or for a model that doesn't. "
+        "Rows need no captions, and `text_embeds` is empty.",
+    )
     encode_prompt: dict[str, Any] | None = Field(
         None,
         description="Arguments of the pipeline's `encode_prompt` in place of those that generation gives it, such as "
@@ -438,6 +443,13 @@ class Model(Block):
         if value is None and info.data.get("family") is None:
             raise PydanticCustomError("missing", "Field required")
         return value
+
+    @model_validator(mode="after")
+    def _has_text_for_its_settings(self) -> "Model":
+        about_text = ("t5", "embeds_dtype", "text_quantization", "tokenizer_max_length", "encode_prompt")
+        if not self.text and (unused := [name for name in about_text if getattr(self, name) is not None]):
+            raise ValueError(f"text is false, so {' and '.join(unused)} would do nothing; remove one or the other")
+        return self
 
 
 class Refresh(Block):

@@ -45,7 +45,9 @@ class ModelRecipe(BaseModel):
     @property
     def without_text(self) -> "ModelRecipe":
         """What the VAE side depends on: not on how text is encoded."""
-        pipeline = self.pipeline.model_copy(update={"tokenizer_max_length": None, "t5": None, "encode_prompt": None})
+        pipeline = self.pipeline.model_copy(
+            update={"tokenizer_max_length": None, "t5": None, "encode_prompt": None, "text": None}
+        )
         return self.model_copy(update={"pipeline": pipeline, "embeds_dtype": None, "text_quantization": None})
 
     @property

@@ -61,7 +61,7 @@ def with_keys(rows: pa.Table, encoder: encoders.Encoder) -> pa.Table:
 
 def companions(recipe: Recipe, encoder: encoders.Encoder) -> list[str]:
     """What of a row, beside its captions, these text encoders read: of audio only."""
-    if recipe.kind != "audio":
+    if recipe.kind != "audio" or not recipe.model.pipeline.has_text:
         return []
     usage = prompt.remembered_usage(encoder.pipeline)
     arguments = zip(captions_stage.COMPANIONS, (prompt.LYRICS, prompt.DURATION), strict=True)

@@ -33,6 +33,7 @@ def moving(recipe: Recipe) -> tuple[str, ...]:
     is_pinned = api.is_commit(pipeline.revision)
     is_text_pinned = is_pinned and (pipeline.t5 is None or api.is_commit(pipeline.t5.revision))
     is_vae_pinned = is_pinned and (pipeline.vae is None or api.is_commit(pipeline.vae.revision))
+    is_text_pinned = is_text_pinned or not pipeline.has_text  # what isn't read can't move
     pinned = {DATASET: recipe.source.is_pinned, VAE: is_vae_pinned, TEXT: is_text_pinned}
     return tuple(name for name, is_fixed in pinned.items() if not is_fixed)
 

@@ -62,7 +62,7 @@ def of_embeds(recipe: Recipe, encoder: Encoder) -> list[Any]:
 def of_training_set(recipe: Recipe) -> list[Any]:
     """What of the kind of media decides the columns of `training_set`."""
     medium = medium_of(recipe)
-    return [medium.extension, str(medium.training)]
+    return [*([] if recipe.model.pipeline.has_text else ["no text"]), medium.extension, str(medium.training)]
 
 
 @functools.cache

@@ -70,8 +70,10 @@ def open_view(recipe: Recipe) -> View:
     """Open a training set.
 
     Raises:
-        StoreError: there is none, or it is damaged.
+        StoreError: there is none, or it is damaged, or it has no captions by design.
     """
+    if not recipe.model.pipeline.has_text:
+        raise StoreError(f"{recipe.id} has no captions to export, since model.text is false: read it with TrainingSet")
     from hf_assets.training.training_set import TrainingSet
 
     version_of(recipe)

@@ -68,6 +68,8 @@ def text_components(pipeline: Pipeline) -> list[Component]:
     Raises:
         ModelError: there are none, or their weights are not safetensors; see also `prompt.usage`.
     """
+    if not pipeline.source.has_text:
+        return []
     if reason := families.of(pipeline.class_name).text.unsupported:
         raise ModelError(f"captions of {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
     reads = prompt.remembered_usage(pipeline).reads
@@ -151,6 +153,8 @@ def text_fingerprint(pipeline: Pipeline) -> str:
     Raises:
         ModelError: see `text_components` and `prompt.usage`.
     """
+    if not pipeline.source.has_text:
+        return fingerprint.of_value({"text": False})
     components = text_components(pipeline)
     usage = prompt.remembered_usage(pipeline)
     loaded = {component.name for component in components}

@@ -72,6 +72,10 @@ Of the `gpu` resource, part of no key: `text_batch_size`, halved by itself where
 while it computes. It does not go together with `text_quantization`. Text encoders and VAE are never in memory
 together.
 
+`model.text: false` makes latents alone, for a pipeline that reads no captions (`DiTPipeline`) or a model that doesn't:
+rows need no captions, `text_embeds` is empty, and `TrainingSet` gives latents with an empty `caption`. A pipeline of
+pixels (`DDPMPipeline`) has no VAE either: name one with `model.vae`.
+
 `model.encode_prompt` sets arguments of the pipeline's `encode_prompt` in place of those of its `__call__`: trainers'
 scripts choose others than generation does. `{"max_sequence_length": 77}` encodes SD 3 as diffusers' training script
 does, `{"complex_human_instruction": null}` Sana without its instruction. Any argument but the caption can be set; it is

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
@@ -13,7 +13,7 @@ from hf_assets.hub.model_repository import Repository, resolve
 
 INDEX = "model_index.json"
 # Settings of a pipeline that came after fingerprints of others were stored.
-LATER = ("t5", "tokenizer_max_length", "encode_prompt")
+LATER = ("t5", "tokenizer_max_length", "encode_prompt", "text")
 
 
 class ComponentSource(BaseModel):
@@ -35,6 +35,7 @@ class PipelineSource(BaseModel):
         tokenizer_max_length: the most tokens of a caption; None: as the pipeline has it.
         encode_prompt: arguments of the pipeline's `encode_prompt` in place of those of its `__call__`, as JSON (which,
             unlike a dict, can be hashed); None: there are none.
+        text: False where no captions are encoded; None, which is usual, where they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +47,12 @@ class PipelineSource(BaseModel):
     t5: ComponentSource | None = None
     tokenizer_max_length: int | None = None
     encode_prompt: str | None = None
+    text: Literal[False] | None = None
+
+    @property
+    def has_text(self) -> bool:
+        """Whether captions are encoded."""
+        return self.text is None
 
     @property
     def arguments(self) -> dict[str, Any]:

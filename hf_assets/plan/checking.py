@@ -64,9 +64,7 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         yield from (f"  {line}" for line in filtering.lacking(table, recipe.filter))
         yield from _refuse_empty(recipe, kept, lambda: emptiness.no_row_kept(recipe, table, dropped))
         captioned, without = captions.extract(kept, recipe.captions)
-        num_distinct = len(captions.distinct(captioned))
-        yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
-        yield from unused_texts(recipe)
+        yield from _caption_lines(recipe, captioned, without)
         yield from _refuse_empty(recipe, captioned, lambda: emptiness.no_caption(recipe, kept, table))
         for fault in read.faults.slice(0, SHOWN_FAULTS).to_pylist():
             yield f"  {fault['address']} can't be read: {fault['message']}"
@@ -75,11 +73,21 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         yield from _check_sample(recipe, source, snapshot, captioned, table, folder.sources(memory))
     pipeline = resolve_pipeline(recipe.model.pipeline)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
+    encoders = encoders if recipe.model.pipeline.has_text else "no text encoder, since model.text is false"
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
     yield from _argument_lines(pipeline)
     yield medium_of(recipe).examples(pipeline)
-    if tokens:
+    if tokens and recipe.model.pipeline.has_text:
         yield from _token_lines(pipeline, captions.distinct(captioned).to_pylist())
+
+
+def _caption_lines(recipe: Recipe, captioned: pa.Table, without: pa.Table) -> Iterator[str]:
+    if not recipe.model.pipeline.has_text:
+        yield "no captions are read, since model.text is false: text_embeds will be empty"
+        return
+    num_distinct = len(captions.distinct(captioned))
+    yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
+    yield from unused_texts(recipe)
 
 
 def _refuse_empty(recipe: Recipe, rows: pa.Table, why: Callable[[], str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from hf_assets import json_text, schema
 from hf_assets.errors import DatasetError
@@ -53,6 +53,7 @@ class CaptionRules(BaseModel):
         instance_prompt: put in front of each caption, or, with `only_instance_prompt`, in place of all.
         replacements: made in each caption, in this order.
         shuffle: more captions, of the same parts in another order.
+        are_read: whether there are captions at all; where not, each row passes without any.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,11 +68,18 @@ class CaptionRules(BaseModel):
     only_instance_prompt: bool = False
     replacements: tuple[Replacement, ...] = ()
     shuffle: ShuffleRules | None = None
+    are_read: bool = True
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_usual(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Tables made before there was such a setting are up to date."""
+        made: dict[str, Any] = dump(self)
+        return {key: value for key, value in made.items() if key != "are_read" or not value}
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that these rules read."""
-        if self.only_instance_prompt:
+        if self.only_instance_prompt or not self.are_read:
             return ()
         named = (*self.columns_of_captions, self.fallback_column, *self.joined_columns, self.description_column)
         return tuple(dict.fromkeys(column for column in named if column))
@@ -80,6 +88,9 @@ class CaptionRules(BaseModel):
     def optional_columns(self) -> tuple[str, ...]:
         """The columns that these rules read where the dataset has them."""
         return (*(() if self.only_instance_prompt else self.joined_if_there), *self.lyrics_columns)
+
+
+NO_CAPTIONS = CaptionRules(columns_of_captions=(), are_read=False)
 
 
 class _Texts(NamedTuple):
@@ -117,6 +128,10 @@ def extract(filtered: pa.Table, rules: CaptionRules) -> tuple[pa.Table, pa.Table
     Raises:
         DatasetError: a column holds something that is no text.
     """
+    if not rules.are_read:
+        none = pa.array([[]] * len(filtered), schema.CAPTIONS.field("captions").type)
+        table = pa.table([filtered["row"], none], schema=schema.CAPTIONS)
+        return table, pa.table({"row": filtered["row"].slice(0, 0), "dropped_for": pa.nulls(0, pa.string())})
     if rules.only_instance_prompt:
         assert rules.instance_prompt, "the config demands a prompt"
         texts = _Texts(np.arange(len(filtered)), pa.chunked_array([pa.repeat(rules.instance_prompt, len(filtered))]))

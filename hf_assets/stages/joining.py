@@ -23,13 +23,16 @@ def join(
     text_embeds: pa.Table,
     extension: str,
     more: pa.Schema = NOTHING_MORE,
+    *,
+    has_text: bool = True,
 ) -> tuple[pa.Table, int]:
-    """The rows that have a latent and at least one embedded caption; and how many captioned rows have not.
+    """The rows that have a latent and, where there is text, an embedded caption; and how many others there are.
 
     Args:
         extension: of the name under which a row's media is known to trainers: row 12 is `12.jpg`.
         more: columns of `buckets` that this kind of media has beside those of `schema.TRAINING_SET`, of which it may
             lack some. What it lacks is null, as `schema.SOURCE_PATH` is (`naming.with_source_paths`).
+        has_text: whether captions are encoded.
 
     Returns:
         A table of `schema.TRAINING_SET`, `more` and, of audio, `schema.LYRICS`, in the split's order, and the number of
@@ -37,7 +40,9 @@ def join(
     """
     latent_at = pc.index_in(captions["row"], value_set=vae_latents["row"].combine_chunks())
     texts, embed_keys = _with_embeds(with_companions(captions, buckets, companions(text_embeds)), text_embeds)
-    complete = pc.and_(pc.is_valid(latent_at), pc.greater(pc.list_value_length(embed_keys), 0))
+    complete = pc.is_valid(latent_at)
+    if has_text:
+        complete = pc.and_(complete, pc.greater(pc.list_value_length(embed_keys), 0))
     latents = vae_latents.take(latent_at.filter(complete))
     rows = latents["row"]
     media = buckets.take(pc.index_in(rows, value_set=buckets["row"].combine_chunks()))

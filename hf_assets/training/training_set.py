@@ -134,6 +134,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
             if not -length <= index < length:
                 raise IndexError(f"sample {index} of {length:,}")
         positions = [int(index) % length for index in indices]
+        if not len(self.embeds):  # model.text is false
+            return self._without_text(positions, facts)
         captions = [self._captions[position] for position in positions]
         which = [self._drawn(position, len(own), draw) for position, own in zip(positions, captions, strict=True)]
         latents = self.latents.read(positions)
@@ -149,6 +151,19 @@ class TrainingSet(Dataset[dict[str, Any]]):
             for number, position in enumerate(positions)
         )
         return Samples(samples, {**latents.wholes, **embeds.wholes})
+
+    def _without_text(self, positions: list[int], facts: dict[str, Any]) -> Samples:
+        latents = self.latents.read(positions)
+        samples = (
+            {
+                **latents.samples[number],
+                "caption": "",
+                **{name: column[position] for name, column in self._facts.items()},
+                **facts,
+            }
+            for number, position in enumerate(positions)
+        )
+        return Samples(samples, latents.wholes)
 
     def _drawn(self, position: int, num_captions: int, draw: int) -> int:
         """Which of a sample's captions it has in a draw."""

@@ -231,6 +231,8 @@ def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Pa
         ({"tokenizer_max_length": 128}, {"text"}),
         ({"encode_prompt": {"max_sequence_length": 77}}, {"text"}),
         ({"encode_prompt": {}}, set()),
+        ({"text": False}, {"captions", "text"}),
+        ({"text": True}, set()),
         ({"revision": "v1"}, {"vae", "text"}),
         ({"variant": "fp16"}, {"vae", "text"}),
         ({"dtype": "float32"}, {"vae", "text"}),
@@ -259,7 +261,7 @@ def test_different_vae_settings_have_different_versions(tmp_path: Path) -> None:
     overrides = [{**MODEL, key: "x"} for key in VaeOverride.model_fields]
     assert len({versions(recipe_of(tmp_path, model={"vae": vae}))["vae"] for vae in [MODEL, *overrides]}) == 5
     tested = {"revision", "variant", "vae", "dtype", "latents", "vae_tiling", "embeds_dtype", "text_quantization"}
-    tested |= {"family", "flavour", "tokenizer_max_length", "t5", "encode_prompt"}
+    tested |= {"family", "flavour", "tokenizer_max_length", "t5", "encode_prompt", "text"}
     assert {*tested, *MODEL} == set(Model.model_fields)
 
 
