@@ -35,7 +35,7 @@ MIN_POLL_SECONDS = 5
 
 # Keys of a dataset that concern only some kinds of media: with another kind, they would have no effect.
 ONLY_FOR = {
-    ("image",): ("image_column", "composite_image_config"),
+    ("image",): ("image_column", "composite_image_config", "decode"),
     ("video",): ("video_column", "video", "num_frames_column", "fps_column"),
     ("audio",): ("audio_column", "audio", "audio_caption_fields", "lyrics_column"),
     ("image", "video"): ("width_column", "height_column", *GeometryKeys.model_fields),
@@ -204,6 +204,11 @@ class EntryKeys(Block):
     composite_image_config: CompositeRules = Field(
         CompositeRules(), description="Composite images, which show several, of which one is taken."
     )
+    decode: Literal["exact", "fast"] = Field(
+        "exact",
+        description="`fast`: JPEGs are decoded at the half, fourth or eighth of their size that is still at least as "
+        "large as they are resized to. Takes less time, and gives slightly other pixels; part of each latent's key.",
+    )
 
     error_budget: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="Share of the wanted rows that may fail (not: be filtered out) before the run fails."
@@ -316,6 +321,12 @@ class Dataset(GeometryKeys, EntryKeys):
                 raise ValueError(
                     f'{key} has no effect where dataset_type is "{self.dataset_type}"; remove it, or change that'
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _cells_are_decoded_exactly(self) -> "Dataset":
+        if self.decode == "fast" and self.composite_image_config.takes_cells:
+            raise ValueError('decode is "fast", but of composite images one is taken exactly; remove decode')
         return self
 
     @model_validator(mode="after")

@@ -44,7 +44,9 @@ def media_settings(dataset: Dataset) -> MediaSettings:
     """
     match dataset.dataset_type:
         case "image":
-            return ImageSettings(geometry=geometry_rules(dataset), composite=composite_rules(dataset))
+            return ImageSettings(
+                geometry=geometry_rules(dataset), composite=composite_rules(dataset), decode=dataset.decode
+            )
         case "video":
             return VideoSettings(geometry=geometry_rules(dataset), frames=dataset.video, fps_column=dataset.fps_column)
         case "audio":

@@ -19,11 +19,13 @@ class ImageSettings(Block):
 
     Attributes:
         composite: which cell of each image is taken; None: the whole.
+        decode: how JPEGs are decoded. Only latents depend on it, and have it in their keys (`kinds.image`).
     """
 
     kind: Literal["image"] = "image"
     geometry: GeometryRules = GeometryRules()
     composite: CompositeRules | None = None
+    decode: Literal["exact", "fast"] = Field("exact", exclude=True)
 
 
 class VideoSettings(Block):

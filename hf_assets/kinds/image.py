@@ -34,7 +34,6 @@ class ImageMedium:
     cell is one more column, which decides the latent too. The ledger keeps the whole image's size.
     """
 
-    plain = f"image {image.PLAIN_VERSION}"
     assigned_by = geometry.VERSION
     reads_model = False
     extension = "jpg"
@@ -45,6 +44,8 @@ class ImageMedium:
     def __init__(self, recipe: Recipe) -> None:
         assert isinstance(recipe.settings, ImageSettings)
         self.recipe, self.rules = recipe, recipe.settings
+        self.is_fast = self.rules.decode == "fast"
+        self.plain = f"image {image.PLAIN_VERSION}{f' fast {image.FAST_VERSION}' if self.is_fast else ''}"
         cell = [schema.CELL] if self.rules.composite is not None else []
         self.media = pa.schema([*schema.MEDIA, *cell])
         self.buckets = pa.schema([*schema.BUCKETS, *cell])
@@ -91,7 +92,7 @@ class ImageMedium:
 
     def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
         """(3, H, W) uint8, RGB, 0 to 255."""
-        return image.to_pixels(data, **sample)
+        return image.to_pixels(data, **sample, is_fast=self.is_fast)
 
     def encode(
         self, encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor"

@@ -45,6 +45,8 @@ VERSION = 2
 # Part of each latent's key. Bump when a change to this module changes a plain image's pixels, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
+# The same for what is different where JPEGs are decoded fast.
+FAST_VERSION = 1
 
 # What decoding one image may take, with the interpreter and its libraries less than 2 GB: a header that claims more is
 # taken for a decompression bomb. Of 8 bits a channel it is 230 megapixels: above every camera (200).
@@ -149,6 +151,8 @@ def _plain_jpeg(image: ImageFile.ImageFile, opened: _Opened, data: bytes) -> np.
     """(H, W, 3) uint8 of a JPEG of which nothing is to be converted; None of others, and where Pillow has to do it."""
     if image.format != "JPEG" or image.mode != "RGB" or not opened.meaning.is_plain:
         return None
+    if image.size not in (opened.size, opened.size[::-1]):  # to be decoded smaller, with the bits of one decoder
+        return None
     stored = turbo_jpeg.decode(data, image.size)
     if stored is None or opened.orientation == 1:
         return stored
@@ -218,12 +222,14 @@ def to_pixels(
     target_size: Sequence[int],
     original_size: Sequence[int] | None = None,
     cell: Sequence[int] | None = None,
+    is_fast: bool = False,
 ) -> "torch.Tensor":
     """Decode, resize and crop one image: `decode`, then `fit`.
 
     Args:
         original_size: the (width, height) that the geometry was made for.
         cell: (left, top, width, height) of the part of the decoded image that is taken; None: all of it.
+        is_fast: decode a JPEG at the half, fourth or eighth of its size, if that is no smaller than `resized_size`.
 
     Returns:
         (3, H, W) uint8, RGB, 0 to 255.
@@ -233,8 +239,11 @@ def to_pixels(
     """
     opened = _open(data)
     with memory.DECODING.hold(_num_bytes(opened, data)):
+        size = opened.size
+        is_scaled = is_fast and cell is None and _scale(opened, resized_size)
         page = _decode(opened, data)
         del opened  # what Pillow keeps of it
+        decoded_size = size if is_scaled else page.shape[1::-1]
         if cell is not None:
             left, top, width, height = cell
             if left + width > page.shape[1] or top + height > page.shape[0]:
@@ -243,13 +252,23 @@ def to_pixels(
                     f"the image decodes to {page.shape[1]} x {page.shape[0]} pixels, fewer than its header",
                 )
             page = np.ascontiguousarray(page[top : top + height, left : left + width])
-        if original_size is not None and page.shape[1::-1] != tuple(original_size):
+        if original_size is not None and decoded_size != tuple(original_size):
             raise MediaError(
                 "size_mismatch",
-                f"the image decodes to {page.shape[1]} x {page.shape[0]} pixels, but its geometry was made for "
+                f"the image decodes to {decoded_size[0]} x {decoded_size[1]} pixels, but its geometry was made for "
                 f"{original_size[0]} x {original_size[1]}; correct the dataset's columns of sizes, or name none",
             )
         return fit_pixels(page, resized_size, crop_top_left, target_size)
+
+
+def _scale(opened: _Opened, resized_size: Sequence[int]) -> bool:
+    """Let a JPEG be decoded smaller, in libjpeg's inverse transform, where it stays large enough."""
+    if opened.format != "JPEG" or opened.image is None or "eoi" in opened.steps:
+        return False
+    stored = tuple(resized_size) if opened.orientation < 5 else tuple(resized_size)[::-1]
+    before = opened.image.size
+    opened.image.draft(None, stored)
+    return opened.image.size != before
 
 
 def _open(data: bytes) -> _Opened:

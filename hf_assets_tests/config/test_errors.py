@@ -89,6 +89,7 @@ def config(*entries: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("caption_shuffle", {"split_on": "tab"}, 'split_on: is "tab"; use "comma", "space" or "period"'),
         ("composite_image_config", {"image_count": 4, "select_index": 4}, "select_index is 4, but image_count is 4"),
         ("composite_image_config", {"image_count": 4, "layout": [1, 3]}, "layout is 1 x 3, but image_count is 4"),
+        ("decode", "draft", 'decode: is "draft"; use "exact" or "fast"'),
         ("where", "score >", "is no SQL expression: syntax error"),
         ("where", "score > random()", '"random" gives another value at another time'),
         ("where", "sum(score) > 3", '"sum" looks at other rows'),

@@ -90,6 +90,7 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("filter_func", {**BASE["filter_func"], "where": "a = 1"}, {"filter"}),  # type: ignore[dict-item]
     ("composite_image_config", GRID, {"filter", "composite"}),
     ("composite_image_config", {**GRID, "enabled": False}, set()),
+    ("decode", "fast", set()),  # in the keys of latents alone: `kinds.test_image`
     ("quality_column", "scores", {"filter"}),
     ("filter_func", {**BASE["filter_func"], "min_width": 65}, {"filter"}),  # type: ignore[dict-item]
     ("filter_func", {**BASE["filter_func"], "min_height": 65}, {"filter"}),  # type: ignore[dict-item]

@@ -1,12 +1,16 @@
 """What identifies an image's latent is frozen: another key would encode every image of every user anew."""
 
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import torch
+from PIL import Image
 
 from hf_assets import schema
-from hf_assets.config.recipe import Recipe
+from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.config.settings import ImageSettings
 from hf_assets.kinds.image import ImageMedium, example_sizes
 from hf_assets.media import image
@@ -55,6 +59,21 @@ def test_the_plain_decoder_is_no_part_of_what_changes_a_key_and_a_new_way_of_pro
     assert (medium.plain, medium.probed_by) == ("image 1", f"image {image.VERSION}")
     ways = {Ledger(tmp_path, "image", way, medium.facts).way for way in (medium.probed_by, "image 1")}
     assert len(ways) == 2
+
+
+def test_fast_decoding_is_part_of_what_changes_a_key_and_of_nothing_before_it() -> None:
+    exact, fast = (
+        ImageMedium(Recipe.model_construct(settings=ImageSettings(decode=decode), media_column="image"))
+        for decode in ("exact", "fast")
+    )
+    assert (exact.plain, fast.plain) == ("image 1", "image 1 fast 1")
+    assert exact.probed_by == fast.probed_by
+    assert code_version("", *exact.settings) == code_version("", *fast.settings)
+    draw = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    file = BytesIO()
+    Image.fromarray(draw).resize((640, 480), Image.Resampling.BICUBIC).save(file, "JPEG")
+    place = {"resized_size": [80, 60], "target_size": [64, 60], "crop_top_left": [0, 8], "original_size": [640, 480]}
+    assert not torch.equal(exact.decode(file.getvalue(), place), fast.decode(file.getvalue(), place))
 
 
 @pytest.mark.parametrize(

@@ -570,3 +570,41 @@ def test_threads_give_what_one_thread_gives():
     with ThreadPoolExecutor(8) as pool:
         for alone, together in zip(map(pixels, files), pool.map(pixels, files), strict=True):
             assert torch.equal(alone, together)
+
+
+def smooth(size=(640, 480)):
+    small = np.random.default_rng(3).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 8])
+def test_a_jpeg_decoded_fast_is_nearly_what_it_is_exactly(orientation):
+    data = encoded(smooth(), "JPEG", quality=92, exif=exif(orientation))
+    upright = probe(data)
+    size = (upright.width // 4, upright.height // 4)
+    place = (size, (2, 3), (size[0] - 8, size[1] - 8), (upright.width, upright.height))
+    exact, fast = to_pixels(data, *place), to_pixels(data, *place, is_fast=True)
+    assert exact.shape == fast.shape
+    assert not torch.equal(exact, fast)
+    assert (exact.int() - fast.int()).abs().max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (encoded(smooth(), "JPEG"), (321, 241)),  # the half would be smaller
+        (encoded(smooth(), "JPEG"), (1000, 750)),
+        (encoded(smooth(), "PNG"), (80, 60)),
+        (encoded(smooth(), "JPEG")[:-2], (80, 60)),  # without its end marker
+    ],
+    ids=["just too large", "enlarged", "PNG", "no end"],
+)
+def test_what_can_not_be_decoded_fast_is_decoded_exactly(data, size):
+    place = (size, (0, 0), size, (640, 480))
+    assert torch.equal(to_pixels(data, *place), to_pixels(data, *place, is_fast=True))
+
+
+def test_a_jpeg_decoded_fast_is_still_of_the_size_that_its_geometry_was_made_for():
+    data = encoded(smooth(), "JPEG")
+    with pytest.raises(MediaError, match="640 x 480 pixels, but its geometry was made for 640 x 481"):
+        to_pixels(data, (80, 60), (0, 0), (80, 60), (640, 481), is_fast=True)
