@@ -1,8 +1,8 @@
 """A Hugging Face Hub on 127.0.0.1, for the tests and the demo.
 
 It speaks what `huggingface_hub`, `datasets`, `diffusers` and `transformers` read with: info, tree, refs, commits,
-paths-info and ranged downloads of datasets and models, by branch, tag and commit. It counts what it sends, and can fail
-on demand.
+paths-info and ranged downloads of datasets and models, by branch, tag and commit; and it takes what they write: new
+repositories, LFS uploads and commits. It counts what it sends, and can fail on demand.
 
     with LocalHub(folder) as hub:
         hub.commit("user/photos", {"data/train-00000-of-00001.parquet": Path("photos.parquet")})
@@ -14,6 +14,7 @@ ids are always `owner/name`, and every accepted token opens every private and ga
 """
 
 import argparse
+import base64
 import json
 import re
 import signal
@@ -28,16 +29,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from socket import SHUT_RDWR, socket
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from hf_assets_tests.local_hub_folder import (
     CHUNK_BYTES,
     FIRST_DATE,
+    LFS_SUFFIXES,
     REPO_ID,
     Commit,
+    File,
     HubFolder,
     Repository,
+    RepoType,
     git_sha1,
     opened,
 )
@@ -45,6 +49,9 @@ from hf_assets_tests.local_hub_folder import (
 _API = re.compile(
     rf"/api/(dataset|model)s/({REPO_ID})(?:/(refs|auth-check)|/(revision|commits|tree|paths-info)/([^/]+)(?:/(.+))?)?"
 )
+_PREUPLOAD = re.compile(rf"/api/(dataset|model)s/({REPO_ID})/(preupload|commit)/([^/]+)")
+_LFS_BATCH = re.compile(rf"/(datasets/)?({REPO_ID})\.git/info/lfs/objects/batch")
+_LFS_UPLOAD = re.compile(r"/lfs-upload/([0-9a-f]{64})")
 _RESOLVE = re.compile(rf"/(datasets/)?({REPO_ID})/(?:resolve|raw)/([^/]+)/(.+)")
 
 
@@ -209,6 +216,8 @@ class LocalHub(HubFolder):
     # Answering
 
     def _answer(self, request: _Request) -> _Answer:
+        if (written := self._written(request)) is not None:
+            return written
         if download := _RESOLVE.fullmatch(request.path):
             kind, repo_id, revision, path = download.groups()
             return self._download(request, "dataset" if kind else "model", repo_id, unquote(revision), unquote(path))
@@ -229,6 +238,84 @@ class LocalHub(HubFolder):
                 return _json_answer(_paths_info(repository, commit, request))
             return _json_answer(_info(repository, commit, repo_id, request))
         raise _Refusal(404, f"Sorry, this Hub has no {request.path}")
+
+    # Uploads, which need an accepted token
+
+    def _written(self, request: _Request) -> _Answer | None:
+        """The answer to a request that writes; None to one that doesn't."""
+        if request.method == "PUT" and (upload := _LFS_UPLOAD.fullmatch(request.path)):
+            file = self._add_blob(upload[1], request.body)
+            if file.sha256 != upload[1]:
+                raise _Refusal(400, "These bytes have another hash")
+            return _json_answer({})
+        if request.method != "POST":
+            return None
+        if request.path == "/api/repos/create":
+            return self._create(request)
+        if request.path == "/api/validate-yaml":  # of a card
+            return _json_answer({"errors": [], "warnings": []})
+        if batch := _LFS_BATCH.fullmatch(request.path):
+            self._writable(request, "dataset" if batch[1] else "model", batch[2])
+            wanted = json.loads(request.body)["objects"]
+            return _json_answer({"transfer": "basic", "objects": [self._lfs_object(one) for one in wanted]})
+        if not (write := _PREUPLOAD.fullmatch(request.path)):
+            return None
+        repo_type, repo_id, verb, revision = write.groups()
+        repository = self._writable(request, repo_type, repo_id)
+        if verb == "preupload":
+            head = repository.resolve(unquote(revision)).files
+            return _json_answer({"files": [self._upload_mode(head, one) for one in json.loads(request.body)["files"]]})
+        return self._commit(repository, repo_type, repo_id, unquote(revision), request)
+
+    def _writable(self, request: _Request, repo_type: str, repo_id: str) -> Repository:
+        repository = self._visible(request, repo_type, repo_id)
+        if request.token is None:
+            raise _Refusal(401, "Invalid username or password.")
+        return repository
+
+    def _create(self, request: _Request) -> _Answer:
+        asked = json.loads(request.body)
+        repo_type, repo_id = asked.get("type", "model"), f"{asked['organization']}/{asked['name']}"
+        if request.token not in self._tokens:
+            raise _Refusal(401, "Invalid username or password.")
+        if self.load(repo_type, repo_id) is not None:
+            url = f"{self.endpoint}/{repo_type}s/{repo_id}"
+            return _json_answer({"error": "You already created this repo", "url": url}, 409)
+        self.commit(repo_id, {".gitattributes": b"*.parquet filter=lfs"}, repo_type=repo_type, message="initial commit")
+        self.set_private(repo_id, asked.get("visibility") == "private", repo_type=repo_type)
+        return _json_answer({"url": f"{self.endpoint}/{repo_type}s/{repo_id}", "name": repo_id})
+
+    def _upload_mode(self, head: Mapping[str, File], asked: Mapping[str, Any]) -> dict[str, object]:
+        is_lfs = asked["size"] >= self.lfs_threshold or asked["path"].endswith(LFS_SUFFIXES)
+        mode = {"path": asked["path"], "uploadMode": "lfs" if is_lfs else "regular", "shouldIgnore": False}
+        known = head.get(asked["path"])
+        return mode if known is None else {**mode, "oid": known.sha256 if is_lfs else known.blob_id}
+
+    def _lfs_object(self, asked: Mapping[str, Any]) -> dict[str, object]:
+        found = {"oid": asked["oid"], "size": asked["size"]}
+        if (self.root / "blobs" / asked["oid"]).exists():
+            return found
+        return {**found, "actions": {"upload": {"href": f"{self.endpoint}/lfs-upload/{asked['oid']}"}}}
+
+    def _commit(
+        self, repository: Repository, repo_type: str, repo_id: str, revision: str, request: _Request
+    ) -> _Answer:
+        lines = [json.loads(line) for line in request.body.splitlines() if line.strip()]
+        header = next(line["value"] for line in lines if line["key"] == "header")
+        if header.get("parentCommit") not in (None, repository.resolve(revision).sha):
+            raise _Refusal(412, "A commit has happened since. Please refresh and try again.")
+        files: dict[str, bytes | Path | None] = {}
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = self.root / "blobs" / value["oid"]
+            elif line["key"] == "deletedFile":
+                files[value["path"]] = None
+        sha = self.commit(repo_id, files, repo_type=cast(RepoType, repo_type), message=header["summary"])
+        url = f"{self.endpoint}/{repo_type}s/{repo_id}/commit/{sha}"
+        return _json_answer({"success": True, "commitOid": sha, "commitUrl": url, "hookOutput": ""})
 
     def _visible(self, request: _Request, repo_type: str, repo_id: str) -> Repository:
         if request.token is not None and request.token not in self._tokens:
@@ -440,7 +527,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = _json_answer({"error": traceback.format_exc()}, 500)
         self._send(answer, request, fault.cut_after_bytes if fault else None)
 
-    do_GET = do_HEAD = do_POST = do_CONNECT = _serve
+    do_GET = do_HEAD = do_POST = do_PUT = do_CONNECT = _serve
 
     def _send(self, answer: _Answer, request: _Request, cut_after_bytes: int | None) -> None:
         record = RequestRecord(request.method, unquote(self.path), answer.status, 0)

@@ -22,7 +22,7 @@ REPO_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"
 CHUNK_BYTES = 64 * 1024
 FIRST_DATE = "2024-01-01T00:00:00.000Z"
 
-_LFS_SUFFIXES = (".parquet", ".safetensors", ".bin")
+LFS_SUFFIXES = (".parquet", ".safetensors", ".bin")
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class HubFolder:
                 sha1.update(chunk)
                 copy.write(chunk)
         os.replace(copy.name, self.root / "blobs" / sha256.hexdigest())
-        lfs = size >= self.lfs_threshold or path.endswith(_LFS_SUFFIXES)
+        lfs = size >= self.lfs_threshold or path.endswith(LFS_SUFFIXES)
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256.hexdigest()}\nsize {size}\n".encode()
         blob_id = git_sha1(pointer) if lfs else sha1.hexdigest()
         return File(size, sha256.hexdigest(), blob_id, len(pointer) if lfs else None)

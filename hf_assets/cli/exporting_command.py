@@ -20,6 +20,13 @@ def export(
         str | None,
         typer.Option("--names", help="Other names than our own: mlperf (parquet), primus (webdataset)."),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option("--push", metavar="USER/NAME", help="Put it on the Hub as well, in one commit (parquet)."),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="With --push: a repository that is made now is public, not private.")
+    ] = False,
     config: options.ConfigOption = None,
 ) -> None:
     """Write training sets for other trainers: nothing is encoded again.
@@ -37,9 +44,29 @@ def export(
 
     with options.errors():
         rules = _rules(format, to, names)
+        _require_pushable(rules, ids, push, public)
         for recipe in options.recipes(options.load(config).usable(), ids):
             done = exporting.export(recipe, rules, GpuResource().hold_device, options.progress)
             options.say(summary(done._asdict()))
+            if push is not None:
+                pushed = exporting.push(done, push, is_public=public)
+                state = "is" if pushed.is_new else "was already"
+                options.say(f"{recipe.id}: {state} on the Hub as {pushed.repository} at {pushed.commit}")
+
+
+def _require_pushable(rules: ExportRules, ids: list[str], push: str | None, public: bool) -> None:
+    """
+    Raises:
+        ConfigError: what is asked for can't be pushed.
+    """
+    if push is None:
+        if public:
+            raise ConfigError("--public: has no effect without --push")
+        return
+    if rules.format != "parquet" or rules.names is not None:
+        raise ConfigError("--push: only parquet with its own names is a dataset on the Hub; leave it out")
+    if len(set(ids)) > 1:
+        raise ConfigError("--push: a repository holds one dataset; name one")
 
 
 def _rules(format: str, to: Path, names: str | None) -> ExportRules:

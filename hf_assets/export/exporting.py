@@ -15,6 +15,8 @@ from hf_assets.export.job import Job
 from hf_assets.export.place import Generation, Place
 from hf_assets.export.view import open_view, version_of
 from hf_assets.export.writing import Written
+from hf_assets.hub import pushing
+from hf_assets.hub.pushing import Pushed
 
 # Bump when a change to this room changes what a generation holds.
 VERSION = 1
@@ -125,3 +127,13 @@ def export(recipe: Recipe, rules: ExportRules, hold_device: HoldDevice, say: Cal
             *(written.computed, written.reused, written.copied, removed, renamed, written.bytes_written),
             files=(place.noted(id), *files),
         )
+
+
+def push(done: Exported, repository: str, *, is_public: bool = False) -> Pushed:
+    """Put a generation that was exported as Parquet on the Hub, in one commit.
+
+    Raises:
+        StoreError: see `hub.pushing.push`.
+    """
+    message = f"{done.id}: {done.samples:,} samples, generation {done.version[:12]}"
+    return pushing.push(done.folder, repository, parquet_shards.OWN, message, is_public=is_public)

@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 # Bump when a change to this module changes a shard.
 VERSION = 1
 SHAPE, DTYPE = "_shape", "_dtype"
-# Rows of a row group, so that one can be read without its neighbours, and is all that is in memory.
-GROUP_ROWS = 64
+# Of a row group, so that a sample can be read without many others, and few are in memory.
+GROUP_BYTES = 1 << 20
+# What a repository of such a dataset holds.
+OWN = (r"README\.md", r"data/train-\d{5}-of-\d{5}\.parquet")
 
 
 def make(job: Job) -> tuple[Generation, Written]:
@@ -92,6 +94,7 @@ def _write(schema: pa.Schema, path: Path, samples: Iterator[Sample]) -> None:
         made = made.append(pa.field(name, pa.large_binary()))
         made = made.append(pa.field(name + SHAPE, pa.list_(pa.int32()))).append(pa.field(name + DTYPE, pa.string()))
     rest = itertools.chain([first], samples)
+    rows = max(1, GROUP_BYTES // sum(one.nbytes for one in first.tensors.values()))
     # Tensors as they are: random bits can't be compressed, and trying costs more than the disk.
     small = [name for name in made.names if name not in first.tensors]
     compression = {name: "none" if name in first.tensors else "zstd" for name in _leaves(made)}
@@ -101,9 +104,10 @@ def _write(schema: pa.Schema, path: Path, samples: Iterator[Sample]) -> None:
         compression=compression,
         use_dictionary=[*_leaves(made.empty_table().select(small).schema)],
         write_statistics=False,
+        write_page_checksum=True,
         store_schema=True,
     ) as writer:
-        while group := list(itertools.islice(rest, GROUP_ROWS)):
+        while group := list(itertools.islice(rest, rows)):
             writer.write_table(_table(group, made))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from hf_assets.errors import HfAssetsError
 from hf_assets.hub import guard
@@ -33,12 +33,17 @@ def is_commit(revision: str | None) -> bool:
 
 
 class Subject(NamedTuple):
-    """What of the Hub is asked for, and which class of ours its errors become."""
+    """What of the Hub is asked for, and which class of ours its errors become.
+
+    Attributes:
+        access: what a token must allow.
+    """
 
     kind: Literal["dataset", "model"]
     name: str
     revision: str | None
     error: type[HfAssetsError]
+    access: Literal["read", "write"] = "read"
 
     @property
     def text(self) -> str:
@@ -141,7 +146,9 @@ def _refusal(failure: Exception, subject: Subject) -> str | None:
         case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
             return f"the Hub isn't asked for {subject.text} while HF_HUB_OFFLINE is set: unset it, or name a folder"
         case errors.HfHubHTTPError():
-            return f"the Hub answered {_answer(failure)} for {subject.text}{_hint(failure.response.status_code)}"
+            return (
+                f"the Hub answered {_answer(failure)} for {subject.text}{_hint(failure.response.status_code, subject)}"
+            )
         case httpx.LocalProtocolError() | UnicodeEncodeError():
             return f"no request for {subject.text} can be made: a character of HF_TOKEN belongs to no token"
         case httpx.UnsupportedProtocol():
@@ -153,9 +160,14 @@ def _given_up(failure: Exception, subject: Subject) -> str:
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(failure, HfHubHTTPError):
-        return f"the Hub answered {_answer(failure)} for {subject.text}{_hint(failure.response.status_code)}"
+        return _answered(failure, subject)
     reason = _one_line(str(failure)) or type(failure).__name__
     return f"the Hub can't be reached for {subject.text} ({reason}): check the connection, then run again"
+
+
+def _answered(failure: Any, subject: Subject) -> str:
+    hint = _hint(failure.response.status_code, subject)
+    return f"the Hub answered {_answer(failure)} for {subject.text}{hint}"
 
 
 def _answer(failure: Exception) -> str:
@@ -164,14 +176,16 @@ def _answer(failure: Exception) -> str:
     return f'{status} ("{_one_line(words)}")' if words else str(status)
 
 
-def _hint(status: int) -> str:
+def _hint(status: int, subject: Subject) -> str:
     match status:
         case 429:
             return ": wait some minutes, or set HF_TOKEN for a higher limit"
         case 401:
             return ": set HF_TOKEN to a valid token, or unset it"
         case 403:
-            return ": set HF_TOKEN to a token that may read it"
+            return f": set HF_TOKEN to a token that may {subject.access} it"
+        case 412:
+            return ": somebody else changed it meanwhile; do it again"
     return ": run again later" if status >= 500 else ""
 
 

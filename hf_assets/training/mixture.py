@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from hf_assets import fingerprint
 from hf_assets.config.training_part import Part
 from hf_assets.errors import ConfigError, StoreError
+from hf_assets.training.exported_set import ExportedSet
 from hf_assets.training.mixed_batches import Batch, MixedBatches, Source
 from hf_assets.training.training_set import TrainingSet
 
@@ -26,7 +27,7 @@ class Mixture(Dataset[dict[str, Any]]):
         parts: what the config says to the trainer about each.
     """
 
-    def __init__(self, sets: Mapping[str, TrainingSet], parts: Mapping[str, Part] | None = None) -> None:
+    def __init__(self, sets: Mapping[str, TrainingSet | ExportedSet], parts: Mapping[str, Part] | None = None) -> None:
         """
         Args:
             parts: those of some or all of the sets; the others have `Part()`.

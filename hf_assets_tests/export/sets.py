@@ -84,6 +84,7 @@ class TinySet:
                 {
                     "row": row,
                     "file": f"{row}.{medium.extension}",
+                    "source_path": f"photos/{row}.png",
                     "media_hash": fingerprint.of_value(photo.name),
                     "captions": list(photo.captions),
                     "original_size": list(photo.size),
