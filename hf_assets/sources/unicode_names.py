@@ -30,5 +30,5 @@ def require_distinct(paths: Iterable[str], where: str) -> None:
         if other != path:
             raise DatasetError(
                 f'{where} has two files called "{composed(path)}", whose names differ only by their Unicode form (one '
-                "letter with its accent, or two characters): rename one of them"
+                f"letter with its accent, or two characters): {other!a} and {path!a}; rename one of them"
             )

@@ -1,7 +1,10 @@
 """Text is what its author wrote, and one bad member of a file costs one sample."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import tarfile
 import unicodedata
 import zipfile
@@ -19,6 +22,7 @@ from hf_assets.errors import DatasetError
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.spec import CaptionTable, FolderRules
 from hf_assets.stages import captions as stage
+from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.sources.reading import read, samples
 
 
@@ -128,6 +132,51 @@ def test_a_bad_line_costs_its_row(case: str, tmp_path: Path) -> None:
     assert said in whys[0]
 
 
+ARRAY = b'[\n{"image": "a.png", "caption": "x"},\n%s,\n{"image": "c.png", "caption": "z"}\n]\n'
+BAD_ELEMENTS = {
+    b'{"image": "b.png", "capt}': "train.json#element 2: it is no JSON",
+    b'{"image": "b.png", "caption": }': "train.json#element 2: it is no JSON",
+    b'{"image": "b.png", "caption": "\\ud83d"}': "half of a surrogate pair",
+    b'{"image": "b.png", "caption": "' + LATIN + b'"}': "half of a surrogate pair",
+    b'"b.png"': "it is JSON, but no object: str",
+}
+
+
+@pytest.mark.parametrize("element", BAD_ELEMENTS)
+def test_a_bad_element_of_an_array_costs_its_row(element: bytes, tmp_path: Path) -> None:
+    read, whys = faults(tmp_path, {"train.json": ARRAY % element, **IMAGES})
+    assert read == ["x", "z"]
+    assert len(whys) == 1
+    assert BAD_ELEMENTS[element] in whys[0]
+
+
+def test_pairs_and_backslashes_in_an_array_are_text(tmp_path: Path) -> None:
+    element = b'{"image": "b.png", "caption": "\\ud83d\\ude00 \\\\ud83d"}'
+    assert captions(tmp_path, {"train.json": ARRAY % element, **IMAGES}) == ["x", "\N{GRINNING FACE} \\ud83d", "z"]
+
+
+def test_an_array_that_is_cut_gives_the_elements_in_front(tmp_path: Path) -> None:
+    read, whys = faults(tmp_path, {"train.json": (ARRAY % b'{"image": "b.png", "caption": "y"}')[:-12], **IMAGES})
+    assert (read, len(whys)) == (["x", "y"], 1)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("case", ["broken", "encoding", "CSV encoding", "CSV cells"])
+def test_a_bad_line_of_a_compressed_file_costs_its_row_too(pack: Any, case: str, tmp_path: Path) -> None:
+    path, data, said = BAD_LINES[case]
+    ending = {gzip.compress: "gz", bz2.compress: "bz2", lzma.compress: "xz"}[pack]
+    read, whys = faults(tmp_path, {f"{path}.{ending}": pack(data), **IMAGES})
+    assert (read, len(whys)) == (["x", "z"], 1)
+    assert said.split("#")[-1] in whys[0]
+
+
+@pytest.mark.parametrize("name", ["train.csv.gz", "train.v2.csv"])
+def test_words_are_words_whatever_the_name_of_the_table(name: str, tmp_path: Path) -> None:
+    data = b"image,caption\na.png,None\nb.png,NA\nc.png,\n"
+    files = {name: gzip.compress(data) if name.endswith("gz") else data, **IMAGES}
+    assert captions(tmp_path, files) == ["None", "NA", None]
+
+
 def test_a_bad_line_of_a_folders_metadata_costs_its_row(tmp_path: Path) -> None:
     data = b'{"file_name": "a.png", "caption": "x"}\n{"file_name": "b.png", }\n'
     read, whys = faults(tmp_path, {"train/metadata.jsonl": data, "train/a.png": A, "train/b.png": B})
@@ -206,6 +255,20 @@ def test_a_caption_beside_a_file_may_have_its_name_in_another_form(file: str, na
 def test_two_files_that_differ_by_form_only_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="differ only by their Unicode form"):
         local(tmp_path, {f"{NFC}.png": A, f"{NFD}.png": B}, captions="filename")
+
+
+@pytest.mark.parametrize("kind", ["archive", "hub"])
+def test_two_such_files_in_an_archive_or_on_the_hub_are_an_error_that_names_both(
+    kind: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    name, images = "mistakes/forms", {f"{NFC}.png": A, f"{NFD}.png": B}
+    if kind == "hub":
+        hub.commit(name, {f"train/{path}": data for path, data in images.items()})
+    where = name if kind == "hub" else folder(tmp_path, {"train/images.zip": archive(images)})
+    with pytest.raises(
+        DatasetError, match=r"differ only by their Unicode form .*(caf\\xe9.png.*cafe\\u0301|cafe\\u0301.png.*caf\\xe9)"
+    ):
+        read(where, tmp_path / "memory", WantedColumns("image", ()))
 
 
 def test_only_the_ends_of_lines_part_captions_and_any_usual_ending_is_read(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from hf_assets.errors import DatasetError
+from hf_assets.sources import unicode_names
 
 # A member of an archive is held some times at once: as bytes, as a row, as a page, and compressed.
 MAX_MEMBER_BYTES = 256 << 20
@@ -88,7 +89,7 @@ def check(local: Path, path: str, kind: str, settings: Mapping[str, Any]) -> Non
     Raises:
         DatasetError: in which way it is too large.
     """
-    start = _start_of(local)
+    start = start_of(local)
     if kind == "webdataset":
         _check_tar(local, path)
     elif kind == "arrow":
@@ -98,7 +99,7 @@ def check(local: Path, path: str, kind: str, settings: Mapping[str, Any]) -> Non
     elif not start.startswith(b"PAR1"):
         if kind.endswith("folder"):  # the table of its captions
             kind = "json" if ".json" in path else "csv"
-        with _unpack(local, start) as stream:
+        with unpacked(local, start) as stream:
             _check_text(stream, path, kind, settings, local.stat().st_size)
 
 
@@ -111,7 +112,7 @@ def check_member(size: int, name: str, path: str) -> None:
         )
 
 
-def _start_of(local: Path) -> bytes:
+def start_of(local: Path) -> bytes:
     with local.open("rb") as file:
         return file.read(8)
 
@@ -143,6 +144,8 @@ def _check_zip(local: Path, path: str, text: tuple[str, Mapping[str, Any]] | Non
         text: kind and settings, where the members are text; None where they are media.
     """
     with zipfile.ZipFile(local) as archive:
+        if text is None:
+            unicode_names.require_distinct((member.filename for member in archive.infolist()), f'"{path}"')
         for member in archive.infolist():
             if text is None:
                 check_member(member.file_size, member.filename, path)
@@ -152,7 +155,12 @@ def _check_zip(local: Path, path: str, text: tuple[str, Mapping[str, Any]] | Non
 
 
 @contextmanager
-def _unpack(local: Path, start: bytes) -> Iterator[IO[bytes]]:
+def unpacked(local: Path, start: bytes) -> Iterator[IO[bytes]]:
+    """What a file holds, unpacked where it is compressed.
+
+    Args:
+        start: its first bytes.
+    """
     opened = next((opened for magic, opened in COMPRESSED.items() if start.startswith(magic)), None)
     with local.open("rb") if opened is None else opened(local) as stream:  # type: ignore[operator]
         yield stream

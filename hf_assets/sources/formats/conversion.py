@@ -8,6 +8,7 @@ import functools
 import itertools
 import json
 import re
+import shutil
 import tempfile
 import threading
 import zipfile
@@ -31,6 +32,9 @@ VERSIONS = {"csv": 2, "json": 2, "text": 2, "webdataset": 2, "imagefolder": 2, "
 CONVERTED = ("arrow", "csv", "json", "lance", "text", "webdataset", "xml")
 # Those in whose files the media themselves lie.
 EMBEDDING = ("arrow", "lance", "webdataset")
+# Those of text, which may be compressed.
+TEXTS = ("csv", "json", "text")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 LANCE = "lance"
 # Builders of one row per media file, and the column of the media.
 FOLDERS = {"imagefolder": "image", "audiofolder": "audio", "videofolder": "video"}
@@ -77,8 +81,10 @@ class Format(NamedTuple):
         Args:
             path: of the file; a row may begin with what its ending says about compression.
         """
-        suffixes = "".join(PurePosixPath(path).suffixes[-2:])
-        return fingerprint.of_value([content, self, suffixes, VERSIONS.get(self.kind, 1)])
+        suffixes = PurePosixPath(path).suffixes[-2:]
+        # texts of such names were read without what mends them
+        version = VERSIONS.get(self.kind, 1) + (len(suffixes) > 1 and self.kind in TEXTS)
+        return fingerprint.of_value([content, self, "".join(suffixes), version])
 
 
 def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequence[Path] = ()) -> None:
@@ -97,13 +103,14 @@ def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequ
     with tempfile.TemporaryDirectory() as folder:
         # Under a plain name, since `datasets` takes the others for patterns, and shows where a file lies in some rows.
         name = PurePosixPath(path).name
-        plain = Path(folder) / (name if format.kind in FOLDERS else f"file{''.join(PurePosixPath(path).suffixes)}")
+        plain = Path(folder) / (name if format.kind in FOLDERS else f"file{_ending(path)}")
         plain.symlink_to(local.resolve())
         with unreadable(path, format.kind, folder):
             bounds.check(local, path, format.kind, format.settings)
             if format.kind == "webdataset":
                 _convert_tar(plain, path, format, target)
                 return
+            plain = _unpacked(plain, format)
             plain, format = _with_words(plain, path, format)
             try:
                 _require_utf_8(plain, format)
@@ -117,15 +124,33 @@ def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequ
                 write(lambda: _batches(plain, path, format), target, found)
 
 
+def _ending(path: str) -> str:
+    """What a file's name says of its kind, and of compression."""
+    suffixes = PurePosixPath(path).suffixes
+    return "".join(suffixes[-2:] if suffixes and suffixes[-1].lower() in COMPRESSED else suffixes[-1:])
+
+
+def _unpacked(plain: Path, format: Format) -> Path:
+    """A text that is compressed as a text that isn't: so it is read, and mended, as any other."""
+    if format.kind not in TEXTS or len(plain.suffixes) < 2 or "compression" in format.settings:
+        return plain
+    copy = plain.with_suffix("")
+    with bounds.unpacked(plain, bounds.start_of(plain)) as stream, copy.open("wb") as target:
+        shutil.copyfileobj(stream, target, 1 << 20)
+    return copy
+
+
 def _require_utf_8(plain: Path, format: Format) -> None:
     """Builders of `datasets` that read JSON take any bytes for text.
 
     Raises:
         UnicodeDecodeError: there is something else.
     """
-    is_text = format.kind in ("csv", "json", "text") or (format.kind in FOLDERS and plain.suffix.lower() == ".jsonl")
+    is_text = format.kind in TEXTS or (format.kind in FOLDERS and plain.suffix.lower() == ".jsonl")
     if is_text and len(plain.suffixes) == 1 and "encoding" not in format.settings:
         faults.require_utf_8(plain)
+        if format.kind == "json" and faults.is_array(plain):
+            faults.require_characters(plain)
 
 
 def _convert_tar(plain: Path, path: str, format: Format, target: Path) -> None:
@@ -153,7 +178,7 @@ def _convert_tar(plain: Path, path: str, format: Format, target: Path) -> None:
 
 def _with_words(plain: Path, path: str, format: Format) -> tuple[Path, Format]:
     """The file and its format, so that words of text columns stay words, and UTF-16 is read where it says so."""
-    is_text = format.kind in ("csv", "json", "text") and len(plain.suffixes) == 1
+    is_text = format.kind in TEXTS and len(plain.suffixes) == 1
     if is_text and "encoding" not in format.settings and faults.is_utf_16(plain):
         copy = plain.with_name(f"utf8{plain.suffix}")
         faults.in_utf_8(plain, copy)
@@ -193,6 +218,8 @@ def _without_bad_members(plain: Path, path: str, format: Format) -> tuple[list[F
     target = plain.with_name(f"mended{''.join(plain.suffixes)}")
     if len(plain.suffixes) != 1:  # compressed
         return [], plain, format
+    if format.kind == "json" and "field" not in format.settings and faults.is_array(plain):
+        return faults.without_bad_elements(plain, path, target), target, format
     if format.kind in ("json", "text"):
         return faults.without_bad_lines(plain, path, format.kind, target), target, format
     if format.kind in FOLDERS and plain.suffix.lower() == ".jsonl":

@@ -6,6 +6,7 @@ its own, and that is read in its place.
 
 import codecs
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -65,8 +66,6 @@ def without_bad_lines(local: Path, path: str, kind: str, target: Path) -> list[F
                 copy.write(line)
                 num_good += bool(line.strip())
                 continue
-            if kind == "json" and number == 1 and line.lstrip(b"\xef\xbb\xbf \t")[:1] == b"[":
-                return []  # one array, and no lines
             found.append(Fault(f"line {number:,}", "undecodable", fault))
     if found and not num_good:
         shown = "JSON Lines in UTF-8" if kind == "json" else "text in UTF-8"
@@ -75,6 +74,72 @@ def without_bad_lines(local: Path, path: str, kind: str, target: Path) -> list[F
             "file, or fetch it again"
         )
     return found
+
+
+def is_array(local: Path) -> bool:
+    """Whether a file of JSON begins as one array, so that it isn't one of lines."""
+    with local.open("rb") as file:
+        return file.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
+
+
+def require_characters(local: Path) -> None:
+    """`datasets` drops halves of surrogate pairs from an array's texts.
+
+    Raises:
+        ValueError: a text has one.
+    """
+    data = local.read_bytes()
+    if _HALF.search(data) and has_surrogate(json.loads(data.removeprefix(codecs.BOM_UTF8))):
+        raise ValueError("a text in it has half of a surrogate pair, which is no character")
+
+
+def without_bad_elements(local: Path, path: str, target: Path) -> list[Fault]:
+    """Copy the objects of a JSON array that can be read, each to a line.
+
+    Behind one that can't, the next is taken to begin where an object ends and another begins.
+
+    Args:
+        path: in the repository, for messages.
+
+    Returns:
+        The elements that can't; none where the file isn't such an array.
+
+    Raises:
+        DatasetError: no element can be read.
+    """
+    text = local.read_bytes().decode(errors="surrogateescape").lstrip("\ufeff \t\r\n")
+    found: list[Fault] = []
+    decoder, position, number, num_good = json.JSONDecoder(), 1, 0, 0
+    with target.open("w", encoding="utf-8") as copy:
+        while (position := _GAP.match(text, position).end()) < len(text) and text[position] != "]":  # type: ignore[union-attr]
+            number += 1
+            try:
+                value, position = decoder.raw_decode(text, position)
+            except (ValueError, RecursionError) as error:
+                reason = f"it is no JSON: {error}"
+                behind = _BETWEEN.search(text, position)
+                position = len(text) if behind is None else behind.end() - 1
+            else:
+                reason = _value_fault(value) or ""
+            if reason:
+                found.append(Fault(f"element {number:,}", "undecodable", reason.encode(errors="replace").decode()))
+                continue
+            copy.write(json.dumps(value, ensure_ascii=False) + "\n")
+            num_good += 1
+    if found and not num_good:
+        raise DatasetError(
+            f'"{path}" can\'t be read as an array of JSON objects in UTF-8: none of its {len(found):,} elements is '
+            f"({found[0].message}); mend the file, or fetch it again"
+        )
+    return found
+
+
+# Half of a pair, escaped; or what looks like one behind an escaped backslash.
+_HALF = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+# Between elements; and where one object ends and the next begins.
+_GAP, _BETWEEN = re.compile(r"[\s,]*"), re.compile(r"\}\s*,\s*\{")
 
 
 def is_utf_16(local: Path) -> bool:
@@ -117,6 +182,10 @@ def _json_fault(line: bytes) -> str | None:
         value = json.loads(line.removeprefix(codecs.BOM_UTF8))
     except (ValueError, RecursionError) as error:
         return f"it is no JSON: {error}"
+    return _value_fault(value)
+
+
+def _value_fault(value: object) -> str | None:
     if not isinstance(value, dict):
         return f"it is JSON, but no object: {type(value).__name__}"
     return "a text in it has half of a surrogate pair, which is no character" if has_surrogate(value) else None

@@ -14,7 +14,7 @@ from hf_assets.errors import DatasetError
 from hf_assets.hub import api, hashes
 from hf_assets.hub.hashes import FileHashes
 from hf_assets.hub.listing_checks import require_hash, require_name
-from hf_assets.sources import data_files, listing, streaming
+from hf_assets.sources import data_files, listing, streaming, unicode_names
 from hf_assets.sources.formats.conversion import FOLDERS, Format
 from hf_assets.sources.formats.lance_fragments import Repository, is_fragment
 from hf_assets.sources.spec import MAX_MEDIA_BYTES, DataFile, Part, Snapshot, SourceSpec, is_larger
@@ -237,7 +237,9 @@ class HubSource:
         own = [entry for entry in entries if is_folder and listing.is_of_folder(entry.path, format)]
         held = set(beside)
         others = [path for path in siblings if listing.is_media(path) and path not in held]
-        return [*own, *(self._data_file(siblings[path], path) for path in others)]
+        media = [*own, *(self._data_file(siblings[path], path) for path in others)]
+        unicode_names.require_distinct((file.path for file in media), f'dataset "{self.spec.dataset_name}"')
+        return media
 
     def _data_file(self, sibling: Any, path: str) -> DataFile:
         if sibling is None:
