@@ -66,6 +66,19 @@ def explain_refusals(path: Path) -> Iterator[None]:
         raise
 
 
+def require_folder(folder: Path, *, writable: bool = False) -> None:
+    """Refuse a place that can't be a folder; or one that couldn't be made, or written to.
+
+    Raises:
+        StoreError: why.
+    """
+    place = next(one for one in (folder, *folder.parents) if one.exists())
+    if not place.is_dir():
+        raise StoreError(f'"{place}" is a file, and results are to lie in "{folder}": correct cache_dir')
+    if writable and not os.access(place, os.W_OK | os.X_OK):
+        raise StoreError(f'"{place}" can\'t be written to: correct cache_dir, or who may write there')
+
+
 def make_folder(folder: Path) -> str | None:
     """Make a folder by the user's umask, and say who else may use it; None where it is there already.
 

@@ -47,6 +47,7 @@ def recipes(config: "Config", ids: list[str] | None) -> list["Recipe"]:
 
     Raises:
         ConfigError: the config has no such dataset.
+        StoreError: its results are to lie below a file.
     """
     from hf_assets.config.mistakes import nearest
 
@@ -54,7 +55,10 @@ def recipes(config: "Config", ids: list[str] | None) -> list["Recipe"]:
     for wanted in ids or ():
         if wanted not in known:
             raise ConfigError(f'{config.file}: datasets: there is no dataset "{wanted}"{nearest(wanted, known)}')
-    return [known[wanted] for wanted in dict.fromkeys(ids)] if ids else list(known.values())
+    chosen = [known[wanted] for wanted in dict.fromkeys(ids)] if ids else list(known.values())
+    for recipe in chosen:
+        recipe.folders.require()
+    return chosen
 
 
 def say(text: str, err: bool = False) -> None:

@@ -5,12 +5,13 @@ Everything in a recipe's parts changes bytes and is hashed into code versions an
 """
 
 import re
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from hf_assets import fingerprint
-from hf_assets.blobs import Location
+from hf_assets.blobs import Location, atomic
 from hf_assets.config.check_keys import Checks
 from hf_assets.config.export_rules import ExportRules
 from hf_assets.config.settings import MediaSettings, VideoSettings
@@ -29,6 +30,16 @@ class Folders(BaseModel):
     metadata: Location
     latents: Location
     embeds: Location
+
+    def require(self, *, writable: bool = False) -> None:
+        """Refuse places on this machine that can't be folders; or that can't be written to.
+
+        Raises:
+            StoreError: which, and why.
+        """
+        for place in (self.metadata, self.latents, self.embeds):
+            if isinstance(place, Path):
+                atomic.require_folder(place, writable=writable)
 
 
 class ModelRecipe(BaseModel):

@@ -4,6 +4,7 @@ Tokens are read from the environment (`HF_TOKEN`, or `hf auth login`) by `huggin
 message: errors of libraries, which may hold a header or a signed address, are not chained.
 """
 
+import errno
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ WAITS_S = (1.0, 2.0, 4.0, 8.0)
 LONGEST_WAIT_S = 60.0
 # No further attempt after a request that took as long as this: `huggingface_hub` has then made several of its own.
 LAST_ATTEMPT_AFTER_S = 15.0
+# What a disk says that takes no file.
+UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR})
 RETRIED_STATUS_CODES = frozenset({429, 500, 502, 503, 504})
 
 T = TypeVar("T")
@@ -153,6 +156,12 @@ def _refusal(failure: Exception, subject: Subject) -> str | None:
             return f"no request for {subject.text} can be made: a character of HF_TOKEN belongs to no token"
         case httpx.UnsupportedProtocol():
             return f"no request for {subject.text} can be made: write HF_ENDPOINT as https://…, or unset it"
+        case OSError() if failure.errno in UNWRITABLE:
+            where = failure.filename or "the cache of the Hub"
+            return (
+                f"{subject.text} can't be kept ({where}: {failure.strerror}): set HF_HOME, or HF_HUB_CACHE, to a "
+                "folder that may be written and has room"
+            )
     return None
 
 

@@ -70,6 +70,7 @@ def _make_or_reuse(recipe: Recipe, code_version: str, body: Body) -> Callable[..
     @functools.wraps(body)
     def run(context: dg.AssetExecutionContext, **arguments: Any) -> dg.MaterializeResult[Draft]:
         name, folder = context.asset_key.path[-1], recipe.folders.metadata
+        recipe.folders.require(writable=True)
         inputs = [value for value in arguments.values() if isinstance(value, TableFile)]
         read_versions = matching_versions(inputs)
         states = {one.name: one.state() for one in inputs}

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
@@ -14,12 +14,12 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.draw import empty_text
 from hf_assets.encode import bucketing
 from hf_assets.encode.media_files import by_file, media_of
-from hf_assets.errors import DatasetError, MediaError, StoreError
+from hf_assets.errors import DatasetError, MediaError
 from hf_assets.kinds.medium import Medium, medium_of
 from hf_assets.models import model_loading, prompt, token_limits
 from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.pipeline import INDEX, Pipeline, resolve_pipeline
-from hf_assets.sources import rows
+from hf_assets.sources import rows, unicode_names
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.places import media_folder
 from hf_assets.sources.places.local_repository import media_below
@@ -31,8 +31,10 @@ from hf_assets.upkeep import emptiness
 # So many media are looked at: the first that would be used, so that one file, or few of its bytes, is enough.
 SAMPLED = 32
 SHOWN_BUCKETS = 10
-SHOWN_FAULTS = SHOWN_CAPTIONS = 5
+SHOWN_FAULTS = SHOWN_CAPTIONS = SHOWN_TABLES = 5
 SHOWN_CHARACTERS = 60
+# How tables that may lie beside media are read, by their ending.
+TABLES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "json"}
 
 
 def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
@@ -41,9 +43,7 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
     Raises:
         DatasetError, ModelError: the first thing that would stop a run.
     """
-    for place in (recipe.folders.metadata, recipe.folders.latents, recipe.folders.embeds):
-        if isinstance(place, Path):
-            require_writable(place)
+    recipe.folders.require(writable=True)
     name = recipe.source.dataset_name
     if not Path(name).is_absolute() and "://" not in name:
         yield f'dataset "{name}": no folder of that name is here, so the Hub is asked'
@@ -65,6 +65,7 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         yield from _refuse_empty(recipe, kept, lambda: emptiness.no_row_kept(recipe, table, dropped))
         captioned, without = captions.extract(kept, recipe.captions)
         yield from _caption_lines(recipe, captioned, without)
+        yield from unused_tables(recipe)
         yield from _refuse_empty(recipe, captioned, lambda: emptiness.no_caption(recipe, kept, table))
         for fault in read.faults.slice(0, SHOWN_FAULTS).to_pylist():
             yield f"  {fault['address']} can't be read: {fault['message']}"
@@ -131,17 +132,40 @@ def _token_lines(pipeline: Pipeline, texts: list[str]) -> Iterator[str]:
             yield f'  {count:,} tokens: "{" ".join(text.split())[:80]}"'
 
 
-def require_writable(folder: Path) -> None:
-    """Refuse a folder that a run couldn't write to, or make.
+def unused_tables(recipe: Recipe) -> Iterator[str]:
+    """The tables that lie in a folder of media and name them, which no setting reads, with the settings that would."""
+    rules = recipe.source.folder
+    if rules is None or rules.captions == "table":
+        return
+    root = Path(recipe.source.dataset_name)
+    tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLES and path.is_file()]
+    inside = [path for path in tables if path.resolve().is_relative_to(root.resolve())]
+    media = {unicode_names.composed(path.name) for path in media_below(root)} if inside else set()
+    for path in inside[:SHOWN_TABLES]:
+        table = media_folder.first_rows(path)
+        named = table and next((name for name in table.column_names if _names_media(table[name], media)), None)
+        if not table or not named:
+            continue
+        yield f'"{path.name}" names media of the folder in its column "{named}", and isn\'t read'
+        texts = [name for name in table.column_names if name != named and pa.types.is_string(table[name].type)]
+        kind = TABLES[path.suffix.lower()]
+        if kind == "json":
+            yield (
+                f'  to read it: call it metadata.jsonl, its column "file_name", and set type to "huggingface" and '
+                f'dataset_name to "{root}"'
+            )
+        elif texts:
+            block = {"path": path.name, "filename_column": named, "caption_column": texts[0]}
+            yield f'  to read it: "caption_strategy": "{kind}", "{kind}": {json.dumps(block, ensure_ascii=False)}'
 
-    Raises:
-        StoreError: which, and why.
-    """
-    place = next(one for one in (folder, *folder.parents) if one.exists())
-    if not place.is_dir():
-        raise StoreError(f'"{place}" is a file, and results are to lie in "{folder}": correct cache_dir')
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise StoreError(f'"{place}" can\'t be written to: correct cache_dir, or who may write there')
+
+def _names_media(values: pa.ChunkedArray, media: set[str]) -> bool:
+    """Whether texts are names of files, of which some are there."""
+    if not pa.types.is_string(values.type):
+        return False
+    names = {unicode_names.composed(PurePath(str(text).replace("\\", "/")).name) for text in values.to_pylist()}
+    stems = {PurePath(name).stem for name in media}
+    return bool(names & (media | stems))
 
 
 def unused_texts(recipe: Recipe) -> Iterator[str]:

@@ -97,6 +97,7 @@ def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False
     Raises:
         DatasetError, ModelError: what would stop a run.
     """
+    recipe.folders.require()
     source = source_of(recipe.source, folder.sources(recipe.folders.metadata))
     snapshot = source.resolve()
     if (last := unchanged.last_run(recipe, snapshot)) is not None:

@@ -1,5 +1,6 @@
 """Datasets on the Hub: which files a split is, what they cost to read, and what is said when they can't be."""
 
+import errno
 import itertools
 import time
 import traceback
@@ -229,6 +230,35 @@ def test_a_hiccup_that_lasts_is_given_up(
     hub.faults[:] = [Fault("/resolve/", status=status, times=1000)]
     with pytest.raises(DatasetError, match=f"the Hub answered {status}"):
         HubSource(SourceSpec(dataset_name=name), tmp_path).fetch(snapshot, snapshot.files[0])
+
+
+def test_a_cache_of_the_hub_that_cannot_be_written_to_is_a_line(
+    hub: LocalHub, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.commit(name, {TRAIN: rows_file(["a"])})
+    snapshot = resolve(name, tmp_path)
+    (tmp_path / "file").write_text("")
+    source = source_of(SourceSpec(dataset_name=name), tmp_path)
+    whole = source.fetch(snapshot, snapshot.files[0]).read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "file" / "cache"))
+        with pytest.raises(
+            DatasetError, match=r"can't be kept \(.*file.*\): set HF_HOME, or HF_HUB_CACHE, to a folder"
+        ):
+            source.fetch(snapshot, snapshot.files[0])
+
+    def refuse(*args: object, **options: object) -> None:
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("huggingface_hub.file_download.WeakFileLock", refuse)
+    assert source.fetch(snapshot, snapshot.files[0]).read_bytes() == whole  # what is there is read
+
+
+def test_a_dataset_that_is_neither_here_nor_on_the_hub_is_said_to_be_no_folder_either(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match=r'there is no folder "my/photos" here, and dataset "my/photos" is not on'):
+        resolve("my/photos", tmp_path)
 
 
 def test_a_hub_that_is_down_is_said(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: LocalHub) -> None:

@@ -1,5 +1,6 @@
 """Folders of media files: one row per file, with captions from text files, file names or a table."""
 
+import io
 import os
 import re
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.json
 import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
@@ -26,6 +28,8 @@ TEXT_SUFFIXES = (".txt", ".caption")
 # Endings of files of lyrics beside audio.
 LYRICS_SUFFIXES = (".lyrics",)
 LYRICS = "lyrics"
+# Of a table that is only looked at.
+FIRST_BYTES, FIRST_ROWS = 1 << 20, 100
 # What ends a line; other separators that Unicode knows are part of it.
 LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -222,6 +226,25 @@ def _captions(table: pa.Table, rules: CaptionTable) -> pa.Array:
 def _texts(values: Iterable[Any]) -> list[str]:
     flat = [text for value in values for text in (value if isinstance(value, list) else [value])]
     return [str(text) for text in flat if text is not None and str(text).strip()]
+
+
+def first_rows(path: Path) -> pa.Table | None:
+    """The first rows of a table that lies among media, as text; None where it can't be read."""
+    with path.open("rb") as file:
+        start = file.read(FIRST_BYTES)
+    whole = start if len(start) < FIRST_BYTES else start[: start.rfind(b"\n") + 1]
+    try:
+        match path.suffix.lower():
+            case ".parquet":
+                batches = pq.ParquetFile(path).iter_batches(FIRST_ROWS)
+                return pa.Table.from_batches([next(batches)])
+            case ".jsonl":
+                return pyarrow.json.read_json(io.BytesIO(whole))
+            case ending:
+                options = pa.csv.ParseOptions(delimiter="\t" if ending == ".tsv" else ",", newlines_in_values=True)
+                return pa.csv.read_csv(io.BytesIO(whole), parse_options=options)
+    except (pa.ArrowException, OSError, StopIteration):
+        return None
 
 
 def _read(path: Path, rules: CaptionTable) -> pa.Table:

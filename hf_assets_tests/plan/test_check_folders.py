@@ -1,0 +1,110 @@
+"""What `check` says of a config's folders before anything is read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from hf_assets.blobs import ObjectPath, atomic
+from hf_assets.cli import app
+from hf_assets.config.recipe import Folders, Recipe
+from hf_assets.errors import StoreError
+from hf_assets.plan import checking
+from hf_assets.sources.spec import FolderRules, SourceSpec
+
+
+def lines(folder: Path, captions: Any) -> list[str]:
+    source = SourceSpec(dataset_name=str(folder), folder=FolderRules(captions=captions))
+    return list(checking.unused_texts(Recipe.model_construct(source=source)))
+
+
+def test_text_files_that_lie_unused_are_named_with_three_of_their_captions(tmp_path: Path) -> None:
+    for name in "abcde":
+        (tmp_path / f"{name}.png").write_bytes(b"x")
+    for name, text in (("a.txt", "a red\ncat"), ("b.TXT", "b"), ("c.caption", "c"), ("d.txt", "d"), ("other.txt", "o")):
+        (tmp_path / name).write_text(text)
+    said = lines(tmp_path, "filename")
+    assert said[0].startswith("4 media have a text file beside them that isn't read")
+    assert 'caption_strategy to "textfile"' in said[0]
+    assert said[1:] == ['  a.txt: "a red cat"', '  b.TXT: "b"', '  c.caption: "c"']
+    assert lines(tmp_path, "textfile") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            *("captions.csv", "n,file,text\n1,a.png,a cat\n2,b.png,a dog\n"),
+            '  to read it: "caption_strategy": "csv", "csv": {"path": "captions.csv", "filename_column": "file", '
+            '"caption_column": "text"}',
+        ),
+        (
+            *("x.TSV", "id\tdescription\na\ta cat\n"),
+            '  to read it: "caption_strategy": "csv", "csv": {"path": "x.TSV", "filename_column": "id", '
+            '"caption_column": "description"}',
+        ),
+        ("captions.jsonl", '{"image": "img/a.png", "text": "a cat"}\n', "  to read it: call it metadata.jsonl, its"),
+        ("other.csv", "file,text\nz.png,a cat\n", None),
+        ("broken.parquet", "PAR1", None),
+    ],
+)
+def test_a_table_that_names_the_media_beside_it_is_said_to_be_unused(
+    tmp_path: Path, name: str, text: str, said: str | None
+) -> None:
+    for file in ("a.png", "b.png"):
+        (tmp_path / file).write_bytes(b"x")
+    (tmp_path / name).write_text(text)
+    recipe = Recipe.model_construct(source=SourceSpec(dataset_name=str(tmp_path), folder=FolderRules()))
+    lines = list(checking.unused_tables(recipe))
+    assert [line.startswith(said) for line in lines[1:]] == ([True] if said else [])
+    assert bool(lines) == bool(said)
+    if lines:
+        assert f'"{name}" names media of the folder' in lines[0]
+
+
+def test_text_behind_a_link_out_of_the_folder_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    folder = tmp_path / "media"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"x")
+    (folder / "a.txt").symlink_to(tmp_path / "secret")
+    assert not any("secret" in line for line in lines(folder, "filename"))
+
+
+def folders(place: Path) -> Folders:
+    return Folders(metadata=place, latents=place / "vae", embeds=ObjectPath("s3://elsewhere/text"))
+
+
+def test_a_cache_dir_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(StoreError, match=r'cache" is a file, and results are to lie in ".*x": correct cache_dir'):
+        folders(tmp_path / "cache" / "x").require()
+    folders(tmp_path / "other" / "x").require(writable=True)
+
+
+def test_a_cache_dir_that_cannot_be_written_to_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic.os, "access", lambda path, mode: False)  # a superuser may write anywhere
+    with pytest.raises(StoreError, match="can't be written to: correct cache_dir"):
+        folders(tmp_path).require(writable=True)
+    folders(tmp_path).require()  # what is there can be looked at
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", "plan", "plan --json", "run", "verify", "gc", "gc --delete", "quarantine", "quarantine --retry"],
+)
+def test_a_cache_dir_that_is_a_file_is_a_line_of_every_command(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("")
+    (tmp_path / "photos").mkdir()
+    entry = {"id": "photos", "type": "local", "instance_data_dir": "photos", "cache_dir": "cache", "resolution": 64}
+    model = {"pretrained_model_name_or_path": "./model"}
+    (tmp_path / "datasets.json").write_text(json.dumps({"model": model, "datasets": [entry]}))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, command.split())
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    assert 'cache" is a file, and results are to lie in' in done.stderr.splitlines()[-1]
