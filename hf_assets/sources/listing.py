@@ -17,6 +17,8 @@ from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, DataFile, Part
 # Of a table made from a listing, in place of the hash of a file's content.
 LISTED = "listed"
 LISTED_PATH = "the split's files"
+# Of archives whose members make samples by their names.
+TARS = "webdataset"
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 SCHEMA = pa.schema([("path", pa.string()), ("hash", pa.string()), ("num_bytes", pa.int64())])
@@ -82,7 +84,12 @@ class Tables:
         return self.path(file).exists()
 
     def split(
-        self, listed: list[DataFile], siblings: list[str], format: Format | None, parts: tuple[Part, ...]
+        self,
+        listed: list[DataFile],
+        siblings: list[str],
+        format: Format | None,
+        parts: tuple[Part, ...],
+        repository: Repository,
     ) -> tuple[tuple[DataFile, ...], tuple[Part, ...]]:
         """The files that hold the rows: of a folder of media, the tables that list these.
 
@@ -92,6 +99,9 @@ class Tables:
         """
         if format is None:
             return tuple(listed), parts
+        if format.kind == TARS:
+            beside = _metadata_of(repository, format)
+            return tuple(_joined(format, file, beside) for file in listed), parts
         if format.kind not in FOLDERS:
             return tuple(_read_by(format, file) for file in listed), parts
         if not parts:
@@ -145,11 +155,15 @@ class Tables:
         else:
             by = Format.loads(format)
             beside: list[DataFile] = []
-            if by.kind in FOLDERS and is_archive(file.path):
-                tables = repository.entries([one for one in repository.list() if is_metadata(one, by)])
-                beside = _nearest_beside(file, list(tables))
+            if by.kind == TARS or (by.kind in FOLDERS and is_archive(file.path)):
+                beside = _nearest_beside(file, _metadata_of(repository, by))
             conversion.convert(repository.fetch(file), file.path, by, path, [repository.fetch(one) for one in beside])
         return path
+
+
+def _metadata_of(repository: Repository, format: Format) -> list[DataFile]:
+    """All tables of a repository that may name members of its archives."""
+    return list(repository.entries([path for path in repository.list() if is_metadata(path, format)]))
 
 
 def _joined(format: Format, file: DataFile, metadata: list[DataFile]) -> DataFile:

@@ -399,3 +399,29 @@ def test_metadata_may_lie_beside_an_archive_of_images_or_in_it(
     within = folder(tmp_path / "within", {"images.zip": archive({**images, f"metadata.{kind}": text})})
     assert sorted(samples(beside, tmp_path / "memory")) == [("x", A), ("y", B)]
     assert sorted(samples(within, tmp_path / "memory2")) == [("x", A), ("y", B)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("inside", ["", "img/"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_metadata_may_lie_beside_a_tar_of_bare_images_or_in_it(
+    kind: str, inside: str, pack: Any, tmp_path: Path
+) -> None:
+    rows = [{"file_name": f"{inside}b.png", "caption": "y"}, {"file_name": f"{inside}a.jpg", "caption": "x"}]
+    tables = {"csv": ["file_name,caption", *map(",".join, (row.values() for row in rows))]}
+    text = "\n".join(tables.get(kind, map(json.dumps, rows))).encode()
+    images = [(f"{inside}a.jpg", A), (f"{inside}b.png", B)]
+    ending = "tar" if pack is bytes else "tar.gz"
+    beside = {f"train/images.{ending}": pack(tar(images)), f"train/metadata.{kind}": text}
+    assert samples(folder(tmp_path / "beside", beside), tmp_path / "memory") == [("x", A), ("y", B)]
+    within = {f"images.{ending}": pack(tar([(f"metadata.{kind}", text), *images]))}
+    assert samples(folder(tmp_path / "within", within), tmp_path / "memory2") == [("x", A), ("y", B)]
+    edited = {**beside, f"train/metadata.{kind}": text.replace(b"x", b"z")}
+    again = samples(folder(tmp_path / "beside", edited), tmp_path / "memory")
+    assert ("y", B) in again
+    assert ("x", A) not in again
+
+
+def test_texts_in_a_tar_go_before_metadata_beside_it(tmp_path: Path) -> None:
+    files = {"a.tar": tar([*sample("a"), *sample("b", B)]), "metadata.csv": b"file_name,txt\na.png,other\n"}
+    assert samples(folder(tmp_path, files), tmp_path / "memory", WantedColumns("png", ("txt",))) == [("x", A), ("x", B)]

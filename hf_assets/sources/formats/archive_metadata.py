@@ -2,11 +2,12 @@
 
 import posixpath
 import tempfile
-import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
 import pyarrow.parquet as pq
 
@@ -16,14 +17,14 @@ from hf_assets.sources.unicode_names import composed
 NAME = "file_name"
 
 
-def joiner(archive: Path, column: str, metadata: Sequence[Path]) -> Callable[[pa.Table], pa.Table] | None:
+def joiner(members: Sequence[str], metadata: Sequence[Path]) -> Callable[[pa.Table], pa.Table] | None:
     """What adds the columns of metadata to an archive's rows; None where the archive has metadata of its own.
 
     Args:
-        column: of the media, structs of bytes and path.
+        members: names of the archive's.
     """
-    with zipfile.ZipFile(archive) as members:
-        names = [posixpath.basename(name) for name in members.namelist()]
+    names = [posixpath.basename(name) for name in members]
+    counts = Counter(names)
     table = pa.concat_tables([_read(one) for one in metadata], promote_options="permissive")
     if NAME not in table.column_names or any(name.startswith("metadata.") for name in names):
         return None
@@ -33,11 +34,11 @@ def joiner(archive: Path, column: str, metadata: Sequence[Path]) -> Callable[[pa
             path = composed(str(name).replace("\\", "/").removeprefix("./"))
             rows.setdefault(path, row)
             # alone where names are distinct, as the archive's folder may be part of the path
-            if names.count(posixpath.basename(str(name))) == 1:
+            if counts[posixpath.basename(str(name))] == 1:
                 rows.setdefault(posixpath.basename(path), row)
 
     def join(part: pa.Table) -> pa.Table:
-        paths = [composed(one["path"] or "") for one in part[column].to_pylist()]
+        paths = [composed(path or "") for path in _paths(part).to_pylist()]
         at = [rows.get(path, rows.get(posixpath.basename(path))) for path in paths]
         found = table.take(pa.array(at, pa.int64()))
         for name in found.column_names:
@@ -46,6 +47,13 @@ def joiner(archive: Path, column: str, metadata: Sequence[Path]) -> Callable[[pa
         return part
 
     return join
+
+
+def _paths(part: pa.Table) -> pa.ChunkedArray:
+    """Of each row, the path of its first media."""
+    held = [name for name in part.column_names if pa.types.is_struct(part[name].type)]
+    media = [part[name] for name in held if part[name].type.get_field_index("path") >= 0]
+    return pc.coalesce(*(pc.struct_field(one, "path") for one in media))
 
 
 def _read(path: Path) -> pa.Table:

@@ -26,7 +26,7 @@ from hf_assets.sources.formats import archive_metadata, bounds, csv_text, faults
 from hf_assets.sources.formats.faults import Fault
 
 # Bump where a change here changes the rows of a kind of file; 1 where it isn't named.
-VERSIONS = {"csv": 2, "json": 2, "text": 2, "webdataset": 2, "imagefolder": 2, "audiofolder": 2, "videofolder": 2}
+VERSIONS = {"csv": 2, "json": 2, "text": 2, "webdataset": 3, "imagefolder": 2, "audiofolder": 2, "videofolder": 2}
 
 # Builders of `datasets` of which each file is turned by itself. Pickled data frames are not among them.
 CONVERTED = ("arrow", "csv", "json", "lance", "text", "webdataset", "xml")
@@ -108,13 +108,16 @@ def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequ
         with unreadable(path, format.kind, folder):
             bounds.check(local, path, format.kind, format.settings)
             if format.kind == "webdataset":
-                _convert_tar(plain, path, format, target)
+                _convert_tar(plain, path, format, target, metadata)
                 return
             plain = _unpacked(plain, format)
             plain, format = _with_words(plain, path, format)
             try:
                 _require_utf_8(plain, format)
-                join = archive_metadata.joiner(plain, FOLDERS[format.kind], metadata) if metadata else None
+                join = None
+                if metadata:
+                    with zipfile.ZipFile(plain) as members:
+                        join = archive_metadata.joiner(members.namelist(), metadata)
                 read = functools.partial(_batches, plain, path, format)
                 write(read if join is None else lambda: map(join, read()), target)
             except Exception:
@@ -153,8 +156,13 @@ def _require_utf_8(plain: Path, format: Format) -> None:
             faults.require_characters(plain)
 
 
-def _convert_tar(plain: Path, path: str, format: Format, target: Path) -> None:
+def _convert_tar(plain: Path, path: str, format: Format, target: Path, beside: Sequence[Path]) -> None:
     archive = tars.Archive(plain, path)
+    join = None
+    if (found := tars.bare(plain)) is not None:
+        names, inside = found
+        archive.ignored = [one.name for one in inside]
+        join = archive_metadata.joiner(names, inside or beside) if inside or beside else None
     features = None
     if format.features is not None:
         import datasets
@@ -163,6 +171,8 @@ def _convert_tar(plain: Path, path: str, format: Format, target: Path) -> None:
 
     def batches() -> Iterator[pa.Table]:
         for table in tars.tables(archive):
+            if join is not None:
+                table = join(table)
             if features is not None:
                 table = _fit(table.select([name for name in table.column_names if name in features.names]), features)
             yield table

@@ -4,7 +4,9 @@ Read as `datasets` reads them, but for what it refuses: samples may have differe
 there, and JSON of different shapes; and one bad member costs its sample, not the archive.
 """
 
+import contextlib
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,12 +25,14 @@ class Archive:
     Attributes:
         faults: of the samples that were left out, as far as it was read last.
         as_text: columns of JSON of which each value is given as JSON text.
+        ignored: names of members, without folders, that belong to no sample.
     """
 
     def __init__(self, local: Path, url: str) -> None:
         self.local, self.url = local, url
         self.faults: list[Fault] = []
         self.as_text: set[str] = set()
+        self.ignored: list[str] = []
 
     def samples(self) -> Iterator[dict[str, Any]]:
         """Each sample by the names of its columns; media as bytes."""
@@ -74,7 +78,7 @@ class Archive:
                     name = member.name
                     key, field = base_plus_ext(name)
                     # hidden files, and those that are about others
-                    if not member.isreg() or key is None or name.rsplit("/", 1)[-1].startswith((".", "__")):
+                    if not member.isreg() or key is None or is_hidden(name) or _basename(name) in self.ignored:
                         continue
                     last = name
                     content = tar.extractfile(member)
@@ -86,6 +90,44 @@ class Archive:
             key, field = base_plus_ext(last)
             message = f"the archive ends, or is damaged, in or behind this member ({error}): fetch it again"
             yield key or last, field or "", Fault(key or last, "truncated", message)
+
+
+# Tables in a tar of bare images, as a folder of images has them.
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+
+
+def _basename(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
+
+
+def is_hidden(name: str) -> bool:
+    return _basename(name).startswith((".", "__"))
+
+
+def is_media(name: str) -> bool:
+    """Whether a member is an image, a clip or audio, by its name."""
+    return is_media_field(_basename(name).lower())
+
+
+def bare(local: Path) -> tuple[list[str], list[Path]] | None:
+    """The names of a tar's media, and its tables of metadata, put beside it; None where it holds anything else."""
+    names: list[str] = []
+    tables: dict[str, Path] = {}
+    with contextlib.suppress(tarfile.TarError, EOFError, OSError), tarfile.open(local, "r|*") as tar:
+        for member in tar:
+            tar.members = []  # type: ignore[attr-defined]  # it would remember all of them
+            name = _basename(member.name)
+            if not member.isreg() or is_hidden(name):
+                continue
+            if name not in METADATA:
+                if not is_media(name):  # its samples have texts of their own
+                    return None
+                names.append(member.name)
+            elif name not in tables and (content := tar.extractfile(member)) is not None:
+                tables[name] = local.with_name(name)
+                with tables[name].open("wb") as copy:
+                    shutil.copyfileobj(content, copy, 1 << 20)
+    return names, sorted(tables.values())
 
 
 def tables(archive: Archive, batch_rows: int = 16) -> Iterator[pa.Table]:

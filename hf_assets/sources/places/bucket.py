@@ -214,8 +214,9 @@ class BucketSource(BucketFiles):
             except DatasetError as error:
                 raise DatasetError(str(error).replace(str(root), self.asked.dataset_name)) from None
             paths, siblings = ([_below(one, root) for one in some] for some in (listed.paths, listed.siblings))
-        entries, parts = self._open_repository().split(paths, listed.parts)
-        tables, parts = self.tables.split(entries, siblings, listed.format, parts)
+        repository = self._open_repository()
+        entries, parts = repository.split(paths, listed.parts)
+        tables, parts = self.tables.split(entries, siblings, listed.format, parts, repository)
         is_folder = listed.format is not None and listed.format.kind in FOLDERS
         own = [entry for entry in entries if is_folder and listing.is_of_folder(entry.path, listed.format)]
         held = set(siblings)

@@ -221,7 +221,7 @@ class HubSource:
         )
         entries, parts = repository.split(_inner_paths(root, listed.paths), listed.parts)
         beside = _inner_paths(root, listed.siblings)
-        tables, parts = self.tables.split(entries, beside, listed.format, parts)
+        tables, parts = self.tables.split(entries, beside, listed.format, parts, repository)
         streaming.check(spec, tables, listed.format)
         media = self._media(entries, beside, siblings, listed.format)
         if media or any(map(is_fragment, tables)):

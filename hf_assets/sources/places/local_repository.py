@@ -146,7 +146,7 @@ class LocalSource(LocalFiles):
         repository = self._repository(Snapshot(str(root), "", True, ()))
         entries, parts = repository.split([_below(name, root) for name in listed.paths], listed.parts)
         siblings = [_below(name, root) for name in listed.siblings]
-        tables, parts = self.tables.split(entries, siblings, listed.format, parts)
+        tables, parts = self.tables.split(entries, siblings, listed.format, parts, repository)
         is_folder = listed.format is not None and listed.format.kind in FOLDERS
         own = [entry for entry in entries if is_folder and listing.is_of_folder(entry.path, listed.format)]
         held = set(siblings)
