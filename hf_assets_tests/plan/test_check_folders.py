@@ -1,4 +1,4 @@
-"""What `check` says of a config's folders before anything is read."""
+"""What `check` says of a folder of media, and every command of places that can't hold results."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_text_files_that_lie_unused_are_named_with_three_of_their_captions(tmp_p
     for name, text in (("a.txt", "a red\ncat"), ("b.TXT", "b"), ("c.caption", "c"), ("d.txt", "d"), ("other.txt", "o")):
         (tmp_path / name).write_text(text)
     said = lines(tmp_path, "filename")
-    assert said[0].startswith("4 media have a text file beside them that isn't read")
+    assert said[0].startswith("4 text files beside media, not read")
     assert 'caption_strategy to "textfile"' in said[0]
     assert said[1:] == ['  a.txt: "a red cat"', '  b.TXT: "b"', '  c.caption: "c"']
     assert lines(tmp_path, "textfile") == []
