@@ -265,9 +265,9 @@ def _scale(opened: _Opened, resized_size: Sequence[int]) -> bool:
     """Let a JPEG be decoded smaller, in libjpeg's inverse transform, where it stays large enough."""
     if opened.format != "JPEG" or opened.image is None or "eoi" in opened.steps:
         return False
-    stored = tuple(resized_size) if opened.orientation < 5 else tuple(resized_size)[::-1]
+    width, height = resized_size
     before = opened.image.size
-    opened.image.draft(None, stored)
+    opened.image.draft(None, (width, height) if opened.orientation < 5 else (height, width))
     return opened.image.size != before
 
 
