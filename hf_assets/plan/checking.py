@@ -65,7 +65,6 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         yield from _refuse_empty(recipe, kept, lambda: emptiness.no_row_kept(recipe, table, dropped))
         captioned, without = captions.extract(kept, recipe.captions)
         yield from _caption_lines(recipe, captioned, without)
-        yield from unused_tables(recipe)
         yield from _refuse_empty(recipe, captioned, lambda: emptiness.no_caption(recipe, kept, table))
         for fault in read.faults.slice(0, SHOWN_FAULTS).to_pylist():
             yield f"  {fault['address']} can't be read: {fault['message']}"
@@ -89,6 +88,7 @@ def _caption_lines(recipe: Recipe, captioned: pa.Table, without: pa.Table) -> It
     num_distinct = len(captions.distinct(captioned))
     yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
     yield from unused_texts(recipe)
+    yield from unused_tables(recipe)
 
 
 def _refuse_empty(recipe: Recipe, rows: pa.Table, why: Callable[[], str]) -> Iterator[str]:
