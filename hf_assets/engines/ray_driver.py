@@ -138,7 +138,9 @@ class _Run:
         except (RayActorError, RayError):
             yield from self._bury(seat)
             return
-        if what == "begin":
+        if what == "begin" and self.is_ending:  # too late to be of use: nothing waits for it
+            self._ask(seat, "end")
+        elif what == "begin":
             seat.is_begun = True
             self._ask(seat, "news")
         elif what == "give":

@@ -135,6 +135,30 @@ class Doubling:
         say("done")
 
 
+@dataclass(frozen=True)
+class SlowToArrive(Numbers):
+    """It reaches the first process at once, and each other one when that has nothing left to do but to finish."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.folder.mkdir(exist_ok=True)
+        try:
+            (self.folder / ".arrived").touch(exist_ok=False)
+        except FileExistsError:
+            time.sleep(2)
+
+    @contextmanager
+    def load(self, compute: Compute, number: int) -> Iterator["Doubling"]:
+        yield SlowToFinish(self)
+
+
+class SlowToFinish(Doubling):
+    """See `SlowToArrive`."""
+
+    def finish(self, say: Callable[[str], None]) -> None:
+        time.sleep(4)
+
+
 def units(*keys: str) -> list[Unit]:
     """A unit of the keys in each string."""
     return [Unit(number, pa.table({KEY: one.split()})) for number, one in enumerate(keys)]

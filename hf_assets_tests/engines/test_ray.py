@@ -19,7 +19,7 @@ from hf_assets.engines.ray_cluster import Placement, RayOptions, placement
 from hf_assets.errors import DatasetError
 from hf_assets.store import index
 from hf_assets.store.tensors import TensorStore
-from hf_assets_tests.encode.lines import Killer, Numbers, stored, units
+from hf_assets_tests.encode.lines import Killer, Numbers, SlowToArrive, stored, units
 from hf_assets_tests.engines import driver
 from hf_assets_tests.ray_session import local_ray
 
@@ -71,6 +71,15 @@ def test_a_sample_that_kills_every_worker_is_quarantined_and_the_run_goes_on(tmp
     failures = index.failures(TensorStore(tmp_path / "store").index()).to_pylist()
     assert [(one["key"], one["status"]) for one in failures] == [("3:1", CRASH)]
     assert stored(tmp_path / "store").keys() == {"1:1", "2:1", "4:1", "5:1", "6:1"}
+
+
+def test_a_worker_that_begins_when_all_is_done_is_not_waited_for(tmp_path: Path) -> None:
+    watchdog = threading.Timer(120, os.kill, (os.getpid(), signal.SIGINT))
+    watchdog.start()
+    _, computed, failed = run(SlowToArrive(tmp_path / "store"), "1:1")
+    watchdog.cancel()
+    assert (computed, failed) == (1, 0)
+    assert run(Numbers(tmp_path / "store"), "2:1", "3:1")[1] == 2, "it takes what comes next"
 
 
 def test_an_error_of_the_work_reaches_the_run_and_frees_the_devices(tmp_path: Path) -> None:
