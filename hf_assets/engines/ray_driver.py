@@ -4,6 +4,7 @@ An actor that dies is restarted by Ray; its units are handed out again by the dr
 what they cost (see `handout`).
 """
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 
 from hf_assets.engines.compute import ComputeSettings
 from hf_assets.engines.handout import Handout
-from hf_assets.engines.ray_worker import News
+from hf_assets.engines.ray_worker import News, Stale
 from hf_assets.engines.unit import Report, Say, Unit, Work
 from hf_assets.errors import ModelError
 
@@ -22,12 +23,17 @@ RETRY_S = 0.5
 BAD_STARTS = 4
 
 
+# Of all runs of this process: actors are kept from one to the next.
+_BEGINNINGS = itertools.count()
+
+
 @dataclass
 class _Seat:
     """An actor as the driver sees it.
 
     Attributes:
         waiting: references of calls that aren't answered, and what was asked.
+        begun: number of its beginning, of which each call says that it belongs to it.
         has_died: it is, or was, in another process than the first.
         can_take: no unit is on its way to it.
         is_drained: it knows that nothing more is at hand.
@@ -38,6 +44,7 @@ class _Seat:
     number: int
     actor: Any
     waiting: dict[Any, str] = field(default_factory=dict)
+    begun: int = field(default_factory=lambda: next(_BEGINNINGS))
     has_died: bool = False
     is_begun: bool = False
     is_loaded: bool = False
@@ -110,7 +117,7 @@ class _Run:
                         self._ask(seat, "end")
 
     def _ask(self, seat: _Seat, what: str, *arguments: Any) -> None:
-        seat.waiting[getattr(seat.actor, what).remote(*arguments)] = what
+        seat.waiting[getattr(seat.actor, what).remote(seat.begun, *arguments)] = what
 
     def _keep_busy(self, seat: _Seat) -> None:
         """Give an actor its next unit, or say that there is none. One that died gets none before its model is loaded,
@@ -134,6 +141,9 @@ class _Run:
         try:
             answer = ray.get(reference)
         except RayTaskError as error:  # of the actor's own code
+            if isinstance(error.cause, Stale):  # it was restarted before it was seen that it died
+                yield from self._bury(seat)
+                return
             raise ModelError(f"a Ray worker can't start this work: {error.cause}") from error
         except (RayActorError, RayError):
             yield from self._bury(seat)

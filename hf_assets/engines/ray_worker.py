@@ -81,13 +81,22 @@ class News:
     error: BaseException | None = None
 
 
+class Stale(Exception):
+    """A call that belongs to a beginning that this actor doesn't know, or no longer."""
+
+
 class Actor:
-    """A worker in a process of its own. Its methods run in threads, the worker in one that is kept."""
+    """A worker in a process of its own. Its methods run in threads, the worker in one that is kept.
+
+    Calls may overtake each other, and one to an actor that restarts may arrive long after. So each belongs to a
+    beginning, which has a number: a later one makes all before it stale.
+    """
 
     def __init__(self, number: int, cores: float) -> None:
         inert.all_of_this_process()
         self.number = number
         self.cores = cores
+        self._begun = -1
         self._thread: threading.Thread | None = None
         self._beginning = threading.Lock()
         self._feed = _Feed()
@@ -99,39 +108,55 @@ class Actor:
         """Of the process."""
         return os.getpid()
 
-    def begin(self, work: Work, settings: ComputeSettings) -> None:
+    def begin(self, number: int, work: Work, settings: ComputeSettings) -> None:
         """Start with another kind of work; what was done before is over by then.
 
-        A driver that lost sight of this actor asks again, perhaps while it still begins.
+        Args:
+            number: of this beginning.
+
+        Raises:
+            Stale: a later one came before.
         """
         with self._beginning:
+            if number < self._begun:
+                raise Stale
             if self._thread is not None:
                 self._feed.stop()
                 self._thread.join()
-            self._feed, self._news, self._is_urgent = _Feed(), News(), False
+            with self._changed:
+                self._feed, self._news, self._is_urgent = _Feed(), News(), False
+                self._begun = number
             self._thread = threading.Thread(target=self._run, args=(work, settings), name="worker", daemon=True)
             self._thread.start()
 
-    def give(self, unit: Unit) -> None:
+    def give(self, number: int, unit: Unit) -> None:
         """Take a unit, once there is room for it."""
-        self._feed.put(unit)
+        self._feed_of(number).put(unit)
 
-    def drain(self) -> None:
+    def drain(self, number: int) -> None:
         """Nothing more is at hand: what waits is encoded and committed."""
-        self._feed.drain()
+        self._feed_of(number).drain()
 
-    def end(self) -> None:
+    def end(self, number: int) -> None:
         """Finish what was given, and give the model's memory back."""
-        self._feed.end()
+        self._feed_of(number).end()
 
-    def news(self) -> News:
+    def news(self, number: int) -> News:
         """What happened since this was asked last; waits a moment for it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_urgent, POLL_S)
+            self._changed.wait_for(lambda: self._is_urgent or number != self._begun, POLL_S)
+            if number != self._begun:
+                raise Stale
             self._is_urgent = self._news.is_over
             news = self._news
             self._news = replace(news, report=Report())
             return news
+
+    def _feed_of(self, number: int) -> _Feed:
+        with self._changed:
+            if number != self._begun:
+                raise Stale
+            return self._feed
 
     def _run(self, work: Work, settings: ComputeSettings) -> None:
         error: BaseException | None = None

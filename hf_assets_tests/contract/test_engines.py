@@ -1,4 +1,9 @@
-"""Which engine ran is visible nowhere in the result: Ray actors make what one process makes, at the same cost."""
+"""Engine and store are visible nowhere in the result: what Ray actors make in a bucket is what one process makes on a
+disk, at the same cost.
+
+`test_edits` tries every edit in this process on a disk. Here each is tried on Ray in a bucket, so that every edit meets
+every engine and every store; `make soak` tries the whole product.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,53 +13,105 @@ from typing import Any
 import pytest
 
 from hf_assets import folder
+from hf_assets_tests import s3_server
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
-from hf_assets_tests.contract.edits import EDITS, Edit
+from hf_assets_tests.contract.edits import EDITS, Edit, loosen_filter, move_cache
 from hf_assets_tests.contract.image_rows import Row
+from hf_assets_tests.contract.test_upkeep import command
 from hf_assets_tests.contract.world import World
 from hf_assets_tests.ray_session import local_ray
+from hf_assets_tests.s3_server import S3Server
 
 TRIES_ALL = os.environ.get("HF_ASSETS_ALL_EDITS") == "1"
-ON_RAY: dict[str, Any] = {
-    "resources": {"gpu": {"config": {"batch_size": 2, "engine": {"ray": {"workers": 2, "cpus": 1}}}}}
+RUN_CONFIGS: dict[str, dict[str, Any]] = {
+    "process": {},
+    "ray": {"resources": {"gpu": {"config": {"batch_size": 2, "engine": {"ray": {"workers": 2, "cpus": 1}}}}}},
 }
-# `make soak` tries every edit.
-WALK = [edit for edit in EDITS if "image" in edit.kinds and (TRIES_ALL or edit.number in ("3", "8", "9"))]
+STORES = ("disk", "s3")
+PAIRS = [("ray", "s3")] if not TRIES_ALL else [("process", "s3"), ("ray", "disk"), ("ray", "s3")]
+# They name folders on a disk by themselves.
+ON_DISK_ONLY = (loosen_filter, move_cache)
+WALK = [
+    pytest.param(engine, store, edit, id=f"{engine} {store} {edit.number} {edit.name}")
+    for engine, store in PAIRS
+    for edit in EDITS
+    if "image" in edit.kinds and (store == "disk" or edit.apply not in ON_DISK_ONLY)
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _ray() -> Iterator[None]:
-    with local_ray(num_cpus=2):
-        yield
+def _ray(s3_process: S3Server) -> Iterator[None]:
+    """Actors have the environment that Ray was started in."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_server.environment(s3_process).items():
+            patch.setenv(name, value)
+        with local_ray(num_cpus=2):
+            yield
 
 
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> str | None:
+    """Where a cache lies: an address, or None for the disk."""
+    address: str | None = request.getfixturevalue("address") if request.param == "s3" else None
+    return address
+
+
+@pytest.fixture
+def placed(world: World, store: str | None) -> World:
+    """A copy of the materialized dataset, in this store."""
+    return world.move_to(store) if store else world
+
+
+def planned(world: World) -> tuple[int, int]:
+    """What the plan says that would be encoded."""
+    content = command(world, "plan", "--json").json["photos"]
+    latents, embeds = (sum(content[stage]["compute"].values()) for stage in ("vae_latents", "text_embeds"))
+    return latents, embeds
+
+
+@pytest.mark.parametrize("store", STORES, indirect=True)
 def test_ray_makes_what_this_process_makes_and_each_finds_nothing_to_do_after_the_other(
-    world: World, tmp_path: Path
+    store: str | None, world: World, tmp_path: Path
 ) -> None:
     fresh = World(tmp_path / "ray", world.hub, world.dataset, world.config, list(world.rows), world.medium)
     fresh.pipeline_folder, fresh.vae_folder = world.pipeline_folder, world.vae_folder
-    counts = fresh.materialize(run_config=ON_RAY)
+    if store:
+        fresh.move_to(store)
+    counts = fresh.materialize(run_config=RUN_CONFIGS["ray"])
     assert counts.encoded == (ALL_LATENTS, ALL_EMBEDS)
     assert counts.metadata["vae_latents"]["bytes_read"] > 0
     fresh.check()
     assert fresh.contents() == world.contents()
-    drawn = [{path.name for path in folder.decoded(one.metadata_folder).iterdir()} for one in (fresh, world)]
-    assert drawn[0] == drawn[1]
-    assert fresh.materialize().encoded == world.materialize(run_config=ON_RAY).encoded == (0, 0)
+    if store is None:
+        drawn = [{path.name for path in folder.decoded(one.metadata_folder).iterdir()} for one in (fresh, world)]
+        assert drawn[0] == drawn[1]
+    assert fresh.materialize().encoded == world.materialize(run_config=RUN_CONFIGS["ray"]).encoded == (0, 0)
 
 
-@pytest.mark.parametrize("edit", WALK, ids=lambda edit: edit.name)
-def test_an_edit_costs_the_same_on_ray(edit: Edit, world: World, models: Models) -> None:
-    edit.apply(world, models)
-    assert world.materialize(run_config=ON_RAY).encoded == edit.cost(world)
-    world.check()
-    assert world.materialize().encoded == (0, 0)
+@pytest.mark.parametrize(("engine", "store", "edit"), WALK, indirect=["store"])
+def test_an_edit_costs_the_same_with_every_engine_in_every_store(
+    engine: str, edit: Edit, placed: World, models: Models
+) -> None:
+    edit.apply(placed, models)
+    placed.definitions()  # writes the config
+    foretold = planned(placed)
+    counts = placed.materialize(run_config=RUN_CONFIGS[engine])
+    assert counts.encoded == edit.cost(placed)
+    assert foretold[1] == counts.encoded[1]
+    assert foretold[0] >= counts.encoded[0]  # media that no run has read count as to be encoded
+    placed.check()
 
 
-def test_a_sample_that_fails_is_quarantined_on_ray_too(world: World) -> None:
+@pytest.mark.parametrize("store", STORES, indirect=True)
+def test_a_sample_that_fails_is_quarantined_on_ray_too_and_tried_again_when_asked(placed: World) -> None:
+    world = placed
     cut = world.medium.another(301)[:-900]
     world.push([*world.rows, Row(cut, "cut", world.rows[0].columns)])
-    counts = world.materialize(run_config=ON_RAY)
+    counts = world.materialize(run_config=RUN_CONFIGS["ray"])
     assert counts.metadata["vae_latents"]["quarantined"] == 1
     assert len(world.training_set()) == len(world.rows) - 1
     world.check()
+    assert command(world, "quarantine", "--retry", "photos").code == 0
+    assert planned(world) == (1, 0)
+    counts = world.materialize(run_config=RUN_CONFIGS["ray"])
+    assert (counts.encoded, counts.metadata["vae_latents"]["quarantined"]) == ((0, 0), 1)

@@ -16,6 +16,7 @@ from hf_assets.encode.unit import CRASH, EncodingWork, run_units
 from hf_assets.engines import ray_cluster
 from hf_assets.engines.compute import ComputeSettings
 from hf_assets.engines.ray_cluster import Placement, RayOptions, placement
+from hf_assets.engines.ray_worker import Actor, Stale
 from hf_assets.errors import DatasetError
 from hf_assets.store import index
 from hf_assets.store.tensors import TensorStore
@@ -80,6 +81,31 @@ def test_a_worker_that_begins_when_all_is_done_is_not_waited_for(tmp_path: Path)
     watchdog.cancel()
     assert (computed, failed) == (1, 0)
     assert run(Numbers(tmp_path / "store"), "2:1", "3:1")[1] == 2, "it takes what comes next"
+
+
+def test_calls_of_an_earlier_beginning_change_nothing(tmp_path: Path) -> None:
+    actor = Actor(0, 1.0)
+    work = EncodingWork(Numbers(tmp_path / "store"))
+    actor.begin(5, work, SETTINGS)
+    (unit,) = units("1:1")
+    late = (
+        lambda: actor.begin(4, EncodingWork(Numbers(tmp_path / "former")), SETTINGS),
+        lambda: actor.give(4, unit),
+        lambda: actor.drain(4),
+        lambda: actor.end(4),
+        lambda: actor.news(4),
+    )
+    for call in late:
+        with pytest.raises(Stale):
+            call()
+    actor.give(5, unit)
+    actor.end(5)
+    computed = 0
+    while not (news := actor.news(5)).is_over:
+        computed += news.report.computed
+    assert computed + news.report.computed == 1
+    assert stored(tmp_path / "store") == {"1:1": 2.0}
+    assert not (tmp_path / "former").exists()
 
 
 def test_an_error_of_the_work_reaches_the_run_and_frees_the_devices(tmp_path: Path) -> None:
