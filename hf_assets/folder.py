@@ -16,7 +16,7 @@ CONVERTED = "sources/converted"
 # Names of folders of files whose names begin with the hash of the file that they are about.
 REMEMBERED = ("columns", "ledger", CONVERTED)
 GENERATIONS, MEMOS, OPENED = "generations", "memo", "opened"
-THUMBNAILS, DECODED = "reports/thumbnails", "reports/decoded"
+THUMBNAILS, DECODED, GALLERY = "reports/thumbnails", "reports/decoded", "reports/gallery"
 # Where a process may have left temporary files.
 WRITTEN = ("", *REMEMBERED, "sources", GENERATIONS, MEMOS)
 
@@ -119,6 +119,11 @@ def decoded(root: Location) -> Location:
 def token_counts(root: Location) -> Location:
     """How many tokens some captions have."""
     return root / "reports" / "tokens.parquet"
+
+
+def gallery(root: Location) -> Location:
+    """What the report shows of each sample: sheets of small pictures, and what is written beside them."""
+    return root / GALLERY
 
 
 def channels(root: Location) -> Location:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from hf_assets import fingerprint, schema
+from hf_assets import fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import versions
 from hf_assets.encode.outcome import Outcome
@@ -39,9 +39,10 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         def make() -> Made:
             medium = medium_of(recipe)
             shown = full_report.rests(recipe)
+            shapes = buckets.read()
             table, num_incomplete = joining.join(
                 captions.read(),
-                buckets.read(),
+                shapes,
                 vae_latents.read(),
                 text_embeds.read(),
                 medium.extension,
@@ -53,12 +54,16 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             located = table.replace_schema_metadata(layout.to_metadata(stores, recipe.folders.metadata))
             version = fingerprint.of_table(located)
             record_generation(recipe, located, version)
+            view = views.training_set(recipe, located, shapes)
             full_report.write(recipe, located, version)
-            written = generations.newest(recipe.folders.metadata), full_report.path(recipe)
+            written = [generations.newest(recipe.folders.metadata), full_report.path(recipe)]
+            if "contact_sheet" in view.texts:
+                written.append(folder.sheet(recipe.folders.metadata, "training_set"))
+            shown += (full_report.beside(recipe),)
             metadata = {
                 "folder": dg.MetadataValue.path(str(recipe.folders.metadata)),
                 "report": dg.MetadataValue.path(str(full_report.path(recipe))),
-                **as_metadata(views.training_set(located)),
+                **as_metadata(view),
             }
             return Made(Outcome(located, dropped=num_incomplete, rests=with_files(shown, written)), metadata, version)
 

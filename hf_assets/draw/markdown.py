@@ -102,13 +102,14 @@ def failures(quarantined: pa.Table) -> str:
 
 def named_values(values: Mapping[str, Any]) -> str:
     """The values of a row's columns and their fields, with their names; not escaped."""
-    return ", ".join(f"{name}: {value}" for name, value in _flat(values))
+    return ", ".join(f"{name}: {value}" for name, value in flat(values))
 
 
-def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """The values within structs within structs, each with the way to it: `a.b`."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{name}.")
+            yield from flat(value, f"{path}{name}.")
         else:
             yield f"{path}{name}", value
 

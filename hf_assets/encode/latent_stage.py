@@ -7,12 +7,13 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import fingerprint, schema
+from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import encoders
 from hf_assets.encode.batches import in_halves
@@ -24,8 +25,11 @@ from hf_assets.engines.compute import Compute
 from hf_assets.engines.unit import Unit
 from hf_assets.errors import DatasetError, MediaError, ModelError
 from hf_assets.kinds.medium import Medium, medium_of
+from hf_assets.kinds.showing import Show
 from hf_assets.models import vae as vae_side
+from hf_assets.previews import pictures
 from hf_assets.previews.decoded import DecodedSamples
+from hf_assets.previews.pictures import Pictures
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import Snapshot
 from hf_assets.store.tensors import Sample, TensorStore
@@ -41,14 +45,16 @@ BYTES_PER_VOLUME = {"image": 3, "video": 3, "audio": 8}
 ROWS_AT_A_TIME = 1024
 
 
-def jobs_of(missing: pa.Table, raw_dataset: pa.Table, medium: Medium) -> pa.Table:
+def jobs_of(missing: pa.Table, raw_dataset: pa.Table, medium: Medium, root: Location) -> pa.Table:
     """What a worker needs to know about the samples to encode.
 
     Args:
         missing: `latent_key` and the medium's `buckets`, in the split's order.
+        root: metadata folder of the dataset.
 
     Returns:
-        `key`, `row`, `media_hash`, where the media lie (`schema.LOCATION`), the medium's `decoded`, and `volume`.
+        `key`, `row`, `media_hash`, where the media lie (`schema.LOCATION`), the medium's `decoded`, `volume`, and
+        whether they are `pictured` (`pictures.wanted`).
     """
     is_wanted = pc.is_in(raw_dataset["row"], value_set=missing["row"].combine_chunks())
     place = raw_dataset.select(["row", *schema.LOCATION.names]).filter(is_wanted)
@@ -58,6 +64,7 @@ def jobs_of(missing: pa.Table, raw_dataset: pa.Table, medium: Medium) -> pa.Tabl
     )
     for name in schema.LOCATION.names:
         jobs = jobs.append_column(name, place[name])
+    jobs = jobs.append_column("pictured", pictures.wanted(raw_dataset, is_wanted, jobs, root))
     return jobs.append_column("volume", pa.array(medium.volume(missing)))
 
 
@@ -68,6 +75,7 @@ class LatentStage:
     Attributes:
         shown: keys of the latents of which people see what they decode to.
         open_vae: loads the VAE.
+        pictures: takes small pictures of what is decoded.
     """
 
     recipe: Recipe
@@ -77,6 +85,7 @@ class LatentStage:
     shown: frozenset[str] = frozenset()
     open_vae: "Callable[..., Vae]" = vae_side.load_vae
     buffers: Buffers = field(default_factory=Buffers, compare=False)
+    pictures: Pictures | None = field(default=None, compare=False)
     by_shape = True
 
     @functools.cached_property
@@ -105,26 +114,33 @@ class LatentStage:
         media = media_of(parts, self.source, self.snapshot, self.recipe.media_column)
         size = BYTES_PER_VOLUME[self.recipe.kind]
         for unit in units:
-            names = [KEY, "media_hash", "volume", *self.medium.decoded]
+            names = [KEY, "media_hash", "volume", "pictured", *self.medium.decoded]
             for rows in unit.jobs.select(names).to_batches(max_chunksize=ROWS_AT_A_TIME):
                 for fact in rows.to_pylist():
                     one = next(media)
-                    key, media_hash, volume = (fact.pop(name) for name in names[:3])
+                    key, media_hash, volume, pictured = (fact.pop(name) for name in names[:4])
                     held = len(one.data or b"")
-                    yield Job(unit.number, key, (one, media_hash, fact), size * volume, held, one.num_bytes)
+                    yield Job(unit.number, key, (one, media_hash, pictured, fact), size * volume, held, one.num_bytes)
 
     def decode(self, job: Job) -> Decoded | MediaError:
         media: Media
-        media, media_hash, facts = job.content
+        media, media_hash, pictured, facts = job.content
         if media.data is None or fingerprint.of_bytes(media.data) != media_hash:
             raise DatasetError(
                 f"the media at {media.address} changed since it was probed: materialize raw_dataset and buckets again"
             )
         try:
-            sample = self.medium.decode(media.data, facts).contiguous()
+            sample = self.medium.decode(media.data, facts, self._show(media_hash, pictured, facts)).contiguous()
         except MediaError as error:
             return error
         return Decoded(job.key, sample, (*sample.shape, sample.dtype), job.num_bytes)
+
+    def _show(self, media_hash: str, pictured: int, facts: dict[str, Any]) -> Show | None:
+        """What takes a picture of a sample, if it is to have one."""
+        if self.pictures is None or pictured == pictures.NONE:
+            return None
+        add, key = self.pictures.add, pictures.key_of(media_hash, facts.get(schema.CELL.name))
+        return lambda picture, sound=None: add(key, picture, sound if pictured == pictures.HEARD else None)
 
     def assemble(self, samples: list[Decoded], compute: Compute) -> "torch.Tensor":
         return self.buffers.stack([one.content for one in samples], pinned=compute.device.startswith("cuda"))
@@ -152,6 +168,7 @@ class LatentModel:
         self.buffers = stage.buffers
         self.transfers = Transfers(compute.device)
         self.samples_to_decode = DecodedSamples(stage.recipe.folders.metadata, stage.shown)
+        self.pictures = stage.pictures
         self.amounts: Mapping[str, float] = {}
 
     def encode(self, batch: Batch) -> Coming:
@@ -195,6 +212,8 @@ class LatentModel:
 
     def finish(self, say: Callable[[str], None]) -> None:
         self.samples_to_decode.decode(self.vae, say)
+        if self.pictures is not None:
+            self.pictures.flush()
 
     def _tensors(
         self, batch: "torch.Tensor", seeds: list[int], *, in_float32: bool = False

@@ -21,6 +21,7 @@ from hf_assets.kinds.medium import medium_of
 from hf_assets.models import families
 from hf_assets.models import vae as vae_side
 from hf_assets.previews.decoded import DecodedSamples
+from hf_assets.previews.pictures import Pictures
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
 from hf_assets.stages import keys
@@ -106,8 +107,9 @@ def encode(
                     medium = medium_of(recipe)
                     medium.check(missing, encoder.pipeline)
                     shown = DecodedSamples.of(recipe.folders.metadata, todo.keyed["latent_key"])
-                    stage = LatentStage(recipe, encoder, source, snapshot_of(raw_dataset), shown)
-                    jobs = jobs_of(missing, raw_dataset, medium)
+                    pictures = Pictures(recipe.folders.metadata)
+                    stage = LatentStage(recipe, encoder, source, snapshot_of(raw_dataset), shown, pictures=pictures)
+                    jobs = jobs_of(missing, raw_dataset, medium, recipe.folders.metadata)
                     units = units_of(jobs, medium.volume(missing), engine.num_workers)
                     totals = run_units(engine, stage, units, "encoding latents", say)
             todo = todo.look_up_again()

@@ -11,6 +11,7 @@ from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import AudioSettings
 from hf_assets.errors import ModelError
+from hf_assets.kinds.showing import Show
 from hf_assets.media import audio, sonogram
 from hf_assets.models import autoencoders
 from hf_assets.models.components import vae_component
@@ -84,7 +85,7 @@ class AudioMedium:
     def with_column_facts(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
         return buckets
 
-    def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
+    def decode(self, data: bytes, sample: dict[str, Any], show: Show | None = None) -> "torch.Tensor":
         """(C, S) float32, -1 to 1."""
         import torch
 
@@ -95,6 +96,12 @@ class AudioMedium:
             first_sample=sample["first_sample"],
             num_samples=sample["num_samples"],
         )
+        if show is not None:
+            rate_hz = sample["sample_rate_hz"]
+            mono = taken.mean(axis=0)
+            step = max(rate_hz // SHOWN_RATE_HZ, 1)
+            pictured = mono[: len(mono) // step * step].reshape(-1, step).mean(axis=1)[: SHOWN_RATE_HZ * SHOWN_SECONDS]
+            show(np.asarray(sonogram.picture(pictured, rate_hz // step)), (mono, rate_hz))
         return torch.from_numpy(taken).expand(sample["num_channels"], -1)
 
     def encode(

@@ -12,6 +12,7 @@ from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import ImageSettings
 from hf_assets.errors import ModelError
+from hf_assets.kinds.showing import Show
 from hf_assets.media import image
 from hf_assets.models import autoencoders
 from hf_assets.models.inputs import spatial_multiple
@@ -90,9 +91,9 @@ class ImageMedium:
     def with_column_facts(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
         return buckets
 
-    def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
+    def decode(self, data: bytes, sample: dict[str, Any], show: Show | None = None) -> "torch.Tensor":
         """(3, H, W) uint8, RGB, 0 to 255."""
-        return image.to_pixels(data, **sample, is_fast=self.is_fast)
+        return image.to_pixels(data, **sample, is_fast=self.is_fast, show=show)
 
     def encode(
         self, encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor"

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from hf_assets.config.recipe import Recipe
 from hf_assets.kinds.audio import AudioMedium
 from hf_assets.kinds.image import ImageMedium
+from hf_assets.kinds.showing import Show
 from hf_assets.kinds.video import VideoMedium
 from hf_assets.models.pipeline import Pipeline
 
@@ -85,11 +86,12 @@ class Medium(Protocol):
         """The buckets with what columns of the dataset say in place of the media; nothing that decides a latent."""
         ...
 
-    def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
+    def decode(self, data: bytes, sample: dict[str, Any], show: Show | None = None) -> "torch.Tensor":
         """One sample as the encoder reads it, without the batch axis.
 
         Args:
             sample: a row of `decoded`.
+            show: is given a picture of the medium, which costs little here.
 
         Raises:
             MediaError: these bytes can't be used, and why.

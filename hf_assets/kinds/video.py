@@ -14,6 +14,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import VideoSettings
 from hf_assets.errors import ModelError
 from hf_assets.kinds.image import check_sizes, example_sizes
+from hf_assets.kinds.showing import Show
 from hf_assets.media import video
 from hf_assets.models import autoencoders
 from hf_assets.models.components import vae_component
@@ -93,9 +94,9 @@ class VideoMedium:
     def _stride(self) -> int:
         return _frame_stride(resolve_pipeline(self.recipe.model.pipeline))
 
-    def decode(self, data: bytes, sample: dict[str, Any]) -> "torch.Tensor":
+    def decode(self, data: bytes, sample: dict[str, Any], show: Show | None = None) -> "torch.Tensor":
         """(3, F, H, W) uint8, RGB, 0 to 255."""
-        return video.to_pixels(data, **sample).transpose(0, 1)
+        return video.to_pixels(data, **sample, show=show).transpose(0, 1)
 
     def encode(
         self, encode: "Callable[[torch.Tensor], torch.Tensor]", batch: "torch.Tensor"

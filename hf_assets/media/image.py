@@ -12,7 +12,7 @@ Shape letters: H W pixels. Sizes are (width, height), crops are (top, left), in 
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -223,6 +223,7 @@ def to_pixels(
     original_size: Sequence[int] | None = None,
     cell: Sequence[int] | None = None,
     is_fast: bool = False,
+    show: Callable[[np.ndarray], None] | None = None,
 ) -> "torch.Tensor":
     """Decode, resize and crop one image: `decode`, then `fit`.
 
@@ -230,6 +231,7 @@ def to_pixels(
         original_size: the (width, height) that the geometry was made for.
         cell: (left, top, width, height) of the part of the decoded image that is taken; None: all of it.
         is_fast: decode a JPEG at the half, fourth or eighth of its size, if that is no smaller than `resized_size`.
+        show: is given what is taken before it is resized, (H, W, 3) uint8, to look at and not to keep.
 
     Returns:
         (3, H, W) uint8, RGB, 0 to 255.
@@ -258,6 +260,8 @@ def to_pixels(
                 f"the image decodes to {decoded_size[0]} x {decoded_size[1]} pixels, but its geometry was made for "
                 f"{original_size[0]} x {original_size[1]}; correct the dataset's columns of sizes, or name none",
             )
+        if show is not None:
+            show(page)
         return fit_pixels(page, resized_size, crop_top_left, target_size)
 
 

@@ -13,7 +13,7 @@ Shape letters: F frames, H W pixels. Sizes are (width, height), crops are (top, 
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -42,6 +42,9 @@ MAX_FRAME_PIXELS = 2**25
 RGB_BYTES = 48
 # What is taken of one clip, resized and cropped: 258 frames of 1,920 x 1,080.
 MAX_CLIP_BYTES = 3 << 29
+
+# The longer edge of a frame that is shown to people, at least.
+SHOWN_PX = 480
 
 # As many frames as H.264 and HEVC may reorder.
 MAX_LEADING_PICTURES = 16
@@ -178,11 +181,14 @@ def to_pixels(
     target_size: Sequence[int],
     first_frame: int,
     num_frames: int,
+    show: Callable[[np.ndarray], None] | None = None,
 ) -> "torch.Tensor":
     """Decode, resize and crop `num_frames` frames from `first_frame` on; of the others none stays in memory.
 
     Args:
         resized_size, crop_top_left, target_size: see `media.image.fit`.
+        show: is given the first, middle and last of these frames before they are resized, as `sheet` lays them out:
+            (H, W, 3) uint8, to look at and not to keep.
 
     Returns:
         (F, 3, H, W) uint8, RGB, 0 to 255.
@@ -200,11 +206,17 @@ def to_pixels(
             f"of {MAX_CLIP_BYTES:,d} for one sample: set num_frames, or lower resolution",
         )
     pixels = torch.empty((num_frames, 3, height, width), dtype=torch.uint8)
+    shown: list[np.ndarray] = []
+    pictured = {first_frame + at for at in (0, num_frames // 2, num_frames - 1)} if show is not None else set()
     number = -1
     for number, frame in enumerate(frames_of(data, _peak_cd(data, first_frame, num_frames))):
         if number >= first_frame:
             pixels[number - first_frame] = image.fit_pixels(frame, resized_size, crop_top_left, target_size)
+        if number in pictured:
+            shown.append(_smaller(frame, resized_size))
         if number == first_frame + num_frames - 1:
+            if show is not None:
+                show(_laid_out(shown))
             return pixels
     raise MediaError(
         "frames_missing",
@@ -239,6 +251,25 @@ def thumbnails(data: bytes, first_frame: int = 0, num_frames: int | None = None)
             if frame is not None:
                 found.append(Image.fromarray(np.ascontiguousarray(_upright(_rgb(frame), frame))))
     return found
+
+
+def _smaller(frame: np.ndarray, resized_size: Sequence[int]) -> np.ndarray:
+    """A copy of a frame with square pixels, of fewer of them: every second or third, as the longer edge allows."""
+    from PIL import Image
+
+    step = max(max(frame.shape[:2]) // SHOWN_PX, 1)
+    small = frame[::step, ::step]
+    height, width = small.shape[:2]
+    wide = max(round(height * resized_size[0] / resized_size[1]), 1)
+    if abs(wide - width) <= 1 + width // 50:
+        return small.copy()
+    return np.asarray(Image.fromarray(np.ascontiguousarray(small)).resize((wide, height)))
+
+
+def _laid_out(frames: Sequence[np.ndarray]) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(sheet([Image.fromarray(frame) for frame in frames]))
 
 
 def sheet(pictures: "Sequence[Image.Image]") -> "Image.Image":

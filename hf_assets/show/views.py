@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import draw, files, fingerprint, folder, schema
+from hf_assets import draw, files, fingerprint, folder, inert, schema
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import charts, numbers, sheets
-from hf_assets.draw.sheets import Tile
+from hf_assets.draw.sheets import NOTE_CHARACTERS, Tile
 from hf_assets.kinds.audio import SHOWN_SECONDS
-from hf_assets.previews import decoded, token_counts
+from hf_assets.previews import decoded, pictures, token_counts
 from hf_assets.previews.thumbnails import Thumbnails, first
 from hf_assets.stages import naming
 from hf_assets.store import spot_checks
@@ -30,10 +30,11 @@ SHEETS = {
     "filtered": "kept and dropped",
     "buckets": "samples with their crops",
     "vae_latents": "originals and decoded latents",
+    "training_set": "samples with their crops",
 }
 NOT_YET = "This asset reads no media. Its images are on the page of `buckets`, which does, and here the next time."
 EXAMPLES = 10
-KEPT_TILES, DROPPED_TILES, BUCKET_TILES = 6, 12, 12
+KEPT_TILES, DROPPED_TILES, BUCKET_TILES, SAMPLE_TILES = 6, 12, 12, 18
 
 
 class View(NamedTuple):
@@ -224,18 +225,53 @@ def embeds(recipe: Recipe, captions: pa.Table, table: pa.Table, stored_bytes: in
     return View(facts, texts)
 
 
-def training_set(table: pa.Table) -> View:
-    """What a trainer gets, by bucket."""
+def training_set(recipe: Recipe, table: pa.Table, buckets: pa.Table) -> View:
+    """What a trainer gets: some samples, and how many each bucket has."""
+    texts = {}
+    if (data := samples_sheet(recipe, table, buckets)) is not None:
+        texts["contact_sheet"] = sheets.inline(data, SHEETS["training_set"])
     return View(
         {
             "num_buckets": pc.count_distinct(table["bucket"]).as_py(),
             "duplicates_share": numbers.duplicates_share(table["media_hash"]),
         },
         {
+            **texts,
             "buckets": draw.buckets(table),
             "samples_per_bucket": charts.inline_bars(draw.sizes(table), "samples per bucket"),
         },
     )
+
+
+def samples_sheet(recipe: Recipe, table: pa.Table, buckets: pa.Table) -> bytes | None:
+    """Some samples with the part that is encoded in a frame, and their captions; None where none was pictured."""
+    root = recipe.folders.metadata
+    known = pictures.known(root)
+    shapes = buckets.take(pc.index_in(table["row"], value_set=buckets["row"].combine_chunks()))
+    at = pc.index_in(pictures.keys_of(shapes), value_set=known["key"].combine_chunks())
+    pictured = np.flatnonzero(np.asarray(at.is_valid()))
+    if not len(pictured):
+        return None
+    drawn = _by_row(table["row"].take(pa.array(pictured)))
+    chosen = pa.array(np.sort(pictured[numbers.choose(drawn, SAMPLE_TILES)]))
+    tiles = known.take(at.take(chosen)).to_pylist()
+    rows = list(zip(table.take(chosen).to_pylist(), shapes.take(chosen).to_pylist(), tiles, strict=True))
+    key = [[row["row"], row["file"], row[naming.NAME], row["captions"][:1], tile["key"]] for row, shape, tile in rows]
+    key += [[shape.get(name) for name in ("bucket", "crop_top_left", "resized_size")] for _, shape, _ in rows]
+
+    def draw_tiles() -> list[Tile]:
+        found = []
+        for row, shape, tile in rows:
+            picture = pictures.crop(root, tile)
+            is_sound = "original_num_samples" in shape  # the picture is of the part that is encoded
+            crops = () if picture is None or is_sound else crops_of(shape, picture.size)
+            caption = row["captions"][0]
+            said = f": {inert.text(caption[:NOTE_CHARACTERS])}" if caption.isascii() else ""  # the font has no others
+            name = naming.short_name_of({**row, "source_path": row[naming.NAME] or row["file"]})
+            found.append(Tile(picture, name, f"{shape['bucket']}{said}", crops))
+        return found
+
+    return _sheet(recipe, "training_set", key, draw_tiles)
 
 
 def kept_sheet(root: Location, name: str) -> bytes | None:

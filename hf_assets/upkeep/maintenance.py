@@ -12,6 +12,7 @@ from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.progress import Progress
 from hf_assets.errors import StoreError
+from hf_assets.show import gallery
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.store import gc, generations, memo, verifying
 from hf_assets.store.ledger import WHOLE_FILES
@@ -154,7 +155,9 @@ def _remembered_of_others(names: Iterable[str], in_use: set[str]) -> Iterator[st
 
 
 def orphaned_previews(root: Location, keep: int) -> Iterator[Location]:
-    """Thumbnails of rows that the dataset has no more, and decoded latents that no kept training set names."""
+    """What no one is shown any more: thumbnails of rows that the dataset hasn't, decoded latents that no kept training
+    set names, and what the gallery doesn't name.
+    """
     names = [blob.name for blob in blobs.at(root).list(recursive=True)]
     return (root / name for name in _orphaned_previews(root, names, keep))
 
@@ -165,6 +168,7 @@ def _orphaned_previews(root: Location, names: Iterable[str], keep: int) -> Itera
         return
     images = [name for name in names if name.endswith(".jpg")]
     hashes = set(pc.unique(raw_dataset["file_hash"].cast(pa.string())).to_pylist())
+    yield from _orphaned_of_gallery(root, names)
     thumbnails = [name for name in images if name.startswith(f"{folder.THUMBNAILS}/")]
     yield from (name for name in thumbnails if name.rpartition("/")[2].split(".")[0] not in hashes)
     decoded = [name for name in images if name.startswith(f"{folder.DECODED}/")]
@@ -175,6 +179,19 @@ def _orphaned_previews(root: Location, names: Iterable[str], keep: int) -> Itera
     keys = [name.rpartition("/")[2].removesuffix(".jpg") for name in decoded]
     is_named = pc.is_in(pa.array(keys, pa.string()), value_set=named)
     yield from (name for name, stays in zip(decoded, is_named.to_pylist(), strict=True) if not stays)
+
+
+def _orphaned_of_gallery(root: Location, names: Iterable[str]) -> Iterator[str]:
+    """What the report's gallery doesn't show any more; nothing where there is no report."""
+    try:
+        named = set(gallery.NAMES.findall(folder.report(root).read_bytes().decode()))
+    except FileNotFoundError:
+        return
+    heard = gallery.sounds_of(root, named)
+    for name in names:
+        place, _, file = name.rpartition("/")
+        if place == folder.GALLERY and file.endswith((".js", ".jpg", ".mp3")) and file not in named | heard:
+            yield name
 
 
 def _files_of(root: Location) -> set[str]:

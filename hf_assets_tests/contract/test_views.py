@@ -45,6 +45,7 @@ def reports(world: World) -> dict[str, tuple[int, int]]:
     """Every picture and report with its size and time."""
     folder = world.metadata_folder
     found = [*(folder / "reports").rglob("*.*"), folder / "report.html"]
+    found = [path for path in found if path.suffix in (".jpg", ".js", ".mp3", ".json", ".html", ".parquet")]
     return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
@@ -131,17 +132,19 @@ def test_pictures_that_fail_fail_no_run(
     fresh.check()
 
 
-def test_the_report_is_one_file_that_loads_nothing_else(world: World) -> None:
+def test_the_report_loads_nothing_but_its_gallery_and_holds_no_markup_of_strangers(world: World) -> None:
     hostile = "<script>x</script> ![a](http://127.0.0.1/x.png)"
     world.push([row.but(caption=hostile) if n == 3 else row for n, row in enumerate(world.rows)])
     run = world.materialize()
     path = Path(run.metadata["training_set"]["report"])
     assert path == world.metadata_folder / "report.html"
     page = path.read_text()
-    assert "<script" not in page
-    assert "&lt;script&gt;x" in page
+    assert re.findall("<script[^>]*>", page) == ['<script type="application/json" id="gallery-data">', "<script>"]
+    assert "<script>x" not in page
     assert set(re.findall(r'(?:src|href)="([a-z]+:)', page)) == {"data:"}
-    assert page.count("data:image/jpeg") >= 10  # two sheets, eight decoded latents
+    assert page.count("data:image/jpeg") == 17  # a sheet, and eight latents beside their originals
+    (samples,) = (path for path in (world.metadata_folder / "reports/gallery").glob("*.js") if path.name in page)
+    assert hostile in samples.read_text()  # where it is a text of JSON
     for stage in STAGES:
         for value in run.metadata[stage].values():
             assert "<script" not in str(value)
@@ -164,5 +167,7 @@ def test_pictures_of_what_is_gone_are_garbage_and_the_others_stay(world: World, 
     old = set(maintenance.orphaned_previews(world.metadata_folder, 1))
     thumbnails = {path for path in old if "thumbnails" in str(path)}
     assert len(thumbnails) == 5  # the first file is gone
-    assert {path.stem for path in old - thumbnails} == {Path(name).stem for name in before if "decoded" in name}
+    assert {path.stem for path in old - thumbnails} == {
+        Path(name).stem for name in before if "decoded" in name or name.endswith(".js")
+    }
     assert not old & {Path(path) for path in tidied.stray_files}
