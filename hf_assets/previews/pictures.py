@@ -7,8 +7,9 @@ wholly there or not at all; its name is the hash of its content. Of sound, some 
 
 import io
 import json
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +48,8 @@ SCHEMA = pa.schema(
 )
 NONE, SEEN, HEARD = 0, 1, 2
 KEY_CHARACTERS = 32
+# The files that a report names: sheets, and what it says of samples.
+NAMES = re.compile(r"\b[0-9a-f]{32}\.(?:js|jpg)\b")
 
 
 def key_of(media_hash: str, cell: Sequence[int] | None = None) -> str:
@@ -260,3 +263,10 @@ def _tiles(sheet: Location) -> list[dict[str, Any]]:
             ]
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
         return []
+
+
+def sounds_of(root: Location, sheets: Collection[str]) -> set[str]:
+    """The files of sound that belong to pictures on some sheets."""
+    every = known(root)
+    heard = every.filter(pc.and_(every["is_heard"], pc.is_in(every["sheet"], value_set=pa.array(sorted(sheets)))))
+    return set(map(sound_name, heard["key"].to_pylist()))

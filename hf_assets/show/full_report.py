@@ -29,7 +29,7 @@ from hf_assets.draw.html import (
     Table,
 )
 from hf_assets.encode import quarantine
-from hf_assets.previews import decoded, token_counts
+from hf_assets.previews import decoded, pictures, token_counts
 from hf_assets.show import changed, gallery, views, words
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.stages import naming
@@ -225,5 +225,5 @@ def _kept_sheet(root: Location, name: str, alt: str) -> Jpeg | None:
 def beside(recipe: Recipe) -> Rest:
     """The files that the report loads."""
     place = folder.gallery(recipe.folders.metadata)
-    named = set(gallery.NAMES.findall(path(recipe).read_bytes().decode()))
+    named = set(pictures.NAMES.findall(path(recipe).read_bytes().decode()))
     return Rest(place, {name: state for name, state in memo.states_of(place).items() if name in named})

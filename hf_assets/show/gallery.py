@@ -7,8 +7,7 @@ their content: one that is there already isn't written again.
 
 import json
 import os
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,9 +41,6 @@ CAPTIONS, CAPTION_CHARACTERS, FACT_CHARACTERS, NAME_CHARACTERS = 4, 400, 200, 20
 # Of a folder on this machine, so many pictures are made for the gallery alone, of what no run has decoded.
 DRAWN = 2_000
 THREADS = 8
-
-# The files that a report names.
-NAMES = re.compile(r"\b[0-9a-f]{32}\.(?:js|jpg)\b")
 
 KEPT, DUPLICATE, DROPPED, FAILED, INCOMPLETE = STATES = ("kept", "duplicate", "dropped", "quarantined", "left out")
 # Why a sample may be worth a look; the bits of a sample's `unusual`.
@@ -351,10 +347,3 @@ def _crops(one: Mapping[str, Any], picture: Sequence[int] | None) -> list[list[i
         return []
     shown = (picture[3], picture[4]) if picture is not None else tuple(one["original_size"])
     return [[round(1000 * edge) for edge in box] for box in crops_of(dict(one), shown)]
-
-
-def sounds_of(root: Location, sheets: Collection[str]) -> set[str]:
-    """The files of sound that belong to pictures on some sheets."""
-    known = pictures.known(root)
-    heard = known.filter(pc.and_(known["is_heard"], pc.is_in(known["sheet"], value_set=pa.array(sorted(sheets)))))
-    return set(map(pictures.sound_name, heard["key"].to_pylist()))

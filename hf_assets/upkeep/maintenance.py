@@ -12,7 +12,7 @@ from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.progress import Progress
 from hf_assets.errors import StoreError
-from hf_assets.show import gallery
+from hf_assets.previews import pictures
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.store import gc, generations, memo, verifying
 from hf_assets.store.ledger import WHOLE_FILES
@@ -184,10 +184,10 @@ def _orphaned_previews(root: Location, names: Iterable[str], keep: int) -> Itera
 def _orphaned_of_gallery(root: Location, names: Iterable[str]) -> Iterator[str]:
     """What the report's gallery doesn't show any more; nothing where there is no report."""
     try:
-        named = set(gallery.NAMES.findall(folder.report(root).read_bytes().decode()))
+        named = set(pictures.NAMES.findall(folder.report(root).read_bytes().decode()))
     except FileNotFoundError:
         return
-    heard = gallery.sounds_of(root, named)
+    heard = pictures.sounds_of(root, named)
     for name in names:
         place, _, file = name.rpartition("/")
         if place == folder.GALLERY and file.endswith((".js", ".jpg", ".mp3")) and file not in named | heard:
