@@ -42,7 +42,7 @@ def test_controls_show_and_do_nothing(control: str, capsys: pytest.CaptureFixtur
             info = lines.append
 
     logs.say(Context)(name)
-    page = html.page(name, name, [html.Section(name, [name, html.Table([name], [[name]])])])
+    page = html.page(html.Head(name, name), [html.Section(name, [name, html.Table([name], [[name]])])])
     errors = [str(DatasetError(name)), str(MediaError("bad", name)), ConfigError(name, name).located]
     shown = [capsys.readouterr().out, *lines, page, markdown.escape(name), *errors]
     for text in shown:
@@ -78,7 +78,7 @@ def split_entities(line: str) -> list[str]:
 
 def test_cells_of_a_report_are_cut() -> None:
     caption = "<b>" * 7_000_000
-    page = html.page("x", "x", [html.Section("x", [html.Table(["caption"], [[caption]] * 20)])])
+    page = html.page(html.Head("x", "x"), [html.Section("x", [html.Table(["caption"], [[caption]] * 20)])])
     assert len(page) < 500_000
     assert len(markdown.escape(caption)) < 5_000
 
