@@ -300,8 +300,9 @@ def _compared(rows: _Rows, training_set: pa.Table) -> tuple[np.ndarray, np.ndarr
         groups[is_seen] = likeness.clusters(measured["likeness"].filter(pa.array(is_seen)).to_numpy())
     lengths = np.full(number, np.nan)
     kept = training_set.take(at.drop_null())
-    longest = pc.utf8_length(pc.list_flatten(pc.list_slice(kept["captions"], 0, 1)))
-    lengths[is_kept] = np.log1p(longest.to_numpy().astype(np.float64))
+    firsts = pc.list_slice(kept["captions"], 0, 1)  # a sample may have none, where latents are made alone
+    with_caption = np.flatnonzero(is_kept)[schema.list_parents(firsts)]
+    lengths[with_caption] = np.log1p(pc.utf8_length(pc.list_flatten(firsts)).to_numpy().astype(np.float64))
     values = [np.full(number, np.nan), np.full(number, np.nan), np.full(number, np.nan), lengths]
     if "original_size" in rows.media.column_names:
         width, height = (

@@ -265,7 +265,7 @@ def samples_sheet(recipe: Recipe, table: pa.Table, buckets: pa.Table) -> bytes |
             picture = pictures.crop(root, tile)
             is_sound = "original_num_samples" in shape  # the picture is of the part that is encoded
             crops = () if picture is None or is_sound else crops_of(shape, picture.size)
-            caption = row["captions"][0]
+            caption = next(iter(row["captions"]), "")
             said = f": {inert.text(caption[:NOTE_CHARACTERS])}" if caption.isascii() else ""  # the font has no others
             name = naming.short_name_of({**row, "source_path": row[naming.NAME] or row["file"]})
             found.append(Tile(picture, name, f"{shape['bucket']}{said}", crops))
