@@ -23,10 +23,11 @@ from hf_assets.assets import (
     vae_latents,
 )
 from hf_assets.config import loading
-from hf_assets.config.loading import Config
+from hf_assets.config.config_file import Refresh
+from hf_assets.config.loading import Config, Place
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import ConfigError
-from hf_assets.orchestrate import automation
+from hf_assets.orchestrate import automation, catalogue
 from hf_assets.orchestrate.history import Asset
 from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
@@ -61,7 +62,8 @@ def build_definitions(
     parsed = _parse(config).usable()
     update = {"prefix": prefix, "resource_prefix": require_resource_prefix(resource_prefix)}
     recipes = [recipe.model_copy(update=update) for recipe in parsed.recipes]
-    assets = [_assets(recipe) for recipe in recipes]
+    places = map(parsed.place_of, parsed.recipes)
+    assets = [_assets(recipe, parsed.refresh, place) for recipe, place in zip(recipes, places, strict=True)]
     checked = [checks.build(recipe) for recipe in recipes]
     datasets = [automation.dataset_of(*parts) for parts in zip(recipes, assets, checked, strict=True)]
     named = "".join(re.sub(r"[^A-Za-z0-9_]", "_", part) + "_" for part in ([name] if name else prefix))
@@ -78,6 +80,7 @@ def build_definitions(
         },
         sensors=[automation.sensor(datasets, parsed.refresh, f"{named}hub_revisions", resource_prefix)],
         schedules=schedules,
+        jobs=[catalogue.job(dataset.recipe, dataset.keys) for dataset in datasets],
     )
 
 
@@ -109,9 +112,9 @@ def require_resource_prefix(prefix: Any) -> str:
     return prefix
 
 
-def _assets(recipe: Recipe) -> list[Asset]:
-    stages = (module.build(recipe) for module in MODULES)
-    return [*hub_revision.build(recipe), *stages, *exports.build(recipe)]
+def _assets(recipe: Recipe, refresh: Refresh | None, place: Place) -> list[Asset]:
+    stages = [*(module.build(recipe) for module in MODULES), *exports.build(recipe)]
+    return [*hub_revision.build(recipe), *catalogue.catalogued(stages, recipe, refresh, place)]
 
 
 def _parse(config: str | Path | Mapping[str, Any] | Config) -> Config:

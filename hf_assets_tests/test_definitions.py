@@ -49,7 +49,7 @@ def test_a_dataset_is_one_group_of_assets_and_all_load(tmp_path: Path) -> None:
     stages = (
         "hub_revision",
         "vae_revision",
-        "text_encoder_revision",
+        "text_revision",
         "raw_dataset",
         "filtered",
         "captions",

@@ -29,7 +29,7 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         "finite": "Sampled tensors can be read, are what was written, and hold no NaN or infinity.",
         "value_range": "Sampled latents hold no value that is far larger than what the model family has.",
         "cut_captions": f"Tokenizers cut at most {checks.cut_captions.at_most:.1%} of the captions.",
-        "decode_back": f"Decoded latents look like their originals: PSNR of {checks.decode_back.at_least_db:g} dB.",
+        "decode_back": f"Decoded latents look like their originals: at least {checks.decode_back.at_least_db:g} dB.",
         "coverage": "Each sample's latent and embeds are stored, in shards that are whole.",
         "duplicates": f"At most {checks.duplicates.at_most:.1%} of the samples have media that an earlier one has.",
         "error_budget": f"At most {recipe.error_budget:.1%} of the wanted samples failed (`error_budget`).",
@@ -39,7 +39,15 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         wanted = [name for name in names if getattr(checks, name).severity != "off"]
         if wanted:
             key = dg.AssetKey(recipe.key(asset))
-            specs = [dg.AssetCheckSpec(name, asset=key, blocking=True, description=described[name]) for name in wanted]
+            specs = [
+                dg.AssetCheckSpec(
+                    name,
+                    asset=key,
+                    blocking=getattr(checks, name).severity == "error",  # a warning stops nothing
+                    description=described[name],
+                )
+                for name in wanted
+            ]
             yield _check(recipe, f"{recipe.group.replace('/', '__')}__{asset}_checks", key, specs, look)
 
     return [

@@ -39,5 +39,5 @@ def _build(recipe: Recipe, rules: ExportRules) -> dg.AssetsDefinition:
         inputs=("training_set",),
         code_version=exporting.code_version_of(recipe, rules),
         pool=POOL if rules.format in exporting.ENCODING else None,
-        kinds=("arrow",),
+        kinds=("parquet",),
     )(export)

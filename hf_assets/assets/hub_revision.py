@@ -8,6 +8,7 @@ import dagster as dg
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import revisions
 from hf_assets.encode.revisions import Revision
+from hf_assets.orchestrate.catalogue import tags_of
 from hf_assets.orchestrate.observations import facts
 from hf_assets.orchestrate.prefixes import with_resource_prefix
 from hf_assets.orchestrate.results import fail_in_one_line
@@ -56,5 +57,6 @@ def _source(recipe: Recipe, name: str, description: str, look: Callable[..., dg.
             key=dg.AssetKey(recipe.key(name)),
             group_name=recipe.group,
             description=description,
-            tags={"dagster/kind/huggingface": ""},
+            tags={"dagster/kind/huggingface": "", **tags_of(recipe, name)},
+            metadata={"owners": ", ".join(recipe.owners)} if recipe.owners else None,  # it takes none
         )(with_resource_prefix(recipe.resource_prefix)(fail_in_one_line(look)))

@@ -22,7 +22,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         recipe,
         revisions=[revisions.DATASET],
         code_version=CODE_VERSIONS["raw_dataset"](recipe),
-        kinds=("huggingface", "arrow"),
+        kinds=("huggingface", "parquet"),
     )
     def raw_dataset(context: dg.AssetExecutionContext, hub: HubResource) -> Step:
         """Every row of the split: where its bytes lie, and the columns that the config names. Media are not read."""

@@ -26,7 +26,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         revisions=[name for name in revisions.moving(recipe) if name == revisions.TEXT],
         code_version=CODE_VERSIONS["text_embeds"](recipe),
         pool=POOL,
-        kinds=("pytorch", "arrow"),
+        kinds=("pytorch", "parquet"),
     )
     def text_embeds(context: dg.AssetExecutionContext, gpu: GpuResource, **tables: TableFile) -> Step:
         """Each distinct caption's embed: its key, and the shard that holds it.

@@ -24,7 +24,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         recipe,
         inputs=("raw_dataset", "captions", "buckets", "vae_latents", "text_embeds"),
         code_version=CODE_VERSIONS["training_set"](recipe),
-        kinds=("dataset", "arrow"),
+        kinds=("dataset", "parquet"),
     )
     def training_set(
         context: dg.AssetExecutionContext,
@@ -61,7 +61,6 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
                 written.append(folder.sheet(recipe.folders.metadata, "training_set"))
             shown += (full_report.beside(recipe),)
             metadata = {
-                "folder": dg.MetadataValue.path(str(recipe.folders.metadata)),
                 "report": dg.MetadataValue.path(str(full_report.path(recipe))),
                 **as_metadata(view),
             }

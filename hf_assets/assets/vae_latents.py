@@ -28,7 +28,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         revisions=[name for name in revisions.moving(recipe) if name == revisions.VAE],
         code_version=CODE_VERSIONS["vae_latents"](recipe),
         pool=POOL,
-        kinds=("pytorch", "arrow"),
+        kinds=("pytorch", "parquet"),
     )
     def vae_latents(
         context: dg.AssetExecutionContext,

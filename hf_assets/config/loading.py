@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from hf_assets.config import documents, family_defaults, mistakes, positions, simpletuner
 from hf_assets.config.assembling import Plugins
 from hf_assets.config.collecting import Collector
-from hf_assets.config.config_file import File, Model, Refresh
+from hf_assets.config.config_file import Dataset, File, Model, Refresh
 from hf_assets.config.documents import Document
 from hf_assets.config.mistakes import quote
 from hf_assets.config.recipe import Recipe
@@ -19,6 +19,13 @@ PLUGINS_VARIABLE = "HF_ASSETS_PLUGINS"
 DEFAULT_FILE = "datasets.json"
 
 
+class Place(NamedTuple):
+    """Where a dataset stands in its file."""
+
+    file: Path
+    line: int | None
+
+
 class Config(NamedTuple):
     """What a config file asks for.
 
@@ -26,6 +33,8 @@ class Config(NamedTuple):
         notes: what is accepted, and has no effect here: a line each.
         model: which repository was taken, and why.
         refusal: why nothing can be made with that model, if so: then the file is right, and no run can be.
+        entries: the JSON path of each recipe's entry.
+        where: the places of what the file holds.
     """
 
     file: Path
@@ -34,6 +43,14 @@ class Config(NamedTuple):
     notes: tuple[str, ...] = ()
     model: str = ""
     refusal: str | None = None
+    entries: tuple[str, ...] = ()
+    where: Callable[[], positions.Node | None] = lambda: None
+
+    def place_of(self, recipe: Recipe) -> Place:
+        """Where a dataset's entry stands."""
+        node, at = self.where(), self.recipes.index(recipe)
+        line = positions.find(node, self.entries[at]).line if node is not None and self.entries else None
+        return Place(self.file.absolute(), line)
 
     def usable(self) -> "Config":
         """Itself.
@@ -124,4 +141,6 @@ def _config(reader: Collector, model: Model | None, plugins: list[str], refresh:
     rate = settings.frame_rate if settings else family_defaults.USUAL_RATE
     defaults = family_defaults.in_words({recipe.kind for recipe in recipes}, reader.choice, rate)
     which = f"model {reader.choice.repository}: {reader.choice.reason}{defaults}"
-    return Config(reader.document.file, recipes, refresh, tuple(reader.notes), which, reader.refusal())
+    paths = tuple(path for path, entry in reader.entries.items() if isinstance(entry, Dataset))
+    document = reader.document
+    return Config(document.file, recipes, refresh, tuple(reader.notes), which, reader.refusal(), paths, document.places)

@@ -1,15 +1,37 @@
 """Tables as Markdown. What comes from a dataset is escaped: nobody's caption may draw on the page or load a picture."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import inert, schema
+from hf_assets.draw.plan_text import size
 
 NUM_BUCKETS = 20
+_COUNT, _SHARE = "{:,.0f}".format, "{:.1%}".format
+# What is said of an asset's numbers, and how.
+FACTS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "dagster/row_count": ("rows", _COUNT),
+    **{name: (name, _COUNT) for name in ("computed", "reused", "dropped", "quarantined")},
+    "kept_share": ("kept", _SHARE),
+    "num_buckets": ("buckets", _COUNT),
+    "crop_loss": ("cut off by crops", _SHARE),
+    "upscaled_share": ("enlarged", _SHARE),
+    "duplicates_share": ("duplicates", _SHARE),
+    "distinct": ("distinct captions", _COUNT),
+    "without_caption_share": ("without a caption", _SHARE),
+    "captions_cut": ("captions cut", _COUNT),
+    "most_tokens": ("tokens at most", _COUNT),
+    "psnr_db": ("PSNR of decoded latents", "{:.1f} dB".format),
+    "bytes_read": ("read", lambda value: size(round(value))),
+    "bytes_stored": ("stored", lambda value: size(round(value))),
+    "bytes_saved": ("saved by sharing", lambda value: size(round(value))),
+    "samples_per_second": ("speed", "{:,.1f} per second".format),
+    "device_busy": ("device busy", _SHARE),
+}
 CAPTION_CHARACTERS = 200
 # By these, pages find addresses in plain text, and make links of them.
 LINKS = re.compile(r"://|www\.|@", re.IGNORECASE)
@@ -76,6 +98,13 @@ def dropped_examples(dropped: pa.Table) -> str:
         file = f" {escape(row[schema.SOURCE_PATH.name] or '')} |" if has_files else ""
         lines.append(f"| {row['row']:,} |{file} {escape(row['dropped_for'])} | {facts} |")
     return "\n".join(lines)
+
+
+def facts(numbers: Mapping[str, float]) -> str:
+    """The numbers of an asset that say something, with units; zeros are left out."""
+    lines = ["| | |", "|--|--:|"]
+    lines += [f"| {name} | {write(numbers[key])} |" for key, (name, write) in FACTS.items() if numbers.get(key)]
+    return "\n".join(lines if len(lines) > 2 else ["Nothing."])
 
 
 def channels(means: Sequence[float], deviations: Sequence[float]) -> str:

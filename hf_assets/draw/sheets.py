@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 # A sheet as Markdown takes a third more than its JPEG, and stays below 100 kB too.
 MAX_BYTES = 72_000
+SMALL_BYTES, SMALL_PX = 32_000, 800
 QUALITIES = (82, 70, 55, 40, 20)
 MAX_TILES = 24
 TILE_PX = 160
@@ -17,7 +18,8 @@ GAP_PX = 10
 LINE_PX = 14
 PAPER, INK, GRAY, RED = "#fafaf8", "#1c1c1c", "#76766f", "#c9302c"
 SHADE = 0.62  # of what a crop leaves out, towards the paper
-NOTE_CHARACTERS = 27
+# Of a line that is too long, so much of its end is shown.
+TAIL_CHARACTERS = 10
 
 Box = tuple[float, float, float, float]
 
@@ -81,6 +83,20 @@ def thumbnail(picture: Image.Image, side_px: int = TILE_PX) -> Image.Image:
     return small
 
 
+def smaller(data: bytes) -> bytes:
+    """A sheet as what is loaded with all definitions can hold it: at most `SMALL_BYTES`."""
+    with Image.open(BytesIO(data)) as image:
+        image.load()
+    for width in (SMALL_PX, SMALL_PX // 2, SMALL_PX // 4):
+        small = thumbnail(image, width)
+        for quality in QUALITIES:
+            stream = BytesIO()
+            small.save(stream, "JPEG", quality=quality)
+            if stream.tell() <= SMALL_BYTES:
+                return stream.getvalue()
+    raise AssertionError(f"{SMALL_PX // 4} pixels take more than {SMALL_BYTES:,} bytes")
+
+
 def inline(data: bytes, name: str) -> str:
     """A JPEG as Markdown that holds all of it."""
     return f"![{name}](data:image/jpeg;base64,{base64.b64encode(data).decode()})"
@@ -101,9 +117,8 @@ def _draw(tiles: Sequence[Tile], columns: int, tile_px: int) -> Image.Image:
         row, column = divmod(at, columns)
         left, top = GAP_PX + column * (width + GAP_PX), GAP_PX + row * (height + GAP_PX)
         _paste(page, tile, left, top, tile_px)
-        characters = NOTE_CHARACTERS * width // TILE_PX
         for line, (text, colour) in enumerate(((tile.title, RED if tile.is_bad else INK), (tile.note, GRAY))):
-            draw.text((left, top + tile_px + 2 + line * LINE_PX), _shorten(text, characters), colour, font)
+            draw.text((left, top + tile_px + 2 + line * LINE_PX), fitting(text, width, font), colour, font)
     return page
 
 
@@ -134,6 +149,13 @@ def with_crops_framed(picture: Image.Image, crops: tuple[Box, ...]) -> Image.Ima
     return faded
 
 
-def _shorten(text: str, characters: int) -> str:
+def fitting(text: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:
+    """A line of text no wider than that: of a longer one the middle is left out, as files differ at their ends."""
     line = " ".join(text.split())
-    return line if len(line) <= characters else f"{line[: characters - 1]}…"
+    for kept in range(len(line) - 1, 0, -1):
+        if font.getlength(line) <= width:
+            break
+        tail = min(TAIL_CHARACTERS, kept // 2)
+        whole = " ".join(text.split())
+        line = f"{whole[: kept - tail]}…{whole[len(whole) - tail :]}"
+    return line

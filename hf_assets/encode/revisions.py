@@ -11,7 +11,7 @@ from hf_assets.models.pipeline import INDEX, Pipeline, resolve_pipeline
 from hf_assets.sources.spec import Snapshot
 
 # Names of the assets that stand for what lies outside: each dataset has its own.
-DATASET, VAE, TEXT = "hub_revision", "vae_revision", "text_encoder_revision"
+DATASET, VAE, TEXT = "hub_revision", "vae_revision", "text_revision"
 
 
 class Revision(NamedTuple):

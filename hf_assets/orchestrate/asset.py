@@ -30,7 +30,7 @@ def stage_asset(
     side_tables: Iterable[str] = (),
     revisions: Iterable[str] = (),
     pool: str | None = None,
-    kinds: Iterable[str] = ("arrow",),
+    kinds: Iterable[str] = ("parquet",),
 ) -> Callable[[Body], dg.AssetsDefinition]:
     """Make an asset of one dataset out of its body: its name is the function's, its description the docstring.
 

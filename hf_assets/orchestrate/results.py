@@ -15,6 +15,8 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.draw import columns, sheets
 from hf_assets.encode.outcome import Outcome
 from hf_assets.errors import HfAssetsError
+from hf_assets.orchestrate import column_lineage
+from hf_assets.orchestrate.metadata import arranged
 from hf_assets.resources.tables import Draft
 from hf_assets.show import views
 from hf_assets.store.memo import Memo, State, state_of
@@ -89,6 +91,8 @@ def made_now(
         "bytes_read": outcome.bytes_read,
         **{key: columns.short(value) for key, value in made.metadata.items()},
     }
+    if (lineage := column_lineage.of(recipe, name, outcome.table.column_names)) is not None:
+        metadata["dagster/column_lineage"] = lineage
     memo = None
     if outcome.rests is not None:
         facts = {
@@ -102,7 +106,7 @@ def made_now(
     existing = outcome.table.schema.metadata or {}
     value = outcome.table.replace_schema_metadata({**existing, DATA_VERSION: version, MADE_FROM: versions})
     return dg.MaterializeResult(
-        value=Draft(value, memo), data_version=dg.DataVersion(version), tags=step.tags, metadata=metadata
+        value=Draft(value, memo), data_version=dg.DataVersion(version), tags=step.tags, metadata=arranged(metadata)
     )
 
 
@@ -129,7 +133,10 @@ def made_before(recipe: Recipe, name: str, memo: Memo, step: Step) -> dg.Materia
     if sheet is not None:  # that of `filtered` is drawn once media were read
         metadata["contact_sheet"] = dg.MetadataValue.md(sheets.inline(sheet, views.SHEETS[name]))
     return dg.MaterializeResult(
-        value=Draft(None, memo), data_version=dg.DataVersion(memo.version), tags=step.tags, metadata=metadata
+        value=Draft(None, memo),
+        data_version=dg.DataVersion(memo.version),
+        tags=step.tags,
+        metadata=arranged(metadata),
     )
 
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from hf_assets.cli import app
 from hf_assets.training import TrainingSet
-from hf_assets_tests.assets.user import SMALL, User, computed_of
+from hf_assets_tests.assets.user import SMALL, STAGES, User, computed_of
 from hf_assets_tests.contract.image_rows import image_bytes
 
 SIZES = {"cat.png": (96, 64), "deep/dog.png": (64, 96), "small.png": (16, 16)}
@@ -39,8 +40,29 @@ def column(user: User, name: str, column: str = "source_path") -> list[Any]:
     return values
 
 
+def require_lineage(user: User, done: dg.ExecuteInProcessResult) -> None:
+    """Each column of a training set leads through columns that there are, to one of `raw_dataset`."""
+    there = {name: set(pq.read_schema(tables(user) / f"{name}.parquet").names) for name in STAGES}
+    above: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for event in done.get_asset_materialization_events():
+        made = event.step_materialization_data.materialization
+        found = made.metadata.get("dagster/column_lineage")
+        lineage: Any = {} if found is None else found.value.deps_by_column
+        for name, deps in lineage.items():
+            origins = {(dep.asset_key.path[-1], dep.column_name) for dep in deps}
+            assert all(column in there[asset] for asset, column in origins), (made.asset_key, name)
+            above[made.asset_key.path[-1], name] = origins
+    for name in there["training_set"]:
+        reached = {("training_set", name)}
+        while any(asset != "raw_dataset" for asset, _ in reached):
+            reached = {one for at in reached for one in ({at} if at[0] == "raw_dataset" else above[at])}
+        assert reached, name
+
+
 def test_every_list_and_the_reader_name_files_also_once_these_are_renamed(user: User) -> None:
-    assert user.materialize().success
+    first = user.materialize()
+    assert first.success
+    require_lineage(user, first)
     assert column(user, "training_set") == ["cat.png", "deep/dog.png"]
     assert column(user, "training_set", "file") == ["1.jpg", "2.jpg"]
     assert column(user, "captions_dropped") == ["mute.png"]

@@ -19,7 +19,7 @@ from hf_assets_tests.contract.image_rows import files_of
 from hf_assets_tests.local_hub import Fault, LocalHub
 
 NUMBERS = count()
-OUTSIDE = {"hub_revision", "vae_revision", "text_encoder_revision"}
+OUTSIDE = {"hub_revision", "vae_revision", "text_revision"}
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
