@@ -184,6 +184,10 @@ def test_a_person_materializes_looks_and_sees_what_an_edit_makes_stale(page: Pag
     page.open("/assets/my-photos/captions").wait_for("without_caption_share")
     assert not page.says("Unsynced")
 
+    page.open("/assets/my-photos/training_set").wait_for("stage: training_set")
+    page.wait_for("materialize_my_photos")
+    until(lambda: page.widths("jpeg") and all(page.widths("jpeg")), "the contact sheet in the overview")
+
 
 def _saying(tag: str, text: str) -> str:
     """XPath of the innermost elements that say this."""

@@ -28,6 +28,7 @@ CONFIG: dict[str, Any] = {
             "resolution_type": "pixel_area",
             "crop": False,
             "crop_style": "center",
+            "checks": {"decode_back": {"severity": "off"}},  # a toy's latents decode to noise
         }
     ],
 }

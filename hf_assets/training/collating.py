@@ -11,6 +11,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hf_assets.errors import StoreError
 
+# What denoisers such as SDXL's are given of each sample, in pairs.
+SIZES = ("original_size", "intermediary_size", "target_size", "crop_top_left")
+
 
 class Samples(list[dict[str, Any]]):
     """Samples that were read together.
@@ -35,6 +38,8 @@ class Samples(list[dict[str, Any]]):
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Stack the tensors of each name, and make a list of everything else: the `collate_fn` of a `DataLoader`.
 
+    Sizes and crops become (B, 2) int64: [width, height], and [top, left], in pixels. Audio has none.
+
     Text of different lengths, as families that don't pad it have, is padded with zeros at the end: (L, …) each becomes
     (B, M, …). Where nothing else of the sample says so, `{name}_mask`, (B, M) bool, is true for what isn't padding; it
     is there in the batches in which something was padded.
@@ -55,7 +60,9 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     masks: dict[str, torch.Tensor] = {}
     for name in first:
         values = [sample[name] for sample in samples]
-        if not isinstance(values[0], torch.Tensor):
+        if name in SIZES and None not in values:
+            batch[name] = torch.tensor(values, dtype=torch.int64)
+        elif not isinstance(values[0], torch.Tensor):
             batch[name] = values
         elif len({value.shape for value in values}) == 1:
             whole = samples.whole(name, values) if isinstance(samples, Samples) else None

@@ -63,3 +63,10 @@ def test_what_was_read_as_a_batch_is_not_copied() -> None:
     assert torch.equal(collate(samples)["latents"], torch.stack([whole[2], torch.zeros(4, 8, 8), whole[0]]))
     samples.pop()
     assert len(collate(samples)["latents"]) == 2
+
+
+def test_sizes_are_tensors_and_those_that_audio_lacks_are_not() -> None:
+    latents = torch.zeros(1)
+    batch = collate([{"latents": latents, "original_size": [3, 2]}, {"latents": latents, "original_size": [5, 4]}])
+    assert torch.equal(batch["original_size"], torch.tensor([[3, 2], [5, 4]]))
+    assert collate([{"latents": latents, "original_size": None}])["original_size"] == [None]
