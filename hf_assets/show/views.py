@@ -15,7 +15,7 @@ from hf_assets import draw, files, fingerprint, folder, inert, schema
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import charts, numbers, sheets
-from hf_assets.draw.sheets import NOTE_CHARACTERS, Tile
+from hf_assets.draw.sheets import Tile
 from hf_assets.kinds.audio import SHOWN_SECONDS
 from hf_assets.previews import decoded, pictures, token_counts
 from hf_assets.previews.thumbnails import Thumbnails, first
@@ -25,6 +25,8 @@ from hf_assets.store.tensors import TensorStore
 
 # Bump when a sheet is drawn in another way.
 VERSION = 4
+# Of a caption below a picture; what is still too wide is cut there.
+NOTE_CHARACTERS = 27
 # What each asset's sheet shows.
 SHEETS = {
     "filtered": "kept and dropped",
