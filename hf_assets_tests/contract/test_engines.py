@@ -111,7 +111,7 @@ def test_a_sample_that_fails_is_quarantined_on_ray_too_and_tried_again_when_aske
     assert counts.metadata["vae_latents"]["quarantined"] == 1
     assert len(world.training_set()) == len(world.rows) - 1
     world.check()
-    assert command(world, "quarantine", "--retry", "photos").code == 0
+    assert command(world, "quarantine", "--retry").code == 0
     assert planned(world) == (1, 0)
     counts = world.materialize(run_config=RUN_CONFIGS["ray"])
     assert (counts.encoded, counts.metadata["vae_latents"]["quarantined"]) == ((0, 0), 1)
