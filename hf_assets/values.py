@@ -44,7 +44,10 @@ Place = Annotated[Name, AfterValidator(_place)]
 
 
 def _repository(value: str) -> str:
-    """A Hub id or a folder; not an address, nor an id with the revision in it."""
+    """A Hub id, a folder, or a file in either; not an address but a file's, nor an id with the revision in it."""
+    file = re.fullmatch(r"(?:https?://[^/]+/)([\w.-]+/[\w.-]+)/(?:blob|resolve)/main/(.+\.safetensors)", value)
+    if file:
+        return f"{file[1]}/{file[2]}"
     found = re.search(r"^(?:https?://[^/]+/|hf://)(?:datasets/|models/)?([\w.-]+/[\w.-]+)", value)
     if found:
         raise ValueError(f'write the Hub id alone: "{found[1]}"')

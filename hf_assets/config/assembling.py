@@ -12,6 +12,7 @@ from hf_assets.config import rules, simpletuner
 from hf_assets.config.config_file import Dataset, ImageEmbeds, Model, T5Override, TextEmbeds, VaeOverride
 from hf_assets.config.model_choice import Choice
 from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
+from hf_assets.models import single_file
 from hf_assets.models.normalisation import LatentSettings
 from hf_assets.models.pipeline import ComponentSource, PipelineSource
 from hf_assets.sources.spec import SourceSpec
@@ -188,8 +189,11 @@ def _path(folder: Path, name: str) -> Path:
 
 
 def _repository(folder: Path, name: str) -> str:
-    """A Hub id or an address as it is; what exists as a folder, or is written like a path, as an absolute path."""
+    """A Hub id, also with a file in it, or an address as it is; what is here, or is written like a path, as a path."""
     if name.startswith(SCHEMES):
         return name.rstrip("/")
+    if single_file.names_one(name):
+        is_path = name.startswith((".", "/", "~")) or name.count("/") < 2 or _path(folder, name).is_file()
+        return str(_path(folder, name)) if is_path else name
     is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or _path(folder, name).is_dir()
     return str(_path(folder, name)) if is_path else name

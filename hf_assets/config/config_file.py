@@ -404,7 +404,8 @@ class Model(Block):
     pretrained_model_name_or_path: Repository | None = Field(
         None,
         validate_default=True,
-        description="Hub id or folder of a diffusers pipeline. Default: what `family` and `flavour` name.",
+        description="Hub id or folder of a diffusers pipeline, or a checkpoint in one `.safetensors` file: a path, or "
+        "`user/repository/file.safetensors`. Default: what `family` and `flavour` name.",
     )
     revision: Name | None = Field(None, description="Branch, tag or commit. Default: the main branch.")
     variant: Name | None = Field(None, description="Weights variant, such as `fp16`.")

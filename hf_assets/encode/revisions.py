@@ -60,10 +60,12 @@ def of_side(pipeline: Pipeline, side: str) -> Revision:
     """
     if side == VAE:
         hashes = vae_component(pipeline).hashes()
-        commit = (pipeline.vae_repository or pipeline.repository).sha
+        commit = pipeline.sha if pipeline.vae_repository is None else pipeline.vae_repository.sha
     else:
         paths = sorted(path for path in pipeline.repository.paths if _is_of_text(pipeline, path))
         hashes = {path: pipeline.repository.hash(path) for path in paths}
+        if pipeline.single_file is not None:
+            hashes["single file"] = pipeline.single_file.hash
         if (t5 := t5_component(pipeline)) is not None:
             hashes |= {f"t5/{path}": digest for path, digest in t5.hashes().items()}
         commit = pipeline.sha

@@ -102,6 +102,58 @@ class FolderRepository:
 
 
 @dataclass(frozen=True)
+class FileRepository(FolderRepository):
+    """One file on this machine: the others of its folder are no part of it.
+
+    Attributes:
+        file: its name.
+    """
+
+    file: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", frozenset({self.file}))
+
+
+def file_of(path: Path, hash_cache: Path | None) -> FileRepository:
+    """A file on this machine as a repository of its own."""
+    return FileRepository(path.parent, hash_cache, file=path.name)
+
+
+def shapes_in(repository: Repository, path: str) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of the tensors of a safetensors file. Of one on the Hub only its header is fetched.
+
+    Raises:
+        ModelError: it is no file of safetensors.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import SafetensorsParsingError
+
+    if isinstance(repository, FolderRepository):
+        return _local_shapes(repository.root / path)
+    try:
+        header = _call(
+            lambda: HfApi().parse_safetensors_file_metadata(repository.name, path, revision=repository.sha),
+            repository.name,
+            repository.sha,
+        )
+    except SafetensorsParsingError as error:
+        raise ModelError(f"{repository.name}: {path} is no file of safetensors ({error}): choose another") from error
+    return {name: tuple(info.shape) for name, info in header.tensors.items()}
+
+
+def _local_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        data = file.read(length) if length <= MAX_JSON_BYTES else b""
+    try:
+        header = json.loads(data)
+        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        raise ModelError(f"{path} is no file of safetensors, or not whole: fetch it again") from None
+
+
+@dataclass(frozen=True)
 class HubRepository:
     """A Hub repository at one commit.
 

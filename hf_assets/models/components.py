@@ -6,9 +6,10 @@ from typing import Any
 from hf_assets import fingerprint
 from hf_assets.errors import ModelError
 from hf_assets.hub.model_repository import Repository
-from hf_assets.models import families, normalisation, prompt
+from hf_assets.models import families, normalisation, prompt, single_file
 from hf_assets.models.normalisation import LatentSettings
 from hf_assets.models.pipeline import INDEX, Component, Pipeline, names_component
+from hf_assets.models.single_file import SingleFile
 
 # In the libraries' order of preference: diffusers takes a sharded file before a single one, transformers the reverse.
 WEIGHT_LAYOUTS = (
@@ -180,8 +181,24 @@ def _is_text_setting(key: str, value: Any, loaded: set[str]) -> bool:
 
 def _component(pipeline: Pipeline, name: str, *, may_lack_weights: bool = False) -> Component:
     library, class_name = pipeline.components[name]
+    if pipeline.single_file is not None and f"{name}/config.json" in pipeline.repository.paths:
+        return _of_single_file(pipeline, pipeline.single_file, name)
     files, variant = _files(pipeline.repository, name, pipeline.source.variant, may_lack_weights=may_lack_weights)
     return Component(name, library, class_name, pipeline.repository, name, variant, files)
+
+
+def _of_single_file(pipeline: Pipeline, file: SingleFile, name: str) -> Component:
+    library, class_name = pipeline.components[name]
+    prefixes = single_file.VAE if name in VAES else single_file.PREFIXES.get(class_name, ())
+    if not file.has(prefixes):
+        key = {"vae": "name one with the key vae", T5: "name one with the key t5"}.get(
+            "vae" if name in VAES else class_name,
+            "choose a file that has it, or a pipeline in diffusers' layout, or set text to false",
+        )
+        raise ModelError(f"{file.name} has no {name} ({class_name}): {key}")
+    paths = sorted(path for path in pipeline.repository.paths if path.startswith(f"{name}/"))
+    files = tuple(path for path in paths if _is_setting(path.removeprefix(f"{name}/")))
+    return Component(name, library, class_name, pipeline.repository, name, None, files, file)
 
 
 def _replacing_vae(pipeline: Pipeline, repository: Repository) -> Component:

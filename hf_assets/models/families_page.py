@@ -81,6 +81,15 @@ scripts choose others than generation does. `{"max_sequence_length": 77}` encode
 does, `{"complex_human_instruction": null}` Sana without its instruction. Any argument but the caption can be set; it is
 checked against the signature, and `hf-assets check` shows it beside what the pipeline would have given."""
 
+SINGLE_FILES = """## Checkpoints in one file
+
+`pretrained_model_name_or_path` may name a checkpoint of one `.safetensors` file, as Civitai and trainers' own exports
+are: a path, `user/repository/file.safetensors`, or its address on the Hub (`.../blob/main/file.safetensors`). Its
+weights are converted by diffusers' own loading of single files; `.ckpt`, `.pt` and `.bin` are pickles, and refused.
+Tokenizers and configurations are those of the repository that diffusers takes for such a file, such as
+`stable-diffusion-v1-5/stable-diffusion-v1-5`, which has to be reachable once. Keys hold the file's hash, not its name.
+What the file lacks is named with the key that adds it: `vae`, `t5`."""
+
 UNKNOWN = """## A pipeline that isn't in the table
 
 It works where the rules suffice, and the run says so once. Captions are then encoded one at a time, and only zeros
@@ -143,6 +152,7 @@ def page() -> str:
         PADDING,
         "\n".join(sizes),
         SETTINGS,
+        SINGLE_FILES,
         UNKNOWN,
         ADDING,
     ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hf_assets import inert
 from hf_assets.errors import ModelError
-from hf_assets.models import size_limits
+from hf_assets.models import single_file, size_limits
 
 if TYPE_CHECKING:
     import torch
@@ -170,7 +170,6 @@ def load_model(
         ModelError: the weights can't be read, or some are missing, which the libraries would fill with random numbers.
     """
     import diffusers
-    import torch
     import transformers
     from safetensors import SafetensorError
 
@@ -185,6 +184,17 @@ def load_model(
     folder = root / component.folder
     with quiet():
         size_limits.require_weights(kind, component, root, at)
+    if component.single_file is not None:
+        if quantization:
+            raise ModelError(
+                f"{component.single_file.name} is one file, of which text encoders can't be kept in {quantization}: "
+                "remove model.text_quantization"
+            )
+        with quiet():
+            model = single_file.load(
+                component.single_file, root, component.library, component.class_name, component.folder, dtype
+            )
+        return _placed(model, device, offload=offload)
     dtype_name = "torch_dtype" if issubclass(kind, diffusers.ModelMixin) else "dtype"
     options: dict[str, Any] = {dtype_name: dtype, "variant": component.variant, "use_safetensors": True}
     if issubclass(kind, transformers.PreTrainedModel):
@@ -202,9 +212,16 @@ def load_model(
             f"{at} lacks {len(missing):,d} weights of {component.class_name} (first: {missing[0]}): "
             "the file is for another class or version, so choose another revision"
         )
-    model = model.eval().requires_grad_(False)
     if quantization:
-        return model  # it is where it is to be
+        return model.eval().requires_grad_(False)  # it is where it is to be
+    return _placed(model, device, offload=offload)
+
+
+def _placed(model: Any, device: "Device", *, offload: bool) -> Any:
+    """A model for encoding alone, where it is to compute."""
+    import torch
+
+    model = model.eval().requires_grad_(False)
     if offload:
         import accelerate
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 
 from hf_assets.errors import ModelError
 from hf_assets.hub.model_repository import Repository, resolve
+from hf_assets.models import single_file
+from hf_assets.models.single_file import SingleFile
 
 INDEX = "model_index.json"
 # Settings of a pipeline that came after fingerprints of others were stored.
@@ -74,6 +76,7 @@ class Pipeline:
     Attributes:
         index: the content of model_index.json.
         vae_repository, t5_repository: where the VAE and T5 come from, if not from the pipeline itself.
+        single_file: where all weights come from, if not from `repository`, which then has just the settings.
     """
 
     source: PipelineSource
@@ -81,14 +84,15 @@ class Pipeline:
     index: dict[str, Any]
     vae_repository: Repository | None = None
     t5_repository: Repository | None = None
+    single_file: SingleFile | None = None
 
     @property
     def name(self) -> str:
-        return self.repository.name
+        return self.repository.name if self.single_file is None else self.single_file.name
 
     @property
     def sha(self) -> str | None:
-        return self.repository.sha
+        return (self.repository if self.single_file is None else self.single_file.repository).sha
 
     @property
     def class_name(self) -> str:
@@ -115,7 +119,12 @@ def resolve_pipeline(source: PipelineSource, *, hash_cache: Path | None = None) 
     Raises:
         ModelError: a repository can't be found or read, or holds no pipeline of diffusers.
     """
-    repository = resolve(source.repository, source.revision, hash_cache=hash_cache)
+    file = None
+    if single_file.names_one(source.repository):
+        file = single_file.resolve(source.repository, source.revision, hash_cache=hash_cache)
+        repository = resolve(single_file.settings_of(file), hash_cache=hash_cache)
+    else:
+        repository = resolve(source.repository, source.revision, hash_cache=hash_cache)
     if INDEX not in repository.paths:
         raise ModelError(
             f"{repository.name} is not a diffusers pipeline: it has no {INDEX}. "
@@ -127,16 +136,18 @@ def resolve_pipeline(source: PipelineSource, *, hash_cache: Path | None = None) 
             f"{repository.name}: {INDEX} names the class {index.get('_class_name')!r}, which is not one of diffusers: "
             "code from a repository is never run, so choose a pipeline that diffusers has"
         )
+    if source.variant is not None and file is not None:
+        raise ModelError(f"{file.name} is one file, which has no variants: remove variant")
     if source.variant is not None and not _has_variant(repository, source.variant):
         raise ModelError(
             f"{repository.name} has no safetensors weights of the variant {source.variant!r}: "
             "remove variant, or name one that is there"
         )
-    others = [
+    vae, t5 = (
         None if one is None else resolve(one.repository, one.revision, hash_cache=hash_cache)
         for one in (source.vae, source.t5)
-    ]
-    return Pipeline(source, repository, index, *others)
+    )
+    return Pipeline(source, repository, index, vae, t5, file)
 
 
 def _has_variant(repository: Repository, variant: str) -> bool:
@@ -152,6 +163,7 @@ class Component:
         folder: relative to the repository's root; empty at the root itself.
         variant: of the weights that are there for it; None is the default.
         files: everything that loading it reads, relative to the repository's root.
+        single_file: which has its weights, if they aren't in the repository.
     """
 
     name: str
@@ -161,12 +173,14 @@ class Component:
     folder: str
     variant: str | None
     files: tuple[str, ...]
+    single_file: SingleFile | None = None
 
     @property
     def is_model(self) -> bool:
         """Whether there are weights in it, as opposed to a tokenizer or a processor."""
-        return any(file.endswith(".safetensors") for file in self.files)
+        return self.single_file is not None or any(file.endswith(".safetensors") for file in self.files)
 
     def hashes(self) -> dict[str, str]:
         """File name within the component -> hash."""
-        return {file.removeprefix(f"{self.folder}/"): self.repository.hash(file) for file in self.files}
+        found = {file.removeprefix(f"{self.folder}/"): self.repository.hash(file) for file in self.files}
+        return found if self.single_file is None else {**found, "single file": self.single_file.hash}

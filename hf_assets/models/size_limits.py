@@ -77,7 +77,10 @@ def require_weights(kind: Any, component: "Component", root: Path, at: str) -> N
 
     config = component.repository.read_json(f"{component.folder}/config.json".lstrip("/"))
     require_layers(config, at)
-    num_bytes = sum((root / file).stat().st_size for file in component.files if file.endswith(".safetensors"))
+    weights = [root / file for file in component.files if file.endswith(".safetensors")]
+    if component.single_file is not None:
+        weights.append(component.single_file.fetch())
+    num_bytes = sum(file.stat().st_size for file in weights)
     with torch.device("meta"):
         try:
             if issubclass(kind, transformers.PreTrainedModel):
