@@ -1,4 +1,6 @@
-"""The page as a person sees it, in a real browser: materialize, look at images, edit the config, see the mark."""
+"""The pages as a person sees them, in one session of a real browser: materialize, look at images, edit the config, see
+the mark; look through the report's gallery. What they look like is left in `build/screenshots`.
+"""
 
 import os
 import shutil
@@ -15,6 +17,7 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.local_hub import LocalHub
@@ -38,6 +41,10 @@ FLAGS = (
 )
 # For a machine that does much else; nothing waits so long on one that doesn't.
 PATIENCE_S = 180.0
+
+SCREENSHOTS = ROOT / "build" / "screenshots"
+WIDTHS_PX = (1500, 420)
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 T = TypeVar("T")
 
@@ -95,6 +102,30 @@ class Page:
         found: list[int] = self.browser.execute_script(script, f"data:image/{kind}")  # type: ignore[no-untyped-call]
         return found
 
+    def resize(self, width_px: int, height_px: int, *, dark: bool = False) -> None:
+        """Show the page as in a window of this size, whatever the smallest window is."""
+        size = {"width": width_px, "height": height_px, "deviceScaleFactor": 1, "mobile": False}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def screenshot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        assert self.browser.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
+
+    def cards(self) -> list[Any]:
+        """The samples that the gallery shows."""
+        return self.browser.find_elements(By.CSS_SELECTOR, "#cards button")
+
+    def choose(self, id_: str, text: str) -> None:
+        """Choose what begins so from a list, by its keyboard's way: the page hears of it as of a person's choice."""
+        script = """
+            const list = document.getElementById(arguments[0]);
+            list.value = [...list.options].find((one) => one.text.startsWith(arguments[1])).value;
+            list.dispatchEvent(new Event("change", {bubbles: true}));
+        """
+        self.browser.execute_script(script, id_, text)  # type: ignore[no-untyped-call]
+
     def says(self, text: str) -> bool:
         return text in self.browser.find_element(By.TAG_NAME, "body").text
 
@@ -104,7 +135,8 @@ class Page:
 
 @pytest.fixture(scope="module")
 def project(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    rows = [Row(image_bytes(n, 64 + 16 * (n % 3), 64), f"picture {n}", {"width": 64}) for n in range(6)]
+    names = [f"picture {n}" if n != 4 else f"picture 4 {HOSTILE}" for n in range(6)]
+    rows = [Row(image_bytes(n, 64 + 18 * (n % 3), 64), name, {"width": 64}) for n, name in enumerate(names)]
     hub.commit("page/photos", files_of(rows))
     filters = {"filter_func": {"where": "caption <> 'picture 1'"}}
     return Project(tmp_path_factory.mktemp("page"), "page/photos", aspect_bucket_alignment=8, **filters)
@@ -187,6 +219,62 @@ def test_a_person_materializes_looks_and_sees_what_an_edit_makes_stale(page: Pag
     page.open("/assets/my-photos/training_set").wait_for("stage: training_set")
     page.wait_for("materialize_my_photos")
     until(lambda: page.widths("jpeg") and all(page.widths("jpeg")), "the contact sheet in the overview")
+
+
+def test_a_person_looks_through_the_report(page: Page, project: Project) -> None:
+    (report,) = project.folder.rglob("report.html")
+    browser = page.browser
+    for width in WIDTHS_PX:
+        page.resize(width, 1400)
+        browser.get(report.as_uri())
+        until(lambda: len(page.cards()) == 6, "every row of the dataset")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width  # type: ignore[no-untyped-call]
+        for title in ("Samples", "What is left at each step", "Captions", "Buckets", "Latents"):
+            assert page.says(title), title
+        assert page.says("This is the first training set: 5 samples.")
+        page.screenshot(f"report_{width}")
+        browser.execute_script("document.getElementById('s4').scrollIntoView()")  # type: ignore[no-untyped-call]
+        page.screenshot(f"report_latents_{width}")
+    page.resize(1500, 1400, dark=True)
+    page.screenshot("report_dark_1500")
+    background = "return getComputedStyle(document.body).backgroundColor"
+    assert browser.execute_script(background) == "rgb(22, 22, 24)"  # type: ignore[no-untyped-call]
+    page.resize(1500, 1400)
+
+    # what became of each, and a picture of each that was decoded, loaded from beside the page
+    texts = [card.text for card in page.cards()]
+    assert sum("kept" in text for text in texts) == 5
+    assert "dropped" in texts[1]
+    pictured = browser.find_elements(By.CSS_SELECTOR, "#cards [role=img]")
+    assert len(pictured) >= 5
+    address = pictured[0].value_of_css_property("background-image").removeprefix('url("').removesuffix('")')
+    loads = "const i = new Image(); i.onload = () => arguments[1](i.naturalWidth); i.src = arguments[0]"
+    assert browser.execute_async_script(loads, address) > 60  # type: ignore[no-untyped-call]
+    assert browser.find_elements(By.CSS_SELECTOR, "#cards .crop")
+
+    browser.find_element(By.ID, "search").send_keys("picture 3")
+    until(lambda: len(page.cards()) == 1, "the one that is searched for")
+    assert "picture 3" in page.cards()[0].text
+    browser.find_element(By.ID, "search").clear()
+    browser.find_element(By.ID, "search").send_keys(" ")
+    until(lambda: len(page.cards()) == 6, "all again")
+    page.choose("state", "dropped")
+    until(lambda: len(page.cards()) == 1, "the one that is dropped")
+    page.choose("state", "any")
+
+    # by the keyboard alone; a stranger's caption is text
+    until(lambda: len(page.cards()) == 6, "all again")
+    page.cards()[4].send_keys(Keys.ENTER)
+    sample = browser.find_element(By.ID, "sample")
+    until(sample.is_displayed, "the sample")
+    assert HOSTILE in sample.text
+    page.screenshot("report_sample_1500")
+    sample.send_keys(Keys.ARROW_RIGHT)
+    until(lambda: "picture 5" in sample.text, "the next one")
+    sample.send_keys(Keys.ESCAPE)
+    until(lambda: not sample.is_displayed(), "the page again")
+    assert browser.title.startswith("my-photos")
+    assert [one for one in browser.get_log("browser") if one["level"] == "SEVERE"] == []  # type: ignore[no-untyped-call]
 
 
 def _saying(tag: str, text: str) -> str:

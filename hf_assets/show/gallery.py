@@ -154,7 +154,7 @@ def _write(recipe: Recipe, training_set: pa.Table, rows: _Rows, num_rows: int) -
     groups, unusual = _compared(rows, training_set)
     files_of = dict(zip(training_set["row"].to_pylist(), training_set["file"].to_pylist(), strict=True))
     thumbnails = _Others(recipe, rows)
-    counts = dict.fromkeys(STATES, 0)
+    counts, num_pictured = dict.fromkeys(STATES, 0), 0
     sheets: dict[str, int] = {}
     chunks: list[str] = []
     for start in range(0, len(rows.located), AT_A_TIME):
@@ -175,6 +175,7 @@ def _write(recipe: Recipe, training_set: pa.Table, rows: _Rows, num_rows: int) -
             elif (drawn := thumbnails.tile(row)) is not None:
                 sheet = sheets.setdefault(drawn.name, len(sheets))
                 picture = [sheet, *drawn.box]
+            num_pictured += picture is not None
             is_whole = row["file_row"] == WHOLE_FILE
             path = row["file_path"] or ""
             written.append(
@@ -204,7 +205,7 @@ def _write(recipe: Recipe, training_set: pa.Table, rows: _Rows, num_rows: int) -
         list(sheets),
         chunks,
         int(groups.max(initial=0)),
-        int(np.count_nonzero(np.asarray(rows.tiles.is_valid()))),
+        num_pictured,
         {name: int(np.count_nonzero(unusual >> at & 1)) for at, name in enumerate(UNUSUAL)},
     )
 
