@@ -96,6 +96,7 @@ def world(first: World, hub: LocalHub, tmp_path: Path, request: pytest.FixtureRe
     copied.entry["dataset_name"] = copied.dataset
     hub.commit(copied.dataset, {**files_of(copied.rows[:5], copied.rows[5:]), "README.md": b"first"})
     if os.environ.get("HF_ASSETS_STORE") == "s3":
+        request.getfixturevalue("monkeypatch").setenv("HF_ASSETS_CACHE", str(tmp_path / "machine"))
         copied.move_to(request.getfixturevalue("address"))
     return copied
 

@@ -95,10 +95,7 @@ def tighten_filter(world: World, models: Models) -> None:
 
 def loosen_filter(world: World, models: Models) -> None:
     world.entry["filter_func"] = {"quality_thresholds": {"clip": 0.35}}
-    world.entry["cache_dir"] = "cache/other"
-    world.config["datasets"].append(
-        {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "cache/other_text", "default": True}
-    )
+    world.name_folders("cache/other", "cache/other_text")
     world.materialize()
     world.entry["filter_func"] = {"quality_thresholds": {"clip": 0.15}}
 
@@ -188,11 +185,7 @@ def model_readme(world: World, models: Models) -> None:
 
 
 def move_cache(world: World, models: Models) -> None:
-    (world.folder / "cache").rename(world.folder / "elsewhere")
-    world.entry["cache_dir"] = "elsewhere/photos"
-    world.config["datasets"].append(
-        {"id": "texts", "dataset_type": "text_embeds", "cache_dir": "elsewhere/text", "default": True}
-    )
+    world.move_cache("elsewhere")
 
 
 def trainer_keys(world: World, models: Models) -> None:

@@ -2,15 +2,18 @@
 
 FOLDER holds a user's files as `World` makes them. For each of MOMENTS, a JSON list, a run starts in a process of its
 own and dies there: `{"after_s": 0.8}` after so long, `{"replace": 3, "when": "before"}` at its third rename of a
-finished file, before or after it took place, `{"fsync": 3}` while its third file is half on the disk. A last run
-lives. Everything is imported once, and each run is a fork. Prints, as JSON, what the stores held after each run.
+finished file, before or after it took place, `{"fsync": 3}` while its third file is half on the disk, `{"put": 3,
+"when": "before"}` at its third object of a bucket. A last run lives. Everything is imported once, and each run, and
+each look at what is stored, is a fork: who used a bucket can't fork. Prints, as JSON, what the stores held after each.
 """
 
+import io
 import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ import dagster as dg
 import diffusers
 import pyarrow.parquet as pq
 
+from hf_assets import blobs
+from hf_assets.blobs.objects import ObjectBlobs
 from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
 
@@ -40,9 +45,10 @@ def run(folder: Path) -> None:
 
 
 def die_at(moment: dict[str, Any]) -> None:
-    """Arm this process: it kills itself at its n-th `os.replace` or `os.fsync`."""
-    name = "fsync" if "fsync" in moment else "replace"
-    real, left = getattr(os, name), moment[name]
+    """Arm this process: it kills itself at its n-th `os.replace` or `os.fsync`, or at its n-th object of a bucket."""
+    name = next(name for name in ("fsync", "replace", "put") if name in moment)
+    owner: Any = ObjectBlobs if name == "put" else os
+    real, left = getattr(owner, name), moment[name]
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         nonlocal left
@@ -54,7 +60,7 @@ def die_at(moment: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    setattr(os, name, counted)
+    setattr(owner, name, counted)
 
 
 def start(folder: Path, moment: dict[str, Any] | None) -> int:
@@ -79,9 +85,28 @@ def start(folder: Path, moment: dict[str, Any] | None) -> int:
 
 def committed(folder: Path) -> list[str]:
     """Every key in every index part, once for each time that it was computed."""
-    parts = [path for path in folder.glob("cache/**/index/*.parquet") if not path.name.startswith(".")]
-    rows = [row for part in parts for row in pq.read_table(part, columns=["key", "status"]).to_pylist()]
+    (recipe,) = loading.load(folder / "datasets.json").recipes
+    rows = []
+    for place in {recipe.folders.latents, recipe.folders.embeds}:
+        parts = blobs.at(place).within("index")
+        for blob in parts.list():
+            if blob.name.endswith(".parquet"):
+                rows += pq.read_table(io.BytesIO(parts.get(blob.name)), columns=["key", "status"]).to_pylist()
     return [row["key"] for row in rows if row["status"] == "ok"]
+
+
+def in_fork(look: Callable[[], list[str]]) -> list[str]:
+    """What a function finds in a process of its own."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        with os.fdopen(writer, "w") as pipe:
+            json.dump(look(), pipe)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        found: list[str] = json.load(pipe)
+    os.wait()
+    return found
 
 
 def main(folder: Path, moments: list[dict[str, Any]]) -> None:
@@ -89,7 +114,7 @@ def main(folder: Path, moments: list[dict[str, Any]]) -> None:
     seen = []
     for moment in [*moments, None]:
         ended = start(folder, moment)
-        seen.append({"moment": moment, "ended": ended, "keys": committed(folder)})
+        seen.append({"moment": moment, "ended": ended, "keys": in_fork(lambda: committed(folder))})
     print(json.dumps(seen))
 
 

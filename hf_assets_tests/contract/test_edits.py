@@ -14,8 +14,6 @@ from hf_assets_tests.contract.edits import (
     change_dtype,
     change_resolution,
     crop_to_square,
-    loosen_filter,
-    move_cache,
     other_vae_repository,
     tighten_filter,
 )
@@ -25,16 +23,11 @@ from hf_assets_tests.contract.world import World
 # `make soak` tries every edit for every kind of media.
 TRIES_ALL = os.environ.get("HF_ASSETS_ALL_EDITS") == "1"
 
-# These edits name folders on a disk by themselves.
-NAMES_FOLDERS = (loosen_filter, move_cache) if os.environ.get("HF_ASSETS_STORE") == "s3" else ()
-
 TRIED = [
     pytest.param(kind, edit, id=f"{kind} {edit.number} {edit.name}")
     for kind, medium in MEDIA.items()
     for edit in EDITS
-    if kind in edit.kinds
-    and edit.apply not in NAMES_FOLDERS
-    and (TRIES_ALL or medium.edits is None or edit.number in medium.edits)
+    if kind in edit.kinds and (TRIES_ALL or medium.edits is None or edit.number in medium.edits)
 ]
 
 

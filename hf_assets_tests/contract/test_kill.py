@@ -16,6 +16,7 @@ from hf_assets_tests.contract.world import World
 # `make soak` asks for more.
 KILLS = int(os.environ.get("HF_ASSETS_KILLS", "20"))
 KILLS_PER_HISTORY = 5
+MOST_OF_SUITE = 20
 
 
 def moments(history: int) -> list[dict[str, Any]]:
@@ -33,17 +34,41 @@ def moments(history: int) -> list[dict[str, Any]]:
     return chosen
 
 
+def moments_of_bucket(history: int) -> list[dict[str, Any]]:
+    """At an object that is put, before or after; and, where more is asked for, by time."""
+    draw = random.Random(history)
+    kinds = [{"put": draw.randint(1, 12), "when": when} for when in ("before", "after")]
+    return kinds if history == 0 else [*kinds, {"after_s": draw.uniform(0.5, 5)}]
+
+
 def histories() -> list[int]:
     return list(range(-(-KILLS // KILLS_PER_HISTORY)))
 
 
 @pytest.mark.parametrize("history", histories())
 def test_a_kill_loses_nothing_that_was_committed(history: int, world: World, tmp_path: Path) -> None:
+    run_killed(empty_like(world, tmp_path), world, moments(history))
+
+
+@pytest.mark.parametrize("history", histories() if KILLS > MOST_OF_SUITE else [0])
+def test_a_kill_loses_nothing_in_a_bucket(
+    history: int, world: World, tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ASSETS_CACHE", str(tmp_path / "machine"))
+    run_killed(empty_like(world, tmp_path).move_to(address), world, moments_of_bucket(history))
+
+
+def empty_like(world: World, tmp_path: Path) -> World:
+    """The same user before the first run."""
     empty = World(tmp_path / "killed", world.hub, world.dataset, world.config, world.rows)
     empty.pipeline_folder, empty.vae_folder = world.pipeline_folder, world.vae_folder
+    return empty
+
+
+def run_killed(empty: World, world: World, chosen: list[dict[str, Any]]) -> None:
     empty.definitions()  # writes the config
     done = subprocess.run(
-        [sys.executable, "-m", "hf_assets_tests.contract.killed", str(empty.folder), json.dumps(moments(history))],
+        [sys.executable, "-m", "hf_assets_tests.contract.killed", str(empty.folder), json.dumps(chosen)],
         capture_output=True,
         text=True,
         timeout=600,

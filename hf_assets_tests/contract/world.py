@@ -64,6 +64,8 @@ class World:
         self.pipeline_folder = ""
         self.vae_folder = ""
         self.resources: dict[str, Any] = {}
+        self.run_config: dict[str, Any] = {}
+        self.address: str | None = None
         self.runs: list[Counts] = []
 
     @property
@@ -113,7 +115,7 @@ class World:
                 list(defs.assets or ()),
                 instance=instance,
                 resources=defs.resources,
-                run_config=dict(run_config or {}),
+                run_config=dict(self.run_config if run_config is None else run_config),
                 selection=selection,
             )
         assert done.success
@@ -152,10 +154,27 @@ class World:
             if path.is_file() and not path.name.startswith("."):
                 target.put(str(path.relative_to(cache)), path.read_bytes())
         shutil.rmtree(cache, ignore_errors=True)
-        self.entry["cache_dir"] = f"{address}/photos"
-        texts = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": f"{address}/text", "default": True}
-        self.config["datasets"].append(texts)
+        self.address = address
+        self.name_folders("photos", "text")
         return self
+
+    def name_folders(self, cache: str, texts: str) -> None:
+        """Let results lie in these folders of the bucket, or of the user's folder, and embeds in the other."""
+        here = f"{self.address}/" if self.address else ""
+        self.entry["cache_dir"] = f"{here}{cache}"
+        named = {"id": "texts", "dataset_type": "text_embeds", "cache_dir": f"{here}{texts}", "default": True}
+        self.config["datasets"] = [self.entry, named]
+
+    def move_cache(self, folder: str) -> None:
+        """Move all that is stored, within the bucket or the user's folder."""
+        if self.address is None:
+            (self.folder / "cache").rename(self.folder / folder)
+        else:
+            bucket = blobs.at(blobs.ObjectPath(self.address))
+            for blob in list(bucket.list(recursive=True)):
+                bucket.put(f"{folder}/{blob.name}", bucket.get(blob.name))
+                bucket.delete(blob.name)
+        self.name_folders(f"{folder}/photos", f"{folder}/text")
 
     def from_scratch(self, folder: Path) -> "World":
         """Another user with the same config, on a disk, and nothing computed yet."""

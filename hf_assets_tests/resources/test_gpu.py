@@ -1,5 +1,6 @@
 """The `gpu` resource: where and how fast, never what."""
 
+import contextlib
 import sys
 
 import pydantic
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from hf_assets.errors import ConfigError, ModelError
+from hf_assets.resources import gpu
 from hf_assets.resources.gpu import GpuResource, RayChoice
 
 
@@ -91,3 +93,18 @@ def test_without_ray_the_engine_says_what_to_install(monkeypatch: pytest.MonkeyP
     resource = GpuResource(engine={"ray": {}})  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r'pip install "hf_assets\[ray\]"'), resource.hold_device(print):
         pass
+
+
+@pytest.mark.parametrize(("num_gpus", "said"), [(1, 0), (2, 1), (8, 1)])
+def test_a_machine_with_several_gpus_is_said_how_to_use_all_of_them(
+    num_gpus: int, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu.device_lock, "hold", lambda device, say: contextlib.nullcontext())
+    lines: list[str] = []
+    with GpuResource().hold_device(lines.append):
+        pass
+    assert len(lines) == said
+    if said:
+        assert lines[0].startswith(f"encoding on one of {num_gpus} GPUs: set HF_ASSETS_ENGINE=ray to use all of them")
