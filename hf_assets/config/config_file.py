@@ -97,7 +97,7 @@ class EntryKeys(Block):
         None, description="Which files, as `datasets` takes it: a pattern, a list, or an object of these by split."
     )
     streaming: Flag = Field(
-        False, description="True: media are read over the network, each time anew, and no copy of them is kept."
+        False, description="True: media are read over the network, and no copy of them is kept once they are encoded."
     )
     follow_links: Flag = Field(
         False,

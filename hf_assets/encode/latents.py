@@ -15,6 +15,7 @@ from hf_assets.encode import decoders, encoders, rates
 from hf_assets.encode.latent_stage import LatentStage, jobs_of
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.quarantine import failed_rows
+from hf_assets.encode.spool import Spool
 from hf_assets.encode.unit import Totals, run_units, units_of
 from hf_assets.engines.unit import HoldDevice
 from hf_assets.kinds.medium import medium_of
@@ -71,6 +72,13 @@ def latent_keys(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder) ->
     return keys.latent_keys(buckets, medium_of(recipe).keyed, encoder.fingerprint, (schema.DECODING.name,))
 
 
+def _drop_spooled(recipe: Recipe, raw_dataset: pa.Table) -> None:
+    """Remove what this machine kept of the media: all are encoded."""
+    hashes = pc.unique(raw_dataset["file_hash"].cast(pa.string())).to_pylist()
+    Spool().drop(hashes, recipe.media_column)
+    Spool().drop(hashes, "")
+
+
 def encode(
     recipe: Recipe,
     buckets: pa.Table,
@@ -113,6 +121,8 @@ def encode(
                     units = units_of(jobs, medium.volume(missing), engine.num_workers)
                     totals = run_units(engine, stage, units, "encoding latents", say)
             todo = todo.look_up_again()
+            if source.spec.streaming:
+                _drop_spooled(recipe, raw_dataset)
         stored = todo.stored
         generations.claim(recipe.folders.metadata, STAGE, stored["latent_key"])
     if totals.rate:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from hf_assets.encode.spool import Spool
 from hf_assets.engines.ahead import map_ahead
 from hf_assets.errors import MediaError
 from hf_assets.sources.formats.parquet import READ_BUFFER_BYTES, STREAM_BUFFER_BYTES, CountedFile, read_media
@@ -66,33 +67,76 @@ def by_file(located: pa.Table, snapshot: Snapshot) -> Iterator[FileRows]:
         yield FileRows(file, rows[start:stop], file_rows[start:stop])
 
 
-def media_of(parts: Iterator[FileRows], source: Source, snapshot: Snapshot, column: str) -> Iterator[Media]:
-    """The media of these rows, in order. A file is fetched when its first row is wanted, or shortly before."""
+def media_of(
+    parts: Iterator[FileRows], source: Source, snapshot: Snapshot, column: str, *, keeps: bool = False
+) -> Iterator[Media]:
+    """The media of these rows, in order. A file is fetched when its first row is wanted, or shortly before.
+
+    Args:
+        keeps: what is streamed now is kept, within a bound, for who wants it next (`spool`).
+    """
+    spool = Spool() if source.spec.streaming else None
     for is_whole, group in itertools.groupby(parts, key=lambda part: part.is_whole):
         if is_whole:
-            yield from _whole(group, source, snapshot)
+            yield from _whole(group, source, snapshot, spool, keeps)
         else:
             for part in group:
-                yield from _rows(part, source, snapshot, column)
+                if spool is None:
+                    yield from _rows(part, source, snapshot, column)
+                else:
+                    yield from _spooled_rows(part, source, snapshot, column, spool, keeps)
 
 
-def _whole(parts: Iterator[FileRows], source: Source, snapshot: Snapshot) -> Iterator[Media]:
+def _whole(
+    parts: Iterator[FileRows], source: Source, snapshot: Snapshot, spool: Spool | None, keeps: bool
+) -> Iterator[Media]:
     """Media that are files of their own: some are fetched at a time, since each takes its requests. A large one is read
     when it is its turn, so that of these only what the consumer has is held.
     """
 
     def read(part: FileRows, at_most: int) -> Media | FileRows:
+        row, kept = int(part.rows[0]), None if spool is None else spool.find(part.file.hash, "")
+        if kept is not None and WHOLE_FILE in kept and (data := kept.read(WHOLE_FILE)) is not None:
+            return Media(part.file, row, WHOLE_FILE, data, 0)
         try:
             data = source.read(snapshot, part.file, at_most)
         except MediaError as error:
-            return Media(part.file, int(part.rows[0]), WHOLE_FILE, None, 0, error)
-        return part if data is None else Media(part.file, int(part.rows[0]), WHOLE_FILE, data, len(data))
+            return Media(part.file, row, WHOLE_FILE, None, 0, error)
+        if data is None:
+            return part
+        if spool is not None and keeps:
+            with spool.keep(part.file.hash, "") as keeping:
+                keeping.add(WHOLE_FILE, data)
+        return Media(part.file, row, WHOLE_FILE, data, len(data))
 
     ahead = map_ahead(lambda part: read(part, FETCH_BYTES), parts, threads=FETCH_THREADS, ahead=FETCH_THREADS)
     for found in ahead:
         media = read(found, MAX_MEDIA_BYTES) if isinstance(found, FileRows) else found
         assert isinstance(media, Media), "a file that is larger than any may be is a MediaError"
         yield media
+
+
+def _spooled_rows(
+    part: FileRows, source: Source, snapshot: Snapshot, column: str, spool: Spool, keeps: bool
+) -> Iterator[Media]:
+    """Media that lie in the rows of a remote file, of which this machine may keep some."""
+    kept = spool.find(part.file.hash, column)
+    numbers = part.file_rows.tolist()
+    is_kept = np.array([file_row in kept for file_row in numbers], bool)
+    lacking = FileRows(part.file, part.rows[~is_kept], part.file_rows[~is_kept])
+    fetched = _rows(lacking, source, snapshot, column) if len(lacking.rows) else iter(())
+    with spool.keep(part.file.hash, column) as keeping:
+        for position, (row, file_row) in enumerate(zip(part.rows.tolist(), numbers, strict=True)):
+            if not is_kept[position]:
+                media = next(fetched)
+                if keeps and media.data is not None:
+                    keeping.add(file_row, media.data)
+                yield media
+            elif (data := kept.read(file_row)) is not None:
+                yield Media(part.file, row, file_row, data, 0)
+            else:
+                at = slice(position, position + 1)
+                yield from _rows(FileRows(part.file, part.rows[at], part.file_rows[at]), source, snapshot, column)
 
 
 def _rows(part: FileRows, source: Source, snapshot: Snapshot, column: str) -> Iterator[Media]:

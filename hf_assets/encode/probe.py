@@ -132,7 +132,7 @@ def probe(
     if recalled.unknown:
         thumbnails = Thumbnails(recipe)
         look = functools.partial(_look, medium_of(recipe), thumbnails, thumbnails.to_make(located))
-        media = media_of(iter(recalled.unknown), source, snapshot, recipe.media_column)
+        media = media_of(iter(recalled.unknown), source, snapshot, recipe.media_column, keeps=True)
         with Progress("probing media", computed, say) as progress:
             budget = Budget(AHEAD_BYTES)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets.encode import encoders
+from hf_assets.encode import encoders, spool
 from hf_assets.encode.media_files import FileRows
 from hf_assets.errors import DatasetError, ModelError
 from hf_assets.hub import api
@@ -38,8 +38,10 @@ def bytes_to_fetch(
     """
     if snapshot.is_local:
         return 0
-    if source.spec.streaming:  # nothing is kept, so what is looked at now is read again to be encoded
-        return 2 * _to_stream(source, snapshot, column, unknown) + _to_stream(source, snapshot, column, missing)
+    if source.spec.streaming:  # what is looked at now is read again to be encoded, as far as it isn't kept until then
+        looked_at = _to_stream(source, snapshot, column, unknown)
+        again = max(looked_at - spool.bound_bytes(), 0)
+        return looked_at + again + _to_stream(source, snapshot, column, missing)
     parts = (*unknown, *missing)
     num_bytes = source.bytes_to_read(snapshot, [part.file for part in parts if part.is_whole])
     paths = {part.file.hash: part.file.path for part in parts if not part.is_whole and not part.file.content}
