@@ -82,7 +82,7 @@ def plan(
 
     JSON: {id: {"vae_latents": {"reuse": n, "compute": {reason: n}},
     "text_embeds": {…}, "bytes_to_fetch": n, "bytes_to_store": n,
-    "seconds": n or null, "training_set": {"before": n or null, "after": n,
+    "seconds": n or null, "device_hours": n or null, "training_set": {"before": n or null, "after": n,
     "added": n, "media": n, "recaptioned": n, "recropped": n,
     "removed": {reason: n}}, …}}
 

@@ -31,6 +31,8 @@ FACTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "bytes_saved": ("saved by sharing", lambda value: size(round(value))),
     "samples_per_second": ("speed", "{:,.1f} per second".format),
     "device_busy": ("device busy", _SHARE),
+    "device_hours": ("device hours", "{:,.2f}".format),
+    "bytes_written": ("written", lambda value: size(round(value))),
 }
 CAPTION_CHARACTERS = 200
 # By these, pages find addresses in plain text, and make links of them.

@@ -28,6 +28,8 @@ SHOWN_NAMES = 100
 
 # In a cell, what would end it.
 BAR = r"\|"
+# Devices that work side by side: so many times the time, their hours are worth naming.
+SEVERAL = 1.5
 BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -119,6 +121,9 @@ def _cost(content: Mapping[str, Any]) -> str:
     bound = "up to " if "unknown_until_read" in content["vae_latents"]["compute"] else "about "
     took = content["seconds"]
     time = "time unknown before a first run" if took is None else f"{bound}{duration(took)}"
+    hours = content.get("device_hours")
+    if took and hours and hours * 3600 > SEVERAL * took:
+        time += f" ({hours:,.1f} device hours)"
     return f"{fetch}, store {bound}{size(content['bytes_to_store'])}, {time}"
 
 

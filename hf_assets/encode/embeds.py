@@ -115,7 +115,9 @@ def encode(
     failed = failed_rows(_rows_of(todo.keyed, captions, buckets), "embed_key", todo.failures, STAGE)
     previous = folder.table(recipe.folders.metadata, STAGE)
     outcome = Outcome(
-        encoders.with_record(table, encoder, previous, totals.rate, relative_error(totals.report)),
+        encoders.with_record(
+            table, encoder, previous, totals.rate, relative_error(totals.report), totals.device_seconds_each
+        ),
         identity=("caption", "embed_key"),
         computed=totals.report.computed,
         reused=len(table) - totals.report.computed,

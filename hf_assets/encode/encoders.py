@@ -206,6 +206,7 @@ class Record(NamedTuple):
         samples_per_second: as it was last measured, maybe by an earlier run; None before the first.
         relative_error: of what is stored against what was computed, where types differ, as it was last measured.
         settings: what of the posterior or the clip is stored, where that isn't the usual.
+        device_seconds: of a sample, as they were last measured: several devices share a rate, and none its seconds.
     """
 
     component: str
@@ -214,6 +215,7 @@ class Record(NamedTuple):
     samples_per_second: float | None = None
     relative_error: float | None = None
     settings: str = ""
+    device_seconds: float | None = None
 
 
 RECORD = b"hf_assets.encoder"
@@ -246,19 +248,23 @@ def with_record(
     previous: Location,
     samples_per_second: float | None,
     relative_error: float | None = None,
+    device_seconds: float | None = None,
 ) -> pa.Table:
     """Note in a table how its tensors were made.
 
     Args:
-        previous: the table of the run before, which knows the rate and the error where this run measured none.
+        previous: the table of the run before, which knows rates and the error where this run measured none.
     """
     record, before = record_of(encoder), read_record(previous)
     if before:
         samples_per_second = samples_per_second or before.samples_per_second
+        device_seconds = device_seconds or before.device_seconds
         relative_error = (
             before.relative_error if relative_error is None and record[:3] == before[:3] else relative_error
         )
-    record = record._replace(samples_per_second=samples_per_second, relative_error=relative_error)
+    record = record._replace(
+        samples_per_second=samples_per_second, relative_error=relative_error, device_seconds=device_seconds
+    )
     return table.replace_schema_metadata({**(table.schema.metadata or {}), RECORD: json.dumps(record)})
 
 

@@ -131,7 +131,7 @@ def encode(
     table = pa.table([stored[name] for name in ("row", "latent_key", "shape", "shard")], schema=schema.VAE_LATENTS)
     previous = folder.table(recipe.folders.metadata, STAGE)
     outcome = Outcome(
-        encoders.with_record(table, encoder, previous, totals.rate),
+        encoders.with_record(table, encoder, previous, totals.rate, device_seconds=totals.device_seconds_each),
         identity=("row", "latent_key", "latent_shape"),
         computed=totals.report.computed,
         reused=len(pc.unique(table["latent_key"])) - totals.report.computed,

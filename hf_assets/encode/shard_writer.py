@@ -30,12 +30,13 @@ class ShardWriter:
         *,
         by_shape: bool = True,
         tried_by: str = "",
-        committed: Callable[[list[str], list[str]], None] | None = None,
+        committed: Callable[[list[str], list[str], int], None] | None = None,
     ) -> None:
         """
         Args:
             tried_by: see `TensorStore.fail`.
-            committed: is given the keys that are stored from now on, and those that are known to fail.
+            committed: is given the keys that are stored from now on, those that are known to fail, and the bytes of
+                the tensors.
         """
         self.store = store
         self.header = header
@@ -107,7 +108,7 @@ class ShardWriter:
         for samples in groups:
             self.store.write(samples, self.header)
             if self.committed is not None:
-                self.committed([sample.key for sample in samples], [])
+                self.committed([sample.key for sample in samples], [], sum(sample.num_bytes for sample in samples))
         self.store.fail(failed, self.tried_by)
         if self.committed is not None:
-            self.committed([], list(failed))
+            self.committed([], list(failed), 0)

@@ -36,8 +36,8 @@ class Tally:
         with self._lock:
             self._report = self._report.plus(Report(said=(line,)))
 
-    def committed(self, stored: list[str], failed: list[str]) -> None:
-        """Keys that are stored from now on, or known to fail."""
+    def committed(self, stored: list[str], failed: list[str], num_bytes: int) -> None:
+        """Keys that are stored from now on, in so many bytes, or known to fail."""
         with self._lock:
             finished = []
             for key in (*stored, *failed):
@@ -46,7 +46,14 @@ class Tally:
                 if not self._left[number]:
                     finished.append(number)
                     del self._left[number]
-            self._report = self._report.plus(Report(computed=len(stored), failed=len(failed), finished=tuple(finished)))
+            self._report = self._report.plus(
+                Report(
+                    computed=len(stored),
+                    failed=len(failed),
+                    finished=tuple(finished),
+                    amounts={"bytes_written": num_bytes},
+                )
+            )
 
     def take(self) -> Report:
         """What was counted since this was asked last."""

@@ -105,17 +105,35 @@ class Totals(NamedTuple):
     seconds: float = 0.0
 
     @property
+    def waited(self) -> dict[str, float]:
+        """For how many seconds devices waited for what, by name; all devices together."""
+        amounts = self.report.amounts
+        return {name: amounts[name] for name in amounts if name.startswith("waited_")}
+
+    @property
+    def device_seconds(self) -> float:
+        """For how long devices were held, between their first and last batch; all together."""
+        busy = self.report.amounts.get("encoding_s", 0.0)
+        return busy + sum(self.waited.values()) - self.waited.get("waited_starting_s", 0.0)
+
+    @property
+    def device_seconds_each(self) -> float | None:
+        """Of a sample; None where none was encoded."""
+        return self.device_seconds / self.report.done if self.report.done and self.device_seconds else None
+
+    @property
     def facts(self) -> dict[str, float]:
         """Numbers to follow from run to run: the rate; the share of the time between their first and last batch in
-        which the devices were busy; and for how many seconds they waited for what.
+        which the devices were busy; for how many seconds they waited for what; the hours for which they were held, with
+        what they waited to start; and the bytes of tensors that were written.
         """
         if self.rate is None:
             return {}
-        amounts = self.report.amounts
-        waited = {name: amounts[name] for name in amounts if name.startswith("waited_")}
-        busy, idle = amounts.get("encoding_s", 0.0), sum(waited.values()) - waited.get("waited_starting_s", 0.0)
-        share = {"device_busy": busy / (busy + idle)} if busy else {}
-        return {"samples_per_second": self.rate, "seconds": self.seconds, **share, **waited}
+        amounts, held = self.report.amounts, self.device_seconds
+        share = {"device_busy": amounts["encoding_s"] / held} if amounts.get("encoding_s") else {}
+        hours = (held + self.waited.get("waited_starting_s", 0.0)) / 3600
+        made = {"device_hours": hours, "bytes_written": round(amounts.get("bytes_written", 0.0))}
+        return {"samples_per_second": self.rate, "seconds": self.seconds, **share, **self.waited, **made}
 
 
 def run_units(engine: Engine, stage: Stage, units: list[Unit], what: str, say: Callable[[str], None]) -> Totals:

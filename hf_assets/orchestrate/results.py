@@ -26,7 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # How the names begin of what is measured while samples are computed.
-MEASURED = ("samples_per_second", "seconds", "device_busy", "waited_")
+MEASURED = ("samples_per_second", "seconds", "device_", "waited_", "bytes_written")
 # A table of more rows is written without looking at the one that is there.
 COMPARED_ROWS = 10_000
 

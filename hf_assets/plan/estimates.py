@@ -107,6 +107,12 @@ def seconds(work: Iterable[tuple[int, float | None]]) -> float | None:
     return None if any(not rate for _, rate in needed) else sum(count / rate for count, rate in needed if rate)
 
 
+def device_hours(work: Iterable[tuple[int, float | None]]) -> float | None:
+    """Of (samples, seconds of a device for each); None where one is needed and not known."""
+    needed = [(count, device_s) for count, device_s in work if count]
+    return None if any(not each for _, each in needed) else sum(count * each for count, each in needed if each) / 3600
+
+
 def text_elements(config: dict[str, Any], max_tokens: int | None) -> int:
     """Tokens times width of one text encoder: what it returns for a caption that fills it."""
     inner = config.get("text_config")

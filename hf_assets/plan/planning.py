@@ -67,6 +67,7 @@ class Plan(NamedTuple):
         bytes_to_store: of tensors.
         seconds: to encode, at the rates last measured for this dataset, else on this machine for another one with the
             same model; downloads and loading come on top. None where no rate is known.
+        device_hours: of all devices together, likewise.
     """
 
     revision: str
@@ -77,6 +78,7 @@ class Plan(NamedTuple):
     model_bytes_to_fetch: int
     bytes_to_store: int
     seconds: float | None
+    device_hours: float | None
     training_set: Changes
     names: dict[str, list[str]] | None = None
 
@@ -85,6 +87,7 @@ class Plan(NamedTuple):
         stages = {name: getattr(self, name)._asdict() for name in ("vae_latents", "text_embeds")}
         made = {**self._asdict(), **stages, "training_set": self.training_set.as_json()}
         made["seconds"] = None if self.seconds is None else round(self.seconds, 3)
+        made["device_hours"] = None if self.device_hours is None else round(self.device_hours, 6)
         return {key: value for key, value in made.items() if key != "names" or value is not None}
 
 
@@ -103,7 +106,7 @@ def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False
     if (last := unchanged.last_run(recipe, snapshot)) is not None:
         reused = StagePlan(last.latents, {}), StagePlan(last.embeds, {})
         if (same := training_diff.unchanged(recipe)) is not None:
-            return Plan(snapshot.commit, last.rows, *reused, 0, 0, 0, 0, same, {} if with_names else None)
+            return Plan(snapshot.commit, last.rows, *reused, 0, 0, 0, 0, 0, same, {} if with_names else None)
     wanted = versions.wanted_columns(recipe)
     scan = rows.Scan(source, snapshot, wanted, folder.columns(recipe.folders.metadata), say)
     with TemporaryDirectory(prefix="hf-assets-plan-") as name:
@@ -124,6 +127,7 @@ def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False
         latents_side.model_bytes + texts.model_bytes,
         round(latents_side.num_bytes + texts.num_bytes),
         estimates.seconds((side.stage.total, side.rate) for side in (latents_side, texts)),
+        estimates.device_hours((side.stage.total, side.device_s) for side in (latents_side, texts)),
         changed,
         training_diff.names_of(recipe, changed, scan.tables) if with_names else None,
     )
@@ -213,12 +217,14 @@ class _Side(NamedTuple):
     """One stage's part of a plan.
 
     Attributes:
+        device_s: seconds of a device for each sample.
         rows: of the samples that are missing.
         failed: rows of latents, or hashes of captions, that are known to fail.
     """
 
     stage: StagePlan
     rate: float | None
+    device_s: float | None
     num_bytes: float
     model_bytes: int
     rows: np.ndarray
@@ -272,8 +278,9 @@ class _Tally:
     ) -> _Side:
         last = encoders.read_record(table)
         rate = (last.samples_per_second if last else None) or usual_rate
+        device_s = (last.device_seconds if last else None) or (1 / rate if rate else None)
         num_model_bytes = estimates.model_bytes_to_fetch(components)
-        return _Side(stage, rate, num_bytes, num_model_bytes, np.concatenate(self.rows), self.all_failed)
+        return _Side(stage, rate, device_s, num_bytes, num_model_bytes, np.concatenate(self.rows), self.all_failed)
 
     @property
     def all_failed(self) -> np.ndarray:
@@ -298,7 +305,7 @@ def _latents(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
     num_unknown = sum(len(part.rows) for part in found.unknown)
     stage = tally.stage(num_unknown)
     if not stage.total:
-        return _Side(stage, None, 0, 0, _NOTHING, tally.all_failed)
+        return _Side(stage, None, None, 0, 0, _NOTHING, tally.all_failed)
     vae = vae_component(found.vae.pipeline)
     mean = found.volume / found.num_media if found.num_media else found.medium.usual_volume
     if tally.sampled:
@@ -315,7 +322,7 @@ def _embeds(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
     tally = _tally(found.embeds, store, missing)
     stage = tally.stage(found.num_unknown_texts)
     if not stage.total:
-        return _Side(stage, None, 0, 0, _NOTHING, tally.all_failed)
+        return _Side(stage, None, None, 0, 0, _NOTHING, tally.all_failed)
     components = text_components(found.text.pipeline)
     arguments = prompt.remembered_usage(found.text.pipeline).calls[0].arguments
     if tally.sampled:

@@ -130,6 +130,8 @@ def test_the_seconds_that_the_device_waited_are_counted_by_what_it_waited_for(tm
         ThisProcess(COMPUTE), Numbers(tmp_path, encode_s=0.01), units("1:3 2:3 3:3"), "counting", said.append
     )
     assert totals.facts.keys() >= {"samples_per_second", "seconds", "device_busy", "waited_starting_s"}
+    assert totals.facts["device_hours"] > 0
+    assert totals.facts["bytes_written"] > 0
     assert 0 < totals.facts["device_busy"] <= 1
     assert said[-1] == "done"
     assert any(line.startswith("counting: all 3") for line in said)

@@ -129,17 +129,28 @@ def test_each_reason_has_its_words() -> None:
     assert known == set(plan_text.REASONS)
 
 
+@pytest.mark.parametrize(
+    ("work", "hours"), [([], 0), ([(7200, 0.5), (0, None)], 1), ([(3600, 1.0), (3600, 2.0)], 3), ([(1, None)], None)]
+)
+def test_device_hours_are_known_when_every_needed_rate_is(
+    work: list[tuple[int, float | None]], hours: float | None
+) -> None:
+    assert estimates.device_hours(work) == hours
+
+
 def test_a_table_remembers_its_encoder_and_the_rate_that_was_last_measured(tmp_path: Path) -> None:
     header = Header("vae_latents", "user/model", "", "weights", "float32", "float32", "1", "")
     encoder = Encoder(None, "", header)  # type: ignore[arg-type]
     path = tmp_path / "vae_latents.parquet"
     assert encoders.read_record(path) is None
     for measured, kept in [(None, None), (20.0, 20.0), (None, 20.0), (30.0, 30.0)]:
-        table = encoders.with_record(pa.table({"row": [1]}), encoder, path, measured)
+        device_s = 4 / measured if measured else None  # four devices
+        table = encoders.with_record(pa.table({"row": [1]}), encoder, path, measured, device_seconds=device_s)
         pa.parquet.write_table(table, path)
         record = encoders.read_record(path)
         assert record is not None
-        assert record == encoders.record_of(encoder)._replace(samples_per_second=kept)
+        expected = encoders.record_of(encoder)._replace(samples_per_second=kept)
+        assert record == expected._replace(device_seconds=4 / kept if kept else None)
     path.write_bytes(b"damaged")
     assert encoders.read_record(path) is None
 
@@ -184,6 +195,16 @@ FEWER = {"before": 9, "after": 8, "added": 1, "media": 0, "recaptioned": 0, "rec
                 " (2 not in the last training set, 1,000 in files not read yet), 0 reused",
                 "  captions: none to encode, 9,800 reused, 2 quarantined",
                 "  fetch 1.2 GB of data and 335 MB of models, store up to 4.7 MB, time unknown before a first run",
+            ],
+        ),
+        (
+            {"seconds": 7200.0, "device_hours": 15.9, "model_bytes_to_fetch": 0},
+            [
+                "photos:",
+                "  training set: as it is",
+                "  latents: 37 of 12,000 to encode (37 resized or cropped differently), 11,963 reused",
+                "  captions: none to encode, 9,800 reused, 2 quarantined",
+                "  fetch 1.2 GB, store about 4.7 MB, about 2 h 0 min (15.9 device hours)",
             ],
         ),
         (
