@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
-from hf_assets.models import families, inputs, model_loading, normalisation
+from hf_assets.models import families, folding, inputs, model_loading, normalisation
 from hf_assets.models.components import vae_component
 from hf_assets.models.inputs import RGB, RGBA, VaeInput
 from hf_assets.models.normalisation import LatentSettings
@@ -50,6 +50,7 @@ def load_vae(
 def _open(component: Component, device: "Device", settings: LatentSettings, dtype: "torch.dtype") -> Any:
     """The autoencoder with its weights."""
     model = model_loading.load_model(component, device, dtype)
+    folding.fold(model)
     if settings.tiling:
         try:
             model.enable_tiling()
