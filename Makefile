@@ -8,7 +8,7 @@ PORT ?= 3000
 SELECT ?= *
 APT_OPTIONS := -o Acquire::Retries=1 -o Acquire::http::Timeout=30
 
-.PHONY: demo page train materialize test quantized browser soak check fix bench clean
+.PHONY: demo page train toy materialize test quantized browser docs soak check fix bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -23,6 +23,9 @@ page: $(STAMP)  ## the demo's graph in the Dagster page
 
 train: $(STAMP)  ## a tiny UNet from two datasets, mixed
 	$(BIN)/python -m examples.train
+
+toy: $(STAMP)  ## from eight photographs to a toy that draws them
+	$(BIN)/python -m examples.toy
 
 materialize: $(STAMP)  ## the datasets of datasets.json (or $HF_ASSETS_CONFIG), as in docs/ci.md: make materialize SELECT='group:photos'
 	$(BIN)/hf-assets check
@@ -47,6 +50,9 @@ browser:  ## Chromium, for the test of the page: installed where that is possibl
 	    && DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -qq $(APT_OPTIONS) install --yes --no-install-recommends chromium chromium-driver >/dev/null; } \
 	  || echo "no Chromium, and it can't be installed by this user: the test of the page is skipped"
 
+docs: $(STAMP)  ## the site of the docs, in build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 soak: $(STAMP)  ## a hundred killed runs, 1,000 mutations of each format, and every edit for every kind of media, and in a bucket
 	HF_ASSETS_KILLS=100 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_kill.py
 	HF_ASSETS_MUTATIONS=1000 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/media/test_mutations.py
@@ -69,4 +75,4 @@ bench: $(STAMP)  ## the benchmarks, with their ratios
 	$(BIN)/python -m benchmarks.run
 
 clean:
-	rm -rf .venv demo_data train_data .dagster_state
+	rm -rf .venv demo_data train_data toy_data build .dagster_state
