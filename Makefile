@@ -1,4 +1,4 @@
-# From a bare checkout with Python 3.11, pip and make: every target first makes .venv.
+# From a bare checkout with Python 3.11 or later, pip and make: every target first makes .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -8,7 +8,7 @@ PORT ?= 3000
 SELECT ?= *
 APT_OPTIONS := -o Acquire::Retries=1 -o Acquire::http::Timeout=30
 
-.PHONY: demo page train toy materialize test quantized browser docs soak check fix bench clean
+.PHONY: demo page train toy materialize test quantized browser docs resolve soak check fix bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -52,6 +52,14 @@ browser:  ## Chromium, for the test of the page: installed where that is possibl
 
 docs: $(STAMP)  ## the site of the docs, in build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# Each Python that torch has wheels for; nothing is installed.
+resolve: $(STAMP)  ## whether the pins hold on each Python, by pip's dry run
+	@for version in 3.11 3.12 3.13 3.14; do \
+	  echo "Python $$version"; \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --only-binary=:all: \
+	    --python-version $$version --target .venv/resolve --constraint constraints.txt '.[dev]' || exit 1; \
+	done
 
 soak: $(STAMP)  ## a hundred killed runs, 1,000 mutations of each format, and every edit for every kind of media, and in a bucket
 	HF_ASSETS_KILLS=100 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_kill.py

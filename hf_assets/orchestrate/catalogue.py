@@ -17,8 +17,8 @@ from hf_assets.show import views
 # So many scheduled runs may fail before an asset counts as out of date.
 MISSED_RUNS = 2
 LONGEST_TAG = 63
-# The asset whose page begins with a picture, and the asset whose sheet that is.
-PICTURED, SHEET = "training_set", "buckets"
+# The asset whose page begins with a picture, and whose sheet that is: of the first that has one.
+PICTURED, SHEETS = "training_set", ("training_set", "buckets")
 
 
 def tags_of(recipe: Recipe, stage: str) -> dict[str, str]:
@@ -68,8 +68,9 @@ def job(recipe: Recipe, keys: Sequence[dg.AssetKey]) -> Any:
 def _picture(recipe: Recipe) -> str:
     """The last run's sheet, as Markdown; empty before the first, and where it would have to be fetched."""
     root = recipe.folders.metadata
-    sheet = views.kept_sheet(root, SHEET) if isinstance(root, Path) else None
-    return "" if sheet is None else f"\n\n{sheets.inline(sheets.smaller(sheet), views.SHEETS[SHEET])}"
+    kept = (views.kept_sheet(root, name) for name in SHEETS) if isinstance(root, Path) else iter(())
+    sheet = next((data for data in kept if data is not None), None)
+    return "" if sheet is None else f"\n\n{sheets.inline(sheets.smaller(sheet), views.SHEETS[PICTURED])}"
 
 
 def _tag(text: str) -> str:
