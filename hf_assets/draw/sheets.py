@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 # A sheet as Markdown takes a third more than its JPEG, and stays below 100 kB too.
 MAX_BYTES = 72_000
-SMALL_BYTES, SMALL_PX = 32_000, 800
+SMALL_BYTES, SMALL_PX = 48_000, 800
 QUALITIES = (82, 70, 55, 40, 20)
 MAX_TILES = 24
 TILE_PX = 160

@@ -79,7 +79,7 @@ def test_the_page_of_a_training_set_begins_with_its_pictures_once_there_are_some
     after = specs_of(built(tmp_path))["training_set"].description or ""
     assert after.startswith(before)
     assert "data:image/jpeg;base64," in after
-    assert len(after) < 45_000  # it is loaded with all definitions
+    assert len(after) < 66_000  # it is loaded with all definitions
 
 
 def test_pictures_come_first_then_numbers_with_units_then_the_rest() -> None:
