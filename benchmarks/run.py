@@ -12,6 +12,7 @@ BENCHMARKS = (
     ("benchmarks.text",),
     ("benchmarks.feeding",),
     ("benchmarks.scaling",),
+    ("benchmarks.export",),
 )
 
 

@@ -117,25 +117,29 @@ def _leaves(schema: pa.Schema) -> list[str]:
 
 
 def _table(samples: Sequence[Sample], schema: pa.Schema) -> pa.Table:
-    rows: dict[str, list[Any]] = {name: [] for name in schema.names}
-    for sample in samples:
-        rows["id"].append(sample.identity)
-        rows["caption"].append(sample.caption)
-        for name, value in sample.facts.items():
-            rows[name].append(value)
-        for name, tensor in sample.tensors.items():
-            rows[name].append(bytes_of(tensor))
-            rows[name + SHAPE].append(list(tensor.shape))
-            rows[name + DTYPE].append(str(tensor.dtype).removeprefix("torch."))
-    return pa.table([pa.array(rows[field.name], field.type) for field in schema], schema=schema)
+    columns: dict[str, Any] = {"id": [one.identity for one in samples], "caption": [one.caption for one in samples]}
+    columns |= {name: [one.facts[name] for one in samples] for name in samples[0].facts}
+    for name in samples[0].tensors:
+        tensors = [one.tensors[name] for one in samples]
+        columns[name] = bytes_of(tensors)
+        columns[name + SHAPE] = [list(tensor.shape) for tensor in tensors]
+        columns[name + DTYPE] = [str(tensor.dtype).removeprefix("torch.") for tensor in tensors]
+    arrays = [
+        values if isinstance(values := columns[field.name], pa.Array) else pa.array(values, field.type)
+        for field in schema
+    ]
+    return pa.table(arrays, schema=schema)
 
 
-def bytes_of(tensor: "torch.Tensor") -> Any:
-    """A tensor's numbers in order, little-endian, without a copy."""
+def bytes_of(tensors: "Sequence[torch.Tensor]") -> pa.Array:
+    """Each tensor's numbers in order, little-endian, as one value of a column."""
+    import numpy as np
     import torch
 
-    flat = tensor.contiguous().flatten()
-    return flat.view(torch.uint8).numpy().data
+    flat = [tensor.contiguous().flatten().view(torch.uint8).numpy() for tensor in tensors]
+    offsets = np.cumsum([0, *(len(one) for one in flat)], dtype=np.int64)
+    data = flat[0] if len(flat) == 1 else np.concatenate(flat)
+    return pa.Array.from_buffers(pa.large_binary(), len(flat), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
 # --- MLPerf's names

@@ -7,8 +7,11 @@ So are shards that are small, when there are many.
 """
 
 import itertools
+import os
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
 
 SHARD_BYTES = 128 << 20
 SHARD_SAMPLES = 1024
+# Shards that are written at a time.
+WRITERS = 4
+# Samples that are read at a time for each, and their bytes.
+READ_SAMPLES, READ_BYTES = 64, 8 << 20
 # Shards of less than a quarter of a full one are joined, once there are more than this.
 SMALL_SHARDS = 8
 # Of each sample: its identity, its running number, and the shard that holds it, in order.
@@ -95,15 +102,23 @@ def make(job: Job, format: ShardFormat) -> tuple[Generation, Written]:
     known = SAMPLES.empty_table() if noted is None else noted
     kept, rest, serials = _keep(job, lines, known)
     shards = _fill(lines, rest, serials, known, format)
-    num_written = num_bytes = 0
-    with Progress(f"exporting {job.view.recipe.id}", sum(len(one.lines) for one in shards), job.say) as progress:
-        missing = set(job.place.lacking([one.name for one in shards], job.known))
-        for shard in shards:
-            if shard.name in missing:
-                samples = _samples(job.view, format, lines, shard)
-                num_bytes += job.place.write(shard.name, lambda path: format.write(path, samples))  # noqa: B023
-                num_written += len(shard.lines)
+    missing = set(job.place.lacking([one.name for one in shards], job.known))
+    source = _Source(job.view, format, lines)
+    num_bytes = 0
+
+    def write(shard: _Shard) -> int:
+        return job.place.write(shard.name, lambda path: format.write(path, source.samples(shard)))
+
+    with (
+        ThreadPoolExecutor(min(WRITERS, os.cpu_count() or 1)) as pool,
+        Progress(f"exporting {job.view.recipe.id}", sum(len(one.lines) for one in shards), job.say) as progress,
+    ):
+        todo = [shard for shard in shards if shard.name in missing]
+        progress.add(sum(len(one.lines) for one in shards if one.name not in missing))
+        for shard, size in zip(todo, pool.map(write, todo), strict=True):
+            num_bytes += size
             progress.add(len(shard.lines))
+    num_written = sum(len(shard.lines) for shard in todo)
     named = [*kept, *shards]
     samples_table = pa.table(
         {
@@ -113,7 +128,7 @@ def make(job: Job, format: ShardFormat) -> tuple[Generation, Written]:
         },
         schema=SAMPLES,
     )
-    num_copied = sum(line in serials for shard in shards if shard.name in missing for line in shard.lines)
+    num_copied = sum(line in serials for shard in todo for line in shard.lines)
     names = [format.name(number, len(named)) for number in range(len(named))]
     made = Generation(
         job.version,
@@ -196,15 +211,31 @@ def _fill(
     return shards
 
 
-def _samples(view: View, format: ShardFormat, lines: _Lines, shard: _Shard) -> Iterator[Sample]:
-    captions = pc.list_flatten(view.table["captions"])
-    facts = view.table.select(format.facts)
-    for line, serial in zip(shard.lines, shard.serials, strict=True):
-        row, caption = int(lines.rows[line]), int(lines.captions[line])
-        yield Sample(
-            lines.identities[line],
-            serial,
-            captions[caption].as_py(),
-            facts.slice(row, 1).to_pylist()[0] if format.facts else {},
-            {**view.training.latents[row], **view.training.embeds[caption]},
-        )
+class _Source:
+    """Reads the samples of shards, for several threads at a time."""
+
+    def __init__(self, view: View, format: ShardFormat, lines: _Lines) -> None:
+        self.training, self.lines = view.training, lines
+        self.captions = pc.list_flatten(view.table["captions"])
+        self.facts = view.table.select(format.facts)
+        self.lock = threading.Lock()  # a reader of tensors is one thread's at a time
+
+    def samples(self, shard: _Shard) -> Iterator[Sample]:
+        """Those of a shard, of which few are in memory at a time."""
+        largest = max(self.lines.num_bytes[line] for line in shard.lines)
+        count = max(1, min(READ_SAMPLES, int(READ_BYTES // max(largest, 1))))
+        for start in range(0, len(shard.lines), count):
+            some, serials = shard.lines[start : start + count], shard.serials[start : start + count]
+            rows, captions = self.lines.rows[some].tolist(), self.lines.captions[some].tolist()
+            with self.lock:
+                latents, embeds = self.training.latents.read(rows), self.training.embeds.read(captions)
+            facts = self.facts.take(rows).to_pylist() if self.facts.column_names else [{}] * len(rows)
+            texts = self.captions.take(captions).to_pylist()
+            for number, line in enumerate(some):
+                yield Sample(
+                    self.lines.identities[line],
+                    serials[number],
+                    texts[number],
+                    facts[number],
+                    {**latents.samples[number], **embeds.samples[number]},
+                )

@@ -99,5 +99,5 @@ def _saved(tensor: "torch.Tensor") -> bytes:
     import torch
 
     buffer = io.BytesIO()
-    torch.save(tensor.contiguous(), buffer)
+    torch.save(tensor.clone(memory_format=torch.contiguous_format), buffer)  # of a view, all that it is a view of
     return buffer.getvalue()

@@ -143,7 +143,7 @@ def test_a_killed_export_is_finished_by_the_next(format: str, videos: TinySet, t
         }
         assert contents_equal(format, place, tmp_path / "scratch")
         assert not list(place.rglob(".tmp-*"))
-        moment += 1 if format == "parquet" else 3
+        moment += 2 if format == "parquet" else 5
     assert moment > 5
     assert {0, max(written)} <= written
     assert len(written) > 2
@@ -176,14 +176,24 @@ def test_samples_keep_their_number_and_shards_hold_no_rows(format: str, videos: 
     assert sorted(after.values()) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("format", READERS)
+def test_nothing_is_written_that_is_not_the_samples(format: str, videos: TinySet, tmp_path: Path) -> None:
+    videos.write(FIVE)
+    done = videos.export(format, tmp_path)
+    latents = torch.zeros(SHAPE).nbytes
+    text = 512 * 32 * 4 * (2 if format == "simpletuner" else 1)
+    assert done.bytes_written < 5 * (latents + text + 8_000) + text + 8_000
+
+
 def test_many_small_shards_become_one(videos: TinySet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharding, "SHARD_SAMPLES", 8)
-    many = [photo._replace(shape=SHAPE) for photo in photos(*"abcdefghijklmnopqrs")]
+    monkeypatch.setattr(sharding, "SMALL_SHARDS", 2)
+    many = [photo._replace(shape=SHAPE) for photo in photos(*"abcdefghijkl")]
     for count in range(8, len(many) + 1):
         videos.write(many[:count])
         done = videos.export("parquet", tmp_path)
-    assert len(list((tmp_path / "photos/data").iterdir())) < 8
-    assert done.computed == 1
+    assert len(list((tmp_path / "photos/data").iterdir())) == 2
+    assert (done.computed, done.copied) == (1, 3)
     assert len(READERS["parquet"](tmp_path)) == len(many)
 
 
