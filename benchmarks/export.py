@@ -4,9 +4,9 @@ python -m benchmarks.export [--samples 2000] [--formats parquet,webdataset] [--f
 
 Samples are as large as SDXL's at 1024 px: latents of 128 KiB and text of 315 kB, in bfloat16. The disk's speed is that
 of a plain file of as many bytes as the export wrote, in pieces of 8 MiB and flushed at the end, right before and after;
-the store's is that of reading all tensors with their checksums; per core, what a second of the
-processor's time writes, which other work on the machine doesn't change much. Memory is what the process had more at its peak, of
-which a shard and the pages of the store that are mapped are a part: half the samples take as much.
+the store's is that of reading all tensors with their checksums; a core's what a second of the processor's time writes,
+which other work on the machine changes less. Memory is what the process had more at its peak than after it had read
+the store: half the samples take as much.
 """
 
 import argparse
@@ -45,9 +45,7 @@ def main() -> None:
     if given.only:
         print(json.dumps(measure(given.folder, given.only)))
         return
-    print(
-        f"{'format':<12}{'samples':>8}{'MB':>8}{'MB/s':>8}{'disk':>8}{'store':>8}{'per core':>10}{'ratio':>8}{'memory MB':>11}"
-    )
+    print("format       samples      MB  MB/s  of the disk  of the store  of a core  to the disk  memory MB")
     for num_samples in (given.samples // 2, given.samples):
         with TemporaryDirectory(dir=given.folder) as root:
             write(Path(root), num_samples)
@@ -55,8 +53,9 @@ def main() -> None:
                 command = [sys.executable, "-m", "benchmarks.export", "--folder", root, "--only", format]
                 found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
                 print(
-                    f"{format:<12}{num_samples:>8,}{found['mb']:>8,.0f}{found['rate']:>8,.0f}{found['disk']:>8,.0f}"
-                    f"{found['store']:>8,.0f}{found['processor']:>10,.0f}{found['rate'] / found['disk']:>8.2f}{found['memory']:>11,.0f}",
+                    f"{format:<12} {num_samples:7,} {found['mb']:7,.0f} {found['rate']:5,.0f} {found['disk']:12,.0f}"
+                    f" {found['store']:13,.0f} {found['core']:10,.0f} {found['rate'] / found['disk']:12.2f}"
+                    f" {found['memory']:10,.0f}",
                     flush=True,
                 )
 
@@ -117,7 +116,7 @@ def measure(root: Path, format: str) -> dict[str, float]:
     started, worked = time.perf_counter(), time.process_time()
     done = exporting.export(recipe, rules, None, lambda _: None)  # type: ignore[arg-type]
     rate = done.bytes_written / (time.perf_counter() - started)
-    processor = done.bytes_written / (time.process_time() - worked)
+    core = done.bytes_written / (time.process_time() - worked)
     disk.append(disk_speed(root, num_bytes))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     mean = sum(disk) / len(disk)
@@ -126,7 +125,7 @@ def measure(root: Path, format: str) -> dict[str, float]:
         "rate": rate / 1e6,
         "disk": mean / 1e6,
         "store": store / 1e6,
-        "processor": processor / 1e6,
+        "core": core / 1e6,
         "memory": memory / 1e3,
     }
 
