@@ -7,6 +7,8 @@ BENCHMARKS = (
     ("benchmarks.plan_1m", "--refresh"),
     ("benchmarks.mixing",),
     ("benchmarks.reading",),
+    ("benchmarks.decoding",),
+    ("benchmarks.side_by_side",),
     ("benchmarks.video",),
     ("benchmarks.audio",),
     ("benchmarks.text",),
