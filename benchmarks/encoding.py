@@ -63,11 +63,14 @@ class Timed(NamedTuple):
         print(f"the run            {run:10,.0f} {unit} per second: {run / bare:.2f} of the bare encoder")
 
 
-def recipe_of(folder: Path, model: Path | None, family: str, table: pa.Table, entry: Mapping[str, Any]) -> Recipe:
+def recipe_of(
+    folder: Path, model: Path | None, family: str, table: pa.Table, entry: Mapping[str, Any], **settings: Any
+) -> Recipe:
     """A dataset of one file, and a pipeline.
 
     Args:
         model: a pipeline's folder; None: a tiny pipeline of `family`.
+        settings: of the model, beside its folder.
     """
     if model is None:
         from hf_assets_tests import tiny_pipelines
@@ -77,7 +80,7 @@ def recipe_of(folder: Path, model: Path | None, family: str, table: pa.Table, en
     data.mkdir()
     pq.write_table(table, data / "train.parquet")
     whole = {"id": "clips", "type": "huggingface", "dataset_name": str(data), **entry}
-    named = {"pretrained_model_name_or_path": str(model), "dtype": "float32"}
+    named = {"pretrained_model_name_or_path": str(model), "dtype": "float32", **settings}
     file = folder / "datasets.json"
     file.write_text(json.dumps({"model": named, "datasets": [whole]}))
     (recipe,) = loading.load(file).recipes

@@ -28,8 +28,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    clips = pa.array([{"bytes": one, "path": None} for one in _clips(given.clips, given.frames)])
-    table = pa.table({"video": clips, "caption": [f"clip {number}" for number in range(given.clips)]})
+    media = pa.array([{"bytes": one, "path": None} for one in clips(given.clips, given.frames)])
+    table = pa.table({"video": media, "caption": [f"clip {number}" for number in range(given.clips)]})
     entry = {
         "dataset_type": "video",
         "video": {"num_frames": given.frames, "min_frames": 1},
@@ -44,8 +44,8 @@ def main() -> None:
     found.print_rates("frames", given.clips * given.frames, pc.sum(found.buckets["num_frames"]).as_py())
 
 
-def _clips(count: int, num_frames: int, width: int = 640, height: int = 360) -> Iterator[bytes]:
-    """Clips with motion and noise, so that decoding them takes what it does of real ones."""
+def clips(count: int, num_frames: int, width: int = 640, height: int = 360) -> Iterator[bytes]:
+    """H.264 in MP4, with motion and noise, so that decoding them takes what it does of real ones."""
     for seed in range(count):
         drawn = np.random.default_rng(seed)
         still = drawn.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)

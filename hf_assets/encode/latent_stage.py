@@ -152,6 +152,8 @@ class LatentStage:
         dtype: torch.dtype = getattr(torch, self.recipe.model.dtype)
         pipeline, settings = self.encoder.pipeline, self.recipe.model.latents
         with self.open_vae(pipeline, compute.device, dtype, settings) as vae:
+            if compute.channels_last or compute.compile:
+                vae.accelerate(channels_last=compute.channels_last, compiled=compute.compile)
             encoders.confirm(self.encoder, self.recipe)
             yield LatentModel(self, vae, compute)
 

@@ -21,6 +21,7 @@ class Compute:
     Attributes:
         device: as torch names it: `cpu`, `cuda`, `cuda:1`.
         text_offload: text encoders stay in main memory, and each layer's weights come to the device to compute.
+        channels_last, compile: see `models.acceleration`.
         unit_samples: at most so many encoded samples wait to be written.
         decode_bytes: what all threads that decode take together while they do; 0: a quarter of the memory.
         ahead_bytes: decoded samples that wait for the encoder take at most so much memory, and one sample more.
@@ -30,6 +31,8 @@ class Compute:
     batch_size: int = 4
     text_batch_size: int = 16
     text_offload: bool = False
+    channels_last: bool = False
+    compile: bool = False
     decode_threads: int = 2
     unit_samples: int = UNIT_SAMPLES
     ahead_bytes: int = AHEAD_BYTES
@@ -51,6 +54,8 @@ class ComputeSettings:
     batch_size: int = 0
     text_batch_size: int = 16
     text_offload: bool = False
+    channels_last: bool = False
+    compile: bool = False
     decode_threads: int = 0
     unit_samples: int = UNIT_SAMPLES
     ahead_bytes: int = AHEAD_BYTES
@@ -79,6 +84,8 @@ class ComputeSettings:
             batch_size=self.batch_size or (8 if device == "cuda" else 2),
             text_batch_size=self.text_batch_size,
             text_offload=self.text_offload,
+            channels_last=self.channels_last,
+            compile=self.compile,
             decode_threads=self.decode_threads or default_threads(cores),
             unit_samples=self.unit_samples,
             ahead_bytes=self.ahead_bytes,

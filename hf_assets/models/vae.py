@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
-from hf_assets.models import families, folding, inputs, model_loading, normalisation
+from hf_assets.models import acceleration, families, folding, inputs, model_loading, normalisation
 from hf_assets.models.components import vae_component
 from hf_assets.models.inputs import RGB, RGBA, VaeInput
 from hf_assets.models.normalisation import LatentSettings
@@ -157,6 +157,17 @@ class Vae:
             black = self._row.black
             levels = (decoded[:, :RGB].float() - black) * (255 / (1 - black))
             return levels.round().clamp(0, 255).to(torch.uint8)
+
+    def accelerate(self, *, channels_last: bool = False, compiled: bool = False) -> None:
+        """Make it faster on some GPUs (`acceleration`).
+
+        Raises:
+            ModelError: see `acceleration.compile_encoder`.
+        """
+        if channels_last:
+            acceleration.lay_out(self.model)
+        if compiled:
+            acceleration.compile_encoder(self.model)
 
     def release(self) -> None:
         """Give the memory back. The VAE can't be used afterwards."""

@@ -75,6 +75,22 @@ class GpuResource(dg.ConfigurableResource[Any]):
         ),
         validate_default=True,
     )
+    channels_last: bool = Field(
+        default_factory=lambda: _flag("HF_ASSETS_CHANNELS_LAST"),
+        description=(
+            "Keep the VAE's convolutions with channels last: whether that is faster depends on the GPU. "
+            "Environment: HF_ASSETS_CHANNELS_LAST (`1` or `0`)."
+        ),
+        validate_default=True,
+    )
+    compile: bool = Field(
+        default_factory=lambda: _flag("HF_ASSETS_COMPILE"),
+        description=(
+            "Compile the VAE's encoder with torch.compile, once for each shape, which takes up to minutes. "
+            "Environment: HF_ASSETS_COMPILE (`1` or `0`)."
+        ),
+        validate_default=True,
+    )
     decode_threads: int = Field(
         default_factory=lambda: _number("HF_ASSETS_DECODE_THREADS", 0, at_least=0),
         ge=0,
@@ -129,6 +145,8 @@ class GpuResource(dg.ConfigurableResource[Any]):
             batch_size=self.batch_size,
             text_batch_size=self.text_batch_size,
             text_offload=self.text_offload,
+            channels_last=self.channels_last,
+            compile=self.compile,
             decode_threads=self.decode_threads,
             unit_samples=self.unit_samples,
             ahead_bytes=self.ahead_mb << 20,

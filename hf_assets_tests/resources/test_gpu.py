@@ -43,8 +43,10 @@ def test_the_environment_sets_what_the_run_config_leaves_open(monkeypatch: pytes
     monkeypatch.setenv("HF_ASSETS_TEXT_BATCH_SIZE", "5")
     monkeypatch.setenv("HF_ASSETS_DECODE_THREADS", "7")
     monkeypatch.setenv("HF_ASSETS_TEXT_OFFLOAD", "1")
+    monkeypatch.setenv("HF_ASSETS_CHANNELS_LAST", "1")
     compute = GpuResource(batch_size=4).compute()
     assert compute.text_offload
+    assert (compute.channels_last, compute.compile) == (True, False)  # off unless asked for
     assert not GpuResource(text_offload=False).compute().text_offload
     assert (compute.device, compute.batch_size, compute.text_batch_size, compute.decode_threads) == ("cpu", 4, 5, 7)
 
