@@ -65,7 +65,7 @@ soak: $(STAMP)  ## a hundred killed runs, 1,000 mutations of each format, and ev
 	HF_ASSETS_KILLS=100 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_kill.py
 	HF_ASSETS_MUTATIONS=1000 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/media/test_mutations.py
 	HF_ASSETS_RAY_KILLS=30 $(BIN)/python -m pytest hf_assets_tests/engines/test_ray.py
-	HF_ASSETS_ALL_EDITS=1 $(BIN)/python -m pytest hf_assets_tests/contract/test_engines.py hf_assets_tests/contract/test_engines_and_stores.py
+	HF_ASSETS_ALL_EDITS=1 $(BIN)/python -m pytest hf_assets_tests/contract/test_engines.py
 	HF_ASSETS_ALL_EDITS=1 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_edits.py
 	HF_ASSETS_STORE=s3 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_edits.py
 

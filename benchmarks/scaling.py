@@ -72,7 +72,9 @@ def measure(devices: int, rate: float, seconds: float) -> Measured:
         with ray_cluster.workers(options, settings, lambda line: None) as engine:
             import ray
 
-            ray.get([actor.begin.remote(work, settings) for actor in engine.actors])  # all have imported what they need
+            ray.get(
+                [actor.begin.remote(-1, work, settings) for actor in engine.actors]
+            )  # all have imported what they need
             ready = time.perf_counter()
             units = units_of(jobs, num_workers=devices)
             cpu, total = time.process_time(), Report()

@@ -49,6 +49,9 @@ class MediaError(HfAssetsError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["MediaError"], tuple[str, str]]:
+        return type(self), (self.reason, str(self))
+
 
 class StoreError(HfAssetsError):
     """A stored tensor or table is missing, truncated or altered."""

@@ -120,7 +120,9 @@ class LatentStage:
                     one = next(media)
                     key, media_hash, volume, pictured = (fact.pop(name) for name in names[:4])
                     held = len(one.data or b"")
-                    yield Job(unit.number, key, (one, media_hash, pictured, fact), size * volume, held, one.num_bytes)
+                    content = (one, media_hash, pictured, fact)
+                    is_shown = self.pictures is not None and pictured != pictures.NONE
+                    yield Job(unit.number, key, content, size * volume, held, one.num_bytes, is_portable=not is_shown)
 
     def decode(self, job: Job) -> Decoded | MediaError:
         media: Media

@@ -20,6 +20,7 @@ class Job(NamedTuple):
         num_bytes: that it takes in memory once it is decoded.
         held_bytes: that it takes before.
         bytes_read: of the dataset, for it.
+        is_portable: another process may decode it: that leaves nothing behind here.
     """
 
     unit: int
@@ -28,6 +29,7 @@ class Job(NamedTuple):
     num_bytes: int = 0
     held_bytes: int = 0
     bytes_read: int = 0
+    is_portable: bool = False
 
 
 class Decoded(NamedTuple):

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets.encode.line import Stage
+from hf_assets.encode.line import Decoded, Job, Stage
 from hf_assets.encode.progress import Progress
-from hf_assets.encode.worker import AssemblyLine
+from hf_assets.encode.worker import AssemblyLine, compute_on_one_core
 from hf_assets.engines.compute import Compute
 from hf_assets.engines.unit import AllAtOnce, Engine, Report, Unit
+from hf_assets.errors import MediaError
 from hf_assets.store.index import failures, stored_keys
 
 # The column of a unit's jobs that names their results.
@@ -49,6 +50,10 @@ class EncodingWork:
 
     def worker(self, compute: Compute, number: int = 0) -> AssemblyLine:
         return AssemblyLine(self.stage, compute, number)
+
+    def decode(self, job: Job) -> Decoded | MediaError:
+        compute_on_one_core()
+        return self.stage.decode(job)
 
     def left(self, units: list[Unit]) -> list[Unit]:
         index = self.stage.store.index()

@@ -170,9 +170,10 @@ class AssemblyLine:
             self.is_reading = False
 
     def _decode(self, job: Job) -> Decoded | MediaError:
-        _compute_on_one_core()
+        compute_on_one_core()
+        elsewhere = self.compute.decode_elsewhere if job.is_portable else None
         try:
-            return self.stage.decode(job)
+            return self.stage.decode(job) if elsewhere is None else elsewhere(job)
         finally:
             with self.lock:
                 self.undecoded -= 1
@@ -290,7 +291,7 @@ def _items(pipe: "Pipe[Any]") -> Iterator[Any]:
 _THREAD = threading.local()
 
 
-def _compute_on_one_core() -> None:
+def compute_on_one_core() -> None:
     """Let torch start no others for this thread. As many decode as there are cores: where each of their resizes took
     all cores, they would wait for each other (a frame of 640 x 360: 1.8 ms in one, 25 ms in two on a busy machine).
     """

@@ -1,8 +1,9 @@
 """How fast, never what: the settings that no key depends on."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from hf_assets.errors import ModelError
 
@@ -25,6 +26,7 @@ class Compute:
         unit_samples: at most so many encoded samples wait to be written.
         decode_bytes: what all threads that decode take together while they do; 0: a quarter of the memory.
         ahead_bytes: decoded samples that wait for the encoder take at most so much memory, and one sample more.
+        decode_elsewhere: decodes a job (`Work.decode`) in another process; None: each worker decodes by itself.
     """
 
     device: str = "cpu"
@@ -37,6 +39,7 @@ class Compute:
     unit_samples: int = UNIT_SAMPLES
     ahead_bytes: int = AHEAD_BYTES
     decode_bytes: int = 0
+    decode_elsewhere: Callable[[Any], Any] | None = None
 
 
 Device = Literal["auto", "cuda", "cpu"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from hf_assets.engines.compute import ComputeSettings
+from hf_assets.engines.ray_decoders import Decoder, Decoders
 from hf_assets.engines.ray_driver import RayEngine
 from hf_assets.engines.ray_worker import Actor
 from hf_assets.engines.unit import Say
@@ -15,6 +16,8 @@ from hf_assets.errors import ModelError
 
 # Actors wait so long for the next stage of a graph before they give their devices back.
 IDLE_S = 20.0
+# Decoders for which a machine has room are there by then.
+DECODERS_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,15 @@ class RayOptions:
         gpus: of each; 0: none, for CPUs.
         cpus: of each, which also decode; 0: beside a GPU its part of the machine's, of which Ray keeps one; without
             GPUs four, or as many as the smallest machine has.
+        decoders: further actors, of CPUs only, that decode for these, wherever there are cores; 0: none.
+        decoder_cpus: of each.
     """
 
     workers: int = 0
     gpus: float = 1.0
     cpus: float = 0.0
+    decoders: int = 0
+    decoder_cpus: int = 4
 
 
 class Placement(NamedTuple):
@@ -128,13 +135,41 @@ def workers(options: RayOptions, settings: ComputeSettings, say: Say) -> Iterato
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     wanted = placement(options, nodes, wants_cpu=settings.device == "cpu")
     actors = POOL.take(wanted)
-    say(f"encoding with {wanted.num_actors} Ray workers on {len(nodes)} machines")
+    decoding = _start_decoders(options, say)
+    beside = f", and {len(decoding)} decoders" if decoding else ""
+    say(f"encoding with {wanted.num_actors} Ray workers{beside} on {len(nodes)} machines")
     try:
-        yield RayEngine(actors, settings)
+        yield RayEngine(actors, settings, Decoders(decoding, options.decoder_cpus) if decoding else None)
     except BaseException:
         _kill(actors)
         raise
+    finally:
+        _kill(decoding)
     POOL.keep(wanted, actors)
+
+
+def _start_decoders(options: RayOptions, say: Say) -> list[Any]:
+    """Actors of CPUs only, on as many machines as there are; those for which no machine has room soon are left out."""
+    import ray
+
+    if not options.decoders:
+        return []
+
+    remote = ray.remote(
+        num_gpus=0,
+        num_cpus=options.decoder_cpus,
+        max_restarts=-1,
+        max_task_retries=0,
+        max_concurrency=options.decoder_cpus,
+        scheduling_strategy="SPREAD",
+    )(Decoder)
+    started = [remote.remote() for _ in range(options.decoders)]
+    there = {actor.is_there.remote(): actor for actor in started}
+    answered, late = ray.wait(list(there), num_returns=len(there), timeout=DECODERS_S)
+    if late:
+        say(f"{len(late)} of {len(started)} decoders found no room of {options.decoder_cpus} cores: without them")
+        _kill([there[one] for one in late])
+    return [there[one] for one in answered]
 
 
 def connect(say: Say) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from hf_assets.engines.compute import ComputeSettings
 from hf_assets.engines.handout import Handout
+from hf_assets.engines.ray_decoders import Decoders
 from hf_assets.engines.ray_worker import News, Stale
 from hf_assets.engines.unit import Report, Say, Unit, Work
 from hf_assets.errors import ModelError
@@ -59,9 +60,10 @@ class _Seat:
 class RayEngine:
     """See `engines.unit.Engine`. Its actors are there, or on their way."""
 
-    def __init__(self, actors: list[Any], settings: ComputeSettings) -> None:
+    def __init__(self, actors: list[Any], settings: ComputeSettings, decoders: Decoders | None = None) -> None:
         self.actors = actors
         self.settings = settings
+        self.decoders = decoders
         self.num_workers = len(actors)
 
     def run(self, work: Work, units: list[Unit], say: Say) -> Iterator[Report]:
@@ -69,6 +71,8 @@ class RayEngine:
 
         run = _Run(self, work, units, say)
         work_reference = ray.put(work)
+        if self.decoders is not None:
+            run.decoders = self.decoders.bound(work_reference, self.num_workers)
         yield from run.reports(work_reference)
 
 
@@ -77,6 +81,7 @@ class _Run:
 
     def __init__(self, engine: RayEngine, work: Work, units: list[Unit], say: Say) -> None:
         self.settings = engine.settings
+        self.decoders: Decoders | None = None
         self.seats = [_Seat(number, actor) for number, actor in enumerate(engine.actors)]
         self.work = work
         self.handout = Handout(units, work.left)
@@ -94,7 +99,7 @@ class _Run:
                 if not seat.is_begun and "begin" not in seat.waiting.values() and now >= seat.begin_at:
                     if self.is_ending:
                         continue
-                    self._ask(seat, "begin", work, self.settings)
+                    self._ask(seat, "begin", work, self.settings, self.decoders)
                 self._keep_busy(seat)
             if not any(seat.is_begun for seat in self.seats) and now - said_at >= PATIENCE_S:
                 said_at = now

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from hf_assets import inert
 from hf_assets.engines import device_lock
 from hf_assets.engines.compute import ComputeSettings
+from hf_assets.engines.ray_decoders import Decoders
 from hf_assets.engines.unit import Report, Unit, Work
 from hf_assets.errors import HfAssetsError
 
@@ -108,11 +109,12 @@ class Actor:
         """Of the process."""
         return os.getpid()
 
-    def begin(self, number: int, work: Work, settings: ComputeSettings) -> None:
+    def begin(self, number: int, work: Work, settings: ComputeSettings, decoders: Decoders | None = None) -> None:
         """Start with another kind of work; what was done before is over by then.
 
         Args:
             number: of this beginning.
+            decoders: decode for this worker; None: it decodes by itself.
 
         Raises:
             Stale: a later one came before.
@@ -126,7 +128,9 @@ class Actor:
             with self._changed:
                 self._feed, self._news, self._is_urgent = _Feed(), News(), False
                 self._begun = number
-            self._thread = threading.Thread(target=self._run, args=(work, settings), name="worker", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, args=(work, settings, decoders), name="worker", daemon=True
+            )
             self._thread.start()
 
     def give(self, number: int, unit: Unit) -> None:
@@ -158,10 +162,12 @@ class Actor:
                 raise Stale
             return self._feed
 
-    def _run(self, work: Work, settings: ComputeSettings) -> None:
+    def _run(self, work: Work, settings: ComputeSettings, decoders: Decoders | None) -> None:
         error: BaseException | None = None
         try:
             compute = settings.resolve(self.cores)
+            if decoders is not None:
+                compute = decoders.added_to(compute, work)
             # Of CPUs, Ray keeps count; a GPU may be used by a run that knows no Ray.
             is_counted = compute.device == "cpu"
             with contextlib.nullcontext() if is_counted else device_lock.hold(compute.device, self._say):

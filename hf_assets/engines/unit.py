@@ -7,7 +7,7 @@ tensor, since a worker writes to the store itself.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -116,6 +116,10 @@ class Work(Protocol):
         Args:
             number: distinguishes the workers of a run.
         """
+        ...
+
+    def decode(self, job: Any) -> Any:
+        """Decode one sample for a worker in another process (`Compute.decode_elsewhere`)."""
         ...
 
     def left(self, units: list[Unit]) -> list[Unit]:

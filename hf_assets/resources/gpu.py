@@ -33,6 +33,12 @@ class RayChoice(dg.Config):
         ge=0,
         description="CPU cores of each; 0: its part of them beside a GPU, else four.",
     )
+    decoders: int = Field(
+        default=0,
+        ge=0,
+        description="Further actors, of CPUs only, that decode images, clips and audio for GPUs beside few cores.",
+    )
+    decoder_cpus: int = Field(default=4, ge=1, description="CPU cores of each of them.")
 
 
 class EngineChoice(dg.Config):

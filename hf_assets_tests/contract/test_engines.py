@@ -15,7 +15,7 @@ import pytest
 from hf_assets import folder
 from hf_assets_tests import s3_server
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
-from hf_assets_tests.contract.edits import EDITS, Edit, loosen_filter, move_cache
+from hf_assets_tests.contract.edits import EDITS, Edit
 from hf_assets_tests.contract.image_rows import Row
 from hf_assets_tests.contract.test_upkeep import command
 from hf_assets_tests.contract.world import World
@@ -29,13 +29,11 @@ RUN_CONFIGS: dict[str, dict[str, Any]] = {
 }
 STORES = ("disk", "s3")
 PAIRS = [("ray", "s3")] if not TRIES_ALL else [("process", "s3"), ("ray", "disk"), ("ray", "s3")]
-# They name folders on a disk by themselves.
-ON_DISK_ONLY = (loosen_filter, move_cache)
 WALK = [
     pytest.param(engine, store, edit, id=f"{engine} {store} {edit.number} {edit.name}")
     for engine, store in PAIRS
     for edit in EDITS
-    if "image" in edit.kinds and (store == "disk" or edit.apply not in ON_DISK_ONLY)
+    if "image" in edit.kinds
 ]
 
 
@@ -86,6 +84,16 @@ def test_ray_makes_what_this_process_makes_and_each_finds_nothing_to_do_after_th
         drawn = [{path.name for path in folder.decoded(one.metadata_folder).iterdir()} for one in (fresh, world)]
         assert drawn[0] == drawn[1]
     assert fresh.materialize().encoded == world.materialize(run_config=RUN_CONFIGS["ray"]).encoded == (0, 0)
+
+
+def test_actors_that_decode_for_others_change_nothing(world: World, tmp_path: Path) -> None:
+    fresh = World(tmp_path / "ray", world.hub, world.dataset, world.config, list(world.rows), world.medium)
+    fresh.pipeline_folder, fresh.vae_folder = world.pipeline_folder, world.vae_folder
+    ray = {"workers": 1, "cpus": 1, "decoders": 1, "decoder_cpus": 1}
+    counts = fresh.materialize(run_config={"resources": {"gpu": {"config": {"engine": {"ray": ray}}}}})
+    assert counts.encoded == (ALL_LATENTS, ALL_EMBEDS)
+    fresh.check()
+    assert fresh.contents() == world.contents()
 
 
 @pytest.mark.parametrize(("engine", "store", "edit"), WALK, indirect=["store"])

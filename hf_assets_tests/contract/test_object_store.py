@@ -14,7 +14,7 @@ from hf_assets.errors import StoreError
 from hf_assets.store.tensors import TensorStore, shard_name
 from hf_assets_tests.contract.conftest import ALL_EMBEDS, ALL_LATENTS, Models
 from hf_assets_tests.contract.edits import change_caption_column, crop_to_square, tighten_filter
-from hf_assets_tests.contract.image_rows import Row, files_of
+from hf_assets_tests.contract.image_rows import files_of
 from hf_assets_tests.contract.test_upkeep import ALL, command
 from hf_assets_tests.contract.world import World
 from hf_assets_tests.s3_server import S3Server
@@ -95,18 +95,6 @@ def test_edits_garbage_and_damage_cost_in_a_bucket_what_they_cost_on_a_disk(
     assert f"{shard_name(shard)}: altered" in verified.out
     assert stored.materialize().encoded == (num_samples, 0)
     stored.check()
-
-
-def test_what_failed_is_listed_and_tried_again_in_a_bucket(stored: World) -> None:
-    cut = stored.medium.another(301)[:-900]
-    stored.push([*stored.rows, Row(cut, "cut", stored.rows[0].columns)])
-    assert stored.materialize().metadata["vae_latents"]["quarantined"] == 1
-    (failed,) = command(stored, "quarantine", "--json").json["photos"]
-    assert failed["stage"] == "vae_latents"
-    assert plan(stored)["vae_latents"] == {"reuse": 9, "compute": {}, "quarantined": 1}
-    assert "marked; materialize" in command(stored, "quarantine", "--retry").out
-    assert plan(stored)["vae_latents"] == {"reuse": 9, "compute": {"retry": 1}, "quarantined": 0}
-    assert stored.materialize().metadata["vae_latents"]["quarantined"] == 1
 
 
 def test_a_data_loader_with_workers_reads_from_a_bucket_and_the_second_time_from_this_machine(

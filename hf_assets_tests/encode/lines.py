@@ -136,6 +136,23 @@ class Doubling:
 
 
 @dataclass(frozen=True)
+class Portable(Numbers):
+    """Its jobs may be decoded elsewhere, but those of one number; it notes by which process each is."""
+
+    def jobs(self, units: list[Unit]) -> Iterator[Job]:
+        return (job._replace(is_portable=not job.key.endswith(":1")) for job in super().jobs(units))
+
+    def decode(self, job: Job) -> Decoded | MediaError:
+        self.pids.mkdir(parents=True, exist_ok=True)
+        (self.pids / job.key).write_text(str(os.getpid()))
+        return super().decode(job)
+
+    @property
+    def pids(self) -> Path:
+        return self.folder.with_name("pids")
+
+
+@dataclass(frozen=True)
 class SlowToArrive(Numbers):
     """It reaches the first process at once, and each other one when that has nothing left to do but to finish."""
 

@@ -20,7 +20,7 @@ from hf_assets.engines.ray_worker import Actor, Stale
 from hf_assets.errors import DatasetError
 from hf_assets.store import index
 from hf_assets.store.tensors import TensorStore
-from hf_assets_tests.encode.lines import Killer, Numbers, SlowToArrive, stored, units
+from hf_assets_tests.encode.lines import Killer, Numbers, Portable, SlowToArrive, stored, units
 from hf_assets_tests.engines import driver
 from hf_assets_tests.ray_session import local_ray
 
@@ -36,10 +36,10 @@ def _ray() -> Iterator[None]:
         yield
 
 
-def run(stage: Numbers, *keys: str, workers: int = 2) -> tuple[list[str], int, int]:
+def run(stage: Numbers, *keys: str, workers: int = 2, **options: int) -> tuple[list[str], int, int]:
     """(what was said, samples stored, samples that failed)"""
     said: list[str] = []
-    with ray_cluster.workers(RayOptions(workers=workers, cpus=1), SETTINGS, said.append) as engine:
+    with ray_cluster.workers(RayOptions(workers=workers, cpus=1, **options), SETTINGS, said.append) as engine:
         report = run_units(engine, stage, units(*keys), "counting", said.append).report
     return said, report.computed, report.failed
 
@@ -72,6 +72,32 @@ def test_a_sample_that_kills_every_worker_is_quarantined_and_the_run_goes_on(tmp
     failures = index.failures(TensorStore(tmp_path / "store").index()).to_pylist()
     assert [(one["key"], one["status"]) for one in failures] == [("3:1", CRASH)]
     assert stored(tmp_path / "store").keys() == {"1:1", "2:1", "4:1", "5:1", "6:1"}
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_decoders_beside_the_workers_decode_what_may_be_decoded_elsewhere(tmp_path: Path, dies: bool) -> None:
+    killer = Killer("decode", tmp_path / "kills", key="7:2") if dies else None
+    stage = Portable(tmp_path / "store", killer=killer)
+    keys = [" ".join(f"{10 * unit + n}:{1 + n % 3}" for n in range(10)) for unit in range(3)]
+    said, computed, failed = run(stage, *keys, "broken:2", workers=1, decoders=2, decoder_cpus=1)
+    assert any("1 Ray workers, and 2 decoders" in line for line in said)
+    assert not any("died" in line for line in said)  # a decoder that dies costs no unit
+    assert (computed, failed) == (30, 1)
+    assert stored(tmp_path / "store") == {key: 2 * float(key.split(":")[0]) for key in " ".join(keys).split()}
+    by_process: dict[str, set[str]] = {}
+    for path in stage.pids.iterdir():
+        by_process.setdefault("own" if path.name.endswith(":1") else "other", set()).add(path.read_text())
+    (own,) = by_process["own"]
+    others = by_process["other"] - {own}
+    assert len(others) >= 2
+    assert dies or own not in by_process["other"]
+
+
+def test_decoders_without_room_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "DECODERS_S", 2.0)
+    said, computed, _ = run(Portable(tmp_path / "store"), "1:2 2:2", workers=1, decoders=1, decoder_cpus=64)
+    assert "1 of 1 decoders found no room of 64 cores: without them" in said
+    assert computed == 2
 
 
 def test_a_worker_that_begins_when_all_is_done_is_not_waited_for(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_a_machine_that_dies_costs_the_units_in_flight(tmp_path: Path) -> None:
         stage = Numbers(tmp_path, encode_s=0.15)
         with ray_cluster.workers(RayOptions(workers=2, cpus=1), SETTINGS, said.append) as engine:
             # both are there, and have imported what they need
-            ray.get([actor.begin.remote(EncodingWork(stage), SETTINGS) for actor in engine.actors])
+            ray.get([actor.begin.remote(-1, EncodingWork(stage), SETTINGS) for actor in engine.actors])
             die = threading.Timer(random.uniform(0.5, 3.0), cluster.remove_node, (other,), {"allow_graceful": False})
             die.start()
             report = run_units(engine, stage, given, "counting", said.append).report
