@@ -85,8 +85,9 @@ def quarantine(
     A sample that failed is left alone until its bytes, the config or the code
     change, or until it is marked with --retry.
 
-    JSON: {id: [{"row": n, "address": "file#row", "stage": …, "reason": …,
-    "message": …, "first_seen": time, "last_seen": time, "key": …}]}
+    JSON: {id: [{"row": n, "address": "file#row", "source_path": its own file or
+    null, "stage": …, "reason": …, "message": …, "first_seen": time,
+    "last_seen": time, "key": …}]}
 
     Exit codes: 0 done, 1 a table is damaged, 2 wrong config.
     """

@@ -134,7 +134,10 @@ def test_every_edit_of_the_contract_has_its_reasons() -> None:
     assert set(REASONS) == {edit.number for edit in OF_IMAGES}
 
 
-def test_before_the_first_run_all_is_unknown_or_new(world: World, models: Models) -> None:
+def test_before_the_first_run_all_is_unknown_or_new(
+    world: World, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ASSETS_CACHE", str(tmp_path / "machine"))  # one that never saw this model
     models.push("models/unfetched", models.folder / "one")
     world.model["pretrained_model_name_or_path"] = "models/unfetched"
     world.entry["cache_dir"] = "cache/fresh"
@@ -157,6 +160,8 @@ def test_before_the_first_run_all_is_unknown_or_new(world: World, models: Models
     run = world.materialize()
     assert run.encoded == (ALL_LATENTS + 2, ALL_EMBEDS + 1)
     assert planned(world)["bytes_to_fetch"] == 0
+    world.entry["cache_dir"] = "cache/another"
+    assert planned(world)["seconds"] > 0  # what the machine measured with the same model
 
 
 def test_once_headers_are_read_changed_media_differ_from_new_ones(world: World, models: Models) -> None:
