@@ -124,7 +124,18 @@ def _cost(content: Mapping[str, Any]) -> str:
     hours = content.get("device_hours")
     if took and hours and hours * 3600 > SEVERAL * took:
         time += f" ({hours:,.1f} device hours)"
-    return f"{fetch}, store {bound}{size(content['bytes_to_store'])}, {time}"
+    store = f"store {bound}{size(content['bytes_to_store'])}{_captions(content)}"
+    return f"{fetch}, {store}, {time}"
+
+
+def _captions(content: Mapping[str, Any]) -> str:
+    """How fast the embeds of captions have to be written."""
+    each = content.get("bytes_per_caption")
+    if not each:
+        return ""
+    measured = content["embed_bytes_per_second"]
+    needed = f"{size(measured)}/s" if measured else f"{size(each * 100)}/s for 100 captions a second"
+    return f" ({size(each)} a caption: {needed} to write)"
 
 
 def size(num_bytes: int) -> str:

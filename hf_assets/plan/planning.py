@@ -68,6 +68,8 @@ class Plan(NamedTuple):
         seconds: to encode, at the rates last measured for this dataset, else on this machine for another one with the
             same model; downloads and loading come on top. None where no rate is known.
         device_hours: of all devices together, likewise.
+        bytes_per_caption: of a caption's embeds, as stored; 0 where none is encoded.
+        embed_bytes_per_second: what storing them takes at the rate last measured; None where none is known.
     """
 
     revision: str
@@ -80,6 +82,8 @@ class Plan(NamedTuple):
     seconds: float | None
     device_hours: float | None
     training_set: Changes
+    bytes_per_caption: int = 0
+    embed_bytes_per_second: int | None = None
     names: dict[str, list[str]] | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -106,7 +110,7 @@ def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False
     if (last := unchanged.last_run(recipe, snapshot)) is not None:
         reused = StagePlan(last.latents, {}), StagePlan(last.embeds, {})
         if (same := training_diff.unchanged(recipe)) is not None:
-            return Plan(snapshot.commit, last.rows, *reused, 0, 0, 0, 0, 0, same, {} if with_names else None)
+            return Plan(snapshot.commit, last.rows, *reused, 0, 0, 0, 0, 0, same, names={} if with_names else None)
     wanted = versions.wanted_columns(recipe)
     scan = rows.Scan(source, snapshot, wanted, folder.columns(recipe.folders.metadata), say)
     with TemporaryDirectory(prefix="hf-assets-plan-") as name:
@@ -129,6 +133,8 @@ def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False
         estimates.seconds((side.stage.total, side.rate) for side in (latents_side, texts)),
         estimates.device_hours((side.stage.total, side.device_s) for side in (latents_side, texts)),
         changed,
+        round(texts.num_bytes / texts.stage.total) if texts.stage.total else 0,
+        round(texts.num_bytes / texts.stage.total * texts.rate) if texts.stage.total and texts.rate else None,
         training_diff.names_of(recipe, changed, scan.tables) if with_names else None,
     )
 

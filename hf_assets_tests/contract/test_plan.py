@@ -156,6 +156,7 @@ def test_before_the_first_run_all_is_unknown_or_new(
     fetched = sum((models.folder / "one" / part / "config.json").stat().st_size for part in ("vae", "text_encoder"))
     assert plan["model_bytes_to_fetch"] == sum(path.stat().st_size for path in weights) - fetched
     assert plan["bytes_to_store"] == 12 * LATENT_BYTES + (ALL_EMBEDS + 1) * EMBED_BYTES
+    assert plan["bytes_per_caption"] == EMBED_BYTES
     assert planned(world) == plan
     run = world.materialize()
     assert run.encoded == (ALL_LATENTS + 2, ALL_EMBEDS + 1)

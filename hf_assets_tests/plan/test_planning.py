@@ -198,6 +198,31 @@ FEWER = {"before": 9, "after": 8, "added": 1, "media": 0, "recaptioned": 0, "rec
             ],
         ),
         (
+            {
+                "text_embeds": {"reuse": 0, "compute": {"caption": 7}, "quarantined": 0},
+                "bytes_per_caption": 4_200_000,
+                "embed_bytes_per_second": None,
+            },
+            [
+                "photos:",
+                "  training set: as it is",
+                "  latents: 37 of 12,000 to encode (37 resized or cropped differently), 11,963 reused",
+                "  captions: 7 of 7 to encode (7 new), 0 reused",
+                "  fetch 1.2 GB, store about 4.7 MB (4.2 MB a caption: 420 MB/s for 100 captions a second to write), "
+                "about 3 min",
+            ],
+        ),
+        (
+            {"bytes_per_caption": 4_200_000, "embed_bytes_per_second": 504_000_000},
+            [
+                "photos:",
+                "  training set: as it is",
+                "  latents: 37 of 12,000 to encode (37 resized or cropped differently), 11,963 reused",
+                "  captions: none to encode, 9,800 reused, 2 quarantined",
+                "  fetch 1.2 GB, store about 4.7 MB (4.2 MB a caption: 504 MB/s to write), about 3 min",
+            ],
+        ),
+        (
             {"seconds": 7200.0, "device_hours": 15.9, "model_bytes_to_fetch": 0},
             [
                 "photos:",
