@@ -2,12 +2,14 @@
 
 import json
 import shutil
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple
 
 import diffusers
 import pytest
 import torch
 
+from hf_assets.encode.embed_stage import EmbedModel
 from hf_assets.errors import MediaError, ModelError
 from hf_assets.models import model_loading, prompt
 from hf_assets.models.components import text_components, text_fingerprint, vae_component, vae_fingerprint
@@ -310,6 +312,29 @@ def test_an_empty_caption_without_a_token_is_that_caption_s_failure(built):
     problem = text.problem("")
     assert problem is not None
     assert (problem.reason, "no token" in str(problem)) == ("no_tokens", True)
+
+
+class Some:
+    """In place of text encoders that can't read an empty caption."""
+
+    ignored: ClassVar[dict[str, str]] = {}
+
+    def problem(self, caption):
+        return None if caption else MediaError("no_tokens", "nothing to read")
+
+    def encode(self, captions, **companions):
+        return [{"prompt_embeds": torch.full((2, 1), float(len(caption)))} for caption in captions]
+
+
+def test_a_batch_goes_on_without_the_caption_that_cannot_be_encoded():
+    stage = SimpleNamespace(recipe=SimpleNamespace(model=SimpleNamespace(embeds_dtype=None)))
+    model = EmbedModel(stage, Some(), counts_tokens=False)
+    batch = SimpleNamespace(keys=["a", "b", "c"], content=[{"caption": "cat"}, {"caption": ""}, {"caption": "a dog"}])
+    first, failed, last = model.collect(batch, model.encode(batch))
+    assert (failed.key, failed.reason) == ("b", "no_tokens")
+    assert [one.tensors["prompt_embeds"][0].item() for one in (first, last)] == [3.0, 5.0]
+    nothing = SimpleNamespace(keys=["b"], content=[{"caption": ""}])
+    assert [one.reason for one in model.collect(nothing, model.encode(nothing))] == ["no_tokens"]
 
 
 # Arguments of the user's
