@@ -30,6 +30,7 @@ class Measured(NamedTuple):
         per_second: samples, from when all actors are there to the last one's commit.
         busy: share of the devices' time between their first and last batch.
         start_s: until all actors are there and have imported what they need.
+        first_s: from then until the first sample is committed.
         driver_s: CPU seconds of the driver.
     """
 
@@ -37,6 +38,7 @@ class Measured(NamedTuple):
     per_second: float
     busy: float
     start_s: float
+    first_s: float
     driver_s: float
 
 
@@ -47,14 +49,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     given = parser.parse_args()
     ray = ray_cluster.connect(lambda line: None)
-    print("devices  samples/s  against one  busy  all started  driver's CPU per million samples")
+    print("devices  samples/s  against one  busy  all started  first sample  driver's CPU per million samples")
     one = 0.0
     for number in map(int, given.devices.split(",")):
         found = measure(number, given.rate, given.seconds)
         one = one or found.per_second / number
         print(
             f"{number:7} {found.per_second:10,.0f} {found.per_second / (number * one):12.2f} {found.busy:5.2f} "
-            f"{found.start_s:10.1f} s {found.driver_s / found.samples * 1e6:12,.0f} s",
+            f"{found.start_s:10.1f} s {found.first_s:11.1f} s {found.driver_s / found.samples * 1e6:12,.0f} s",
             flush=True,
         )
     ray.shutdown()
@@ -78,14 +80,17 @@ def measure(devices: int, rate: float, seconds: float) -> Measured:
             ready = time.perf_counter()
             units = units_of(jobs, num_workers=devices)
             cpu, total = time.process_time(), Report()
+            first = None
             for report in engine.run(work, units, lambda line: None):
                 total = total.plus(report)
+                if first is None and total.computed:
+                    first = time.perf_counter() - ready
             ended, cpu = time.perf_counter(), time.process_time() - cpu
         ray_cluster.POOL.clear()
     assert total.computed == samples
     idle = sum(value for name, value in total.amounts.items() if name.startswith("waited_") and "starting" not in name)
     busy = total.amounts["encoding_s"]
-    return Measured(samples, samples / (ended - ready), busy / (busy + idle), ready - started, cpu)
+    return Measured(samples, samples / (ended - ready), busy / (busy + idle), ready - started, first or 0.0, cpu)
 
 
 if __name__ == "__main__":
