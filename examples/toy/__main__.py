@@ -34,8 +34,8 @@ def main() -> None:
         prog="python -m examples.toy", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "toy_data", help="where all of it lies")
-    parser.add_argument("--vae-steps", type=int, default=500)
-    parser.add_argument("--unet-steps", type=int, default=1200)
+    parser.add_argument("--vae-steps", type=int, default=400)
+    parser.add_argument("--unet-steps", type=int, default=700)
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
     say(f"Eight photographs with captions, and a config, in {folder} …")

@@ -44,7 +44,7 @@ def train(training_set: TrainingSet, num_steps: int, say: Callable[[str], None])
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
-        if step % (num_steps // 5) == 0:
+        if step % max(num_steps // 5, 1) == 0:
             say(f"  UNet, step {step:>4}: loss {sum(losses[-100:]) / len(losses[-100:]):.3f}")
     return unet.eval()
 

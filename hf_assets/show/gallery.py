@@ -7,7 +7,7 @@ their content: one that is there already isn't written again.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,13 +146,15 @@ def _write(recipe: Recipe, training_set: pa.Table, rows: _Rows, num_rows: int) -
     root = recipe.folders.metadata
     place = folder.gallery(root)
     there = {blob.name for blob in blobs.at(place).list()}
-    texts = _captions(root)
-    became = _states(recipe, training_set)
+    shown = rows.located["row"].combine_chunks()
+    texts = _captions(root, shown)
+    became = _states(recipe, training_set, shown)
     buckets = files.read_table(folder.table(root, "buckets"))
     assert buckets is not None, "a training set was made of it"
     names = pc.unique(buckets["bucket"]).sort().to_pylist()
     groups, unusual = _compared(rows, training_set)
-    files_of = dict(zip(training_set["row"].to_pylist(), training_set["file"].to_pylist(), strict=True))
+    named = _only(training_set.select(["row", "file"]), shown)
+    files_of = dict(zip(named["row"].to_pylist(), named["file"].to_pylist(), strict=True))
     thumbnails = _Others(recipe, rows)
     counts, num_pictured = dict.fromkeys(STATES, 0), 0
     sheets: dict[str, int] = {}
@@ -243,22 +245,30 @@ class _Others:
         return _Tile(f"{self.prefix}/{place[0]}.{place[1]}.jpg", (0, 0, *picture.size))
 
 
-def _states(recipe: Recipe, training_set: pa.Table) -> dict[int, tuple[str, str]]:
-    """What became of each row, and why."""
+def _only(table: pa.Table, rows: pa.Array) -> pa.Table:
+    """Those of a table's rows that are shown: only of these, Python's objects are made."""
+    return table.filter(pc.is_in(table["row"], value_set=rows))
+
+
+def _states(recipe: Recipe, training_set: pa.Table, shown: pa.Array) -> dict[int, tuple[str, str]]:
+    """What became of each row that is shown, and why."""
     root = recipe.folders.metadata
     found: dict[int, tuple[str, str]] = {}
     for stage in ("filtered", "captions", "buckets"):
         table = files.read_table(folder.dropped(root, stage))
-        for row in () if table is None else table.select(_names(table, "row", "dropped_for", "columns")).to_pylist():
+        if table is None:
+            continue
+        for row in _only(table.select(_names(table, "row", "dropped_for", "columns")), shown).to_pylist():
             values = draw.named_values(row.get("columns") or {})
             reason = str(row["dropped_for"]).replace("_", " ")
             found[row["row"]] = (DROPPED, f"{reason}: {values}" if values else reason)
-    for row in quarantine.failed_samples(recipe).select(["row", "reason", "message"]).to_pylist():
+    failed = quarantine.failed_samples(recipe).select(["row", "reason", "message"])
+    for row in _only(failed, shown).to_pylist():
         found[row["row"]] = (FAILED, f"{row['reason']}: {row['message']}")
-    firsts: dict[str, int] = {}
-    pairs = zip(training_set["row"].to_pylist(), training_set["media_hash"].to_pylist(), strict=True)
-    for number, media_hash in pairs:
-        earlier = firsts.setdefault(media_hash, number)
+    hashes = training_set["media_hash"].combine_chunks()
+    firsts = training_set["row"].take(pc.index_in(hashes, value_set=hashes))
+    samples = _only(pa.table({"row": training_set["row"], "first": firsts}), shown)
+    for number, earlier in zip(samples["row"].to_pylist(), samples["first"].to_pylist(), strict=True):
         found[number] = (KEPT, "") if earlier == number else (DUPLICATE, f"the same file as row {earlier:,}")
     return found
 
@@ -267,10 +277,11 @@ def _names(table: pa.Table, *wanted: str) -> list[str]:
     return [name for name in wanted if name in table.column_names]
 
 
-def _captions(root: Location) -> Any:
-    """Gives the captions of a row."""
-    table = files.read_table(folder.table(root, "captions"))
+def _captions(root: Location, shown: pa.Array) -> Callable[[int], list[str]]:
+    """What gives the captions of a row."""
+    table = files.read_table(folder.table(root, "captions"), columns=["row", "captions"])
     assert table is not None, "a training set was made of it"
+    table = _only(table, shown)
     at = {row: position for position, row in enumerate(table["row"].to_pylist())}
 
     def captions(row: int) -> list[str]:

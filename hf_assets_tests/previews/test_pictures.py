@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 from skimage import data
 
@@ -78,3 +79,16 @@ def test_it_goes_to_a_worker_empty(tmp_path: Path) -> None:
     there.add(KEY, photo(64))
     there.flush()
     assert len(pictures.known(tmp_path)) == 1
+
+
+def test_sound_is_heard_as_it_is_for_ten_seconds(tmp_path: Path) -> None:
+    rate_hz = 48_000
+    tone = np.sin(2 * np.pi * 440 * np.arange(12 * rate_hz) / rate_hz).astype(np.float32)
+    made = Pictures(tmp_path)
+    made.add(KEY, photo(64), (tone, rate_hz))
+    made.flush()
+    assert pictures.known(tmp_path)["is_heard"].to_pylist() == [True]
+    heard, heard_hz = soundfile.read(tmp_path / "reports/gallery" / pictures.sound_name(KEY))
+    assert len(heard) / heard_hz == pytest.approx(10, abs=0.2)
+    loudest = np.abs(np.fft.rfft(heard)).argmax() * heard_hz / len(heard)
+    assert loudest == pytest.approx(440, abs=2)
