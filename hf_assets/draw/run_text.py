@@ -6,6 +6,8 @@ from typing import NamedTuple
 from hf_assets.draw.plan_text import duration, size
 from hf_assets.draw.upkeep_text import count_text
 
+# How the names of exports begin.
+EXPORT = "export_"
 # What the rows of an asset are called, where it doesn't make a table as a whole.
 ENCODED = {"vae_latents": "latent", "text_embeds": "embed"}
 ROWS = "dagster/row_count"
@@ -87,6 +89,10 @@ def summary(result: Result) -> str:
 def _did(stage: Stage) -> str:
     if stage.name in ENCODED:
         parts = [_encoded(stage)]
+    elif stage.name.startswith(EXPORT):
+        written, copied = stage.count("computed"), stage.count("copied")
+        parts = [f"{written:,} written, {stage.count('reused'):,} reused"]
+        parts += [f"{copied:,} copied"] if copied else []
     else:
         is_same = not stage.count("computed") and stage.count(ROWS)
         parts = [count_text(stage.count(ROWS), "row") + (", as before" if is_same else "")]

@@ -31,7 +31,8 @@ def of_dataset(recipe: Recipe, stages: Sequence[Stage], checks: Sequence[str]) -
         StoreError: a table is damaged.
     """
     root = recipe.folders.metadata
-    stages = sorted(stages, key=lambda stage: ORDER.index(stage.name))
+    # exports come behind, as the config lists them
+    stages = sorted(stages, key=lambda stage: ORDER.index(stage.name) if stage.name in ORDER else len(ORDER))
     last = next((stage for stage in stages if stage.name == "training_set"), None)
     failed = quarantine.failed_samples(recipe)
     shown = [Failure(naming.name_of(row), row["reason"], row["message"]) for row in failed[:SHOWN_FAILURES].to_pylist()]

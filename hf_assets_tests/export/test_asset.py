@@ -125,6 +125,16 @@ def hf_assets(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=dict(os.environ))
 
 
+def test_a_run_in_a_terminal_says_what_exports_wrote(project: Project) -> None:
+    project.push(ROWS)
+    project.definitions()
+    done = hf_assets(project.folder, "run", "photos")
+    assert done.returncode == 0, done.stderr
+    assert "export_simpletuner" in done.stdout
+    assert " written, " in done.stdout
+    assert "training set" in done.stdout
+
+
 def test_the_command_says_what_it_wrote(project: Project) -> None:
     project.materialize()
     done = hf_assets(project.folder, "export", "webdataset", "photos", "--to", "tars")
