@@ -67,6 +67,7 @@ soak: $(STAMP)  ## a hundred killed runs, 1,000 mutations of each format, and ev
 	HF_ASSETS_RAY_KILLS=30 $(BIN)/python -m pytest hf_assets_tests/engines/test_ray.py
 	HF_ASSETS_ALL_EDITS=1 $(BIN)/python -m pytest hf_assets_tests/contract/test_engines.py
 	HF_ASSETS_ALL_EDITS=1 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_edits.py
+	HF_ASSETS_PIECES=2 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract
 	HF_ASSETS_STORE=s3 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_edits.py
 
 check: $(STAMP)  ## lint, types, import rules

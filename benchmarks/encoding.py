@@ -28,6 +28,7 @@ from hf_assets.models.pipeline import resolve_pipeline
 from hf_assets.sources import rows
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.source import source_of
+from hf_assets.stages.aligning import Tables
 
 
 class Timed(NamedTuple):
@@ -93,7 +94,10 @@ def timed(recipe: Recipe, compute: Compute) -> Timed:
     wanted = WantedColumns(recipe.media_column, recipe.required_columns)
     raw = rows.read(source, source.resolve(), wanted, recipe.folders.metadata / "columns", _say_nothing).table
     started = time.perf_counter()
-    buckets = bucketing.assign(recipe, raw.select(["row"]), raw, source, compute.decode_threads, _say_nothing).table
+    rows_of = tables_of(raw)
+    made = bucketing.assign(recipe, rows_of, rows_of, source, compute.decode_threads, _say_nothing).table
+    made.publish()
+    buckets = pq.read_table(made.path)
     probing_s = time.perf_counter() - started
 
     medium = medium_of(recipe)
@@ -104,12 +108,22 @@ def timed(recipe: Recipe, compute: Compute) -> Timed:
     decoding_s = time.perf_counter() - started
 
     before_s = _bare_s(recipe, compute, decoded)
-    _, facts = latents.encode(
-        recipe, buckets, raw, source, lambda say: contextlib.nullcontext(ThisProcess(compute)), _say_nothing
+    done = latents.encode(
+        recipe,
+        tables_of(buckets),
+        rows_of,
+        source,
+        lambda say: contextlib.nullcontext(ThisProcess(compute)),
+        _say_nothing,
     )
-    run_s = len(decoded) / facts["samples_per_second"]
+    run_s = len(decoded) / done.facts["samples_per_second"]
     after_s = _bare_s(recipe, compute, decoded)
     return Timed(buckets, tuple(decoded[0].shape), probing_s, decoding_s, before_s, run_s, after_s)
+
+
+def tables_of(table: pa.Table) -> Tables:
+    """One table in the form in which stages read many."""
+    return lambda columns=None: iter([table if columns is None else table.select(columns)])
 
 
 def _bare_s(recipe: Recipe, compute: Compute, decoded: list[torch.Tensor]) -> float:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from benchmarks.encoding import recipe_of
+from benchmarks.encoding import recipe_of, tables_of
 from benchmarks.simulated import Device, OnDevice, forget
 from hf_assets import folder as places
 from hf_assets.config.recipe import Recipe
@@ -105,7 +105,8 @@ class Dataset:
                     yield engine
 
         with OnDevice(rate):
-            _, facts = latents.encode(self.recipe, buckets, self.raw, self.source, engines, lambda line: None)
+            tables = tables_of(buckets), tables_of(self.raw)
+            facts = latents.encode(self.recipe, *tables, self.source, engines, lambda line: None).facts
         busy = facts["device_busy"]
         if devices == 1:  # as the device itself saw it
             spans = Device.spans
@@ -128,7 +129,9 @@ def dataset(folder: Path, count: int, num_shapes: int) -> Iterator[Dataset]:
     source = source_of(recipe.source, places.sources(recipe.folders.metadata))
     wanted = WantedColumns(recipe.media_column, recipe.required_columns)
     raw = rows.read(source, source.resolve(), wanted, places.columns(recipe.folders.metadata), _say_nothing).table
-    buckets = bucketing.assign(recipe, raw.select(["row"]), raw, source, 2, _say_nothing).table
+    made = bucketing.assign(recipe, tables_of(raw), tables_of(raw), source, 2, _say_nothing).table
+    made.publish()
+    buckets = pq.read_table(made.path)
     assert len(set(buckets["bucket"].to_pylist())) == num_shapes
     yield Dataset(recipe, raw, buckets, source)
 

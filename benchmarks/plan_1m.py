@@ -3,8 +3,8 @@
     python -m benchmarks.plan_1m [--rows 1000000] [--folder FOLDER] [--refresh]
 
 A dataset of tiny media is made in a local folder, and with it what a run would have left behind: the ledger, the
-stores' shards (empty ones) and indexes, and the tables. No media is read and nothing is encoded. Each command runs in a
-process of its own; its time includes starting Python, its memory is the process's peak.
+stores' shards (empty ones) and indexes. The first refresh makes the tables. No media is read and nothing is encoded.
+Each command runs in a process of its own; its time includes starting Python, its memory is the process's peak.
 """
 
 import argparse
@@ -20,10 +20,9 @@ from pathlib import Path
 import dagster as dg
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import files, fingerprint, schema
+from hf_assets import fingerprint
 from hf_assets.config import loading
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing, embeds, encoders, latents, probe
@@ -33,6 +32,7 @@ from hf_assets.sources.source import source_of
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering
 from hf_assets.store import index
+from hf_assets.store.tensors import TensorStore
 
 ROWS_PER_FILE = 10_000
 ROWS_PER_LEDGER_PART = probe.UNIT_ROWS
@@ -155,22 +155,26 @@ def _write_file(path: Path, start: int, stop: int) -> None:
 
 
 def _run(recipe: Recipe) -> None:
-    """Write what materializing would: it goes the way that a plan goes; shards stay empty."""
+    """Write what a run would have left behind, before its tables: the ledger, and stores; shards stay empty."""
     source = source_of(recipe.source, recipe.folders.metadata / "sources")
     snapshot = source.resolve()
     wanted = WantedColumns(recipe.media_column, recipe.required_columns)
-    raw = rows.read(source, snapshot, wanted, recipe.folders.metadata / "columns", print).table
-    captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)
+    scan = rows.Scan(source, snapshot, wanted, recipe.folders.metadata / "columns", print)
     book = probe.ledger_of(recipe)
-    for part in probe.recall(recipe, bucketing.locations(captions, raw), snapshot).unknown:
-        for start in range(0, len(part.rows), ROWS_PER_LEDGER_PART):
-            chunk = slice(start, start + ROWS_PER_LEDGER_PART)
-            book.add(part.file.hash, _looks(book.looks, part.rows[chunk], part.file_rows[chunk]))
-    recalled = probe.recall(recipe, bucketing.locations(captions, raw), snapshot)
-    buckets, _ = bucketing.fit(recipe, recalled.media, filtering.sizeless(raw, recipe.filter))
-    _store(latents.work(recipe, buckets), {"latents": [4, 64, 64]})
-    _store(embeds.work(recipe, captions), {"prompt_embeds": [77, 32]})
-    _tables(recipe, buckets, captions)
+    vae, text = latents.vae_of(recipe), encoders.text_of(recipe, embeds.VERSION)
+    images = Shards(TensorStore(recipe.folders.latents), {"latents": [4, 64, 64]})
+    texts = Shards(TensorStore(recipe.folders.embeds), {"prompt_embeds": [77, 32]})
+    for raw in scan.tables():
+        captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)
+        located = bucketing.locations(captions, raw)
+        for part in probe.recall(recipe, located, snapshot).unknown:
+            for start in range(0, len(part.rows), ROWS_PER_LEDGER_PART):
+                chunk = slice(start, start + ROWS_PER_LEDGER_PART)
+                book.add(part.file.hash, _looks(book.looks, part.rows[chunk], part.file_rows[chunk]))
+        media = probe.recall(recipe, located, snapshot).media
+        buckets, _ = bucketing.fit(recipe, media, filtering.sizeless(raw, recipe.filter))
+        images.add(latents.latent_keys(recipe, buckets, vae))
+        texts.add(embeds.with_keys(captions, text)["embed_key"])
 
 
 def _looks(looks: pa.Schema, row_numbers: np.ndarray, file_rows: np.ndarray) -> pa.Table:
@@ -184,41 +188,29 @@ def _looks(looks: pa.Schema, row_numbers: np.ndarray, file_rows: np.ndarray) -> 
     return pa.table([columns.get(name, pa.nulls(len(file_rows))) for name in looks.names], looks.names).cast(looks)
 
 
-def _store(todo: encoders.Work, shapes: dict[str, list[int]]) -> None:
+class Shards:
     """One part of the index for each shard; a shard holds nothing but its number."""
-    wanted = pc.unique(todo.keyed[todo.key])
-    for number, start in enumerate(range(0, len(wanted), SAMPLES_PER_SHARD)):
-        _, facts = todo.store.place(f"{todo.key} {number}".encode())
-        for name, shape in shapes.items():
-            known = {"tensor": name, "shape": shape, "dtype": "float32", "status": index.OK, "checksum": "0" * 32,
-                     "num_bytes": 4 * int(np.prod(shape)), **facts}  # fmt: skip
+
+    def __init__(self, store: TensorStore, shapes: dict[str, list[int]]) -> None:
+        self.store, self.shapes, self.number = store, shapes, 0
+
+    def add(self, wanted: pa.ChunkedArray) -> None:
+        """
+        Args:
+            wanted: different keys.
+        """
+        for start in range(0, len(wanted), SAMPLES_PER_SHARD):
             keys = wanted.slice(start, SAMPLES_PER_SHARD)
-            columns = [
-                keys if field.name == "key" else pa.array([known.get(field.name)] * len(keys), field.type)
-                for field in index.INDEX
-            ]
-            index.commit(todo.store.index_blobs, pa.table(columns, schema=index.INDEX))
-
-
-def _tables(recipe: Recipe, buckets: pa.Table, captions: pa.Table) -> None:
-    """The tables of which a plan reads something."""
-    folder = recipe.folders.metadata
-    vae, texts = latents.work(recipe, buckets), embeds.work(recipe, captions)
-    for stage, todo, arrow in (
-        (latents.STAGE, vae, schema.VAE_LATENTS),
-        (embeds.STAGE, texts, schema.TEXT_EMBEDS),
-    ):
-        stored = todo.stored.rename_columns({"shape": "latent_shape"})
-        table = pa.table([stored[name] for name in arrow.names], schema=arrow)
-        path = folder / f"{stage}.parquet"
-        files.write_table(path, encoders.with_record(table, todo.encoder, path, 50.0))
-    columns = {name: buckets[name] for name in schema.TRAINING_SET.names if name in buckets.column_names}
-    columns |= {"latent_key": vae.keyed["latent_key"]}
-    trained = [
-        columns.get(name, pa.nulls(len(buckets), schema.TRAINING_SET.field(name).type))
-        for name in schema.TRAINING_SET.names
-    ]
-    files.write_table(folder / "training_set.parquet", pa.table(trained, schema=schema.TRAINING_SET))
+            _, facts = self.store.place(f"{self.store.folder.name} {self.number}".encode())
+            self.number += 1
+            for name, shape in self.shapes.items():
+                known = {"tensor": name, "shape": shape, "dtype": "float32", "status": index.OK, "checksum": "0" * 32,
+                         "num_bytes": 4 * int(np.prod(shape)), **facts}  # fmt: skip
+                columns = [
+                    keys if field.name == "key" else pa.array([known.get(field.name)] * len(keys), field.type)
+                    for field in index.INDEX
+                ]
+                index.commit(self.store.index_blobs, pa.table(columns, schema=index.INDEX))
 
 
 if __name__ == "__main__":

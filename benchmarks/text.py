@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 import transformers
 
-from benchmarks.encoding import recipe_of
+from benchmarks.encoding import recipe_of, tables_of
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import embeds
@@ -47,7 +47,7 @@ def main() -> None:
             recipe = _recipe(Path(folder), side)
             before_s = _bare_s(recipe, captions, compute)
             table = pa.table([range(len(captions)), [[one] for one in captions]], schema=schema.CAPTIONS)
-            _, facts = embeds.encode(recipe, table, None, _engine(compute), lambda line: None)
+            facts = embeds.encode(recipe, tables_of(table), None, _engine(compute), lambda line: None).facts
             after_s = _bare_s(recipe, captions, compute)
         bare, run = 2 * len(captions) / (before_s + after_s), facts["samples_per_second"]
         print(

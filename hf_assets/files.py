@@ -1,7 +1,9 @@
 """Files that are either wholly there or not at all, and tables that know when they are damaged."""
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,9 +21,12 @@ __all__ = [
     "explain_refusals",
     "is_whole_file",
     "is_whole_table",
+    "metadata_of",
     "open_atomically",
+    "open_table",
     "parquet",
     "read_table",
+    "read_tables",
     "remove",
     "set_aside",
     "update_table",
@@ -36,6 +41,10 @@ CHECKSUM_MARK = b"hf_assets xxh3:"
 CHECKSUM_BYTES = len(CHECKSUM_MARK) + 32
 # The end of a Parquet file: the footer's length (4 bytes) and this.
 PARQUET_MARK = b"PAR1"
+# How tables are written.
+PARQUET: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+# So many rows of a table are in memory at once, where it needn't be there as a whole.
+READ_ROWS = 65_536
 
 
 def write_atomically(location: Location, data: bytes | memoryview) -> None:
@@ -50,11 +59,29 @@ def write_atomically(location: Location, data: bytes | memoryview) -> None:
 def write_table(location: Location, table: pa.Table) -> None:
     """Write a Parquet file atomically, with a checksum of all of it. Any reader of Parquet reads it."""
     if isinstance(location, Path):
-        with open_atomically(location) as temporary:
-            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
-            _add_checksum(temporary)
+        with open_table(location) as temporary:
+            pq.write_table(table, temporary, **PARQUET)
         return
     write_atomically(location, _to_bytes(table))
+
+
+@contextlib.contextmanager
+def open_table(location: Location) -> Iterator[Path]:
+    """Let a Parquet file be written bit by bit, with the options `PARQUET`; then it is what `write_table` writes.
+
+    Raises:
+        StoreError: there is no room for it, or it may not be written.
+    """
+    if isinstance(location, Path):
+        with open_atomically(location) as temporary:
+            yield temporary
+            _add_checksum(temporary)
+        return
+    with tempfile.TemporaryDirectory(prefix="hf-assets-table-") as place:
+        temporary = Path(place) / "table"
+        yield temporary
+        _add_checksum(temporary)
+        write_atomically(location, temporary.read_bytes())
 
 
 def update_table(location: Location, change: Callable[[pa.Table | None], pa.Table]) -> None:
@@ -74,7 +101,7 @@ def update_table(location: Location, change: Callable[[pa.Table | None], pa.Tabl
 
 def _to_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(table, sink, **PARQUET)
     data = memoryview(sink.getvalue())
     start = _footer_start(data)
     assert start is not None
@@ -126,6 +153,49 @@ def read_table(location: Location, columns: Sequence[str] | None = None) -> pa.T
     if not is_whole_table(memoryview(data)):
         return None
     return pq.read_table(pa.BufferReader(data), columns=wanted)
+
+
+def read_tables(
+    location: Location, columns: Sequence[str] | None = None, num_rows: int | None = None
+) -> Iterator[pa.Table] | None:
+    """`read_table` in pieces, of which there is at least one; None where there is no such file, or it isn't whole.
+
+    Args:
+        num_rows: of a piece, `READ_ROWS` if it isn't given.
+    """
+    num_rows = num_rows or READ_ROWS
+    if not isinstance(location, Path):
+        whole = read_table(location, columns)
+        return None if whole is None else _pieces_of(whole, num_rows)
+    try:
+        file = location.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not _is_whole(file):
+        file.close()
+        return None
+    return _read_pieces(file, None if columns is None else list(columns), num_rows)
+
+
+def _pieces_of(table: pa.Table, num_rows: int) -> Iterator[pa.Table]:
+    return (table.slice(start, num_rows) for start in range(0, len(table) or 1, num_rows))
+
+
+def _read_pieces(file: BinaryIO, columns: list[str] | None, num_rows: int) -> Iterator[pa.Table]:
+    with file, pq.ParquetFile(file) as stored:
+        if not stored.metadata.num_rows:
+            yield stored.read(columns)
+        for batch in stored.iter_batches(num_rows, columns=columns):
+            yield pa.Table.from_batches([batch])
+
+
+def metadata_of(location: Location) -> dict[bytes, bytes]:
+    """What a Parquet file says of itself: its schema's metadata, and what was added when it was complete.
+
+    Raises:
+        OSError, pa.ArrowException: there is none, or its end is damaged.
+    """
+    return dict(pq.read_metadata(parquet(location)).metadata or {})
 
 
 def is_whole_table(data: memoryview) -> bool:

@@ -6,7 +6,7 @@ Datasets are written by strangers, and whatever has one hash is one thing here. 
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -83,8 +83,17 @@ def pack(hashes: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
 
 def unpack(packed: pa.ChunkedArray) -> pa.ChunkedArray:
     """The inverse of `pack`: hex digits."""
-    chunks = [pa.array([data.hex() for data in chunk.to_pylist()], pa.string()) for chunk in packed.chunks]
-    return pa.chunked_array(chunks, pa.string())
+    return pa.chunked_array([_unpack_chunk(chunk) for chunk in packed.chunks], pa.string())
+
+
+def _unpack_chunk(packed: pa.FixedSizeBinaryArray) -> pa.StringArray:
+    if not len(packed):
+        return pa.array([], pa.string())
+    num_bytes = PACKED.byte_width
+    start = packed.offset * num_bytes
+    digits = packed.buffers()[1][start : start + len(packed) * num_bytes].to_pybytes().hex().encode()
+    offsets = np.arange(len(packed) + 1, dtype=np.int32) * 2 * num_bytes
+    return pa.StringArray.from_buffers(len(packed), pa.py_buffer(offsets), pa.py_buffer(digits))
 
 
 def _pack_chunk(hashes: pa.Array) -> pa.FixedSizeBinaryArray:
@@ -110,6 +119,18 @@ def second_of_strings(strings: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, pa.string())
 
 
+def numbers_of(strings: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """A number for each string of a column without nulls: the same for the same one (xxh3, 64 bit). To count, not to
+    know again: whoever wants to makes two strings with one number.
+    """
+    digest = xxhash.xxh3_64_intdigest
+    chunks = strings.chunks if isinstance(strings, pa.ChunkedArray) else [strings]
+    parts = [
+        np.array([digest(text) for text in chunk.cast(pa.large_binary()).to_pylist()], np.uint64) for chunk in chunks
+    ]
+    return np.concatenate([np.empty(0, np.uint64), *parts])
+
+
 def of_table(table: pa.Table, columns: Iterable[str] | None = None) -> str:
     """Hash a table's logical content: values, column names and types, row order.
 
@@ -119,20 +140,61 @@ def of_table(table: pa.Table, columns: Iterable[str] | None = None) -> str:
     offsets; with wide ones, text of more than 2 GiB can be hashed.
     """
     chosen = table.select(list(columns)) if columns is not None else table
-    wide = pa.schema([field.with_type(large(field.type)) for field in chosen.schema])
-    sink = _HashSink()
-    with pq.ParquetWriter(
-        pa.PythonFile(sink, mode="w"),
-        wide,
-        compression="none",
-        use_dictionary=False,
-        write_statistics=False,
-        store_schema=False,
-    ) as writer:
-        for start in range(0, len(chosen), HASHED_ROWS):
-            some = chosen.slice(start, HASHED_ROWS).cast(wide).combine_chunks()
-            writer.write_table(some, row_group_size=HASHED_ROWS)
-    return sink.state.hexdigest(length=HASH_BYTES)
+    state = TableHash(chosen.schema)
+    for start in range(0, len(chosen), HASHED_ROWS):
+        state.add(chosen.slice(start, HASHED_ROWS))
+    return state.hexdigest()
+
+
+class TableHash:
+    """`of_table` of a table that comes in `Pieces`."""
+
+    def __init__(self, arrow: pa.Schema) -> None:
+        self._arrow = pa.schema([field.with_type(large(field.type)) for field in arrow])
+        self._sink = _HashSink()
+        self._writer = pq.ParquetWriter(
+            pa.PythonFile(self._sink, mode="w"),
+            self._arrow,
+            compression="none",
+            use_dictionary=False,
+            write_statistics=False,
+            store_schema=False,
+        )
+
+    def add(self, piece: pa.Table) -> None:
+        """The next rows, with at least the columns of the hash."""
+        rows = piece.select(self._arrow.names).cast(self._arrow).combine_chunks()
+        self._writer.write_table(rows, row_group_size=HASHED_ROWS)
+
+    def hexdigest(self) -> str:
+        """The hash. Nothing is added after that."""
+        self._writer.close()
+        return self._sink.state.hexdigest(length=HASH_BYTES)
+
+
+class Pieces:
+    """Rows that come in any number, as pieces of `HASHED_ROWS`, the last one smaller."""
+
+    def __init__(self) -> None:
+        self._waiting: list[pa.Table] = []
+        self._num_waiting = 0
+
+    def add(self, rows: pa.Table) -> Iterator[pa.Table]:
+        """The pieces that are complete with these rows."""
+        if len(rows):
+            self._waiting.append(rows)
+            self._num_waiting += len(rows)
+        while self._num_waiting >= HASHED_ROWS:
+            joined = pa.concat_tables(self._waiting)
+            self._num_waiting -= HASHED_ROWS
+            self._waiting = [joined.slice(HASHED_ROWS)]
+            yield joined.slice(0, HASHED_ROWS)
+
+    def end(self) -> Iterator[pa.Table]:
+        """The last piece, if there is one."""
+        if self._num_waiting:
+            yield pa.concat_tables(self._waiting)
+        self._waiting, self._num_waiting = [], 0
 
 
 def large(kind: pa.DataType) -> pa.DataType:

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from hf_assets import draw
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing, versions
 from hf_assets.encode.pins import pin, pins_of
@@ -43,14 +42,25 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         bound = pin(recipe, run_id) if reads_model else recipe
 
         def make() -> Made:
-            captioned, rows = captions.read(), raw_dataset.read()
             memory.DECODING.resize(gpu.decode_mb << 20)
-            outcome = bucketing.assign(bound, captioned, rows, hub.source(recipe), gpu.threads, say(context))
-            funnel = draw.funnel(len(captioned), outcome.dropped, outcome.quarantined)
             thumbnails = Thumbnails(recipe)
-            view = views.buckets(recipe, thumbnails, rows, outcome.table, funnel)
-            judged = views.rows_judged(recipe, thumbnails, rows, bucketing.dropped_by_filters(recipe))
-            return Made(outcome, {**outcome.facts, **as_metadata(view), **as_metadata(judged)})
+            shown = views.Buckets(recipe, thumbnails)
+            outcome = bucketing.assign(
+                bound,
+                captions.tables,
+                raw_dataset.tables,
+                hub.source(recipe),
+                gpu.threads,
+                say(context),
+                thumbnails,
+                shown.add,
+            )
+            num_failed = 0 if outcome.quarantined is None else len(outcome.quarantined)
+            judged = views.FilteredSheet(recipe, thumbnails)
+            for place in bucketing.judged(recipe, raw_dataset.tables):
+                judged.add(place)
+            seen = as_metadata(shown.view(num_failed)), as_metadata(judged.view())
+            return Made(outcome, {**outcome.facts, **seen[0], **seen[1]})
 
         model = versions.of_model(pins_of(recipe, run_id)) if reads_model else None
         return Step(make, follows_from=model)

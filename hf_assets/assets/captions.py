@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from hf_assets import folder
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.versions import CODE_VERSIONS
@@ -10,6 +11,8 @@ from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.results import Made, Step
 from hf_assets.show import views
 from hf_assets.stages import captions as stage
+from hf_assets.store.draft import DraftTable
+from hf_assets.store.spilling import DistinctTexts
 from hf_assets.store.table_file import TableFile
 
 
@@ -19,10 +22,17 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         """The kept rows that have a caption, each with its captions. Rows without one are not encoded."""
 
         def make() -> Made:
-            rows = filtered.read()
-            table, without = stage.extract(rows, recipe.captions)
-            view = views.captions(table, without, len(rows), len(stage.distinct(table)))
-            return Made(Outcome(table, dropped=without), as_metadata(view))
+            root = recipe.folders.metadata
+            table, dropped = DraftTable(folder.table(root, "captions")), DraftTable(folder.dropped(root, "captions"))
+            shown = views.Captions()
+            with DistinctTexts() as distinct:
+                for rows in filtered.tables():
+                    captioned, without = stage.extract(rows, recipe.captions)
+                    table.add(captioned)
+                    dropped.add(without)
+                    shown.add(captioned, without)
+                    distinct.add(stage.distinct(captioned))
+                return Made(Outcome(table, dropped=dropped), as_metadata(shown.view(distinct.count())))
 
         return Step(make)
 

@@ -3,6 +3,7 @@
 import dagster as dg
 import pyarrow as pa
 
+from hf_assets import folder
 from hf_assets.config.export_rules import ExportRules
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.outcome import Outcome
@@ -11,6 +12,7 @@ from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.logs import say
 from hf_assets.orchestrate.results import Made, Step
 from hf_assets.resources.gpu import POOL, GpuResource
+from hf_assets.store.draft import DraftTable
 from hf_assets.store.memo import with_files
 from hf_assets.store.table_file import TableFile
 
@@ -26,7 +28,8 @@ def _build(recipe: Recipe, rules: ExportRules) -> dg.AssetsDefinition:
         def make() -> Made:
             done = exporting.export(recipe, rules, gpu.hold_device, say(context))
             table = pa.table({name: [str(getattr(done, name))] for name in ("format", "version", "folder")})
-            outcome = Outcome(table, computed=done.computed, reused=done.reused, rests=with_files((), done.files))
+            draft = DraftTable.of(folder.table(recipe.folders.metadata, f"export_{rules.format}"), table, identity=())
+            outcome = Outcome(draft, computed=done.computed, reused=done.reused, rests=with_files((), done.files))
             counts = {name: getattr(done, name) for name in ("copied", "removed", "renamed", "bytes_written")}
             metadata = {"dagster/row_count": done.samples, "folder": dg.MetadataValue.path(str(done.folder)), **counts}
             return Made(outcome, metadata, done.version)

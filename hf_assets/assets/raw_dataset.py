@@ -13,6 +13,7 @@ from hf_assets.orchestrate.observations import record_used
 from hf_assets.orchestrate.results import Made, Step
 from hf_assets.resources.hub import HubResource
 from hf_assets.sources import rows
+from hf_assets.store.draft import DraftTable
 
 
 def build(recipe: Recipe) -> dg.AssetsDefinition:
@@ -32,16 +33,20 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         snapshot = source.resolve()
 
         def make() -> Made:
-            read = rows.read(source, snapshot, wanted, folder.columns(recipe.folders.metadata), say(context))
+            root = recipe.folders.metadata
+            scan = rows.Scan(source, snapshot, wanted, folder.columns(root), say(context))
+            table = DraftTable(folder.table(root, "raw_dataset"), identity=())
+            for some in scan.tables():
+                table.add(some)
             outcome = Outcome(
-                read.table,
-                computed=read.computed,
-                reused=len(read.table) - read.computed,
-                quarantined=read.faults,
-                bytes_read=read.bytes_read,
-                rests=read.rests,
+                table,
+                computed=scan.computed,
+                reused=table.num_rows - scan.computed,
+                quarantined=scan.faults,
+                bytes_read=scan.bytes_read,
+                rests=scan.rests,
             )
-            return Made(outcome, {"revision": snapshot.commit, "files": len(snapshot.files)}, read.version)
+            return Made(outcome, {"revision": snapshot.commit, "files": len(snapshot.files)}, scan.version)
 
         tags = record_used(context, recipe, {revisions.DATASET: revisions.of_snapshot(snapshot)})
         return Step(make, follows_from=snapshot, tags=tags)

@@ -13,6 +13,7 @@ from hf_assets.orchestrate.logs import say
 from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.observations import record_model_used
 from hf_assets.orchestrate.results import Made, Step
+from hf_assets.previews.token_counts import Counted
 from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.show import views
 from hf_assets.store.table_file import TableFile
@@ -37,11 +38,13 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         encoder = encoders.text_of(models, embeds.VERSION)
 
         def make() -> Made:
-            captions, *buckets = (tables[name].read() for name in embeds.inputs(recipe))
-            outcome, facts = embeds.encode(
-                models, captions, buckets[0] if buckets else None, gpu.hold_device, say(context), encoder
+            counted = Counted(recipe.folders.metadata)
+            captions, *buckets = (tables[name].tables for name in embeds.inputs(recipe))
+            outcome, facts, _, num_captions = embeds.encode(
+                models, captions, buckets[0] if buckets else None, gpu.hold_device, say(context), encoder, counted.add
             )
-            view = views.embeds(recipe, captions, outcome.table, facts["bytes_stored"])
+            distinct, stored_bytes = outcome.table.num_rows, facts["bytes_stored"]
+            view = views.embeds(recipe, num_captions, distinct, stored_bytes, counted)
             return Made(outcome, {**facts, **as_metadata(view)})
 
         return Step(

@@ -4,7 +4,6 @@ import functools
 
 import dagster as dg
 
-from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import latents, revisions, versions
 from hf_assets.encode.pins import pin
@@ -45,16 +44,11 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         encoder = latents.vae_of(models)
 
         def make() -> Made:
-            outcome, facts = latents.encode(
-                models,
-                buckets.read(),
-                raw_dataset.read(["row", *schema.LOCATION.names, schema.SOURCE_PATH.name]),
-                hub.source(recipe),
-                gpu.hold_device,
-                say(context),
-                encoder,
+            source = hub.source(recipe)
+            outcome, facts, least, _ = latents.encode(
+                models, buckets.tables, raw_dataset.tables, source, gpu.hold_device, say(context), encoder
             )
-            return Made(outcome, {**facts, **as_metadata(views.latents(recipe, outcome.table))})
+            return Made(outcome, {**facts, **as_metadata(views.latents(recipe, least))})
 
         return Step(
             make,

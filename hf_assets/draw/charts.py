@@ -38,13 +38,17 @@ def bars(counts: Sequence[tuple[str, int]], max_rows: int = MAX_ROWS, colours: S
     return _svg(312, max(len(rows), 1) * 16, texts, drawn)
 
 
-def histogram(values: np.ndarray, num_bins: int = NUM_BINS, unit: str = "") -> str:
-    """How many whole numbers fall into each of equal bins, from the smallest to the largest."""
+def histogram(values: np.ndarray, num_bins: int = NUM_BINS, unit: str = "", times: np.ndarray | None = None) -> str:
+    """How many whole numbers fall into each of equal bins, from the smallest to the largest.
+
+    Args:
+        times: how often each number is there; once, if not given.
+    """
     if not len(values):
         return _svg(100, 16, ['<text y="11">none</text>'], [])
     low, high = int(values.min()), int(values.max())
     step = max(-(-(high - low + 1) // num_bins), 1)
-    counts = np.bincount((values.astype(np.int64) - low) // step)
+    counts = np.bincount((values.astype(np.int64) - low) // step, times)
     width = max(round(240 / len(counts)), 2)
     tallest = int(counts.max())
     tops = [max(round(60 * int(count) / tallest), 1 if count else 0) for count in counts]
@@ -70,10 +74,10 @@ def inline_bars(counts: Sequence[tuple[str, int]], name: str, colours: Sequence[
     return text
 
 
-def inline_histogram(values: np.ndarray, name: str, unit: str = "") -> str:
+def inline_histogram(values: np.ndarray, name: str, unit: str = "", times: np.ndarray | None = None) -> str:
     """`histogram` as Markdown, with as many bins as the page draws in place."""
     for num_bins in range(NUM_BINS, 0, -2):
-        text = inline(histogram(values, num_bins, unit), name)
+        text = inline(histogram(values, num_bins, unit, times), name)
         if len(text) < INLINE_CHARACTERS:
             return text
     return text

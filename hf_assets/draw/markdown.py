@@ -46,14 +46,17 @@ def cut_captions(longest: Sequence[tuple[int, str]]) -> str:
     return "\n".join([*lines, *(f"| {tokens:,} | {escape(text)} |" for tokens, text in longest)])
 
 
-def funnel(num_in: int, dropped: pa.Table, quarantined: pa.Table | None = None) -> str:
-    """How many rows came in, how many were dropped for each reason or failed, how many are kept."""
+def funnel(num_in: int, dropped: Sequence[tuple[str, int]], num_failed: int = 0) -> str:
+    """How many rows came in, how many were dropped for each reason or failed, how many are kept.
+
+    Args:
+        dropped: number of rows for each reason.
+    """
     lines = ["| rows | |", "|--|--:|", f"| in | {num_in:,} |"]
-    lines += [f"| {escape(reason)} | −{count:,} |" for reason, count in drop_counts(dropped)]
-    num_failed = 0 if quarantined is None else len(quarantined)
+    lines += [f"| {escape(reason)} | −{count:,} |" for reason, count in dropped]
     if num_failed:
         lines.append(f"| quarantined | −{num_failed:,} |")
-    return "\n".join([*lines, f"| **kept** | **{num_in - len(dropped) - num_failed:,}** |"])
+    return "\n".join([*lines, f"| **kept** | **{num_in - sum(count for _, count in dropped) - num_failed:,}** |"])
 
 
 def drop_counts(dropped: pa.Table) -> list[tuple[str, int]]:
@@ -68,9 +71,12 @@ def sizes(table: pa.Table) -> list[tuple[str, int]]:
     return [(entry["values"], entry["counts"]) for entry in sorted(counts, key=lambda entry: -entry["counts"])]
 
 
-def buckets(table: pa.Table) -> str:
-    """The most frequent target sizes."""
-    counts = sizes(table)
+def buckets(counts: Sequence[tuple[str, int]]) -> str:
+    """The most frequent target sizes.
+
+    Args:
+        counts: see `sizes`.
+    """
     lines = ["| bucket | samples |", "|--|--:|"]
     lines += [f"| {escape(name)} | {count:,} |" for name, count in counts[:NUM_BUCKETS]]
     if len(counts) > NUM_BUCKETS:

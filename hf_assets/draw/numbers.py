@@ -1,10 +1,44 @@
 """Numbers about tables that people follow over time."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import fingerprint, schema
+
+
+class Counts:
+    """How often each small whole number came: of many numbers what a histogram and a mean need."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(1, np.int64)
+
+    def add(self, numbers: np.ndarray) -> None:
+        """
+        Args:
+            numbers: (N,) of 0 and more.
+        """
+        added = np.bincount(numbers, minlength=len(self._counts))
+        added[: len(self._counts)] += self._counts
+        self._counts = added
+
+    @property
+    def values(self) -> np.ndarray:
+        """The numbers that came, in order."""
+        return np.flatnonzero(self._counts)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How often each of them came."""
+        return self._counts[self._counts > 0]
+
+    @property
+    def mean(self) -> float:
+        """0 where none came."""
+        total = int(self._counts.sum())
+        return float(self.values @ self.counts) / total if total else 0.0
 
 
 def lengths(captions: pa.Table) -> np.ndarray:
@@ -13,25 +47,31 @@ def lengths(captions: pa.Table) -> np.ndarray:
     return found
 
 
-def crop_loss(buckets: pa.Table) -> float:
-    """Mean share of an image that its crop leaves out, 0 to 1."""
-    if not len(buckets):
-        return 0.0
-    resized, target = (_area(buckets[name]) for name in ("resized_size", "target_size"))
-    return float(np.mean(1 - target / np.maximum(resized, 1)))
+class Crops:
+    """What crops leave out of images, and how many images are enlarged.
 
+    Attributes:
+        loss: mean share of an image that its crop leaves out, 0 to 1.
+        upscaled: share of the images that are enlarged, 0 to 1.
+    """
 
-def upscaled_share(buckets: pa.Table) -> float:
-    """Share of the images that are enlarged, 0 to 1."""
-    if not len(buckets):
-        return 0.0
-    before, after = (_area(buckets[name]) for name in ("original_size", "resized_size"))
-    return float(np.mean(after > before))
+    def __init__(self) -> None:
+        self._num_rows = self._num_upscaled = 0
+        self._lost = 0.0
 
+    def add(self, buckets: pa.Table) -> None:
+        before, resized, target = (_area(buckets[name]) for name in ("original_size", "resized_size", "target_size"))
+        self._num_rows += len(buckets)
+        self._lost += float(np.sum(1 - target / np.maximum(resized, 1)))
+        self._num_upscaled += int(np.count_nonzero(resized > before))
 
-def duplicates_share(hashes: pa.ChunkedArray) -> float:
-    """Share of the samples whose media an earlier one has already, 0 to 1."""
-    return 1 - pc.count_distinct(hashes).as_py() / len(hashes) if len(hashes) else 0.0
+    @property
+    def loss(self) -> float:
+        return self._lost / max(self._num_rows, 1)
+
+    @property
+    def upscaled(self) -> float:
+        return self._num_upscaled / max(self._num_rows, 1)
 
 
 def psnr_db(one: np.ndarray, other: np.ndarray) -> float:
@@ -48,6 +88,30 @@ def draws(seeds: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         return fingerprint.scramble(seeds + numbers * fingerprint.GOLDEN)
+
+
+class Chosen:
+    """Of rows that come in several tables, those with the smallest draws, smallest first."""
+
+    def __init__(self, count: int, draw: Callable[[pa.Table], np.ndarray]) -> None:
+        """
+        Args:
+            draw: gives each row's number, whichever rows come with it.
+        """
+        self._count, self._draw = count, draw
+        self._rows: pa.Table | None = None
+
+    def add(self, rows: pa.Table) -> None:
+        chosen = rows.take(pa.array(choose(self._draw(rows), self._count)))
+        if self._rows is not None:
+            both = pa.concat_tables([self._rows, chosen])
+            chosen = both.take(pa.array(choose(self._draw(both), self._count)))
+        self._rows = chosen.combine_chunks()
+
+    @property
+    def rows(self) -> pa.Table:
+        assert self._rows is not None, "tables are added first, if only an empty one"
+        return self._rows
 
 
 def choose(drawn: np.ndarray, count: int) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Give every captioned row its shape, its part of the media, and its bucket."""
 
-from collections.abc import Callable
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,17 +12,22 @@ from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import decoders
 from hf_assets.encode.media_files import by_file, media_of
 from hf_assets.encode.outcome import Outcome
-from hf_assets.encode.probe import probe
+from hf_assets.encode.probe import Probe
 from hf_assets.kinds.medium import Medium, medium_of
-from hf_assets.previews.thumbnails import Thumbnails, first
+from hf_assets.previews.thumbnails import First, Thumbnails
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
-from hf_assets.stages import filtering, naming
+from hf_assets.sources.spec import Snapshot
+from hf_assets.stages import aligning, filtering, naming
+from hf_assets.stages.aligning import Tables, side_by_side
 from hf_assets.store import memo
+from hf_assets.store.draft import DraftTable
 from hf_assets.store.memo import Rest
 
 # Of the rows that the filters drop, so many are looked at for the page.
 DROPPED_SHOWN = 12
+# Where a row lies, and which file it is.
+PLACE = ["row", *schema.LOCATION.names, schema.SOURCE_PATH.name]
 
 
 def version(recipe: Recipe) -> str:
@@ -72,33 +79,81 @@ def fit(
 
 
 def assign(
-    recipe: Recipe, captions: pa.Table, raw_dataset: pa.Table, source: Source, threads: int, say: Callable[[str], None]
+    recipe: Recipe,
+    captions: Tables,
+    raw_dataset: Tables,
+    source: Source,
+    threads: int,
+    say: Callable[[str], None],
+    thumbnails: Thumbnails | None = None,
+    show: Callable[[pa.Table, pa.Table, pa.Table], None] = lambda table, place, left_out: None,
 ) -> Outcome:
-    """Probe the media that no earlier run has seen, then compute every row's shape and part (see `fit`)."""
-    wanted = locations(captions, raw_dataset)
-    shown = folder.dropped(recipe.folders.metadata, "filtered")
-    dropped_state = memo.state_of(shown)
-    probed = probe(recipe, wanted, source, snapshot_of(raw_dataset), threads, say)
-    table, dropped = fit(recipe, probed.media, filtering.sizeless(raw_dataset, recipe.filter))
-    num_bytes = _look_at_dropped(recipe, raw_dataset, source, probed.files)
+    """Probe the media that no earlier run has seen, then compute every row's shape and part (see `fit`).
+
+    Args:
+        thumbnails: of what is read, which are made.
+        show: is given rows of the result, of each its `schema.LOCATION`, and rows that are left out.
+    """
+    root, medium = recipe.folders.metadata, medium_of(recipe)
+    thumbnails = thumbnails or Thumbnails(recipe)
+    table, dropped = DraftTable(folder.table(root, "buckets")), DraftTable(folder.dropped(root, "buckets"))
+    read = [*PLACE, *([schema.COLUMNS] if _reads_columns(recipe) else [])]
+    snapshot = snapshot_of(next(raw_dataset(PLACE)).schema)
+    dropped_file = folder.dropped(root, "filtered")
+    dropped_state = memo.state_of(dropped_file)
+    quarantined, decoded, num_wanted = [schema.QUARANTINE.empty_table()], Counter[str](), 0
+
+    def survey() -> Iterator[pa.Table]:
+        return (aligning.only(raw, some) for raw, some in side_by_side(raw_dataset(PLACE), captions(["row"])))
+
+    with contextlib.closing(Probe(recipe, source, snapshot, thumbnails, threads, say)) as probe:
+        for raw, some in side_by_side(raw_dataset(read), captions(["row"])):
+            wanted = aligning.only(raw, some)
+            num_wanted += len(wanted)
+            facts = probe.facts(wanted.select(PLACE), survey)
+            quarantined.append(naming.with_source_paths(facts.quarantined, raw))
+            found, left_out = fit(recipe, facts.media, filtering.sizeless(raw, recipe.filter), medium)
+            decoded.update(decoders.counts(found))
+            table.add(decoders.with_decoder_version(medium.with_column_facts(found, raw), recipe))
+            left_out = naming.with_source_paths(left_out, raw)
+            dropped.add(left_out)
+            show(found, aligning.only(wanted, found), left_out)
+    num_bytes = _look_at_dropped(recipe, raw_dataset, snapshot, source, probe.files, thumbnails)
     return Outcome(
-        decoders.with_decoder_version(medium_of(recipe).with_column_facts(table, raw_dataset), recipe),
-        computed=probed.computed,
-        reused=len(wanted) - probed.computed,
-        dropped=naming.with_source_paths(dropped, raw_dataset),
-        quarantined=naming.with_source_paths(probed.quarantined, raw_dataset),
-        bytes_read=probed.bytes_read + num_bytes,
-        facts={**probed.speed, **decoders.counts(table)},
-        rests=(*probed.rests, Rest(shown.parent, {shown.name: dropped_state} if dropped_state else {})),
+        table,
+        computed=probe.computed,
+        reused=num_wanted - probe.computed,
+        dropped=dropped,
+        quarantined=pa.concat_tables(quarantined),
+        bytes_read=probe.bytes_read + num_bytes,
+        facts={**probe.speed, **decoded},
+        rests=(*probe.rests, Rest(root, {dropped_file.name: dropped_state} if dropped_state else {})),
     )
 
 
-def dropped_by_filters(recipe: Recipe) -> pa.Table | None:
-    """The rows that `filtered` dropped, with their reasons, as it left them."""
-    return files.read_table(folder.dropped(recipe.folders.metadata, "filtered"))
+def _reads_columns(recipe: Recipe) -> bool:
+    """Whether the dataset's own columns decide something here."""
+    return bool(_size_rules(recipe)) or medium_of(recipe).reads_columns
 
 
-def _look_at_dropped(recipe: Recipe, raw_dataset: pa.Table, source: Source, read: frozenset[str]) -> int:
+def judged(recipe: Recipe, raw_dataset: Tables) -> Iterator[pa.Table]:
+    """Where all rows lie, with `dropped_for`, why `filtered` left them out; nothing if that isn't known."""
+    dropped = files.read_tables(folder.dropped(recipe.folders.metadata, "filtered"), ["row", "dropped_for"])
+    if dropped is None:
+        return
+    for place, some in side_by_side(raw_dataset(PLACE), dropped):
+        at = pc.index_in(place["row"], value_set=some["row"].combine_chunks())
+        yield place.append_column("dropped_for", some["dropped_for"].take(at))
+
+
+def _look_at_dropped(
+    recipe: Recipe,
+    raw_dataset: Tables,
+    snapshot: Snapshot,
+    source: Source,
+    read: frozenset[str],
+    thumbnails: Thumbnails,
+) -> int:
     """Make thumbnails of a few rows that the filters dropped, so that a person sees what they do.
 
     Only of files whose media this run read anyway: a file is never fetched for this, nor a part of one by range.
@@ -109,17 +164,15 @@ def _look_at_dropped(recipe: Recipe, raw_dataset: pa.Table, source: Source, read
     Returns:
         the bytes that were read.
     """
-    dropped = dropped_by_filters(recipe) if read and not source.spec.streaming else None
-    if dropped is None or not len(dropped):
+    if not read or source.spec.streaming:
         return 0
-    thumbnails, num_bytes = Thumbnails(recipe), 0
-    place = raw_dataset.select(["row", *schema.LOCATION.names])
-    is_at_hand = pc.is_in(place["file_hash"].cast(pa.string()), value_set=pa.array(sorted(read), pa.string()))
-    is_dropped = pc.is_in(place["row"], value_set=dropped["row"].combine_chunks())
-    some = first(place.filter(pc.and_(is_at_hand, is_dropped)), DROPPED_SHOWN).sort_by("row")
-    to_make = thumbnails.to_make(some)
-    is_wanted = [(row["file_hash"], row["file_row"]) in to_make for row in some.to_pylist()]
-    snapshot = snapshot_of(raw_dataset)
+    chosen, at_hand = First(DROPPED_SHOWN), pa.array(sorted(read), pa.string())
+    chosen.add(pa.schema([schema.ROW, *schema.LOCATION, schema.SOURCE_PATH]).empty_table())
+    for place in judged(recipe, raw_dataset):
+        is_at_hand = pc.is_in(place["file_hash"].cast(pa.string()), value_set=at_hand)
+        chosen.add(place.filter(pc.and_(is_at_hand, pc.is_valid(place["dropped_for"]))).select(PLACE))
+    some, places, num_bytes = chosen.rows.sort_by("row"), thumbnails.places, 0
+    is_wanted = [(row["file_hash"], row["file_row"]) not in places for row in some.to_pylist()]
     parts = by_file(some.filter(pa.array(is_wanted, pa.bool_())), snapshot)
     for media in media_of(parts, source, snapshot, recipe.media_column):
         num_bytes += len(media.data or b"")

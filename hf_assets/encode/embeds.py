@@ -1,16 +1,18 @@
 """Encode the captions whose embeds the store lacks."""
 
-from collections.abc import Callable
-from typing import Any
+import json
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import folder, schema
+from hf_assets import fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import encoders, rates
+from hf_assets.encode import encoders, lookup, rates
 from hf_assets.encode.embed_stage import EmbedStage, jobs_of, relative_error
-from hf_assets.encode.outcome import Outcome
+from hf_assets.encode.lookup import Found, Lookup
+from hf_assets.encode.outcome import Encoded, Outcome
 from hf_assets.encode.quarantine import failed_rows
 from hf_assets.encode.unit import Totals, run_units, units_of
 from hf_assets.engines.unit import HoldDevice
@@ -19,7 +21,9 @@ from hf_assets.models import text as text_side
 from hf_assets.previews import token_counts
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import joining, keys
+from hf_assets.stages.aligning import Tables, side_by_side
 from hf_assets.store import generations
+from hf_assets.store.draft import DraftTable
 from hf_assets.store.tensors import TensorStore
 
 STAGE = "text_embeds"
@@ -32,28 +36,14 @@ def inputs(recipe: Recipe) -> tuple[str, ...]:
     return ("captions", "buckets") if recipe.kind == "audio" else ("captions",)
 
 
-def work(
-    recipe: Recipe, captions: pa.Table, buckets: pa.Table | None = None, encoder: encoders.Encoder | None = None
-) -> encoders.Work:
-    """Which embeds these rows (`schema.CAPTIONS`) need, and what the store holds.
-
-    Args:
-        buckets: of audio, the rows' parts.
-        encoder: the text encoders, where they are known already.
-
-    Raises:
-        ModelError: the pipeline can't be found, or has no text encoder.
-    """
-    encoder = encoder or encoders.text_of(recipe, VERSION)
-    rows = joining.with_companions(captions, buckets, companions(recipe, encoder))
-    return encoders.look_up(TensorStore(recipe.folders.embeds), encoder, "embed_key", with_keys(rows, encoder))
-
-
 def with_keys(rows: pa.Table, encoder: encoders.Encoder) -> pa.Table:
     """`caption`, what is encoded with it (`captions.COMPANIONS`), and `embed_key` of everything to encode for these
     rows, each once.
     """
-    texts = captions_stage.distinct_texts(rows)
+    return _with_key(captions_stage.distinct_texts(rows), encoder)
+
+
+def _with_key(texts: pa.Table, encoder: encoders.Encoder) -> pa.Table:
     lyrics, durations_s = (texts[name] if name in texts.column_names else None for name in captions_stage.COMPANIONS)
     keyed = keys.embed_keys(texts["caption"], encoder.fingerprint, lyrics=lyrics, durations_s=durations_s)
     return texts.append_column("embed_key", keyed)
@@ -70,79 +60,145 @@ def companions(recipe: Recipe, encoder: encoders.Encoder) -> list[str]:
 
 def encode(
     recipe: Recipe,
-    captions: pa.Table,
-    buckets: pa.Table | None,
+    captions: Tables,
+    buckets: Tables | None,
     hold_device: HoldDevice,
     say: Callable[[str], None],
     encoder: encoders.Encoder | None = None,
-) -> tuple[Outcome, dict[str, Any]]:
+    show: Callable[[pa.Table], None] = lambda table: None,
+) -> Encoded:
     """Give every distinct caption its embed: those that the store holds are reused, each other one is computed once.
 
     Args:
         buckets: of audio, the rows' parts.
         encoder: the text encoders, where they are known already.
-
-    Returns:
-        the outcome, and what is worth knowing about the encoder and its speed.
+        show: is given rows of the result.
 
     Raises:
         ModelError: the text encoders can't be loaded.
     """
-    totals = Totals()
-    with TensorStore(recipe.folders.embeds).in_use(recipe.folders.metadata, say):
-        todo = work(recipe, captions, buckets, encoder)
-        encoder = todo.encoder
-        if num_missing := len(todo.missing):
-            say(f"{num_missing:,} captions to encode with the text encoders of {encoder.pipeline.name}")
+    encoder = encoder or encoders.text_of(recipe, VERSION)
+    read = companions(recipe, encoder)
+    store, totals, root = TensorStore(recipe.folders.embeds), Totals(), recipe.folders.metadata
+
+    def rows() -> Iterator[pa.Table]:
+        if buckets is None or schema.DURATION.name not in read:
+            return (joining.with_companions(some, None, read) for some in captions())
+        both = side_by_side(captions(), buckets())
+        return (joining.with_companions(some, clips, read) for some, clips in both)
+
+    num_captions = num_texts = 0
+    with store.in_use(root, say), Lookup(store, encoder, of_texts=True) as asked:
+        for some in rows():
+            num_captions += len(pc.list_flatten(some["captions"]))
+            keyed = with_keys(some, encoder)
+            numbers = pa.array(np.arange(num_texts, num_texts + len(keyed)))
+            num_texts += len(keyed)
+            second = fingerprint.second_of_strings(keyed["caption"])
+            asked.add(pa.chunked_array([numbers]), keyed["embed_key"], second)
+        found = asked.look_up()
+        if len(found.missing):
+            say(f"{len(found.missing):,} captions to encode with the text encoders of {encoder.pipeline.name}")
             if not families.of(encoder.pipeline.class_name).text.outputs:
                 say(
                     f"{encoder.pipeline.class_name} is not in the table of families (`hf-assets families`): "
                     "its captions are encoded by the general rules, one at a time"
                 )
             with hold_device(say) as engine:  # while this run waited, another may have encoded some of them
-                missing = todo.look_up_again().missing
-                if len(missing):
-                    stage = EmbedStage(recipe, encoder, token_counts.chosen(todo.keyed))
-                    units = units_of(jobs_of(missing), num_workers=engine.num_workers)
-                    totals = run_units(engine, stage, units, "encoding captions", say)
-            todo = todo.look_up_again()
-        stored = todo.stored
-        generations.claim(recipe.folders.metadata, STAGE, stored["embed_key"])
+                found = asked.look_up()
+                stage = EmbedStage(recipe, encoder, _counted(rows(), encoder, found))
+                for texts in _slabs(rows(), encoder, found.missing):
+                    units = units_of(jobs_of(texts), num_workers=engine.num_workers)
+                    totals = totals.then(run_units(engine, stage, units, "encoding captions", say))
+            found = asked.look_up()
+        table = DraftTable(folder.table(root, STAGE), identity=("caption", "embed_key"))
+        claim = generations.Claim(root, STAGE)
+        for texts, stored in side_by_side(_numbered(rows()), found.rows()):
+            some = _stored_texts(texts, stored)
+            table.add(some)
+            claim.add(stored["key"])
+            show(some)
+        claim.publish()
+        failed = _failed_rows(rows, encoder, found.failed)
     rates.note(encoder, totals.rate)
-    own = {field.name: field for field in (schema.LYRICS, schema.DURATION)}
-    made = pa.schema([*schema.TEXT_EMBEDS, *(own[name] for name in captions_stage.companions(stored))])
-    table = pa.table([stored[name] for name in made.names], schema=made)
-    failed = failed_rows(_rows_of(todo.keyed, captions, buckets), "embed_key", todo.failures, STAGE)
-    previous = folder.table(recipe.folders.metadata, STAGE)
+    error, seconds_each = relative_error(totals.report), totals.device_seconds_each
+    record = encoders.record(encoder, table.path, totals.rate, error, seconds_each)
+    table.note({encoders.RECORD: json.dumps(record)})
     outcome = Outcome(
-        encoders.with_record(
-            table, encoder, previous, totals.rate, relative_error(totals.report), totals.device_seconds_each
-        ),
-        identity=("caption", "embed_key"),
+        table,
         computed=totals.report.computed,
-        reused=len(table) - totals.report.computed,
+        reused=table.num_rows - totals.report.computed,
         quarantined=failed,
-        rests=todo.rests(len(failed)),
+        rests=found.rests,
     )
-    return outcome, {
+    facts = {
         "pipeline": encoder.pipeline.name,
         "pipeline_class": encoder.pipeline.class_name,
         "model_revision": encoder.pipeline.sha or "local folder",
-        "bytes_stored": todo.stored_bytes,
+        "bytes_stored": found.num_bytes,
         **totals.facts,
-        **_error_of(outcome.table),
+        **({} if record.relative_error is None else {"relative_error": record.relative_error}),
     }
+    return Encoded(outcome, facts, fingerprint.unpack(found.least), num_captions)
 
 
-def _error_of(table: pa.Table) -> dict[str, float]:
-    """What storing in another type took from the embeds, as it was last measured."""
-    record = encoders.record_in(table.schema)
-    return {} if record is None or record.relative_error is None else {"relative_error": record.relative_error}
+def _numbered(rows: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The texts of each table of rows, each once in its table; `row` numbers them from the first to the last."""
+    start = 0
+    for some in rows:
+        texts = captions_stage.distinct_texts(some)
+        yield texts.add_column(0, schema.ROW, pa.array(np.arange(start, start + len(texts))))
+        start += len(texts)
 
 
-def _rows_of(keyed: pa.Table, captions: pa.Table, buckets: pa.Table | None) -> pa.Table:
-    """Each row's embed keys: one line per caption of a row."""
-    lines = captions_stage.lines(joining.with_companions(captions, buckets, captions_stage.companions(keyed)))
-    known = captions_stage.identities(keyed).combine_chunks()
-    found_at = pc.index_in(captions_stage.identities(lines), value_set=known)
-    return pa.table({"row": lines["row"], "embed_key": keyed["embed_key"].take(found_at)})
+def _slabs(rows: Iterator[pa.Table], encoder: encoders.Encoder, missing: np.ndarray) -> Iterator[pa.Table]:
+    """The texts to encode, with their keys: as many at a time as are held in memory.
+
+    Args:
+        missing: numbers of the texts.
+    """
+    waiting: list[pa.Table] = []
+    num_waiting = 0
+    for texts in _numbered(rows):
+        wanted = texts.filter(pc.is_in(texts["row"], value_set=pa.array(missing)))
+        waiting.append(_with_key(wanted.drop_columns("row"), encoder))
+        num_waiting += len(wanted)
+        if num_waiting >= lookup.LOOKED_UP_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting, num_waiting = [], 0
+    if num_waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _counted(rows: Iterator[pa.Table], encoder: encoders.Encoder, found: Found) -> pa.Table:
+    """The captions whose tokens are counted."""
+    least = fingerprint.unpack(found.wanted_least).combine_chunks()
+    keyed = (with_keys(some, encoder) for some in rows)
+    chosen = [some.filter(pc.is_in(some["embed_key"], value_set=least)) for some in keyed]
+    return token_counts.chosen(pa.concat_tables(chosen))
+
+
+def _failed_rows(rows: Callable[[], Iterator[pa.Table]], encoder: encoders.Encoder, failed: pa.Table) -> pa.Table:
+    """Each row with a caption that is known to fail."""
+    found = [lookup.FAILED.empty_table()]
+    if len(failed):
+        hashes = failed[lookup.KEY].combine_chunks()
+        for some in rows():
+            lines = captions_stage.lines(some)
+            at = pc.index_in(fingerprint.pack(_with_key(lines, encoder)["embed_key"]), value_set=hashes)
+            said = failed.take(at.drop_null()).drop_columns("row")
+            found.append(said.add_column(0, schema.ROW, lines["row"].filter(pc.is_valid(at))))
+    return failed_rows(pa.concat_tables(found), STAGE)
+
+
+def _stored_texts(texts: pa.Table, stored: pa.Table) -> pa.Table:
+    """Rows of the table of embeds.
+
+    Args:
+        stored: which of the texts have an embed (`lookup.Found.rows`).
+    """
+    own = {field.name: field for field in (schema.LYRICS, schema.DURATION)}
+    made = pa.schema([*schema.TEXT_EMBEDS, *(own[name] for name in captions_stage.companions(texts))])
+    chosen = texts.take(pc.index_in(stored["row"], value_set=texts["row"].combine_chunks()))
+    columns = {"embed_key": stored["key"], "shard": stored["shard"]}
+    return pa.table([columns[name] if name in columns else chosen[name] for name in made.names], schema=made)

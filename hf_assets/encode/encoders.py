@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
 from hf_assets.blobs import Blob, Location
@@ -18,9 +17,8 @@ from hf_assets.errors import ModelError
 from hf_assets.models.components import text_fingerprint, vae_fingerprint
 from hf_assets.models.pipeline import Pipeline, resolve_pipeline
 from hf_assets.stages import keys
-from hf_assets.store import memo
 from hf_assets.store.index import ATTEMPT, failures, stored_rows
-from hf_assets.store.memo import Rest, State
+from hf_assets.store.runs import OpenIndex
 from hf_assets.store.tensors import TensorStore
 
 
@@ -72,10 +70,10 @@ class Encoder(NamedTuple):
         return [self.fingerprint, self.header, self.pipeline.class_name, self.tried_by]
 
 
-# Of a caption, `fingerprint.second_of_text`, packed, where the caption itself isn't at hand.
-SECOND_HASH = "second_hash"
 HELD_COLUMNS = ("key", "shard", "shape", "num_bytes")
 INDEX_COLUMNS = (*ATTEMPT, "shard", "shape", "num_bytes")
+# The column of what is looked up with `fingerprint.second_of_text` of a caption, packed.
+SECOND_HASH = "second_hash"
 
 
 class Work(NamedTuple):
@@ -83,12 +81,10 @@ class Work(NamedTuple):
 
     Attributes:
         key: the column of `keyed` that names the tensors.
-        keyed: the stage's rows.
+        keyed: the stage's rows; of captions, `SECOND_HASH` may be among their columns (`fingerprint.PACKED`).
         index: what the store's index says of these keys: `key` and `INDEX_COLUMNS`.
         held: the index's rows that name tensors, with `HELD_COLUMNS`.
         held_at: the first row of `held` that has each row's key; null where none has.
-        listed: the shards and the index's parts that lay there, as they were when they were looked at; None where that
-            isn't known.
     """
 
     encoder: Encoder
@@ -98,11 +94,6 @@ class Work(NamedTuple):
     index: pa.Table
     held: pa.Table
     held_at: pa.ChunkedArray
-    listed: tuple[dict[str, State], dict[str, State]] | None = None
-
-    def look_up_again(self) -> "Work":
-        """The same, with what the store has by now."""
-        return look_up(self.store, self.encoder, self.key, self.keyed)
 
     @property
     def failures(self) -> pa.Table:
@@ -136,21 +127,6 @@ class Work(NamedTuple):
         stored = self.keyed.filter(pc.is_valid(self.held_at))
         return stored.append_column("shard", found["shard"]).append_column("shape", found["shape"])
 
-    def rests(self, num_failed: int) -> tuple[Rest, ...] | None:
-        """The files of the store that say what is stored of these rows; None where they changed meanwhile.
-
-        Args:
-            num_failed: rows that are known to fail: whatever else the store comes to hold may change that.
-        """
-        if self.listed is None:
-            return None
-        shards, parts = self.listed
-        names = [self.store.shard_path(shard).name for shard in pc.unique(self.stored["shard"]).to_pylist()]
-        if any(name not in shards for name in names):
-            return None
-        named = {name: shards[name] for name in names}
-        return (Rest(self.store.folder, named), Rest(self.store.index_folder, parts, is_all=num_failed > 0))
-
     @property
     def stored_bytes(self) -> int:
         """Bytes of the tensors of the distinct keys that are stored."""
@@ -166,36 +142,33 @@ class Work(NamedTuple):
 
 
 def look_up(
-    store: TensorStore, encoder: Encoder, key: str, keyed: pa.Table, present: Mapping[str, Blob] | None = None
+    store: TensorStore,
+    encoder: Encoder,
+    key: str,
+    keyed: pa.Table,
+    present: Mapping[str, Blob] | None = None,
+    opened: OpenIndex | None = None,
 ) -> Work:
     """Look up the rows' keys in the store.
 
     Args:
-        present: the store's shards, where they are known already, for who only counts.
+        present: the store's shards, and `opened`: its index, where they are known already.
     """
-    before = _file_states(store) if present is None else None
     named = keyed[key].combine_chunks().dictionary_encode()
-    index = _of_these_texts(store.look_up(named.dictionary, (*INDEX_COLUMNS, "text"), present), key, keyed)
-    listed = before if before is not None and before[1] == memo.states_of(store.index_folder) else None
+    index = store.look_up(named.dictionary, (*INDEX_COLUMNS, "text"), present, opened)
+    index = _of_these_texts(index, key, keyed)
     held = stored_rows(index).select(HELD_COLUMNS)
     first = pc.index_in(named.dictionary, value_set=held["key"].combine_chunks())
-    return Work(encoder, store, key, keyed, index, held, pa.chunked_array([first.take(named.indices)]), listed)
+    return Work(encoder, store, key, keyed, index, held, pa.chunked_array([first.take(named.indices)]))
 
 
 def _of_these_texts(index: pa.Table, key: str, keyed: pa.Table) -> pa.Table:
     """The rows of an index but those of another caption under the same key: a store may be shared with strangers."""
-    if not len(index) or not {"caption", SECOND_HASH} & set(keyed.column_names):
+    if SECOND_HASH not in keyed.column_names or not len(index):
         return index
     at = pc.index_in(index["key"], value_set=keyed[key].combine_chunks())
-    if SECOND_HASH in keyed.column_names:
-        texts = fingerprint.unpack(keyed[SECOND_HASH].take(at))
-    else:
-        texts = fingerprint.second_of_strings(keyed["caption"]).take(at)
+    texts = fingerprint.unpack(keyed[SECOND_HASH].take(at))
     return index.filter(pc.fill_null(pc.equal(index["text"], texts), True))
-
-
-def _file_states(store: TensorStore) -> tuple[dict[str, State], dict[str, State]]:
-    return memo.states_of(store.folder), memo.states_of(store.index_folder)
 
 
 class Record(NamedTuple):
@@ -231,41 +204,32 @@ def record_of(encoder: Encoder) -> Record:
 def read_record(table: Location) -> Record | None:
     """The record of a table; None where there is no table, or none that can be read."""
     try:
-        return record_in(pq.read_schema(files.parquet(table)))
+        known = files.metadata_of(table)
     except (OSError, pa.ArrowException):
         return None
+    return Record(*json.loads(known[RECORD])) if RECORD in known else None
 
 
-def record_in(schema: pa.Schema) -> Record | None:
-    """The record that a table's schema holds, if any."""
-    metadata = schema.metadata or {}
-    return Record(*json.loads(metadata[RECORD])) if RECORD in metadata else None
-
-
-def with_record(
-    table: pa.Table,
+def record(
     encoder: Encoder,
     previous: Location,
     samples_per_second: float | None,
     relative_error: float | None = None,
     device_seconds: float | None = None,
-) -> pa.Table:
-    """Note in a table how its tensors were made.
+) -> Record:
+    """How a table's tensors are made.
 
     Args:
         previous: the table of the run before, which knows rates and the error where this run measured none.
     """
-    record, before = record_of(encoder), read_record(previous)
+    made, before = record_of(encoder), read_record(previous)
     if before:
         samples_per_second = samples_per_second or before.samples_per_second
         device_seconds = device_seconds or before.device_seconds
-        relative_error = (
-            before.relative_error if relative_error is None and record[:3] == before[:3] else relative_error
-        )
-    record = record._replace(
+        relative_error = before.relative_error if relative_error is None and made[:3] == before[:3] else relative_error
+    return made._replace(
         samples_per_second=samples_per_second, relative_error=relative_error, device_seconds=device_seconds
     )
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), RECORD: json.dumps(record)})
 
 
 def vae_of(recipe: Recipe, code_version: str, decoded_by: str) -> Encoder:

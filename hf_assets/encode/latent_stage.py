@@ -45,11 +45,15 @@ BYTES_PER_VOLUME = {"image": 3, "video": 3, "audio": 8}
 ROWS_AT_A_TIME = 1024
 
 
-def jobs_of(missing: pa.Table, raw_dataset: pa.Table, medium: Medium, root: Location) -> pa.Table:
+def jobs_of(
+    missing: pa.Table, raw_dataset: pa.Table, medium: Medium, pictured: pictures.Chosen, root: Location
+) -> pa.Table:
     """What a worker needs to know about the samples to encode.
 
     Args:
         missing: `latent_key` and the medium's `buckets`, in the split's order.
+        raw_dataset: says where they lie.
+        pictured: the rows that are to have a picture.
         root: metadata folder of the dataset.
 
     Returns:
@@ -64,7 +68,7 @@ def jobs_of(missing: pa.Table, raw_dataset: pa.Table, medium: Medium, root: Loca
     )
     for name in schema.LOCATION.names:
         jobs = jobs.append_column(name, place[name])
-    jobs = jobs.append_column("pictured", pictures.wanted(raw_dataset, is_wanted, jobs, root))
+    jobs = jobs.append_column("pictured", pictures.wanted(jobs, pictured, root))
     return jobs.append_column("volume", pa.array(medium.volume(missing)))
 
 

@@ -3,30 +3,35 @@
 Shape letters: B batch; what follows it depends on the medium.
 """
 
-from collections.abc import Callable
-from typing import Any
+import json
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import folder, schema
+from hf_assets import fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import decoders, encoders, rates
+from hf_assets.encode import bucketing, decoders, encoders, lookup, rates
 from hf_assets.encode.latent_stage import LatentStage, jobs_of
-from hf_assets.encode.outcome import Outcome
+from hf_assets.encode.lookup import Lookup
+from hf_assets.encode.outcome import Encoded, Outcome
 from hf_assets.encode.quarantine import failed_rows
 from hf_assets.encode.spool import Spool
 from hf_assets.encode.unit import Totals, run_units, units_of
-from hf_assets.engines.unit import HoldDevice
+from hf_assets.engines.unit import Engine, HoldDevice
 from hf_assets.kinds.medium import medium_of
 from hf_assets.models import families
 from hf_assets.models import vae as vae_side
+from hf_assets.previews import pictures
 from hf_assets.previews.decoded import DecodedSamples
 from hf_assets.previews.pictures import Pictures
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
-from hf_assets.stages import keys
+from hf_assets.stages import aligning, keys
+from hf_assets.stages.aligning import Tables, side_by_side
 from hf_assets.store import generations
+from hf_assets.store.draft import DraftTable
 from hf_assets.store.tensors import TensorStore
 
 STAGE = "vae_latents"
@@ -53,96 +58,137 @@ def vae_of(recipe: Recipe) -> encoders.Encoder:
     return encoders.vae_of(recipe, key_version(recipe), medium_of(recipe).probed_by)
 
 
-def work(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder | None = None) -> encoders.Work:
-    """Which latents these rows (the medium's `buckets`) need, and what the store holds.
-
-    Args:
-        encoder: the VAE, where it is known already.
-
-    Raises:
-        ModelError: the pipeline can't be found, or has no VAE.
-    """
-    encoder = encoder or vae_of(recipe)
-    keyed = buckets.append_column("latent_key", latent_keys(recipe, buckets, encoder))
-    return encoders.look_up(TensorStore(recipe.folders.latents), encoder, "latent_key", keyed)
-
-
 def latent_keys(recipe: Recipe, buckets: pa.Table, encoder: encoders.Encoder) -> pa.ChunkedArray:
     """The key of each row's latent."""
     return keys.latent_keys(buckets, medium_of(recipe).keyed, encoder.fingerprint, (schema.DECODING.name,))
 
 
-def _drop_spooled(recipe: Recipe, raw_dataset: pa.Table) -> None:
+def _drop_spooled(recipe: Recipe, raw_dataset: Tables) -> None:
     """Remove what this machine kept of the media: all are encoded."""
-    hashes = pc.unique(raw_dataset["file_hash"].cast(pa.string())).to_pylist()
+    hashes: set[str] = set()
+    for table in raw_dataset(["file_hash"]):
+        hashes.update(pc.unique(table["file_hash"].cast(pa.string())).to_pylist())
     Spool().drop(hashes, recipe.media_column)
     Spool().drop(hashes, "")
 
 
 def encode(
     recipe: Recipe,
-    buckets: pa.Table,
-    raw_dataset: pa.Table,
+    buckets: Tables,
+    raw_dataset: Tables,
     source: Source,
     hold_device: HoldDevice,
     say: Callable[[str], None],
     encoder: encoders.Encoder | None = None,
-) -> tuple[Outcome, dict[str, Any]]:
+) -> Encoded:
     """Give every bucketed row its latent: those that the store holds are reused, each other one is computed once.
 
     Args:
         encoder: the VAE, where it is known already.
 
-    Returns:
-        the outcome, and what is worth knowing about the encoder and its speed.
-
     Raises:
         ModelError: the VAE can't be loaded, or can't encode one of the shapes.
         DatasetError: media changed since they were probed, or were probed by another version of the decoder.
     """
-    with TensorStore(recipe.folders.latents).in_use(recipe.folders.metadata, say):
-        todo = work(recipe, buckets, encoder)
-        totals = Totals()
-        encoder = todo.encoder
-        if num_missing := len(todo.missing):
-            decoders.confirm(buckets, recipe)
-            say(f"{num_missing:,} latents to encode with the VAE of {encoder.pipeline.name}")
+    encoder, medium = encoder or vae_of(recipe), medium_of(recipe)
+    store, totals, root = TensorStore(recipe.folders.latents), Totals(), recipe.folders.metadata
+    with store.in_use(root, say), Lookup(store, encoder) as asked:
+        num_rows, volume = 0, 0.0
+        for rows in buckets():
+            num_rows += len(rows)
+            volume += float(medium.volume(rows).sum())
+            asked.add(rows["row"], latent_keys(recipe, rows, encoder))
+        found = asked.look_up()
+        if len(found.missing):
+            say(f"{len(found.missing):,} latents to encode with the VAE of {encoder.pipeline.name}")
             if note := families.unlisted(encoder.pipeline.class_name):
                 say(note)
             with hold_device(say) as engine:  # while this run waited, another may have encoded some of them
-                missing = todo.look_up_again().missing
-                if len(missing):
-                    medium = medium_of(recipe)
-                    medium.check(missing, encoder.pipeline)
-                    shown = DecodedSamples.of(recipe.folders.metadata, todo.keyed["latent_key"])
-                    pictures = Pictures(recipe.folders.metadata)
-                    stage = LatentStage(recipe, encoder, source, snapshot_of(raw_dataset), shown, pictures=pictures)
-                    jobs = jobs_of(missing, raw_dataset, medium, recipe.folders.metadata)
-                    units = units_of(jobs, medium.volume(missing), engine.num_workers)
-                    totals = run_units(engine, stage, units, "encoding latents", say)
-            todo = todo.look_up_again()
+                found = asked.look_up()
+                stage = LatentStage(
+                    recipe,
+                    encoder,
+                    source,
+                    snapshot_of(next(raw_dataset(["row"])).schema),
+                    DecodedSamples.of(root, fingerprint.unpack(found.wanted_least)),
+                    pictures=Pictures(root),
+                )
+                pictured = pictures.chosen(raw_dataset(bucketing.PLACE))
+                for missing, place in _slabs(buckets, raw_dataset, found.missing):
+                    totals = totals.then(_run(stage, engine, missing, place, pictured, say))
+            found = asked.look_up()
             if source.spec.streaming:
                 _drop_spooled(recipe, raw_dataset)
-        stored = todo.stored
-        generations.claim(recipe.folders.metadata, STAGE, stored["latent_key"])
+        table = DraftTable(folder.table(root, STAGE), identity=("row", "latent_key", "latent_shape"))
+        claim = generations.Claim(root, STAGE)
+        for rows in found.rows():
+            claim.add(rows["key"])
+            columns = [rows[name] for name in ("row", "key", "shape", "shard")]
+            table.add(pa.table(columns, schema=schema.VAE_LATENTS))
+        claim.publish()
     if totals.rate:
-        rates.note(encoder, totals.rate, float(medium_of(recipe).volume(buckets).mean()))
-    failed = failed_rows(todo.keyed, "latent_key", todo.failures, STAGE, raw_dataset)
-    table = pa.table([stored[name] for name in ("row", "latent_key", "shape", "shard")], schema=schema.VAE_LATENTS)
-    previous = folder.table(recipe.folders.metadata, STAGE)
+        rates.note(encoder, totals.rate, volume / num_rows)
+    record = encoders.record(encoder, table.path, totals.rate, device_seconds=totals.device_seconds_each)
+    table.note({encoders.RECORD: json.dumps(record)})
+    failed = failed_rows(found.failed, STAGE, raw_dataset)
     outcome = Outcome(
-        encoders.with_record(table, encoder, previous, totals.rate, device_seconds=totals.device_seconds_each),
-        identity=("row", "latent_key", "latent_shape"),
+        table,
         computed=totals.report.computed,
-        reused=len(pc.unique(table["latent_key"])) - totals.report.computed,
+        reused=found.num_keys - totals.report.computed,
         quarantined=failed,
         bytes_read=totals.report.bytes_read,
-        rests=todo.rests(len(failed)),
+        rests=found.rests,
     )
-    return outcome, {
+    facts = {
         "pipeline": encoder.pipeline.name,
         "pipeline_class": encoder.pipeline.class_name,
         "model_revision": encoder.pipeline.sha or "local folder",
-        "bytes_stored": todo.stored_bytes,
+        "bytes_stored": found.num_bytes,
         **totals.facts,
     }
+    return Encoded(outcome, facts, fingerprint.unpack(found.least), num_rows)
+
+
+def _slabs(buckets: Tables, raw_dataset: Tables, missing: np.ndarray) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """The rows to encode, and where they lie: as many at a time as are held in memory."""
+    waiting: list[tuple[pa.Table, pa.Table]] = []
+    num_waiting = 0
+    for place, rows in side_by_side(raw_dataset(bucketing.PLACE), buckets()):
+        wanted = rows.filter(pc.is_in(rows["row"], value_set=pa.array(missing)))
+        if not len(wanted):
+            continue
+        waiting.append((wanted, aligning.only(place, wanted)))
+        num_waiting += len(wanted)
+        if num_waiting >= lookup.LOOKED_UP_ROWS:
+            yield _joined(waiting)
+            waiting, num_waiting = [], 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(some: list[tuple[pa.Table, pa.Table]]) -> tuple[pa.Table, pa.Table]:
+    rows, places = zip(*some, strict=True)
+    return pa.concat_tables(rows), pa.concat_tables(places)
+
+
+def _run(
+    stage: LatentStage,
+    engine: Engine,
+    missing: pa.Table,
+    place: pa.Table,
+    pictured: pictures.Chosen,
+    say: Callable[[str], None],
+) -> Totals:
+    """Encode some rows.
+
+    Args:
+        missing: of the medium's `buckets`; `place`: where they lie.
+        pictured: the rows that are to have a picture.
+    """
+    recipe, medium = stage.recipe, stage.medium
+    decoders.confirm(missing, recipe)
+    medium.check(missing, stage.encoder.pipeline)
+    keyed = missing.append_column("latent_key", latent_keys(recipe, missing, stage.encoder))
+    jobs = jobs_of(keyed, place, medium, pictured, recipe.folders.metadata)
+    units = units_of(jobs, medium.volume(missing), engine.num_workers)
+    return run_units(engine, stage, units, "encoding latents", say)

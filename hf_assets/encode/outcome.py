@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from hf_assets.store.draft import DraftTable
 from hf_assets.store.memo import Rest
 
 
@@ -13,8 +14,7 @@ class Outcome(NamedTuple):
     """A stage's table, and how it came about.
 
     Attributes:
-        identity: the columns that make the table's data version; None: all. Where a tensor lies is not part of what
-            it is.
+        table: about to be published.
         computed: samples computed now; None: the table is made as a whole, so all rows where it changed, else none.
         dropped: rows left out by a rule, with their reasons, or their number.
         quarantined: samples that failed (`schema.QUARANTINE`); None: nothing can fail here.
@@ -24,12 +24,26 @@ class Outcome(NamedTuple):
             while they were read.
     """
 
-    table: pa.Table
-    identity: tuple[str, ...] | None = None
+    table: DraftTable
     computed: int | None = None
     reused: int = 0
-    dropped: pa.Table | int = 0
+    dropped: DraftTable | int = 0
     quarantined: pa.Table | None = None
     bytes_read: int = 0
     facts: Mapping[str, float] = MappingProxyType({})
     rests: tuple[Rest, ...] | None = ()
+
+
+class Encoded(NamedTuple):
+    """What came of a stage that encodes.
+
+    Attributes:
+        facts: what is worth knowing about the encoder and its speed.
+        least: the first keys in their order, as texts: those that are shown and checked are among them.
+        num_samples: rows or captions, of which several may have one key.
+    """
+
+    outcome: Outcome
+    facts: dict[str, Any]
+    least: pa.ChunkedArray
+    num_samples: int

@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import groupby, islice
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -19,7 +18,7 @@ from hf_assets.encode.progress import Progress
 from hf_assets.engines.ahead import map_ahead
 from hf_assets.errors import MediaError
 from hf_assets.kinds.medium import Medium, medium_of
-from hf_assets.previews.thumbnails import Place, Thumbnails
+from hf_assets.previews.thumbnails import KEPT, First, Thumbnails
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import WHOLE_FILE, Snapshot
 from hf_assets.store import memo
@@ -43,18 +42,6 @@ class LedgerAnswer(NamedTuple):
     unknown: list[FileRows]  # the rows that it doesn't know
 
 
-class ProbeResult(NamedTuple):
-    """What is known of the wanted rows' media."""
-
-    media: pa.Table  # the medium's `media`
-    quarantined: pa.Table  # `schema.QUARANTINE`
-    computed: int
-    bytes_read: int
-    files: frozenset[str] = frozenset()  # hashes of the files whose media were read
-    speed: Mapping[str, float] = MappingProxyType({})
-    rests: tuple[Rest, ...] = ()  # the parts of the ledger
-
-
 def ledger_of(recipe: Recipe) -> Ledger:
     """What is known of the media of this recipe's column."""
     medium = medium_of(recipe)
@@ -68,11 +55,14 @@ class Known:
         self.book = ledger_of(recipe)
         self._parts = self.book.parts()
         self._whole: pa.Table | None = None
+        self._last: tuple[str, pa.Table] | None = None
 
     def of(self, file_hash: str) -> pa.Table:
         """What is known of the rows of a file (`known`)."""
-        facts = self.book.facts(self._parts.get(file_hash, []))
-        return self.book.known.empty_table() if facts is None else facts
+        if self._last is None or self._last[0] != file_hash:
+            facts = self.book.facts(self._parts.get(file_hash, []))
+            self._last = file_hash, self.book.known.empty_table() if facts is None else facts
+        return self._last[1]
 
     @property
     def whole(self) -> pa.Table:
@@ -114,47 +104,97 @@ def recall(recipe: Recipe, located: pa.Table, snapshot: Snapshot, known: Known |
     return LedgerAnswer(media, quarantined, unknown)
 
 
-def probe(
-    recipe: Recipe, located: pa.Table, source: Source, snapshot: Snapshot, threads: int, say: Callable[[str], None]
-) -> ProbeResult:
-    """Find the facts about rows in the ledger, and read the media of just the rows that it lacks.
+class Probe:
+    """Finds the facts about rows in the ledger, and reads the media of just the rows that it lacks.
 
-    Args:
-        located: `row` and `schema.LOCATION` of the wanted rows, in the split's order.
+    Attributes:
+        computed: rows whose media were looked at; `bytes_read`: of them.
+        files: hashes of the files whose media were read.
     """
-    book = ledger_of(recipe)
-    listed = memo.states_of(book.folder)
-    recalled = recall(recipe, located, snapshot)
-    computed = sum(len(part.rows) for part in recalled.unknown)
-    bytes_read = 0
-    speed: dict[str, float] = {}
-    files = frozenset(part.file.hash for part in recalled.unknown)
-    if recalled.unknown:
-        thumbnails = Thumbnails(recipe)
-        look = functools.partial(_look, medium_of(recipe), thumbnails, thumbnails.to_make(located))
-        media = media_of(iter(recalled.unknown), source, snapshot, recipe.media_column, keeps=True)
-        with Progress("probing media", computed, say) as progress:
-            budget = Budget(AHEAD_BYTES)
 
-            def look_at(bunch: Bunch) -> list[_Look]:
-                try:
-                    return list(map(look, bunch.media))
-                finally:
-                    budget.give_back(bunch.num_bytes)
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: Source,
+        snapshot: Snapshot,
+        thumbnails: Thumbnails,
+        threads: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self._recipe, self._source, self._snapshot = recipe, source, snapshot
+        self._thumbnails, self._threads, self._say = thumbnails, threads, say
+        self._book = ledger_of(recipe)
+        self._listed = memo.states_of(self._book.folder)
+        self._known = Known(recipe)
+        self._progress: Progress | None = None
+        self._num_failed = 0
+        self.computed = self.bytes_read = 0
+        self.files: frozenset[str] = frozenset()
 
-            seen = map_ahead(look_at, bunches_of(media, budget), threads=threads, ahead=2 * threads)
-            looks = itertools.chain.from_iterable(seen)
-            for file_hash, facts in groupby(looks, key=lambda look: look.book):
-                columns = book.whole_looks if file_hash == WHOLE_FILES else book.looks
-                while unit := [_count(one, progress) for one in islice(facts, UNIT_ROWS)]:
-                    bytes_read += sum(one.num_bytes for one in unit)
-                    book.add(file_hash, pa.Table.from_pylist([one.fact for one in unit], schema=columns))
-            speed = progress.facts
-        recalled = recall(recipe, located, snapshot)
-    assert not recalled.unknown, "every row that was looked at is in the ledger"
-    # of a row that failed, another look may come
-    rests = Rest(book.folder, {**listed, **book.written}, is_all=len(recalled.quarantined) > 0)
-    return ProbeResult(recalled.media, recalled.quarantined, computed, bytes_read, files, speed, (rests,))
+    def facts(self, located: pa.Table, survey: Callable[[], Iterator[pa.Table]]) -> LedgerAnswer:
+        """The facts about some rows, of which none are unknown any more.
+
+        Args:
+            located: `row` and `schema.LOCATION`, in the split's order.
+            survey: gives all rows that are wanted, in tables like `located`: it is called once, if media must be read.
+        """
+        answer = recall(self._recipe, located, self._snapshot, self._known)
+        if answer.unknown:
+            if self._progress is None:
+                self._progress = Progress("probing media", self._count_unknown(survey()), self._say)
+            self._look_at(answer.unknown)
+            self._known = Known(self._recipe)
+            answer = recall(self._recipe, located, self._snapshot, self._known)
+            assert not answer.unknown, "every row that was looked at is in the ledger"
+        self._num_failed += len(answer.quarantined)
+        return answer
+
+    def _count_unknown(self, tables: Iterator[pa.Table]) -> int:
+        shown, num_unknown = First(KEPT), 0
+        for located in tables:
+            shown.add(located)
+            unknown = recall(self._recipe, located, self._snapshot, self._known).unknown
+            num_unknown += sum(len(part.rows) for part in unknown)
+        self._thumbnails.expect(shown.rows)
+        return num_unknown
+
+    def _look_at(self, unknown: list[FileRows]) -> None:
+        assert self._progress is not None
+        self.computed += sum(len(part.rows) for part in unknown)
+        self.files |= {part.file.hash for part in unknown}
+        look = functools.partial(_look, medium_of(self._recipe), self._thumbnails)
+        media = media_of(iter(unknown), self._source, self._snapshot, self._recipe.media_column, keeps=True)
+        budget = Budget(AHEAD_BYTES)
+
+        def look_at(bunch: Bunch) -> list[_Look]:
+            try:
+                return list(map(look, bunch.media))
+            finally:
+                budget.give_back(bunch.num_bytes)
+
+        bunches = bunches_of(media, budget)
+        seen = map_ahead(look_at, bunches, threads=self._threads, ahead=2 * self._threads)
+        looks = itertools.chain.from_iterable(seen)
+        for file_hash, facts in groupby(looks, key=lambda look: look.book):
+            columns = self._book.whole_looks if file_hash == WHOLE_FILES else self._book.looks
+            while unit := [_count(one, self._progress) for one in islice(facts, UNIT_ROWS)]:
+                self.bytes_read += sum(one.num_bytes for one in unit)
+                self._book.add(file_hash, pa.Table.from_pylist([one.fact for one in unit], schema=columns))
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
+        if self._progress is not None:
+            self._progress.close()
+
+    @property
+    def speed(self) -> Mapping[str, float]:
+        return {} if self._progress is None else self._progress.facts
+
+    @property
+    def rests(self) -> tuple[Rest, ...]:
+        """The parts of the ledger."""
+        # of a row that failed, another look may come
+        return (Rest(self._book.folder, {**self._listed, **self._book.written}, is_all=self._num_failed > 0),)
 
 
 class Bunch(NamedTuple):
@@ -198,7 +238,7 @@ def _count(look: _Look, progress: Progress) -> _Look:
     return look
 
 
-def _look(medium: Medium, thumbnails: Thumbnails, to_make: set[Place], media: Media) -> _Look:
+def _look(medium: Medium, thumbnails: Thumbnails, media: Media) -> _Look:
     is_whole = media.file_row == WHOLE_FILE
     fact: dict[str, Any] = {"file_row": media.file_row, "file_hash": media.file.hash, "seen_at": datetime.now(UTC)}
     if media.error is not None:
@@ -213,7 +253,7 @@ def _look(medium: Medium, thumbnails: Thumbnails, to_make: set[Place], media: Me
         except MediaError as error:
             fact |= {"reason": error.reason, "message": str(error)}
         else:
-            if (media.file.hash, media.file_row) in to_make:
+            if (media.file.hash, media.file_row) in thumbnails.expected:
                 thumbnails.add((media.file.hash, media.file_row), media.data)
     return _Look(WHOLE_FILES if is_whole else media.file.hash, media.num_bytes, fact)
 

@@ -4,13 +4,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import files, folder, schema
+from hf_assets import files, fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.probe import ledger_of
 from hf_assets.errors import StoreError
 from hf_assets.sources import rows
 from hf_assets.sources.spec import WHOLE_FILE
-from hf_assets.stages import naming
+from hf_assets.stages import aligning, naming
+from hf_assets.stages.aligning import Tables
 from hf_assets.store import memo
 from hf_assets.store.tensors import TensorStore
 
@@ -18,30 +19,28 @@ from hf_assets.store.tensors import TensorStore
 PROBING, LATENTS, EMBEDS = "buckets", "vae_latents", "text_embeds"
 
 
-def failed_rows(
-    keyed: pa.Table, key: str, failures: pa.Table, stage: str, raw_dataset: pa.Table | None = None
-) -> pa.Table:
+def failed_rows(failed: pa.Table, stage: str, raw_dataset: Tables | None = None) -> pa.Table:
     """The rows whose key failed, with address and reason (`schema.QUARANTINE`).
 
     Args:
-        keyed: has `row` and the column `key`.
-        failures: see `store.index.failures`.
+        failed: see `lookup.FAILED`, in the split's order.
         raw_dataset: says in which file a row lies, and which file it is. Without it the address is the row's number.
     """
-    positions = pc.index_in(keyed[key], value_set=failures["key"].combine_chunks())
-    failed = pc.is_valid(positions)
-    found = failures.take(positions.filter(failed))
-    rows = keyed.filter(failed)["row"]
+    rows, place = failed["row"], None
+    if raw_dataset is not None:
+        read = ["row", *schema.LOCATION.names, schema.SOURCE_PATH.name]
+        place = pa.concat_tables([aligning.only(some, failed) for some in raw_dataset(read)]) if len(rows) else None
     columns = {
         "row": rows,
-        "address": addresses(rows, raw_dataset),
+        "address": addresses(rows, place),
+        "source_path": pa.nulls(len(rows), schema.SOURCE_PATH.type),
         "stage": pa.array([stage] * len(rows), pa.string()),
-        "reason": found["status"],
-        **{name: found[name] for name in ("key", "message", "first_seen", "last_seen")},
+        "reason": failed["status"],
+        "key": fingerprint.unpack(failed["key"]),
+        **{name: failed[name] for name in ("message", "first_seen", "last_seen")},
     }
-    columns["source_path"] = pa.nulls(len(rows), schema.SOURCE_PATH.type)
     table = pa.table([columns[name] for name in schema.QUARANTINE.names], schema=schema.QUARANTINE)
-    return table if raw_dataset is None else naming.with_source_paths(table, raw_dataset)
+    return table if place is None else naming.with_source_paths(table, place)
 
 
 def addresses(rows: pa.ChunkedArray, raw_dataset: pa.Table | None) -> pa.ChunkedArray:

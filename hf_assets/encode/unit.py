@@ -109,6 +109,14 @@ class Totals(NamedTuple):
     rate: float | None = None
     seconds: float = 0.0
 
+    def then(self, other: "Totals") -> "Totals":
+        """Both, one after the other."""
+        if self.rate is None or other.rate is None:
+            return other if self.rate is None else self
+        seconds = self.seconds + other.seconds
+        done = self.rate * self.seconds + other.rate * other.seconds
+        return Totals(self.report.plus(other.report), done / max(seconds, 1e-9), seconds)
+
     @property
     def waited(self) -> dict[str, float]:
         """For how many seconds devices waited for what, by name; all devices together."""

@@ -12,6 +12,7 @@ from hf_assets.encode import embeds, encoders
 from hf_assets.engines.unit import HoldDevice
 from hf_assets.errors import StoreError
 from hf_assets.export.view import View
+from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import keys
 from hf_assets.store.tensor_reader import TensorReader
 
@@ -44,8 +45,9 @@ def empty_caption(view: View, hold_device: HoldDevice, say: Callable[[str], None
             )
         break
     captions = pa.Table.from_pylist([{"row": 0, "captions": [""]}], schema=schema.CAPTIONS)
-    outcome, _ = embeds.encode(recipe, captions, None, hold_device, say, encoder)
-    if not len(outcome.table):
+    table = embeds.encode(recipe, lambda: iter([captions]), None, hold_device, say, encoder).outcome.table
+    table.discard()
+    if not table.num_rows:
         raise StoreError(f"{encoder.pipeline.name} can't encode the empty caption: see `hf-assets quarantine`")
-    found = outcome.table["embed_key"]
+    found = keys.embed_keys(captions_stage.distinct_texts(captions)["caption"], encoder.fingerprint)
     return Embed(found[0].as_py(), TensorReader(recipe.folders.embeds, found)[0])

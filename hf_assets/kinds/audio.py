@@ -39,6 +39,7 @@ class AudioMedium:
     plain = f"audio {audio.PLAIN_VERSION}"
     assigned_by = parts.VERSION
     reads_model = True
+    reads_columns = False
     extension = "wav"
     facts = pa.schema([field for field in schema.AUDIO_MEDIA if field.name not in ("row", "media_hash")])
     media = schema.AUDIO_MEDIA

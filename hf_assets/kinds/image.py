@@ -37,6 +37,7 @@ class ImageMedium:
 
     assigned_by = geometry.VERSION
     reads_model = False
+    reads_columns = False
     extension = "jpg"
     facts = pa.schema([pa.field("width", pa.int32()), pa.field("height", pa.int32()), schema.DECODING])
     keyed: tuple[str, ...] = ("resized_size", "target_size", "crop_top_left")

@@ -31,6 +31,7 @@ class Medium(Protocol):
             is a fact of the sample (`schema.DECODING`).
         assigned_by: version of the code that assigns shapes and parts.
         reads_model: whether `assign` asks what the model's VAE reads, so that it has to be the run's pinned one.
+        reads_columns: whether `with_column_facts` reads the dataset's own columns.
         extension: of the name under which trainers know a row: row 12 is `12.jpg`.
         facts: what `probe` finds, as the ledger keeps it. What part of the media a recipe takes is not part of it, so
             that another part costs no look at the bytes.
@@ -44,6 +45,7 @@ class Medium(Protocol):
     plain: str
     assigned_by: int
     reads_model: bool
+    reads_columns: bool
     extension: str
     facts: pa.Schema
     media: pa.Schema

@@ -58,6 +58,7 @@ class VideoMedium:
     def __init__(self, recipe: Recipe) -> None:
         assert isinstance(recipe.settings, VideoSettings)
         self.recipe, self.rules = recipe, recipe.settings
+        self.reads_columns = self.rules.fps_column is not None
         # For image-to-video, a sample has more tensors.
         self.plain = f"video {video.PLAIN_VERSION}{' i2v' if self.rules.frames.is_i2v else ''}"
 

@@ -10,7 +10,6 @@ import dagster as dg
 import pyarrow as pa
 
 from hf_assets import files, fingerprint, folder, inert
-from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import columns, sheets
 from hf_assets.encode.outcome import Outcome
@@ -19,6 +18,7 @@ from hf_assets.orchestrate import column_lineage
 from hf_assets.orchestrate.metadata import arranged
 from hf_assets.resources.tables import Draft
 from hf_assets.show import views
+from hf_assets.store.draft import DraftTable
 from hf_assets.store.memo import Memo, State, state_of
 from hf_assets.store.table_file import DATA_VERSION, MADE_FROM, facts_of
 
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 # How the names begin of what is measured while samples are computed.
 MEASURED = ("samples_per_second", "seconds", "device_", "waited_", "bytes_written")
-# A table of more rows is written without looking at the one that is there.
+# A table of more rows is replaced without looking at the one that is there.
 COMPARED_ROWS = 10_000
 
 
@@ -70,58 +70,58 @@ def made_now(
         inputs: data version and state of each table that it was made from.
     """
     outcome, root = made.outcome, recipe.folders.metadata
-    version = made.version or fingerprint.of_table(outcome.table, outcome.identity)
+    table = outcome.table
+    version = made.version or table.version
     computed, reused = outcome.computed, outcome.reused
     if computed is None:
         last = facts_of(folder.table(root, name))
         is_unchanged = last is not None and last.version == version
-        computed, reused = (0, len(outcome.table)) if is_unchanged else (len(outcome.table), 0)
-    written: dict[str, State] = {}
-    beside = ((folder.dropped(root, name), outcome.dropped), (folder.quarantined(root, name), outcome.quarantined))
-    for path, table in beside:
-        if isinstance(table, pa.Table) and (state := _write_beside(path, table)) is not None:
-            written[path.name] = state
+        computed, reused = (0, table.num_rows) if is_unchanged else (table.num_rows, 0)
+    beside = [outcome.dropped] if isinstance(outcome.dropped, DraftTable) else []
+    if outcome.quarantined is not None:
+        beside.append(DraftTable.of(folder.quarantined(root, name), outcome.quarantined))
+    written = {draft.path.name: state for draft in beside if (state := _write_beside(draft)) is not None}
     metadata = {
-        "dagster/row_count": len(outcome.table),
-        "dagster/column_schema": _column_schema(outcome.table.schema),
+        "dagster/row_count": table.num_rows,
+        "dagster/column_schema": _column_schema(table.schema),
         "computed": computed,
         "reused": reused,
-        "dropped": outcome.dropped if isinstance(outcome.dropped, int) else len(outcome.dropped),
+        "dropped": outcome.dropped if isinstance(outcome.dropped, int) else outcome.dropped.num_rows,
         "quarantined": 0 if outcome.quarantined is None else len(outcome.quarantined),
         "bytes_read": outcome.bytes_read,
         **{key: columns.short(value) for key, value in made.metadata.items()},
     }
-    if (lineage := column_lineage.of(recipe, name, outcome.table.column_names)) is not None:
+    if (lineage := column_lineage.of(recipe, name, table.schema.names)) is not None:
         metadata["dagster/column_lineage"] = lineage
     memo = None
     if outcome.rests is not None:
         facts = {
             "metadata": dg.serialize_value(metadata),
-            "rows": len(outcome.table),
+            "rows": table.num_rows,
             "samples": computed + reused,
             "quarantined": metadata["quarantined"],
         }
         memo = Memo(basis, inputs, version, written, outcome.rests, facts, is_exact=bool(metadata["quarantined"]))
-    versions = json.dumps({table: version for table, (version, _) in inputs.items()})
-    existing = outcome.table.schema.metadata or {}
-    value = outcome.table.replace_schema_metadata({**existing, DATA_VERSION: version, MADE_FROM: versions})
+    table.note({DATA_VERSION: version, MADE_FROM: json.dumps({input: seen for input, (seen, _) in inputs.items()})})
     return dg.MaterializeResult(
-        value=Draft(value, memo), data_version=dg.DataVersion(version), tags=step.tags, metadata=arranged(metadata)
+        value=Draft(table, memo), data_version=dg.DataVersion(version), tags=step.tags, metadata=arranged(metadata)
     )
 
 
-def _write_beside(path: Location, table: pa.Table) -> State | None:
+def _write_beside(draft: DraftTable) -> State | None:
     """Write a table of what was left out; a small one that is the same stays, and so does what was made of it.
 
     Returns:
         the file's state.
     """
-    before = state_of(path)
-    known = files.read_table(path) if before is not None and len(table) <= COMPARED_ROWS else None
-    if known is not None and known.equals(table):
-        return before
-    files.write_table(path, table)
-    return state_of(path)
+    before = state_of(draft.path)
+    if before is not None and draft.num_rows <= COMPARED_ROWS:
+        known = files.read_table(draft.path)
+        if known is not None and known.schema.equals(draft.schema) and fingerprint.of_table(known) == draft.version:
+            draft.discard()
+            return before
+    draft.publish()
+    return state_of(draft.path)
 
 
 def made_before(recipe: Recipe, name: str, memo: Memo, step: Step) -> dg.MaterializeResult[Draft]:

@@ -84,7 +84,7 @@ class DecodedSamples:
                 return
 
 
-def chosen_keys(keys: pa.ChunkedArray) -> list[str]:
+def chosen_keys(keys: pa.Array | pa.ChunkedArray) -> list[str]:
     """The keys of the latents to show."""
     distinct = pc.unique(keys)
     found: list[str] = distinct.take(pc.select_k_unstable(distinct, COUNT, [("", "ascending")])).to_pylist()

@@ -9,7 +9,7 @@ import io
 import json
 import re
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from PIL import Image
 
 from hf_assets import blobs, files, fingerprint, folder, schema
 from hf_assets.blobs import Location
-from hf_assets.previews.thumbnails import first
+from hf_assets.previews.thumbnails import First
 
 # Bump when a picture, or what is measured on it, changes: older sheets are then as if they weren't there.
 VERSION = 1
@@ -69,24 +69,36 @@ def keys_of(rows: pa.Table) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array([key_of(*pair) for pair in pairs], pa.string())])
 
 
-def wanted(located: pa.Table, is_job: pa.ChunkedArray, jobs: pa.Table, root: Location) -> pa.Array:
+class Chosen(NamedTuple):
+    """The rows of a dataset that are to have a picture, and those that are to be heard, too."""
+
+    seen: pa.Array
+    heard: pa.Array
+
+
+def chosen(tables: Iterable[pa.Table]) -> Chosen:
+    """Choose among all rows of a dataset, which come in several tables with `row` and `schema.LOCATION`."""
+    seen, heard = First(MOST), First(MOST_HEARD)
+    for located in tables:
+        seen.add(located)
+        heard.add(located)
+    return Chosen(*(one.rows["row"].combine_chunks() for one in (seen, heard)))
+
+
+def wanted(jobs: pa.Table, among: Chosen, root: Location) -> pa.Array:
     """Which samples are to have a picture that they lack, and which of them also sound.
 
     Args:
-        located: `row` and `schema.LOCATION` of all rows of the dataset.
-        is_job: which of them are samples that are encoded now.
-        jobs: these, with `media_hash` and maybe `cell`.
+        jobs: samples that are encoded now: `row`, `media_hash` and maybe `cell`.
         root: metadata folder of the dataset.
 
     Returns:
         `NONE`, `SEEN` or `HEARD` for each job.
     """
-    rows = located["row"].filter(is_job)
-    found = np.full(len(rows), NONE, np.int8)
-    for count, what in ((MOST, SEEN), (MOST_HEARD, HEARD)):
-        drawn = located if len(located) <= count else first(located, count)
-        is_drawn = pc.is_in(rows, value_set=drawn["row"].combine_chunks())
-        found[is_drawn.to_numpy(zero_copy_only=False)] = what
+    found = np.full(len(jobs), NONE, np.int8)
+    for rows, what in ((among.seen, SEEN), (among.heard, HEARD)):
+        is_drawn = pc.is_in(jobs["row"], value_set=rows)
+        found[is_drawn.to_numpy()] = what
     has_one = pc.is_in(keys_of(jobs), value_set=known(root)["key"].combine_chunks())
     found[has_one.to_numpy(zero_copy_only=False)] = NONE
     return pa.array(found)

@@ -6,6 +6,7 @@ then shown with their reason.
 """
 
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import ImageSettings
 from hf_assets.draw import numbers, sheets
+from hf_assets.draw.numbers import Chosen
 from hf_assets.kinds.medium import medium_of
 
 # Bump when a thumbnail looks different.
@@ -27,7 +29,11 @@ Place = tuple[str, int]  # hash of the file, row in the file
 
 
 class Thumbnails:
-    """The thumbnails of one dataset's media."""
+    """The thumbnails of one dataset's media.
+
+    Attributes:
+        expected: rows of which there will be one when all media were read.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         composite = recipe.settings.composite if isinstance(recipe.settings, ImageSettings) else None
@@ -35,6 +41,7 @@ class Thumbnails:
         made_of = [VERSION, recipe.kind, recipe.media_column, cut]
         self.folder = folder.thumbnails(recipe.folders.metadata, fingerprint.of_value(made_of)[:8])
         self.medium = medium_of(recipe)
+        self.expected: set[Place] = set()
 
     def add(self, place: Place, data: bytes) -> None:
         """Make a row's thumbnail. It is decoration: what can't be drawn or written has none, and the run goes on."""
@@ -66,40 +73,79 @@ class Thumbnails:
             if len(name) == 3 and name[2] == "jpg" and name[1].lstrip("-").isdecimal()
         }
 
-    def to_make(self, located: pa.Table) -> set[Place]:
-        """Those of the first `KEPT` rows in the order of their draws that have none yet.
+    def expect(self, first_rows: pa.Table) -> None:
+        """Make the thumbnails of these rows, as far as they are read and have none yet.
 
         Args:
-            located: `row` and `schema.LOCATION`.
+            first_rows: `schema.LOCATION` of these rows (`First`).
         """
-        return set(_places(first(located, KEPT))) - self.places
-
-    def among(self, located: pa.Table, count: int) -> pa.Table:
-        """The first few rows that have a thumbnail, in the order of their draws."""
-        places = self.places
-        found_in = pa.array(sorted({file_hash for file_hash, _ in places}), pa.string())
-        candidates = located.filter(pc.is_in(located["file_hash"].cast(pa.string()), value_set=found_in))
-        if not len(candidates):
-            return candidates
-        rows = pa.array(sorted({file_row for _, file_row in places}), pa.int64())
-        candidates = candidates.filter(pc.is_in(candidates["file_row"], value_set=rows))
-        has_one = pa.array([place in places for place in _places(candidates)], pa.bool_())
-        return first(candidates.filter(has_one), count)
+        self.expected |= set(_places(first_rows)) - self.places
 
     def _path(self, place: Place) -> Location:
         return self.folder / f"{place[0]}.{place[1]}.jpg"
 
 
+class Pictured:
+    """Of rows that come in several tables, the first few that have a thumbnail, in the order of their draws.
+
+    Rows that are only expected to get one may be added before they do.
+    """
+
+    def __init__(self, thumbnails: Thumbnails, count: int) -> None:
+        self._thumbnails, self._count = thumbnails, count
+        self._there = thumbnails.places
+        self._candidates: list[pa.Table] = []
+
+    def add(self, located: pa.Table) -> None:
+        """
+        Args:
+            located: `row`, `schema.LOCATION`, and what else is wanted of the rows that are chosen.
+        """
+        places = self._there | self._thumbnails.expected
+        found_in = pa.array(sorted({file_hash for file_hash, _ in places}), pa.string())
+        candidates = located.filter(pc.is_in(located["file_hash"].cast(pa.string()), value_set=found_in))
+        rows = pa.array(sorted({file_row for _, file_row in places}), pa.int64())
+        self._candidates.append(_among(candidates.filter(pc.is_in(candidates["file_row"], value_set=rows)), places))
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        if not self._candidates:
+            return []
+        chosen = First(self._count)
+        chosen.add(_among(pa.concat_tables(self._candidates), self._thumbnails.places))
+        found: list[dict[str, Any]] = chosen.rows.to_pylist()
+        return found
+
+
+def _among(located: pa.Table, places: set[Place]) -> pa.Table:
+    return located.filter(pa.array([place in places for place in _places(located)], pa.bool_()))
+
+
+class First(Chosen):
+    """Of rows that come in several tables with `schema.LOCATION`, the first few in the order of their draws."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, _draws)
+
+    def add(self, rows: pa.Table) -> None:
+        super().add(rows.filter(pc.is_valid(rows["file_hash"])))  # null: it names a file that isn't there
+
+
 def first(located: pa.Table, count: int) -> pa.Table:
-    """The first few rows in the order of their draws."""
-    located = located.filter(pc.is_valid(located["file_hash"]))  # null: it names a file that isn't there
+    """`First` of one table."""
+    chosen = First(count)
+    chosen.add(located)
+    return chosen.rows
+
+
+def _draws(located: pa.Table) -> np.ndarray:
+    """A number for each row, from what its file is and where in it the row lies."""
     hashes = located["file_hash"].cast(pa.string()).combine_chunks().dictionary_encode()
     seeds = [int(fingerprint.of_bytes(file_hash.encode())[:16], 16) for file_hash in hashes.dictionary.to_pylist()]
-    drawn = numbers.draws(
+    return numbers.draws(
         np.array(seeds, np.uint64)[hashes.indices.to_numpy()] if seeds else np.empty(0, np.uint64),
         located["file_row"].to_numpy().astype(np.uint64),
     )
-    return located.take(pa.array(numbers.choose(drawn, count)))
 
 
 def _places(located: pa.Table) -> list[Place]:

@@ -82,25 +82,46 @@ def count(root: Location, wanted: pa.Table, text: "TextEncoder") -> None:
     files.update_table(token_counts(root), with_added)
 
 
-def counts_of(root: Location, keyed: pa.Table) -> np.ndarray:
-    """The numbers of tokens of those of the captions that were counted."""
-    known = _known_counts(root)
-    found: np.ndarray = known.filter(pc.is_in(known["embed_key"], value_set=keyed["embed_key"].combine_chunks()))[
-        "tokens"
-    ].to_numpy()
-    return found
+class Counted:
+    """Those of some captions that were counted; captions come in several tables."""
 
+    def __init__(self, root: Location) -> None:
+        self._root = root
+        self._known: pa.Table | None = None
 
-def cuts_of(root: Location, keyed: pa.Table) -> Cuts:
-    """Which of the captions (`caption`, `embed_key`) are cut, of those that were counted."""
-    known = _known_counts(root)
-    known = known.filter(pc.is_in(known["embed_key"], value_set=keyed["embed_key"].combine_chunks()))
-    cut = known.filter(pc.greater(pc.list_value_length(known["cut_by"]), 0))
-    by = {one["values"]: one["counts"] for one in pc.value_counts(pc.list_flatten(cut["cut_by"])).to_pylist()}
-    longest = cut.take(pc.select_k_unstable(cut, min(NUM_LONGEST, len(cut)), [("tokens", "descending")]))
-    captions = keyed["caption"].take(pc.index_in(longest["embed_key"], value_set=keyed["embed_key"].combine_chunks()))
-    pairs = list(zip(longest["tokens"].to_pylist(), captions.to_pylist(), strict=True))
-    return Cuts(len(known), len(cut), by, pairs)
+    def add(self, keyed: pa.Table) -> None:
+        """
+        Args:
+            keyed: `caption` and `embed_key`. When the first ones come, all were counted that will be.
+        """
+        if self._known is None:
+            self._known = _known_counts(self._root)
+            self._captions = pa.nulls(len(self._known), pa.large_string())
+        at = pc.index_in(self._known["embed_key"].combine_chunks(), value_set=keyed["embed_key"].combine_chunks())
+        captions = keyed["caption"].cast(pa.large_string()).combine_chunks()
+        self._captions = pc.coalesce(self._captions, captions.take(at))
+
+    @property
+    def _counts(self) -> pa.Table:
+        if self._known is None:
+            return SCHEMA.append(pa.field("caption", pa.large_string())).empty_table()
+        is_there = pc.is_valid(self._captions)
+        return self._known.append_column("caption", self._captions).filter(is_there)
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """The number of tokens of each."""
+        found: np.ndarray = self._counts["tokens"].to_numpy()
+        return found
+
+    def cuts(self) -> Cuts:
+        """Which of them are cut."""
+        counts = self._counts
+        cut = counts.filter(pc.greater(pc.list_value_length(counts["cut_by"]), 0))
+        by = {one["values"]: one["counts"] for one in pc.value_counts(pc.list_flatten(cut["cut_by"])).to_pylist()}
+        longest = cut.take(pc.select_k_unstable(cut, min(NUM_LONGEST, len(cut)), [("tokens", "descending")]))
+        pairs = list(zip(longest["tokens"].to_pylist(), longest["caption"].to_pylist(), strict=True))
+        return Cuts(len(counts), len(cut), by, pairs)
 
 
 def _known_counts(root: Location) -> pa.Table:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
-from hf_assets import files, folder
+from hf_assets import folder
 from hf_assets.blobs import Location
 from hf_assets.blobs.location import parse
 from hf_assets.errors import StoreError
 from hf_assets.store import memo
+from hf_assets.store.draft import DraftTable
 from hf_assets.store.memo import Memo
 from hf_assets.store.table_file import TableFile
 
@@ -22,14 +22,14 @@ TABLE_FILE = dg.PythonObjectDagsterType(TableFile)
 
 
 class Draft:
-    """A table that is about to be written.
+    """What an asset gives: a table that is about to be published.
 
     Attributes:
         table: None where the one that lies there is the same.
         memo: what it rests on; None where that isn't known for sure.
     """
 
-    def __init__(self, table: pa.Table | None, memo: Memo | None) -> None:
+    def __init__(self, table: DraftTable | None, memo: Memo | None) -> None:
         self.table = table
         self.memo = memo
 
@@ -47,7 +47,7 @@ class TablesIOManager(dg.ConfigurableIOManager):
                 raise StoreError(f"another run changed {root.name}/{name} while this run looked at it: run again")
             return
         memo.forget(root, name)
-        files.write_table(path, obj.table)
+        obj.table.publish()
         state = memo.state_of(path)
         if obj.memo is not None and state is not None:
             memo.save(root, name, obj.memo._replace(tables={**obj.memo.tables, path.name: state}))

@@ -29,7 +29,8 @@ from hf_assets.draw.html import (
     Table,
 )
 from hf_assets.encode import quarantine
-from hf_assets.previews import decoded, pictures, token_counts
+from hf_assets.previews import decoded, pictures
+from hf_assets.previews.token_counts import Counted
 from hf_assets.show import changed, gallery, views, words
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.stages import naming
@@ -89,7 +90,7 @@ def _key(recipe: Recipe, version: str) -> str:
     """Of all that the report shows: what tables say of themselves, and the files that say nothing."""
     root = recipe.folders.metadata
     tables = {
-        name: fingerprint.of_bytes(repr(sorted((pq.read_schema(files.parquet(table)).metadata or {}).items())).encode())
+        name: fingerprint.of_bytes(repr(sorted(files.metadata_of(table).items())).encode())
         for name in ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds")
         if (table := folder.table(root, name)).exists()
     }
@@ -111,7 +112,7 @@ def _shows(page: Location, key: str) -> bool:
 
 def _facts(recipe: Recipe, training_set: pa.Table) -> dict[str, str]:
     root = recipe.folders.metadata
-    snapshot = snapshot_of(pq.read_schema(files.parquet(folder.table(root, "raw_dataset"))).empty_table())
+    snapshot = snapshot_of(pq.read_schema(files.parquet(folder.table(root, "raw_dataset"))))
     captions = pc.sum(pc.list_value_length(training_set["captions"])).as_py() or 0
     return {
         "revision": f"{snapshot.commit} (a folder on this machine)" if snapshot.is_local else snapshot.commit,
@@ -178,9 +179,10 @@ def _steps(recipe: Recipe, training_set: pa.Table) -> Iterator[Part]:
 
 def _captions(recipe: Recipe, training_set: pa.Table, embeds: pa.Table) -> Iterator[Part]:
     lengths: list[Part] = [Histogram(numbers.lengths(training_set), " characters", "Characters per caption")]
-    counted = token_counts.counts_of(recipe.folders.metadata, embeds)
-    if len(counted):
-        lengths.append(Histogram(counted, " tokens", f"Tokens per caption, of {len(counted):,} of them"))
+    counted = Counted(recipe.folders.metadata)
+    counted.add(embeds)
+    if len(tokens := counted.tokens):
+        lengths.append(Histogram(tokens, " tokens", f"Tokens per caption, of {len(tokens):,} of them"))
     some = training_set["captions"].slice(0, COUNTED)
     found = words.count((one.as_py() for one in some), recipe.captions.instance_prompt)
     if found.trigger is not None:
@@ -198,7 +200,7 @@ def _latents(recipe: Recipe, training_set: pa.Table) -> Iterator[Part]:
     if found:
         yield "Originals beside what their latents decode to: PSNR in dB, higher is nearer."
         yield Pairs([_pair(training_set, pair) for pair in found])
-    mean, std = views.channel_statistics(recipe, training_set)
+    mean, std = views.channel_statistics(recipe, keys)
     if len(mean):
         rows = [[at, one, other] for at, (one, other) in enumerate(zip(mean.tolist(), std.tolist(), strict=True))]
         yield Details("Channels", [Table(["channel", "mean", "standard deviation"], rows)])

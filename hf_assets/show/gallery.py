@@ -99,7 +99,7 @@ def write(recipe: Recipe, training_set: pa.Table) -> Gallery | None:
         return None
     located = raw_dataset.select(["row", *schema.LOCATION.names, schema.SOURCE_PATH.name])
     shown = located if len(located) <= MOST else first(located, MOST).sort_by("row")
-    snapshot = snapshot_of(raw_dataset)
+    snapshot = snapshot_of(raw_dataset.schema)
     media = recall(recipe, shown.filter(pc.is_valid(shown["file_hash"])), snapshot).media
     _draw_local(recipe, raw_dataset, shown, media)
     known = pictures.known(root)
@@ -124,7 +124,7 @@ def _draw_local(recipe: Recipe, raw_dataset: pa.Table, shown: pa.Table, media: p
     wanted = wanted.sort_by("row")
     at = pc.index_in(wanted["row"], value_set=lacking["row"].combine_chunks())
     keys = dict(zip(wanted["row"].to_pylist(), pictures.keys_of(lacking.take(at)).to_pylist(), strict=True))
-    snapshot, medium, made = snapshot_of(raw_dataset), medium_of(recipe), Pictures(root)
+    snapshot, medium, made = snapshot_of(raw_dataset.schema), medium_of(recipe), Pictures(root)
     source = source_of(recipe.source, folder.sources(root))
 
     def make(one: Any) -> None:

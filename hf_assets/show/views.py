@@ -4,6 +4,7 @@ Pictures are made of what was kept while media were read (`thumbnails`, `showcas
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,10 +16,12 @@ from hf_assets import draw, files, fingerprint, folder, inert, schema
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import charts, numbers, sheets
+from hf_assets.draw.numbers import Chosen, Counts, Crops
 from hf_assets.draw.sheets import Tile
 from hf_assets.kinds.audio import SHOWN_SECONDS
-from hf_assets.previews import decoded, pictures, token_counts
-from hf_assets.previews.thumbnails import Thumbnails, first
+from hf_assets.previews import decoded, pictures
+from hf_assets.previews.thumbnails import First, Pictured, Thumbnails
+from hf_assets.previews.token_counts import Counted
 from hf_assets.stages import naming
 from hf_assets.store import spot_checks
 from hf_assets.store.tensors import TensorStore
@@ -46,139 +49,212 @@ class View(NamedTuple):
     texts: dict[str, str]
 
 
-def filtered(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, dropped: pa.Table) -> View:
+class Filtered:
     """The funnel, examples of what was dropped, and pictures of both sorts as far as media were read."""
-    drop_counts = draw.drop_counts(dropped)
-    kept = len(raw_dataset) - len(dropped)
-    colours = (charts.BAR, charts.DROPPED)
-    texts = {
-        "funnel": draw.funnel(len(raw_dataset), dropped),
-        "kept_and_dropped": charts.inline_bars([("kept", kept), *drop_counts], "kept and dropped", colours),
-    }
-    if len(dropped):
-        chosen = numbers.choose(_by_row(dropped["row"]), EXAMPLES)
-        texts["dropped_examples"] = draw.dropped_examples(dropped.take(pa.array(chosen)))
-    data = filtered_sheet(recipe, thumbnails, raw_dataset, dropped)
-    texts["contact_sheet"] = NOT_YET if data is None else sheets.inline(data, SHEETS["filtered"])
-    return View({"kept_share": kept / max(len(raw_dataset), 1)}, texts)
+
+    def __init__(self, recipe: Recipe, thumbnails: Thumbnails) -> None:
+        self._num_rows = 0
+        self._dropped: Counter[str] = Counter()
+        self._examples = Chosen(EXAMPLES, _by_row)
+        self._sheet = FilteredSheet(recipe, thumbnails)
+
+    def add(self, judged: pa.Table, dropped: pa.Table) -> None:
+        """Rows of the split with `dropped_for`, and those of them that are dropped."""
+        self._num_rows += len(judged)
+        self._dropped.update(dict(draw.drop_counts(dropped)))
+        self._examples.add(dropped)
+        self._sheet.add(judged)
+
+    def view(self) -> View:
+        drop_counts = self._dropped.most_common()
+        kept = self._num_rows - self._dropped.total()
+        colours = (charts.BAR, charts.DROPPED)
+        texts = {
+            "funnel": draw.funnel(self._num_rows, drop_counts),
+            "kept_and_dropped": charts.inline_bars([("kept", kept), *drop_counts], "kept and dropped", colours),
+        }
+        if drop_counts:
+            texts["dropped_examples"] = draw.dropped_examples(self._examples.rows)
+        data = self._sheet.data()
+        texts["contact_sheet"] = NOT_YET if data is None else sheets.inline(data, SHEETS["filtered"])
+        return View({"kept_share": kept / max(self._num_rows, 1)}, texts)
 
 
-def rows_judged(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, dropped: pa.Table | None) -> View:
-    """The contact sheet of `filtered`, for the first asset that has read media."""
-    data = None if dropped is None else filtered_sheet(recipe, thumbnails, raw_dataset, dropped)
-    return View({}, {} if data is None else {"filtered_sheet": sheets.inline(data, "kept and dropped")})
+class FilteredSheet:
+    """The contact sheet of `filtered`: some kept rows, and some dropped ones with their reasons."""
+
+    def __init__(self, recipe: Recipe, thumbnails: Thumbnails) -> None:
+        self._recipe, self._thumbnails = recipe, thumbnails
+        self._kept = Pictured(thumbnails, KEPT_TILES)
+        self._pictured = Pictured(thumbnails, DROPPED_TILES)
+        self._others = First(DROPPED_TILES)
+
+    def add(self, judged: pa.Table) -> None:
+        """
+        Args:
+            judged: `row`, `schema.LOCATION`, `schema.SOURCE_PATH` and `dropped_for`, null for a kept row.
+        """
+        place = judged.select(["row", *schema.LOCATION.names, schema.SOURCE_PATH.name, "dropped_for"])
+        is_kept = pc.is_null(place["dropped_for"])
+        dropped = place.filter(pc.invert(is_kept))
+        self._kept.add(place.filter(is_kept))
+        self._pictured.add(dropped)
+        self._others.add(dropped)
+
+    def view(self) -> View:
+        """For the first asset that has read media."""
+        data = self.data()
+        return View({}, {} if data is None else {"filtered_sheet": sheets.inline(data, SHEETS["filtered"])})
+
+    def data(self) -> bytes | None:
+        """None while no media was read."""
+        kept, pictured = self._kept.rows, self._pictured.rows
+        if not kept and not pictured:
+            return None
+        if len(pictured) < KEPT_TILES:  # then some of which there is no picture
+            seen = {row["row"] for row in pictured}
+            others = self._others.rows.to_pylist()
+            pictured += [row for row in others if row["row"] not in seen][: KEPT_TILES - len(pictured)]
+        shown = [*kept, *pictured]
+        key = [[row["file_hash"], row["file_row"], naming.short_name_of(row), row["dropped_for"]] for row in shown]
+
+        def tiles() -> list[Tile]:
+            return [
+                Tile(
+                    self._thumbnails.get((row["file_hash"], row["file_row"])),
+                    naming.short_name_of(row),
+                    row["dropped_for"] or "kept",
+                    is_bad=row["dropped_for"] is not None,
+                )
+                for row in shown
+            ]
+
+        return _sheet(self._recipe, "filtered", key, tiles)
 
 
-def filtered_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, dropped: pa.Table) -> bytes | None:
-    """Some kept rows, and some dropped ones with their reasons; None while no media was read."""
-    place = raw_dataset.select(["row", *schema.LOCATION.names, schema.SOURCE_PATH.name])
-    is_dropped = pc.is_in(place["row"], value_set=dropped["row"].combine_chunks())
-    kept = thumbnails.among(place.filter(pc.invert(is_dropped)), KEPT_TILES).to_pylist()
-    pictured = thumbnails.among(place.filter(is_dropped), DROPPED_TILES).to_pylist()
-    if not kept and not pictured:
-        return None
-    if len(pictured) < KEPT_TILES:  # then some of which there is no picture
-        seen = {row["row"] for row in pictured}
-        others = first(place.filter(is_dropped), DROPPED_TILES).to_pylist()
-        pictured += [row for row in others if row["row"] not in seen][: KEPT_TILES - len(pictured)]
-    shown = [*kept, *pictured]
-    reasons = _reasons(dropped, [row["row"] for row in pictured])
-    key = [[row["file_hash"], row["file_row"], naming.short_name_of(row), reasons.get(row["row"])] for row in shown]
+class Captions:
+    """How long captions are, some of them, and how many rows have none."""
 
-    def tiles() -> list[Tile]:
-        return [
-            Tile(
-                thumbnails.get((row["file_hash"], row["file_row"])),
-                naming.short_name_of(row),
-                reasons.get(row["row"], "kept"),
-                is_bad=row["row"] in reasons,
-            )
+    def __init__(self) -> None:
+        self._num_rows = 0
+        self._without: Counter[str] = Counter()
+        self._lengths = Counts()
+        self._examples = Chosen(EXAMPLES, _by_row)
+
+    def add(self, table: pa.Table, without: pa.Table) -> None:
+        """Rows with captions, and those without."""
+        self._num_rows += len(table) + len(without)
+        self._without.update(dict(draw.drop_counts(without)))
+        self._lengths.add(numbers.lengths(table))
+        self._examples.add(table)
+
+    def view(self, distinct: int) -> View:
+        lengths = self._lengths
+        return View(
+            {
+                "distinct": distinct,
+                "without_caption_share": self._without.total() / max(self._num_rows, 1),
+                "mean_characters": lengths.mean,
+            },
+            {
+                "funnel": draw.funnel(self._num_rows, self._without.most_common()),
+                "lengths": charts.inline_histogram(
+                    lengths.values, "characters per caption", " characters", lengths.counts
+                ),
+                "examples": draw.examples(self._examples.rows.sort_by("row")),
+            },
+        )
+
+
+class Buckets:
+    """How many samples each bucket has, what crops leave out, and some samples with their crop drawn."""
+
+    def __init__(self, recipe: Recipe, thumbnails: Thumbnails) -> None:
+        self._recipe, self._thumbnails = recipe, thumbnails
+        self._sizes: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._crops: Crops | None = None
+        self._shown = Pictured(thumbnails, BUCKET_TILES)
+
+    def add(self, table: pa.Table, place: pa.Table, dropped: pa.Table) -> None:
+        """Rows of `buckets`, of each where it lies and which file it is, and rows that were left out, with reasons."""
+        self._dropped.update(dict(draw.drop_counts(dropped)))
+        self._sizes.update(dict(draw.sizes(table)))
+        if {"resized_size", "target_size", "original_size"} <= set(table.column_names):
+            self._crops = self._crops or Crops()
+            self._crops.add(table)
+        self._shown.add(
+            pa.table({**_columns(table), **_columns(place.select([*schema.LOCATION.names, schema.SOURCE_PATH.name]))})
+        )
+
+    def view(self, num_failed: int) -> View:
+        sizes, dropped = self._sizes.most_common(), self._dropped.most_common()
+        num_rows = self._sizes.total() + self._dropped.total() + num_failed
+        texts = {
+            "funnel": draw.funnel(num_rows, dropped, num_failed),
+            "buckets": draw.buckets(sizes),
+            "samples_per_bucket": charts.inline_bars(sizes, "samples per bucket"),
+        }
+        facts: dict[str, int | float] = {"num_buckets": len(sizes)}
+        if self._crops is not None:
+            facts |= {"crop_loss": self._crops.loss, "upscaled_share": self._crops.upscaled}
+        if (data := self._data()) is not None:
+            texts["contact_sheet"] = sheets.inline(data, SHEETS["buckets"])
+        return View(facts, texts)
+
+    def _data(self) -> bytes | None:
+        """Some samples with the part that is encoded in a frame; None while no media was read."""
+        shown = self._shown.rows
+        if not shown:
+            return None
+        geometry = ("crop_top_left", "resized_size", "first_sample", "num_samples")
+        key = [
+            [
+                *(row["file_hash"], row["file_row"], row["bucket"], naming.short_name_of(row)),
+                *(row.get(name) for name in geometry),
+            ]
             for row in shown
         ]
 
-    return _sheet(recipe, "filtered", key, tiles)
+        def tiles() -> list[Tile]:
+            drawn = []
+            for row in shown:
+                picture = self._thumbnails.get((row["file_hash"], row["file_row"]))
+                crops = () if picture is None else crops_of(row, picture.size)
+                drawn.append(Tile(picture, naming.short_name_of(row), f"{row['bucket']}{_size(row)}", crops))
+            return drawn
+
+        return _sheet(self._recipe, "buckets", key, tiles)
 
 
-def captions(table: pa.Table, without: pa.Table, num_rows: int, distinct: int) -> View:
-    """How long captions are, some of them, and how many rows have none."""
-    lengths = numbers.lengths(table)
-    chosen = numbers.choose(_by_row(table["row"]), EXAMPLES)
-    return View(
-        {
-            "distinct": distinct,
-            "without_caption_share": len(without) / max(num_rows, 1),
-            "mean_characters": float(lengths.mean()) if len(lengths) else 0.0,
-        },
-        {
-            "funnel": draw.funnel(num_rows, without),
-            "lengths": charts.inline_histogram(lengths, "characters per caption", " characters"),
-            "examples": draw.examples(table.take(pa.array(np.sort(chosen)))),
-        },
-    )
+def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return dict(zip(table.column_names, table.columns, strict=True))
 
 
-def buckets(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, table: pa.Table, funnel: str) -> View:
-    """How many samples each bucket has, what crops leave out, and some samples with their crop drawn."""
-    texts = {
-        "funnel": funnel,
-        "buckets": draw.buckets(table),
-        "samples_per_bucket": charts.inline_bars(draw.sizes(table), "samples per bucket"),
-    }
-    facts: dict[str, int | float] = {"num_buckets": pc.count_distinct(table["bucket"]).as_py()}
-    if {"resized_size", "target_size", "original_size"} <= set(table.column_names):
-        facts |= {"crop_loss": numbers.crop_loss(table), "upscaled_share": numbers.upscaled_share(table)}
-    if (data := buckets_sheet(recipe, thumbnails, raw_dataset, table)) is not None:
-        texts["contact_sheet"] = sheets.inline(data, SHEETS["buckets"])
-    return View(facts, texts)
+def latents(recipe: Recipe, least: pa.ChunkedArray) -> View:
+    """Some originals beside their decoded latents, and how the latents' channels are distributed.
 
-
-def buckets_sheet(recipe: Recipe, thumbnails: Thumbnails, raw_dataset: pa.Table, table: pa.Table) -> bytes | None:
-    """Some samples with the part that is encoded in a frame; None while no media was read."""
-    place = raw_dataset.select(["row", *schema.LOCATION.names, schema.SOURCE_PATH.name])
-    place = place.filter(pc.is_in(place["row"], value_set=table["row"].combine_chunks()))
-    shown = thumbnails.among(place, BUCKET_TILES)
-    if not len(shown):
-        return None
-    samples = table.take(pc.index_in(shown["row"], value_set=table["row"].combine_chunks())).to_pylist()
-    key = [
-        [
-            *(row["file_hash"], row["file_row"], sample["bucket"], naming.short_name_of(row)),
-            *(sample.get(name) for name in ("crop_top_left", "resized_size", "first_sample", "num_samples")),
-        ]
-        for row, sample in zip(shown.to_pylist(), samples, strict=True)
-    ]
-
-    def tiles() -> list[Tile]:
-        drawn = []
-        for row, sample in zip(shown.to_pylist(), samples, strict=True):
-            picture = thumbnails.get((row["file_hash"], row["file_row"]))
-            crops = () if picture is None else crops_of(sample, picture.size)
-            drawn.append(Tile(picture, naming.short_name_of(row), f"{sample['bucket']}{_size(sample)}", crops))
-        return drawn
-
-    return _sheet(recipe, "buckets", key, tiles)
-
-
-def latents(recipe: Recipe, table: pa.Table) -> View:
-    """Some originals beside their decoded latents, and how the latents' channels are distributed."""
+    Args:
+        least: the first keys of latents in their order.
+    """
     facts: dict[str, int | float] = {}
     texts = {}
-    pairs = decoded.pairs(recipe.folders.metadata, decoded.chosen_keys(table["latent_key"]))
+    pairs = decoded.pairs(recipe.folders.metadata, decoded.chosen_keys(least))
     if pairs:
         facts["psnr_db"] = float(np.mean([pair.psnr_db for pair in pairs]))
         facts["psnr_db_worst"] = min(pair.psnr_db for pair in pairs)
         data = _sheet(recipe, "vae_latents", [pair.key for pair in pairs], lambda: list(map(_pair, pairs)), columns=4)
         texts["contact_sheet"] = sheets.inline(data, SHEETS["vae_latents"])
-    means, deviations = channel_statistics(recipe, table)
+    means, deviations = channel_statistics(recipe, least)
     if len(means):
         facts |= {"latents_mean": float(means.mean()), "latents_std": float(deviations.mean())}
         texts["channels"] = draw.channels(means.tolist(), deviations.tolist())
     return View(facts, texts)
 
 
-def channel_statistics(recipe: Recipe, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+def channel_statistics(recipe: Recipe, least: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, over some stored latents; they are remembered with their keys."""
-    keys = spot_checks.first(pc.unique(table["latent_key"]))
+    keys = spot_checks.first(pc.unique(least))
     path = folder.channels(recipe.folders.metadata)
     try:
         known = json.loads(path.read_bytes())
@@ -201,25 +277,24 @@ def channel_statistics(recipe: Recipe, table: pa.Table) -> tuple[np.ndarray, np.
     return mean, std
 
 
-def embeds(recipe: Recipe, captions: pa.Table, table: pa.Table, stored_bytes: int) -> View:
+def embeds(recipe: Recipe, num_captions: int, distinct: int, stored_bytes: int, counted: Counted) -> View:
     """What sharing embeds among equal captions saves, and how long captions are for the tokenizer.
 
     Args:
+        distinct: captions.
         stored_bytes: of the embeds that the table names.
     """
-    num_captions = len(pc.list_flatten(captions["captions"]))
-    distinct = len(table)
     facts: dict[str, int | float] = {
         "distinct_share": distinct / max(num_captions, 1),
         "bytes_stored": stored_bytes,
         "bytes_saved": round(stored_bytes / max(distinct, 1) * max(num_captions - distinct, 0)),
     }
     texts = {}
-    counted = token_counts.counts_of(recipe.folders.metadata, table)
-    if len(counted):
-        facts |= {"mean_tokens": float(counted.mean()), "most_tokens": int(counted.max())}
-        texts["tokens"] = charts.inline_histogram(counted, "tokens per caption", " tokens")
-        cuts = token_counts.cuts_of(recipe.folders.metadata, table)
+    tokens = counted.tokens
+    if len(tokens):
+        facts |= {"mean_tokens": float(tokens.mean()), "most_tokens": int(tokens.max())}
+        texts["tokens"] = charts.inline_histogram(tokens, "tokens per caption", " tokens")
+        cuts = counted.cuts()
         facts["captions_cut"] = cuts.num_cut
         facts |= {f"captions_cut_by_{name.replace(' ', '_at_')}": count for name, count in cuts.by.items()}
         if cuts.longest:
@@ -227,19 +302,23 @@ def embeds(recipe: Recipe, captions: pa.Table, table: pa.Table, stored_bytes: in
     return View(facts, texts)
 
 
-def training_set(recipe: Recipe, table: pa.Table, buckets: pa.Table) -> View:
-    """What a trainer gets: some samples, and how many each bucket has."""
+def training_set(recipe: Recipe, table: pa.Table, buckets: pa.Table, num_media: int) -> View:
+    """What a trainer gets: some samples, and how many each bucket has.
+
+    Args:
+        num_media: different ones.
+    """
     texts = {}
     if (data := samples_sheet(recipe, table, buckets)) is not None:
         texts["contact_sheet"] = sheets.inline(data, SHEETS["training_set"])
     return View(
         {
             "num_buckets": pc.count_distinct(table["bucket"]).as_py(),
-            "duplicates_share": numbers.duplicates_share(table["media_hash"]),
+            "duplicates_share": 1 - num_media / len(table) if len(table) else 0.0,
         },
         {
             **texts,
-            "buckets": draw.buckets(table),
+            "buckets": draw.buckets(draw.sizes(table)),
             "samples_per_bucket": charts.inline_bars(draw.sizes(table), "samples per bucket"),
         },
     )
@@ -254,7 +333,7 @@ def samples_sheet(recipe: Recipe, table: pa.Table, buckets: pa.Table) -> bytes |
     pictured = np.flatnonzero(np.asarray(at.is_valid()))
     if not len(pictured):
         return None
-    drawn = _by_row(table["row"].take(pa.array(pictured)))
+    drawn = _by_row(table.select(["row"]).take(pa.array(pictured)))
     chosen = pa.array(np.sort(pictured[numbers.choose(drawn, SAMPLE_TILES)]))
     tiles = known.take(at.take(chosen)).to_pylist()
     rows = list(zip(table.take(chosen).to_pylist(), shapes.take(chosen).to_pylist(), tiles, strict=True))
@@ -338,12 +417,7 @@ def crops_of(sample: dict[str, Any], shown: tuple[int, int]) -> tuple[sheets.Box
     )
 
 
-def _reasons(dropped: pa.Table, rows: list[int]) -> dict[int, str]:
-    found = dropped.take(pc.index_in(pa.array(rows, pa.int64()), value_set=dropped["row"].combine_chunks()))
-    return dict(zip(rows, found["dropped_for"].to_pylist(), strict=True))
-
-
-def _by_row(rows: pa.ChunkedArray) -> np.ndarray:
+def _by_row(rows: pa.Table) -> np.ndarray:
     """A draw for each row, of its number alone."""
-    values = rows.to_numpy().astype(np.uint64)
+    values = rows["row"].to_numpy().astype(np.uint64)
     return numbers.draws(np.zeros(len(values), np.uint64), values)

@@ -51,45 +51,77 @@ def hashes_of(source: Source, snapshot: Snapshot, beside: str, names: pa.Array) 
     return NamedFiles(paths, hashes)
 
 
+class Named:
+    """What the rows of a split name, and whether it is there, gathered table by table."""
+
+    def __init__(self) -> None:
+        self._is_any_there = False
+        self._names_all = True
+        self._first_name: str | None = None
+        self._hash = fingerprint.TableHash(_HASHES)
+        self._pieces = fingerprint.Pieces()
+
+    def add(self, parts: list[Columns], hashes: pa.Array) -> None:
+        """
+        Args:
+            hashes: of the files that the rows of these parts name; null where there is no such file.
+        """
+        self._is_any_there |= hashes.null_count < len(hashes)
+        for piece in self._pieces.add(pa.table([hashes], schema=_HASHES)):
+            self._hash.add(piece)
+        for part in parts:
+            if part.media_paths is None:
+                self._names_all = False
+            elif self._first_name is None:
+                self._first_name = next(filter(None, part.media_paths.to_pylist()), None)
+
+    def settle(self, column: str, snapshot: Snapshot) -> str:
+        """Once all rows were seen.
+
+        Returns:
+            A hash of what the named files hold; empty where no row names one.
+
+        Raises:
+            DatasetError: rows name files, and not one of them is there.
+        """
+        if self._is_any_there:
+            for piece in self._pieces.end():
+                self._hash.add(piece)
+            return self._hash.hexdigest()
+        if self._first_name is not None and self._names_all:
+            raise DatasetError(
+                f'column "{column}" names files such as "{self._first_name[:200]}", and none of them is in dataset '
+                f'"{snapshot.repository}": name the column that holds the media, or add the files'
+            )
+        return ""
+
+
+_HASHES = pa.schema([pa.field("hash", pa.string())])
+
+
 def with_named_media(
-    table: pa.Table, source: Source, snapshot: Snapshot, parts: list[Columns], column: str, *, is_whole: bool = True
-) -> tuple[pa.Table, str]:
+    table: pa.Table, source: Source, snapshot: Snapshot, parts: list[Columns], named: Named
+) -> pa.Table:
     """Let rows that name a file lie there, whole (`WHOLE_FILE`).
 
     Args:
-        table: `row`, `schema.LOCATION`, `schema.SOURCE_PATH` and more, of all files.
-        parts: what was read of each file.
-        is_whole: whether these are all files; of some, none of the files that rows name may be there.
-
-    Returns:
-        The table, and a hash of what the named files hold; empty where no row names one.
-
-    Raises:
-        DatasetError: rows name files, and not one of them is there.
+        table: `row`, `schema.LOCATION`, `schema.SOURCE_PATH` and more, of some files.
+        parts: what was read of each of these files.
+        named: is given what they name.
     """
-    if all(part.media_paths is None for part in parts):
-        return table, ""
-    paths, hashes = [], []
+    paths, hashes = [pa.array([], pa.string())], [pa.array([], pa.string())]
     for file, part in zip(snapshot.files, parts, strict=True):
         nothing = pa.nulls(part.num_rows, pa.string())
-        names = nothing if part.media_paths is None else part.media_paths
-        found = (
-            NamedFiles(nothing, nothing) if part.media_paths is None else hashes_of(source, snapshot, file.path, names)
-        )
+        found = NamedFiles(nothing, nothing)
+        if part.media_paths is not None:
+            found = hashes_of(source, snapshot, file.path, part.media_paths)
         paths.append(found.path)
         hashes.append(found.hash)
     path, content = pa.concat_arrays(paths), pa.concat_arrays(hashes)
+    named.add(parts, content)
     is_there = pc.is_valid(content)
-    if not pc.any(is_there).as_py():
-        named = [
-            name for part in parts if part.media_paths is not None for name in part.media_paths.to_pylist() if name
-        ]
-        if is_whole and named and all(part.media_paths is not None for part in parts):
-            raise DatasetError(
-                f'column "{column}" names files such as "{named[0][:200]}", and none of them is in dataset '
-                f'"{snapshot.repository}": name the column that holds the media, or add the files'
-            )
-        return table, ""
+    if content.null_count == len(content):
+        return table
     columns = {
         "file_path": pc.if_else(is_there, path, table["file_path"].cast(pa.string())),
         "file_hash": pc.if_else(is_there, content, table["file_hash"].cast(pa.string())),
@@ -103,7 +135,7 @@ def with_named_media(
             values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
             values = values.dictionary_encode().cast(field.type)
         table = table.set_column(index, field, values)
-    return table, fingerprint.of_table(pa.table({"hash": content}))
+    return table
 
 
 def _within(names: pa.Array, snapshot: Snapshot) -> pa.Array:

@@ -63,38 +63,174 @@ class Rows(NamedTuple):
 def read(
     source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Location, say: Callable[[str], None]
 ) -> Rows:
-    """Read the wanted columns of every file of the split. What was read of the same content comes from `memory`.
+    """All of a split's rows at once, for who has few (`Scan`)."""
+    scan = Scan(source, snapshot, wanted, memory, say)
+    table = pa.concat_tables(scan.tables())
+    return Rows(table, scan.version, scan.computed, scan.bytes_read, scan.rests, scan.faults)
 
-    Returns:
-        A table with `row`, where the row's bytes lie (`schema.LOCATION`), the file that they are
-        (`schema.SOURCE_PATH`), and the wanted columns in the struct `columns`.
 
-    Raises:
-        DatasetError: a column is missing, files disagree about a column's type, or no row's media is there.
+class Scan:
+    """A split's rows in tables of bounded size, in order.
+
+    The wanted columns of each file are read and kept on disk, and taken from there file by file. What was read of the
+    same content before comes from there.
+
+    Attributes:
+        computed: rows whose columns were read now.
+        faults: rows that aren't in the tables, since they can't be read (`schema.QUARANTINE`); their `row` is -1.
     """
 
-    listed = memo.states_of(memory)
-    parts = list(_read_files(source, snapshot, wanted, memory, say))
-    columns = [part for part, _ in parts]
-    table = _join(snapshot, columns)
-    table, named = named_media.with_named_media(table, source, snapshot, columns, wanted.media)
-    table, slices = _slice(table, snapshot, [part.num_rows for part in columns])
-    for path in wanted.required if schema.COLUMNS in table.column_names else ():
-        if (mistake := missing_field(table.schema.field(schema.COLUMNS).type, path)) is not None:
-            raise DatasetError(mistake)
-    fresh = [part for part, is_fresh in parts if is_fresh]
-    paths = table[schema.SOURCE_PATH.name]
-    named_as = [fingerprint.of_table(table.select([schema.SOURCE_PATH.name]))] if paths.null_count < len(paths) else []
-    version = fingerprint.of_value([[file.hash for file in snapshot.files], wanted, slices, named, *named_as])
-    num_bytes = sum(part.bytes_read for part in fresh)
-    names = {file.hash: _kept(memory, file, wanted).name for file in snapshot.files}
-    states = {
-        names[file.hash]: memo.state_of(memory / names[file.hash]) if is_fresh else listed.get(names[file.hash])
-        for file, (_, is_fresh) in zip(snapshot.files, parts, strict=True)
-    }
-    known = {name: state for name, state in states.items() if state is not None}
-    rests = (Rest(memory, known),) if len(known) == len(states) else None
-    return Rows(table, version, sum(part.num_rows for part in fresh), num_bytes, rests, _faults(snapshot, columns))
+    def __init__(
+        self, source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Location, say: Callable[[str], None]
+    ) -> None:
+        """
+        Raises:
+            DatasetError: a column is missing, or files disagree about a column's type.
+        """
+        self.source, self.snapshot, self.wanted, self.memory = source, snapshot, wanted, memory
+        self._listed = memo.states_of(memory)
+        self._read_now: dict[str, int] = {}
+        read = self._read_files(snapshot, _known_facts, _Unpacked(snapshot), say)
+        facts = [(_without_rows(one), is_fresh) for one, is_fresh in read]
+        self.computed = sum(one.num_rows for one, is_fresh in facts if is_fresh)
+        self.counts = [one.num_rows for one, _ in facts]
+        self.schema = _unify(snapshot, [one.table.schema for one, _ in facts])
+        self.faults = _faults(snapshot, [one for one, _ in facts])
+        for path in wanted.required if schema.COLUMNS in self.schema.names else ():
+            if (mistake := missing_field(self.schema.field(schema.COLUMNS).type, path)) is not None:
+                raise DatasetError(mistake)
+        self._metadata = {SNAPSHOT: json.dumps(snapshot)}
+        self._named: list[str] = [""]
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(self._read_now.values())
+
+    @property
+    def version(self) -> str:
+        """Of the tables: of the contents of all that their rows were read from. It is known once all were taken."""
+        taken = [rows for _, rows in self._slice_counts()] if self.snapshot.parts else []
+        return fingerprint.of_value([[file.hash for file in self.snapshot.files], self.wanted, taken, *self._named])
+
+    @property
+    def rests(self) -> tuple[Rest, ...] | None:
+        """The files in which the columns are kept."""
+        names = {_kept(self.memory, file, self.wanted).name for file in self.snapshot.files}
+        states = {
+            name: memo.state_of(self.memory / name) if name in self._read_now else self._listed.get(name)
+            for name in names
+        }
+        known = {name: state for name, state in states.items() if state is not None}
+        return (Rest(self.memory, known),) if len(known) == len(states) else None
+
+    def tables(self, max_rows: int | None = None) -> Iterator[pa.Table]:
+        """The rows: `row`, where each lies (`schema.LOCATION`), the file that it is (`schema.SOURCE_PATH`), and the
+        wanted columns in the struct `columns`.
+
+        A table has the rows of whole files with up to `max_rows` together, or part of those of a larger one. There is
+        at least one.
+
+        Raises:
+            DatasetError: no row's media is there.
+        """
+        max_rows = max_rows or files.READ_ROWS
+        named, paths, unpacked = named_media.Named(), _Paths(), _Unpacked(self.snapshot)
+        row = file = num_tables = 0
+        for num_files, taken in self._slice_counts():
+            start = 0
+            for group in _groups(self.counts[file : file + num_files], max_rows):
+                table = self._table(range(file + group.start, file + group.stop), named, unpacked)
+                low, high = (min(max(edge - start, 0), len(table)) for edge in taken)
+                start += len(table)
+                for at in range(low, high, max_rows):
+                    some = table.slice(at, min(max_rows, high - at))
+                    paths.add(some)
+                    yield self._numbered(some, row)
+                    row += len(some)
+                    num_tables += 1
+            file += num_files
+        self._named = [named.settle(self.wanted.media, self.snapshot), *paths.hash()]
+        if not num_tables:
+            first = self._table(range(min(len(self.counts), 1)), named_media.Named(), unpacked)
+            yield self._numbered(first.slice(0, 0), 0)
+
+    def _numbered(self, table: pa.Table, first: int) -> pa.Table:
+        numbers = pa.array(np.arange(first, first + len(table), dtype=np.int64))
+        return table.set_column(0, schema.ROW, numbers).replace_schema_metadata(self._metadata)
+
+    def _slice_counts(self) -> list[tuple[int, slices.Slice]]:
+        """Number of files, and the rows of these that are taken, for each part of the split."""
+        if not self.snapshot.parts:
+            return [(len(self.counts), slices.Slice(0, sum(self.counts)))]
+        taken, file = [], 0
+        for part in self.snapshot.parts:
+            num_rows = sum(self.counts[file : file + part.num_files])
+            taken.append((part.num_files, slices.rows_of(part, num_rows)))
+            file += part.num_files
+        return taken
+
+    def _table(self, group: range, named: named_media.Named, unpacked: "_Unpacked") -> pa.Table:
+        """The rows of some files."""
+        snapshot = self.snapshot._replace(files=tuple(self.snapshot.files[at] for at in group))
+        parts = [part for part, _ in self._read_files(snapshot, _load, unpacked, lambda line: None)]
+        if parts and self.schema.names:
+            like = [self.schema.empty_table(), parts[0].table]
+            parts[0] = parts[0]._replace(table=pa.concat_tables(like, promote_options="permissive"))
+        return named_media.with_named_media(_join(snapshot, parts), self.source, snapshot, parts, named)
+
+    def _read_files(
+        self,
+        snapshot: Snapshot,
+        known: Callable[[Location], Columns | None],
+        unpacked: "_Unpacked",
+        say: Callable[[str], None],
+    ) -> Iterator[tuple[Columns, bool]]:
+        """Each file's columns, and whether they were read now. Few are read ahead.
+
+        Args:
+            known: gives what is kept of a file.
+            unpacked: counts how large they are.
+        """
+
+        def read_file(file: DataFile) -> tuple[Columns, bool]:
+            kept = _kept(self.memory, file, self.wanted)
+            if (found := known(kept)) is not None:
+                return found, False
+            columns = self._read_file(file)
+            _save(columns, kept)
+            self._read_now[kept.name] = columns.bytes_read
+            return columns, True
+
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            waiting: deque[Future[tuple[Columns, bool]]] = deque()
+            upcoming = iter(snapshot.files)
+            started = said = time.monotonic()
+            for number, file in enumerate(snapshot.files, 1):
+                waiting.extend(
+                    pool.submit(read_file, file) for file in islice(upcoming, 2 * READ_THREADS - len(waiting))
+                )
+                part = waiting.popleft().result()
+                unpacked.add(file, part[0])
+                yield part
+                if part[1] and time.monotonic() - said >= SAY_S:
+                    said = time.monotonic()
+                    rate = number / (said - started)
+                    left_s = (len(snapshot.files) - number) / rate
+                    done = f"{number:,} of {len(snapshot.files):,} files, {rate:,.1f} per second, {left_s:,.0f} s left"
+                    say(f"reading columns: {done}")
+
+    def _read_file(self, file: DataFile) -> Columns:
+        def is_any_there(paths: pa.Array) -> bool:
+            found = named_media.hashes_of(self.source, self.snapshot, file.path, paths)
+            return bool(pc.any(pc.is_valid(found.hash)).as_py())
+
+        with self.source.open_ranges(self.snapshot, file) as handle:
+            columns = read_columns(handle, self.wanted, file.path, is_any_there, with_members=bool(file.content))
+            if not file.content:
+                return columns
+            # it was turned into Parquet, as far as it could be read; and all of it was read
+            found = faults.loads(pq.ParquetFile(handle).metadata.metadata)
+            return columns._replace(faults=found, bytes_read=file.num_bytes)
 
 
 def _faults(snapshot: Snapshot, columns: list[Columns]) -> pa.Table:
@@ -116,64 +252,6 @@ def _faults(snapshot: Snapshot, columns: list[Columns]) -> pa.Table:
     return pa.Table.from_pylist(found, schema=schema.QUARANTINE)
 
 
-class Scan:
-    """A split's rows in tables of bounded size, in order: what `read` gives, for those who don't need all at once.
-
-    Every file's columns are read and kept on disk at first, and taken from there file by file.
-
-    Raises:
-        DatasetError: as `read`.
-    """
-
-    def __init__(
-        self, source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Location, say: Callable[[str], None]
-    ) -> None:
-        self.source, self.snapshot, self.wanted, self.memory = source, snapshot, wanted, memory
-        facts = [(part.num_rows, part.table.schema) for part, _ in _read_files(source, snapshot, wanted, memory, say)]
-        self.counts = [num_rows for num_rows, _ in facts]
-        self.schema = _unify(snapshot, [schema for _, schema in facts])
-        for path in wanted.required if schema.COLUMNS in self.schema.names else ():
-            if (mistake := missing_field(self.schema.field(schema.COLUMNS).type, path)) is not None:
-                raise DatasetError(mistake)
-
-    def tables(self, max_rows: int = 65_536) -> Iterator[pa.Table]:
-        """The rows as `read` gives them, of whole files with up to `max_rows` together."""
-        row = file = 0
-        for num_files, taken in self._slice_counts():
-            start = 0
-            for group in _groups(self.counts[file : file + num_files], max_rows):
-                files_of_group = range(file + group.start, file + group.stop)
-                table = self._table(files_of_group)
-                low, high = (min(max(edge - start, 0), len(table)) for edge in taken)
-                start += len(table)
-                if low < high:
-                    numbers = pa.array(np.arange(row, row + high - low, dtype=np.int64))
-                    row += high - low
-                    yield table.slice(low, high - low).set_column(0, schema.ROW, numbers)
-            file += num_files
-
-    def _slice_counts(self) -> list[tuple[int, slices.Slice]]:
-        """Number of files, and the rows of these that are taken, for each part of the split."""
-        if not self.snapshot.parts:
-            return [(len(self.counts), slices.Slice(0, sum(self.counts)))]
-        taken, file = [], 0
-        for part in self.snapshot.parts:
-            num_rows = sum(self.counts[file : file + part.num_files])
-            taken.append((part.num_files, slices.rows_of(part, num_rows)))
-            file += part.num_files
-        return taken
-
-    def _table(self, group: range) -> pa.Table:
-        snapshot = self.snapshot._replace(files=tuple(self.snapshot.files[at] for at in group))
-        parts = [part for part, _ in _read_files(self.source, snapshot, self.wanted, self.memory, lambda line: None)]
-        if parts and self.schema.names:
-            like = [self.schema.empty_table(), parts[0].table]
-            parts[0] = parts[0]._replace(table=pa.concat_tables(like, promote_options="permissive"))
-        table = _join(snapshot, parts)
-        whole, _ = named_media.with_named_media(table, self.source, snapshot, parts, self.wanted.media, is_whole=False)
-        return whole
-
-
 def _groups(counts: list[int], max_rows: int) -> Iterator[range]:
     """Consecutive files with up to `max_rows` rows together, one file at least."""
     start = num_rows = 0
@@ -186,57 +264,49 @@ def _groups(counts: list[int], max_rows: int) -> Iterator[range]:
         yield range(start, len(counts))
 
 
-def _read_files(
-    source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Location, say: Callable[[str], None]
-) -> Iterator[tuple[Columns, bool]]:
-    """Each file's columns, and whether they were read now. Few are read ahead."""
+class _Paths:
+    """The files that rows are, gathered table by table."""
 
-    def read_file(file: DataFile) -> tuple[Columns, bool]:
-        kept = _kept(memory, file, wanted)
-        if (known := _load(kept)) is not None:
-            return known, False
+    def __init__(self) -> None:
+        self._is_any_there = False
+        self._hash = fingerprint.TableHash(_PATHS)
+        self._pieces = fingerprint.Pieces()
 
-        def is_any_there(paths: pa.Array) -> bool:
-            return bool(pc.any(pc.is_valid(named_media.hashes_of(source, snapshot, file.path, paths).hash)).as_py())
+    def add(self, rows: pa.Table) -> None:
+        paths = rows.select(_PATHS.names)
+        self._is_any_there |= paths.column(0).null_count < len(paths)
+        for piece in self._pieces.add(paths):
+            self._hash.add(piece)
 
-        with source.open_ranges(snapshot, file) as handle:
-            columns = read_columns(handle, wanted, file.path, is_any_there, with_members=bool(file.content))
-            if file.content:  # it was turned into Parquet, as far as it could be read
-                columns = columns._replace(faults=faults.loads(pq.ParquetFile(handle).metadata.metadata))
-        _save(columns, kept)
-        # of a file that was turned into Parquet, all was read
-        return columns._replace(bytes_read=file.num_bytes) if file.content else columns, True
-
-    with ThreadPoolExecutor(READ_THREADS) as pool:
-        waiting: deque[Future[tuple[Columns, bool]]] = deque()
-        upcoming = iter(snapshot.files)
-        started = said = time.monotonic()
-        num_bytes = packed = 0
-        for number, file in enumerate(snapshot.files, 1):
-            waiting.extend(pool.submit(read_file, file) for file in islice(upcoming, 2 * READ_THREADS - len(waiting)))
-            part = waiting.popleft().result()
-            num_bytes, packed = num_bytes + part[0].table.nbytes, packed + file.num_bytes
-            _require_ratio(num_bytes, packed, snapshot)
-            yield part
-            if part[1] and time.monotonic() - said >= SAY_S:
-                said = time.monotonic()
-                rate = number / (said - started)
-                left_s = (len(snapshot.files) - number) / rate
-                done = f"{number:,} of {len(snapshot.files):,} files, {rate:,.1f} per second, {left_s:,.0f} s left"
-                say(f"reading columns: {done}")
+    def hash(self) -> list[str]:
+        """Of all of them; nothing where no row is a file."""
+        for piece in self._pieces.end():
+            self._hash.add(piece)
+        return [self._hash.hexdigest()] if self._is_any_there else []
 
 
-def _require_ratio(num_bytes: int, packed: int, snapshot: Snapshot) -> None:
-    """Many files that each unpack to what one may are far more together.
+_PATHS = pa.schema([schema.SOURCE_PATH])
 
-    Raises:
-        DatasetError: the columns take more than that.
-    """
-    if num_bytes > max(MIN_RATIO_BYTES, MAX_RATIO * packed):
-        raise DatasetError(
-            f'the columns of dataset "{snapshot.repository}" unpack from {packed:,d} to {num_bytes:,d} bytes and more, '
-            f"more than {MAX_RATIO} times as many, which is not read: name columns of other texts"
-        )
+
+class _Unpacked:
+    """Many files that each unpack to what one may are far more together."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._repository = snapshot.repository
+        self._num_bytes = self._packed = 0
+
+    def add(self, file: DataFile, columns: Columns) -> None:
+        """
+        Raises:
+            DatasetError: the columns take more than all files may.
+        """
+        self._num_bytes += columns.table.nbytes
+        self._packed += file.num_bytes
+        if self._num_bytes > max(MIN_RATIO_BYTES, MAX_RATIO * self._packed):
+            raise DatasetError(
+                f'the columns of dataset "{self._repository}" unpack from {self._packed:,d} to {self._num_bytes:,d} '
+                f"bytes and more, more than {MAX_RATIO} times as many, which is not read: name columns of other texts"
+            )
 
 
 def _unify(snapshot: Snapshot, schemas: list[pa.Schema]) -> pa.Schema:
@@ -255,9 +325,9 @@ def _disagreement(snapshot: Snapshot, error: Exception) -> DatasetError:
     )
 
 
-def snapshot_of(raw_dataset: pa.Table) -> Snapshot:
-    """The snapshot from which a `raw_dataset` table was read."""
-    repository, commit, is_local, listed, *more = json.loads(raw_dataset.schema.metadata[SNAPSHOT])
+def snapshot_of(raw_dataset: pa.Schema) -> Snapshot:
+    """The snapshot from which a table was read: that of `raw_dataset`, or some of its rows."""
+    repository, commit, is_local, listed, *more = json.loads(raw_dataset.metadata[SNAPSHOT])
     snapshot = Snapshot(repository, commit, is_local, tuple(DataFile(*file) for file in listed), *more)
     return snapshot._replace(parts=tuple(Part(*part) for part in snapshot.parts))
 
@@ -287,24 +357,7 @@ def _join(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
             raise _disagreement(snapshot, error) from None
         values = columns[schema.COLUMNS]
         place = place.append_column(schema.COLUMNS, values.cast(fingerprint.large(values.type)))
-    facts = json.dumps(snapshot)
-    return place.replace_schema_metadata({SNAPSHOT: facts})
-
-
-def _slice(table: pa.Table, snapshot: Snapshot, counts: list[int]) -> tuple[pa.Table, list[slices.Slice]]:
-    """The rows that the split's slices take, numbered anew; and these slices by number."""
-    if not snapshot.parts:
-        return table, []
-    taken, found, file, start = [], [], 0, 0
-    for part in snapshot.parts:
-        num_rows = sum(counts[file : file + part.num_files])
-        rows = slices.rows_of(part, num_rows)
-        taken.append(table.slice(start + rows.start, rows.stop - rows.start))
-        found.append(rows)
-        file, start = file + part.num_files, start + num_rows
-    joined = pa.concat_tables(taken)
-    numbers = pa.array(np.arange(len(joined), dtype=np.int64))
-    return joined.set_column(0, schema.ROW, numbers), found
+    return place
 
 
 def _kept(memory: Location, file: DataFile, wanted: WantedColumns) -> Location:
@@ -313,9 +366,26 @@ def _kept(memory: Location, file: DataFile, wanted: WantedColumns) -> Location:
     return memory / f"{file.hash}.{fingerprint.of_value([KEPT_VERSION, *wanted, *more])}.parquet"
 
 
+def _known_facts(kept: Location) -> Columns | None:
+    """What is kept of a file, without its rows: of these nothing is read, so who reads them may find them damaged."""
+    try:
+        arrow = pq.read_schema(files.parquet(kept))
+    except (OSError, pa.ArrowException):
+        return None
+    return _columns_of(arrow.empty_table())
+
+
+def _without_rows(columns: Columns) -> Columns:
+    return columns._replace(table=columns.table.schema.empty_table(), media_paths=None, members=None)
+
+
 def _load(kept: Location) -> Columns | None:
     table = files.read_table(kept)
-    if table is None or NUM_ROWS not in (table.schema.metadata or {}):
+    return None if table is None else _columns_of(table)
+
+
+def _columns_of(table: pa.Table) -> Columns | None:
+    if NUM_ROWS not in (table.schema.metadata or {}):
         return None
     num_rows = int(table.schema.metadata[NUM_ROWS])
     found = faults.loads(table.schema.metadata)

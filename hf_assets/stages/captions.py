@@ -151,7 +151,7 @@ def extract(filtered: pa.Table, rules: CaptionRules) -> tuple[pa.Table, pa.Table
     return table, without.append_column("dropped_for", pa.repeat("no_caption", len(without)))
 
 
-def distinct(captions: pa.Table) -> pa.ChunkedArray:
+def distinct(captions: pa.Table) -> pa.Array:
     """Every caption once, in order of first appearance."""
     return pc.unique(pc.list_flatten(captions["captions"]).cast(schema.CAPTION))
 

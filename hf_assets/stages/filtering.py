@@ -148,33 +148,54 @@ def _first_reasons(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray
 
 def lacking(raw_dataset: pa.Table, rules: FilterRules) -> list[str]:
     """A line for each column that these rules look at, and that has a value in no row."""
-    if not len(raw_dataset):
-        return []
-    dropping = [
-        *(((COLLECTION_COLUMN, "collection"),) if rules.collection else ()),
-        *((f"{rules.quality_column}.{metric}", "quality_thresholds") for metric, _ in rules.quality_thresholds),
-    ]
-    limits = zip((rules.width_column, rules.height_column), (rules.min_width, rules.min_height), strict=True)
-    deferring = [(rules.num_frames_column, "the videos")] if rules.frames else []
-    for (column, limit), key in zip(limits, ("min_width", "min_height"), strict=True):
-        if column and limit is not None:
-            dropping.append((column, key))
-        elif column and rules.by_size:
-            deferring.append((column, "the media"))
-    lines = [
-        f'no row has a value in column "{column}", so {key} drops every row'
-        for column, key in dropping
-        if _is_empty(raw_dataset, column)
-    ]
-    lines += [
-        f'no row has a value in column "{column}": what it would say is read from {origin}'
-        for column, origin in deferring
-        if column and _is_empty(raw_dataset, column)
-    ]
-    if rules.has_size_rules and not rules.width_column and len(sizeless(raw_dataset, rules)) == len(raw_dataset):
-        names = " and ".join(USUAL_SIZE_COLUMNS)
-        lines.append(f"no row has sizes in columns {names}: they are read from the media")
-    return lines
+    seen = Lacking(rules)
+    seen.add(raw_dataset)
+    return seen.lines()
+
+
+class Lacking:
+    """`lacking` for a dataset in several tables."""
+
+    def __init__(self, rules: FilterRules) -> None:
+        self._rules = rules
+        self._num_rows = self._num_sizeless = 0
+        # (column, key) where a row without a value is dropped; (column, origin) where it is looked at there
+        self._dropping = [
+            *(((COLLECTION_COLUMN, "collection"),) if rules.collection else ()),
+            *((f"{rules.quality_column}.{metric}", "quality_thresholds") for metric, _ in rules.quality_thresholds),
+        ]
+        self._deferring = [(rules.num_frames_column, "the videos")] if rules.frames and rules.num_frames_column else []
+        limits = zip((rules.width_column, rules.height_column), (rules.min_width, rules.min_height), strict=True)
+        for (column, limit), key in zip(limits, ("min_width", "min_height"), strict=True):
+            if column and limit is not None:
+                self._dropping.append((column, key))
+            elif column and rules.by_size:
+                self._deferring.append((column, "the media"))
+        self._empty = {column for column, _ in (*self._dropping, *self._deferring)}
+
+    def add(self, raw_dataset: pa.Table) -> None:
+        self._num_rows += len(raw_dataset)
+        self._empty = {column for column in self._empty if _is_empty(raw_dataset, column)}
+        if self._rules.has_size_rules and not self._rules.width_column:
+            self._num_sizeless += len(sizeless(raw_dataset, self._rules))
+
+    def lines(self) -> list[str]:
+        if not self._num_rows:
+            return []
+        lines = [
+            f'no row has a value in column "{column}", so {key} drops every row'
+            for column, key in self._dropping
+            if column in self._empty
+        ]
+        lines += [
+            f'no row has a value in column "{column}": what it would say is read from {origin}'
+            for column, origin in self._deferring
+            if column in self._empty
+        ]
+        if self._num_sizeless == self._num_rows:
+            names = " and ".join(USUAL_SIZE_COLUMNS)
+            lines.append(f"no row has sizes in columns {names}: they are read from the media")
+        return lines
 
 
 def _is_empty(raw_dataset: pa.Table, column: str) -> bool:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from hf_assets import schema
 from hf_assets.stages import audio
-from hf_assets.stages.captions import companions, identities, lines
+from hf_assets.stages.captions import companions
 
 # Bump when a change to this module changes the training set.
 VERSION = 2
@@ -18,39 +18,41 @@ NOTHING_MORE = pa.schema([])
 
 def join(
     captions: pa.Table,
+    texts: pa.Table,
     buckets: pa.Table,
     vae_latents: pa.Table,
-    text_embeds: pa.Table,
     extension: str,
     more: pa.Schema = NOTHING_MORE,
     *,
     has_text: bool = True,
-) -> tuple[pa.Table, int]:
-    """The rows that have a latent and, where there is text, an embedded caption; and how many others there are.
+) -> pa.Table:
+    """The rows that have a latent and, where there is text, an embedded caption.
 
     Args:
+        texts: `row`, `caption` and `embed_key` of each of the rows' captions that has an embed, in their order.
         extension: of the name under which a row's media is known to trainers: row 12 is `12.jpg`.
         more: columns of `buckets` that this kind of media has beside those of `schema.TRAINING_SET`, of which it may
             lack some. What it lacks is null, as `schema.SOURCE_PATH` is (`naming.with_source_paths`).
         has_text: whether captions are encoded.
 
     Returns:
-        A table of `schema.TRAINING_SET`, `more` and, of audio, `schema.LYRICS`, in the split's order, and the number of
-        rows left out.
+        A table of `schema.TRAINING_SET`, `more` and, of audio, `schema.LYRICS`, in the split's order.
     """
     latent_at = pc.index_in(captions["row"], value_set=vae_latents["row"].combine_chunks())
-    texts, embed_keys = _with_embeds(with_companions(captions, buckets, companions(text_embeds)), text_embeds)
+    starts = np.searchsorted(texts["row"].to_numpy(), captions["row"].to_numpy())
+    edges = pa.array(np.append(starts, len(texts)).astype(np.int32))
+    of_row = {name: pa.ListArray.from_arrays(edges, _chunk(texts[name])) for name in ("caption", "embed_key")}
     complete = pc.is_valid(latent_at)
     if has_text:
-        complete = pc.and_(complete, pc.greater(pc.list_value_length(embed_keys), 0))
+        complete = pc.and_(complete, pc.greater(pc.list_value_length(of_row["embed_key"]), 0))
     latents = vae_latents.take(latent_at.filter(complete))
     rows = latents["row"]
     media = buckets.take(pc.index_in(rows, value_set=buckets["row"].combine_chunks()))
     columns = {
         "row": rows,
         "file": pc.binary_join_element_wise(rows.cast(pa.string()), extension, "."),
-        "captions": texts.filter(complete),
-        "embed_keys": embed_keys.filter(complete),
+        "captions": of_row["caption"].filter(complete),
+        "embed_keys": of_row["embed_key"].filter(complete),
         "latent_key": latents["latent_key"],
         "latent_shape": latents["latent_shape"],
     }
@@ -62,8 +64,11 @@ def join(
         if field.name not in columns:
             is_there = field.name in media.column_names  # audio has no size
             columns[field.name] = media[field.name] if is_there else pa.nulls(len(media), field.type)
-    table = pa.table([columns[name] for name in made.names], schema=made)
-    return table, len(captions) - len(table)
+    return pa.table([columns[name] for name in made.names], schema=made)
+
+
+def _chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks()
 
 
 def with_companions(captions: pa.Table, buckets: pa.Table | None, names: Collection[str]) -> pa.Table:
@@ -78,16 +83,3 @@ def with_companions(captions: pa.Table, buckets: pa.Table | None, names: Collect
     assert buckets is not None, "durations are those of clips as they are encoded"
     bucket_at = pc.index_in(rows["row"], value_set=buckets["row"].combine_chunks())
     return rows.append_column(schema.DURATION, audio.durations_s(buckets).take(bucket_at))
-
-
-def _with_embeds(captions: pa.Table, text_embeds: pa.Table) -> tuple[pa.ListArray, pa.ListArray]:
-    """Each row's captions that have an embed, and these embeds' keys."""
-    lists = captions["captions"].cast(schema.CAPTIONS.field("captions").type).combine_chunks()
-    flat = lists.flatten()
-    texts = lines(captions)
-    embed_at = pc.index_in(identities(texts).combine_chunks(), value_set=identities(text_embeds).combine_chunks())
-    has_embed = pc.is_valid(embed_at)
-    parents = lists.value_parent_indices().filter(has_embed).to_numpy()
-    offsets = pa.array(np.searchsorted(parents, np.arange(len(lists) + 1)).astype(np.int32))
-    keys = text_embeds["embed_key"].combine_chunks().take(embed_at.filter(has_embed))
-    return pa.ListArray.from_arrays(offsets, flat.filter(has_embed)), pa.ListArray.from_arrays(offsets, keys)

@@ -6,17 +6,18 @@ knows all that is needed, whatever his config names.
 """
 
 import json
+import uuid
 from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hf_assets import blobs, files, fingerprint, folder
 from hf_assets.blobs import Location
 from hf_assets.blobs.location import relative, resolve
 from hf_assets.errors import StoreError
 from hf_assets.store import memo
+from hf_assets.store.draft import DraftTable
 from hf_assets.store.index import now
 
 SECOND = 1_000_000_000
@@ -59,41 +60,64 @@ def users(store: Location) -> list[Location]:
     return found
 
 
-def record(root: Location, training_set: pa.Table, version: str, file_hashes: Iterable[str]) -> None:
-    """Keep which tensors a training set names, unless the newest generation is the same.
+def is_newest(root: Location, version: str) -> bool:
+    """Whether the training set of the newest generation is the same.
 
     Args:
         root: metadata folder of the dataset.
         version: data version of the training set.
-        file_hashes: the files that its rows were read from.
     """
-    newest = _files(root)[-1:]
-    if newest and newest[0].stem.partition("-")[2] == version:
-        return
-    latents, embeds = training_set["latent_key"], pc.list_flatten(training_set["embed_keys"])
-    keys = pa.table({"key": pa.concat_arrays([pc.unique(latents), pc.unique(embeds)])})
-    name = f"{now():%Y%m%dT%H%M%S.%fZ}-{version}.parquet"
-    files.write_table(
-        folder.generations(root) / name, keys.replace_schema_metadata({FILE_HASHES: json.dumps(sorted(file_hashes))})
-    )
+    found = newest(root)
+    return found is not None and found.stem.partition("-")[2] == version
 
 
-def claim(root: Location, stage: str, keys: pa.ChunkedArray) -> None:
-    """Note the keys that a stage's table is about to name: nobody may remove them before the table is there.
-
-    Two runs at once have a claim each. Those of runs whose table is there by now are removed.
+def record(root: Location, keys: Iterable[pa.Array], version: str, file_hashes: Iterable[str]) -> None:
+    """Keep which tensors a training set names.
 
     Args:
         root: metadata folder of the dataset.
+        keys: of latents and embeds, in any number of pieces.
+        version: data version of the training set.
+        file_hashes: the files that its rows were read from.
     """
-    place = blobs.at(folder.claims(root))
-    table = files.written_ns(folder.table(root, stage))
-    for blob in list(place.list()):
-        # whole seconds: object stores know no others
-        if blob.name.startswith(f"{stage}.") and table is not None and blob.modified_ns // SECOND <= table // SECOND:
-            place.delete(blob.name)
-    claimed = pa.table({"key": keys})
-    files.write_table(folder.claims(root) / f"{stage}.{fingerprint.of_table(claimed)}{folder.SUFFIX}", claimed)
+    draft = DraftTable(folder.generations(root) / f"{now():%Y%m%dT%H%M%S.%fZ}-{version}.parquet", identity=())
+    draft.add(_KEYS.empty_table())
+    for some in keys:
+        draft.add(pa.table([some], schema=_KEYS))
+    draft.note({FILE_HASHES: json.dumps(sorted(file_hashes))})
+    draft.publish()
+
+
+_KEYS = pa.schema([pa.field("key", pa.string())])
+
+
+class Claim:
+    """The keys that a stage's table is about to name: nobody may remove them before the table is there.
+
+    Two runs at once have a claim each. Those of runs whose table is there by now are removed.
+    """
+
+    def __init__(self, root: Location, stage: str) -> None:
+        """
+        Args:
+            root: metadata folder of the dataset.
+        """
+        self._root, self._stage = root, stage
+        self._draft = DraftTable(folder.claims(root) / f"{stage}.{uuid.uuid4().hex}{folder.SUFFIX}", identity=())
+        self._draft.add(_KEYS.empty_table())
+
+    def add(self, keys: pa.ChunkedArray) -> None:
+        self._draft.add(pa.table([keys], schema=_KEYS))
+
+    def publish(self) -> None:
+        place = blobs.at(folder.claims(self._root))
+        table = files.written_ns(folder.table(self._root, self._stage))
+        for blob in list(place.list()):
+            # whole seconds: object stores know no others
+            is_of_stage = blob.name.startswith(f"{self._stage}.")
+            if is_of_stage and table is not None and blob.modified_ns // SECOND <= table // SECOND:
+                place.delete(blob.name)
+        self._draft.publish()
 
 
 def newest(root: Location) -> Location | None:
@@ -128,7 +152,7 @@ def named_files(root: Location, count: int) -> set[str]:
     return {
         file_hash
         for path in kept(root, count)[0]
-        for file_hash in json.loads((pq.read_schema(files.parquet(path)).metadata or {}).get(FILE_HASHES, b"[]"))
+        for file_hash in json.loads(files.metadata_of(path).get(FILE_HASHES, b"[]"))
     }
 
 

@@ -130,19 +130,49 @@ def find(blobs: Blobs, wanted: Wanted, columns: Sequence[str]) -> pa.Table:
     What garbage collection moves meanwhile is found where it lies then.
     """
     while True:
-        looked_into = layout(blobs)
-        try:
-            found = [_empty(columns)]
-            for run in looked_into.runs:
-                found.extend(_rows_of_run(blobs.within(FOLDER), run, wanted, columns))
-            alone = (_part(blobs, name) for name in looked_into.alone)
-            small = [part.select(sorted({"key", *columns})) for part in alone if part is not None]
-        except FileNotFoundError:
-            continue
-        if small:
-            found.append(matching_rows(pa.concat_tables(small), wanted, columns))
-        if looked_into.parts == frozenset(index.part_names(blobs)):
-            return pa.concat_tables(found)
+        opened = OpenIndex(blobs)
+        found = opened.find(wanted, columns)
+        if opened.layout.parts == frozenset(index.part_names(blobs)):
+            return found
+
+
+class OpenIndex:
+    """An index as it was when it was opened, for who looks up many keys a part at a time: it is listed once, and its
+    small parts are read once.
+    """
+
+    def __init__(self, blobs: Blobs) -> None:
+        """
+        Args:
+            blobs: the folder of the parts.
+        """
+        self._blobs = blobs
+        self._open()
+
+    def _open(self) -> None:
+        self.layout = layout(self._blobs)
+        self._small: pa.Table | None = None
+
+    def find(self, wanted: Wanted, columns: Sequence[str]) -> pa.Table:
+        """See `find`."""
+        while True:
+            try:
+                return self._find(wanted, columns)
+            except FileNotFoundError:  # moved by garbage collection
+                self._open()
+
+    def _find(self, wanted: Wanted, columns: Sequence[str]) -> pa.Table:
+        found = [_empty(columns)]
+        for run in self.layout.runs:
+            found.extend(_rows_of_run(self._blobs.within(FOLDER), run, wanted, columns))
+        if self._small is None:
+            alone = (_part(self._blobs, name) for name in self.layout.alone)
+            self._small = pa.concat_tables(
+                [index.INDEX.empty_table(), *(part for part in alone if part is not None)], promote_options="default"
+            )
+        if len(self._small):
+            found.append(matching_rows(self._small, wanted, columns))
+        return pa.concat_tables(found)
 
 
 def all_rows(blobs: Blobs) -> Iterator[pa.Table]:

@@ -1,12 +1,18 @@
-"""A table too large for memory, kept on the disk by the first bits of a packed key, so that equal keys lie together."""
+"""Tables too large for memory, kept on the disk in parts: by the first bits of a key, so that equal keys lie together,
+or by the place that rows have in another table.
+"""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 
-from hf_assets import files
+from hf_assets import files, fingerprint
 
 # Keys are hashes, so parts are of one size. As many files are open while a table is filled.
 PARTS = 32
@@ -15,27 +21,32 @@ WRITTEN_ROWS = 65_536
 
 
 class SpilledRows:
-    """Rows by the first bits of their key. Write all (`add`), then read part by part.
+    """Rows by the part that their key lies in. Write all (`add`), then read part by part.
 
-    Two of them agree about which part a key lies in.
+    Two of them with the same parts agree about which one a key lies in.
 
     Attributes:
         num_rows: that were added.
     """
 
-    def __init__(self, folder: Path, arrow: pa.Schema, key: str) -> None:
+    def __init__(self, folder: Path, arrow: pa.Schema, key: str, part_of: "PartOf | None" = None) -> None:
         """
         Args:
             folder: of this table alone; its maker removes it.
-            key: a column of `fingerprint.PACKED` without nulls.
+            key: a column without nulls.
+            part_of: gives each key's part, below `PARTS`. If it isn't given, keys are `fingerprint.PACKED`, and go by
+                their first bits.
         """
-        folder.mkdir(parents=True)
         self.folder = folder
         self.schema = arrow
         self.key = key
         self.num_rows = 0
+        self._part_of = part_of or _by_first_bits
+        self._counts = np.zeros(PARTS, np.int64)
         self._writers: dict[int, pa.RecordBatchStreamWriter | None] = {}
         self._waiting: list[pa.Table] = []
+        self._num_waiting = 0
+        self._few: list[pa.Table] | None = None
 
     def add(self, rows: pa.Table) -> None:
         """Write some rows.
@@ -43,33 +54,42 @@ class SpilledRows:
         Raises:
             StoreError: there is no room for them.
         """
+        assert self._few is None, "nothing is added once parts were read"
         self.num_rows += len(rows)
+        self._num_waiting += len(rows)
         self._waiting.append(rows.select(self.schema.names).cast(self.schema))
-        if sum(map(len, self._waiting)) >= WRITTEN_ROWS:
+        if self._num_waiting >= WRITTEN_ROWS:
             self._write()
 
     def _write(self) -> None:
         with files.explain_refusals(self.folder):
-            self._write_waiting()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for part, rows in enumerate(self._divide()):
+                if not len(rows):
+                    continue
+                if part not in self._writers:
+                    self._writers[part] = pa.ipc.new_stream(str(self._path(part)), self.schema)
+                writer = self._writers[part]
+                assert writer is not None, "nothing is added once parts were read"
+                writer.write_table(rows.combine_chunks())
 
-    def _write_waiting(self) -> None:
-        rows = pa.concat_tables(self._waiting)
-        self._waiting.clear()
-        part_of_row = _parts(rows[self.key])
+    def _divide(self) -> Iterator[pa.Table]:
+        """What waits, by parts."""
+        rows = pa.concat_tables([self.schema.empty_table(), *self._waiting])
+        self._waiting, self._num_waiting = [], 0
+        part_of_row = self._part_of(rows[self.key])
         order = np.argsort(part_of_row, kind="stable")
         ordered = rows.take(pa.array(order))
-        edges = np.searchsorted(part_of_row[order], np.arange(PARTS + 1))
-        for part in np.unique(part_of_row).tolist():
-            if part not in self._writers:
-                self._writers[part] = pa.ipc.new_stream(str(self._path(part)), self.schema)
-            writer = self._writers[part]
-            assert writer is not None, "nothing is added once parts were read"
-            start, stop = edges[part], edges[part + 1]
-            writer.write_table(ordered.slice(start, stop - start).combine_chunks())
+        counts = np.bincount(part_of_row, minlength=PARTS)
+        self._counts += counts
+        stops = np.cumsum(counts)
+        return (ordered.slice(stop - count, count) for stop, count in zip(stops, counts, strict=True))
 
     def part(self, number: int) -> pa.Table:
         """One of `PARTS`, its rows in the order of writing. Nothing is added after that."""
         self.close()
+        if self._few is not None:
+            return self._few[number]
         if number not in self._writers:
             return self.schema.empty_table()
         with pa.OSFile(str(self._path(number))) as file, pa.ipc.open_stream(file) as stream:
@@ -79,8 +99,30 @@ class SpilledRows:
         """All rows, part by part. Nothing is added after that."""
         return map(self.part, range(PARTS))
 
+    def pieces(self, num_rows: int) -> Iterator[pa.Table]:
+        """All rows: of a few small parts one table with up to so many, and of a large one all.
+
+        There is at least one.
+        """
+        self.close()
+        start, total = 0, 0
+        for number, count in enumerate(self._counts.tolist()):
+            if total and total + count > num_rows:
+                yield self._between(start, number)
+                start, total = number, 0
+            total += count
+        yield self._between(start, PARTS)
+
+    def _between(self, start: int, stop: int) -> pa.Table:
+        return pa.concat_tables(map(self.part, range(start, stop)))
+
     def close(self) -> None:
-        """Nothing is added any more."""
+        """Nothing is added any more. So few rows that none were written stay in memory."""
+        if self._few is not None:
+            return
+        if not self._writers:
+            self._few = list(self._divide())
+            return
         if self._waiting:
             self._write()
         for number, writer in self._writers.items():
@@ -92,7 +134,16 @@ class SpilledRows:
         return self.folder / f"{part}.arrow"
 
 
-def _parts(keys: pa.ChunkedArray) -> np.ndarray:
+PartOf = Callable[[pa.ChunkedArray], np.ndarray]
+
+
+def by_position(num_rows: int) -> PartOf:
+    """Parts of rows that lie together in a table of so many: their keys are positions in it."""
+    rows_per_part = max(-(-num_rows // PARTS), 1)
+    return lambda positions: (positions.to_numpy() // rows_per_part).astype(np.uint8)
+
+
+def _by_first_bits(keys: pa.ChunkedArray) -> np.ndarray:
     """The part of each key: its first byte's upper five bits."""
     found: list[np.ndarray] = [np.empty(0, np.uint8)]
     for chunk in keys.chunks:
@@ -100,3 +151,36 @@ def _parts(keys: pa.ChunkedArray) -> np.ndarray:
             data = np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, 16)
             found.append(data[chunk.offset : chunk.offset + len(chunk), 0] >> 3)
     return np.concatenate(found)
+
+
+def _by_upper_bits(numbers: pa.ChunkedArray) -> np.ndarray:
+    parts: np.ndarray = (numbers.to_numpy() >> np.uint64(59)).astype(np.uint8)
+    return parts
+
+
+class DistinctTexts(contextlib.AbstractContextManager["DistinctTexts"]):
+    """How many different texts there are, of any number: their hashes lie in a temporary folder."""
+
+    _SCHEMA = pa.schema([pa.field("hash", pa.uint64())])
+
+    def __enter__(self) -> Self:
+        self._folder = TemporaryDirectory(prefix="hf-assets-distinct-")
+        self._hashes = SpilledRows(Path(self._folder.name) / "hashes", self._SCHEMA, "hash", _by_upper_bits)
+        return self
+
+    def add(self, texts: pa.Array | pa.ChunkedArray) -> None:
+        """
+        Args:
+            texts: without nulls; one may come several times.
+        """
+        self._hashes.add(pa.table([fingerprint.numbers_of(texts)], schema=self._SCHEMA))
+
+    def count(self) -> int:
+        """Nothing is added after that."""
+        return sum(len(np.unique(part["hash"].to_numpy())) for part in self._hashes.parts())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hashes.close()
+        self._folder.cleanup()

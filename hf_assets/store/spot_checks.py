@@ -1,6 +1,6 @@
 """A few stored tensors, read without torch and checked against their checksums: what a check of a store may cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +38,14 @@ class Tensor(NamedTuple):
 def first(keys: pa.Array) -> pa.Array:
     """The first few keys in their order, which is as good as at random: keys are hashes."""
     return keys.take(pc.select_k_unstable(keys, MAX_SAMPLES, [("", "ascending")]))
+
+
+def first_of(tables: Iterable[pa.Table], column: str) -> pa.Array:
+    """The first few different keys of a column."""
+    found = pa.array([], pa.string())
+    for table in tables:
+        found = first(pc.unique(pa.chunked_array([found, *table[column].chunks], pa.string())))
+    return found
 
 
 def sample(store: TensorStore, keys: pa.Array) -> Iterator[Tensor]:

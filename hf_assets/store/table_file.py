@@ -4,7 +4,7 @@ Every table notes its data version, and those of the tables that it was made fro
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -75,6 +75,17 @@ class TableFile:
             raise self._refusal()
         return table
 
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Its rows in tables of bounded size, of which there is at least one.
+
+        Raises:
+            StoreError: there is none, or it is damaged.
+        """
+        tables = files.read_tables(self.path, columns)
+        if tables is None:
+            raise self._refusal()
+        return tables
+
     def num_rows(self) -> int:
         """How many rows it has, of which none is read.
 
@@ -95,7 +106,7 @@ class TableFile:
 def facts_of(path: Location) -> Facts | None:
     """What a table says about itself; None where there is none, or none that can be read."""
     try:
-        known = pq.read_schema(files.parquet(path)).metadata or {}
+        known = files.metadata_of(path)
         return Facts(known.get(DATA_VERSION, b"").decode(), json.loads(known.get(MADE_FROM, b"{}")))
     except (OSError, ValueError, pa.ArrowException):
         return None

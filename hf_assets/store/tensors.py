@@ -70,8 +70,16 @@ class TensorStore:
     def shard_path(self, shard: str) -> Location:
         return self.folder / shard_name(shard)
 
+    def open_index(self) -> runs.OpenIndex:
+        """The index as it is now, to look up many keys a part at a time."""
+        return runs.OpenIndex(self.index_blobs)
+
     def look_up(
-        self, keys: pa.Array | pa.ChunkedArray, columns: Sequence[str], present: Mapping[str, Blob] | None = None
+        self,
+        keys: pa.Array | pa.ChunkedArray,
+        columns: Sequence[str],
+        present: Mapping[str, Blob] | None = None,
+        opened: runs.OpenIndex | None = None,
     ) -> pa.Table:
         """The rows of `index` that some keys have.
 
@@ -79,12 +87,14 @@ class TensorStore:
             keys: each once, as texts or packed.
             columns: of `index.INDEX` besides the key.
             present: see `present`, where it is known already.
+            opened: the index, where it is open already.
 
         Returns:
             `key`, as it was given, and `columns`.
         """
         names = dict.fromkeys((*columns, *SHARD_FACTS.names))
-        found = runs.find(self.index_blobs, runs.Wanted(keys), list(names))
+        wanted = runs.Wanted(keys)
+        found = opened.find(wanted, list(names)) if opened else runs.find(self.index_blobs, wanted, list(names))
         damaged = self.damaged(found, present)
         if damaged:
             found = found.filter(pc.invert(pc.is_in(found["shard"], value_set=pa.array(sorted(damaged), pa.string()))))

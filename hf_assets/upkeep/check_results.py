@@ -1,17 +1,21 @@
 """What comes of the checks of a dataset. None reads media, and of a store only samples."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import draw
+from hf_assets import draw, fingerprint
 from hf_assets.config.recipe import Recipe
-from hf_assets.draw import numbers
-from hf_assets.encode import quarantine
-from hf_assets.previews import decoded, token_counts
+from hf_assets.encode import lookup, quarantine
+from hf_assets.previews import decoded
+from hf_assets.previews.token_counts import Counted, Cuts
 from hf_assets.store import index, spot_checks
+from hf_assets.store.spilling import DistinctTexts, SpilledRows
 from hf_assets.store.spot_checks import Tensor
 from hf_assets.store.table_file import TableFile
 from hf_assets.store.tensors import TensorStore
@@ -58,21 +62,27 @@ def vae_latents(recipe: Recipe, pipeline: str | None) -> list[CheckResult]:
     Args:
         pipeline: class of the model's pipeline, if it is known.
     """
-    keys = _column(recipe, "vae_latents", "latent_key")
-    sampled = list(spot_checks.sample(TensorStore(recipe.folders.latents), pc.unique(keys)))
-    return [_finite("latents", sampled), _value_range(recipe, sampled, pipeline), _decode_back(recipe, keys)]
+    least = spot_checks.first_of(_tables(recipe, "vae_latents", "latent_key"), "latent_key")
+    sampled = list(spot_checks.sample(TensorStore(recipe.folders.latents), least))
+    return [_finite("latents", sampled), _value_range(recipe, sampled, pipeline), _decode_back(recipe, least)]
 
 
 def text_embeds(recipe: Recipe) -> list[CheckResult]:
     """Some stored embeds."""
-    keys = _column(recipe, "text_embeds", "embed_key")
-    finite = _finite("embeds", list(spot_checks.sample(TensorStore(recipe.folders.embeds), pc.unique(keys))))
-    return [finite, _cut_captions(recipe, _table(recipe, "text_embeds", "caption", "embed_key"))]
+    counted = Counted(recipe.folders.metadata)
+
+    def counting() -> Iterator[pa.Table]:
+        for table in _tables(recipe, "text_embeds", "caption", "embed_key"):
+            counted.add(table)
+            yield table
+
+    least = spot_checks.first_of(counting(), "embed_key")
+    finite = _finite("embeds", list(spot_checks.sample(TensorStore(recipe.folders.embeds), least)))
+    return [finite, _cut_captions(recipe, counted.cuts())]
 
 
-def _cut_captions(recipe: Recipe, embeds: pa.Table) -> CheckResult:
+def _cut_captions(recipe: Recipe, cuts: Cuts) -> CheckResult:
     """The share of the captions of which a tokenizer cuts the end."""
-    cuts = token_counts.cuts_of(recipe.folders.metadata, embeds)
     share, limit = cuts.num_cut / max(cuts.num_counted, 1), recipe.checks.cut_captions.at_most
     by = ", ".join(f"{count:,} by {name.replace(' ', ' at ')} tokens" for name, count in sorted(cuts.by.items()))
     message = (
@@ -86,8 +96,16 @@ def _cut_captions(recipe: Recipe, embeds: pa.Table) -> CheckResult:
 
 def training_set(recipe: Recipe) -> list[CheckResult]:
     """Whether all that it names is stored, how many media are there twice, and how many samples failed."""
-    table = _table(recipe, "training_set", "latent_key", "embed_keys", "media_hash")
-    return [_coverage(recipe, table), _duplicates(recipe, table), error_budget(recipe, len(table))]
+    num_rows = 0
+    with TemporaryDirectory(prefix="hf-assets-check-") as name, DistinctTexts() as media:
+        named = [SpilledRows(Path(name) / side, _NAMED, "key") for side in ("latents", "embeds")]
+        for table in _tables(recipe, "training_set", "latent_key", "embed_keys", "media_hash"):
+            num_rows += len(table)
+            media.add(table["media_hash"])
+            for side, keys in zip(named, (table["latent_key"], pc.list_flatten(table["embed_keys"])), strict=True):
+                side.add(pa.table([fingerprint.pack(keys)], schema=_NAMED))
+        checks = [_coverage(recipe, num_rows, *named), _duplicates(recipe, num_rows, media.count())]
+    return [*checks, error_budget(recipe, num_rows)]
 
 
 def error_budget(recipe: Recipe, num_trainable: int) -> CheckResult:
@@ -134,8 +152,8 @@ def _value_range(recipe: Recipe, sampled: list[Tensor], pipeline: str | None) ->
     return CheckResult("value_range", passed, message, {"largest": largest})
 
 
-def _decode_back(recipe: Recipe, keys: pa.ChunkedArray) -> CheckResult:
-    pairs = decoded.pairs(recipe.folders.metadata, decoded.chosen_keys(keys))
+def _decode_back(recipe: Recipe, least: pa.Array) -> CheckResult:
+    pairs = decoded.pairs(recipe.folders.metadata, decoded.chosen_keys(least))
     if not pairs:
         return CheckResult("decode_back", True, "no latent was decoded yet", {"decoded": 0})
     mean, floor = float(np.mean([pair.psnr_db for pair in pairs])), recipe.checks.decode_back.at_least_db
@@ -146,38 +164,38 @@ def _decode_back(recipe: Recipe, keys: pa.ChunkedArray) -> CheckResult:
     return CheckResult("decode_back", passed, message, {"decoded": len(pairs), "psnr_db": mean})
 
 
-def _coverage(recipe: Recipe, table: pa.Table) -> CheckResult:
-    sides = (
-        ("latents", recipe.folders.latents, table["latent_key"]),
-        ("embeds", recipe.folders.embeds, pc.list_flatten(table["embed_keys"])),
-    )
-    facts: dict[str, int | float] = {"samples": len(table)}
+_NAMED = pa.schema([pa.field("key", fingerprint.PACKED)])
+
+
+def _coverage(recipe: Recipe, num_rows: int, latents: SpilledRows, embeds: SpilledRows) -> CheckResult:
+    sides = (("latents", recipe.folders.latents, latents), ("embeds", recipe.folders.embeds, embeds))
+    facts: dict[str, int | float] = {"samples": num_rows}
     missing = []
-    for name, store, keys in sides:
-        wanted = pc.unique(keys)
-        stored = index.stored_keys(TensorStore(store).look_up(wanted, ("status",)))
-        lacking = wanted.filter(pc.invert(pc.is_in(wanted, value_set=stored)))
-        facts[f"missing_{name}"] = len(lacking)
-        if len(lacking):
-            missing.append(f"{len(lacking):,} of {len(wanted):,} {name}")
+    for name, location, named in sides:
+        store, num_wanted, num_lacking = TensorStore(location), 0, 0
+        present, opened = store.present(), store.open_index()
+        for piece in named.pieces(lookup.LOOKED_UP_ROWS):
+            wanted = pc.unique(piece["key"])
+            stored = index.stored_keys(store.look_up(wanted, ("status",), present, opened))
+            num_wanted += len(wanted)
+            num_lacking += len(wanted) - (pc.sum(pc.is_in(wanted, value_set=stored)).as_py() or 0)
+        facts[f"missing_{name}"] = num_lacking
+        if num_lacking:
+            missing.append(f"{num_lacking:,} of {num_wanted:,} {name}")
     if missing:
         message = f"{' and '.join(missing)} are not stored, or damaged: materialize the group again"
     else:
-        message = f"all {len(table):,} samples have their latent and their embeds"
+        message = f"all {num_rows:,} samples have their latent and their embeds"
     return CheckResult("coverage", not missing, message, facts)
 
 
-def _duplicates(recipe: Recipe, table: pa.Table) -> CheckResult:
-    share, limit = numbers.duplicates_share(table["media_hash"]), recipe.checks.duplicates.at_most
+def _duplicates(recipe: Recipe, num_rows: int, num_media: int) -> CheckResult:
+    share, limit = 1 - num_media / num_rows if num_rows else 0.0, recipe.checks.duplicates.at_most
     message = (
-        f"{share:.1%} of {len(table):,} samples have media that an earlier one has; at most {limit:.1%} are expected"
+        f"{share:.1%} of {num_rows:,} samples have media that an earlier one has; at most {limit:.1%} are expected"
     )
     return CheckResult("duplicates", share <= limit, message, {"share": share})
 
 
-def _column(recipe: Recipe, name: str, column: str) -> pa.ChunkedArray:
-    return _table(recipe, name, column)[column]
-
-
-def _table(recipe: Recipe, name: str, *columns: str) -> pa.Table:
-    return TableFile(recipe.folders.metadata, name, f"{recipe.id}/{name}").read(columns)
+def _tables(recipe: Recipe, name: str, *columns: str) -> Iterator[pa.Table]:
+    return TableFile(recipe.folders.metadata, name, f"{recipe.id}/{name}").tables(columns)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from hf_assets import blobs, files, folder
 from hf_assets.blobs import Location
@@ -43,9 +44,16 @@ class GarbageReport(NamedTuple):
     error: str | None = None
 
 
-def record_generation(recipe: Recipe, training_set: pa.Table, version: str) -> None:
-    """Keep which tensors a training set names, so that these are no garbage."""
-    generations.record(recipe.folders.metadata, training_set, version, _files_of(recipe.folders.metadata))
+def record_generation(recipe: Recipe, keys: Callable[[], Iterable[pa.Array]], version: str) -> None:
+    """Keep which tensors a training set names, so that these are no garbage; unless the newest generation is the same.
+
+    Args:
+        keys: gives the keys that it names.
+        version: its data version.
+    """
+    root = recipe.folders.metadata
+    if not generations.is_newest(root, version):
+        generations.record(root, keys(), version, _files_of(root))
 
 
 def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[VerifyReport]:
@@ -196,5 +204,7 @@ def _orphaned_of_gallery(root: Location, names: Iterable[str]) -> Iterator[str]:
 
 def _files_of(root: Location) -> set[str]:
     """Hashes of the files from which a dataset's current rows were read."""
-    table = files.read_table(folder.table(root, "raw_dataset"))
-    return {file.hash for file in snapshot_of(table).files} if table is not None else set()
+    path = folder.table(root, "raw_dataset")
+    if not files.is_whole_file(path):
+        return set()
+    return {file.hash for file in snapshot_of(pq.read_schema(files.parquet(path))).files}

@@ -11,6 +11,7 @@ import pytest
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.contract.image_rows import files_of
 from hf_assets_tests.contract.media import MEDIA
+from hf_assets_tests.contract.pieces import make_small
 from hf_assets_tests.contract.world import World
 from hf_assets_tests.local_hub import LocalHub
 
@@ -99,6 +100,13 @@ def world(first: World, hub: LocalHub, tmp_path: Path, request: pytest.FixtureRe
         request.getfixturevalue("monkeypatch").setenv("HF_ASSETS_CACHE", str(tmp_path / "machine"))
         copied.move_to(request.getfixturevalue("address"))
     return copied
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `HF_ASSETS_PIECES`, tables are made in pieces of so many rows."""
+    if num_rows := os.environ.get("HF_ASSETS_PIECES"):
+        make_small(monkeypatch, int(num_rows))
 
 
 @pytest.fixture

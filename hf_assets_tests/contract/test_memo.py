@@ -1,6 +1,7 @@
 """A run opens only the tables that it must: the others come out as they were, and whatever could change one is seen."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,16 @@ from hf_assets_tests.store.damage import UNSEEN
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tables that are opened from now on."""
     names: list[str] = []
-    real = TableFile.read
 
-    def read(self: TableFile, *columns: Any) -> Any:
-        names.append(self.name)
-        return real(self, *columns)
+    def note(real: Callable[..., Any]) -> Callable[..., Any]:
+        def read(self: TableFile, *columns: Any) -> Any:
+            names.append(self.name)
+            return real(self, *columns)
 
-    monkeypatch.setattr(TableFile, "read", read)
+        return read
+
+    for way in ("read", "tables"):
+        monkeypatch.setattr(TableFile, way, note(getattr(TableFile, way)))
     return names
 
 

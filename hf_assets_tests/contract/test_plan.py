@@ -256,13 +256,15 @@ def test_what_failed_is_planned_again_once_it_is_marked_for_a_retry(world: World
     assert sum(planned(world)["vae_latents"]["compute"].values()) == 4
     world.materialize(selection="*photos/buckets")
     (recipe,) = loading.load(world.folder / "datasets.json").recipes
-    todo = latents.work(recipe, world.table("buckets"))
-    failed = todo.missing["latent_key"][:1]
-    todo.store.fail({failed[0].as_py(): ("non_finite", "as a test has it")}, todo.encoder.tried_by)
+    encoder, store = latents.vae_of(recipe), TensorStore(recipe.folders.latents)
+    keys = latents.latent_keys(recipe, world.table("buckets"), encoder)
+    missing = keys.filter(pc.invert(pc.is_in(keys, value_set=index.stored_keys(store.index()))))
+    failed = missing[:1]
+    store.fail({failed[0].as_py(): ("non_finite", "as a test has it")}, encoder.tried_by)
     plan = planned(world)["vae_latents"]
     assert (plan["compute"], plan["quarantined"]) == ({"geometry": 3}, 1)
     assert world.materialize().computed["vae_latents"] == 3
-    todo.store.retry(failed.combine_chunks())
+    store.retry(failed.combine_chunks())
     plan = planned(world)["vae_latents"]
     assert (plan["compute"], plan["quarantined"]) == ({"retry": 1}, 0)
     assert world.materialize().computed["vae_latents"] == 1

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from hf_assets.draw import buckets, dropped_examples, examples, failures, funnel
+from hf_assets.draw import buckets, drop_counts, dropped_examples, examples, failures, funnel, sizes
 from hf_assets.draw.markdown import CAPTION_CHARACTERS, escape
 
 
@@ -31,7 +31,7 @@ def test_captions_stay_on_one_line_and_short() -> None:
 
 def test_the_funnel_adds_up() -> None:
     dropped = pa.table({"dropped_for": ["too_small", "low_clip", "too_small"]})
-    lines = funnel(10, dropped, pa.table({"row": [1]})).splitlines()
+    lines = funnel(10, drop_counts(dropped), num_failed=1).splitlines()
     assert lines[2:] == [
         "| in | 10 |",
         "| too&#95;small | −2 |",
@@ -43,7 +43,7 @@ def test_the_funnel_adds_up() -> None:
 
 def test_buckets_come_by_size_and_the_rest_is_summed() -> None:
     names = [f"{64 * n}x64" for n in range(1, 26) for _ in range(n)]
-    lines = buckets(pa.table({"bucket": names})).splitlines()
+    lines = buckets(sizes(pa.table({"bucket": names}))).splitlines()
     assert lines[2] == "| 1600x64 | 25 |"
     assert lines[-1] == "| 5 more | 15 |"
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from hf_assets import schema
 from hf_assets.config import loading
-from hf_assets.encode import embeds
+from hf_assets.encode import embeds, encoders
 from hf_assets.encode.embed_stage import EmbedModel, EmbedStage
 from hf_assets.encode.line import Batch
 from hf_assets.engines.this_process import ThisProcess
@@ -21,7 +21,6 @@ from hf_assets.models import families
 from hf_assets.store.tensor_reader import TensorReader
 from hf_assets_tests import tiny_pipelines
 
-CAPTIONS_EMPTY = schema.CAPTIONS.empty_table()
 CAPTIONS = ["a cat", "a photo of a cat on a red sofa near the window", "portrait of a woman"]
 
 
@@ -46,10 +45,9 @@ class Work:
         self.recipe = loading.parse(content, self.folder / "datasets.json").recipes[0]
         captions = pa.table([range(len(CAPTIONS)), [[one] for one in CAPTIONS]], schema=schema.CAPTIONS)
         self.said = []
-        outcome, facts = embeds.encode(self.recipe, captions, None, hold_device, self.said.append)
-        self.table = outcome.table
-        self.recipe.folders.metadata.mkdir(parents=True, exist_ok=True)
-        pq.write_table(outcome.table, self.recipe.folders.metadata / "text_embeds.parquet")
+        outcome, facts, *_ = embeds.encode(self.recipe, lambda: iter([captions]), None, hold_device, self.said.append)
+        outcome.table.publish()
+        self.table = pq.read_table(outcome.table.path)
         return outcome.computed, facts
 
     def read(self) -> list[dict[str, torch.Tensor]]:
@@ -137,7 +135,7 @@ class Small:
 
 def model(work: Work, encoder: Small) -> EmbedModel:
     work.run()
-    stage = EmbedStage(work.recipe, embeds.work(work.recipe, CAPTIONS_EMPTY).encoder, pa.table({}))
+    stage = EmbedStage(work.recipe, encoders.text_of(work.recipe, embeds.VERSION), pa.table({}))
     return EmbedModel(stage, encoder, counts_tokens=False)  # type: ignore[arg-type]
 
 

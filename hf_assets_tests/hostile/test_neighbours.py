@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from hf_assets import fingerprint, schema
+from hf_assets import fingerprint
 from hf_assets.blobs.atomic import write_atomically
 from hf_assets.encode import encoders
 from hf_assets.encode.encoders import Encoder
@@ -96,6 +96,7 @@ def test_an_embed_of_another_caption_under_the_same_key_is_not_reused(
     key = "0" * 32  # as if two captions had it
     store = TensorStore(tmp_path)
     store.write([sample(key)._replace(text=fingerprint.second_of_text("a cat"))], HEADER)
-    keyed = pa.table({"embed_key": [key], "caption": pa.array([caption], schema.CAPTION)})
+    second = fingerprint.pack(pa.array([fingerprint.second_of_text(caption)]))
+    keyed = pa.table({"embed_key": [key], encoders.SECOND_HASH: second})
     work = encoders.look_up(store, Encoder(None, "e", HEADER), "embed_key", keyed)  # type: ignore[arg-type]
     assert len(work.missing) == num_missing

@@ -1,5 +1,6 @@
 """Estimates from configurations of real models, and the plan as text."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hf_assets.models import autoencoders
 from hf_assets.plan import estimates, planning, reasons
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import DataFile, Snapshot, SourceSpec
+from hf_assets.store.draft import DraftTable
 
 
 @pytest.mark.parametrize(
@@ -145,8 +147,9 @@ def test_a_table_remembers_its_encoder_and_the_rate_that_was_last_measured(tmp_p
     assert encoders.read_record(path) is None
     for measured, kept in [(None, None), (20.0, 20.0), (None, 20.0), (30.0, 30.0)]:
         device_s = 4 / measured if measured else None  # four devices
-        table = encoders.with_record(pa.table({"row": [1]}), encoder, path, measured, device_seconds=device_s)
-        pa.parquet.write_table(table, path)
+        draft = DraftTable.of(path, pa.table({"row": [1]}))
+        draft.note({encoders.RECORD: json.dumps(encoders.record(encoder, path, measured, device_seconds=device_s))})
+        draft.publish()
         record = encoders.read_record(path)
         assert record is not None
         expected = encoders.record_of(encoder)._replace(samples_per_second=kept)

@@ -1,0 +1,190 @@
+"""Which of the keys that a stage's samples need its store holds, of any number of samples.
+
+Keys wait on the disk, by their first bits; they are looked up a part at a time, of which the store's index reads just
+that range; and what was found is put back into the order of the samples. So memory doesn't grow with their number.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_assets import fingerprint, schema
+from hf_assets.encode import encoders
+from hf_assets.encode.encoders import Encoder
+from hf_assets.store import index, memo, spilling
+from hf_assets.store.memo import Rest, State
+from hf_assets.store.spilling import SpilledRows
+from hf_assets.store.tensors import TensorStore
+
+# So many keys are looked up at once, and so many missing samples are handed to the engine at once.
+LOOKED_UP_ROWS = 262_144
+# So many keys are remembered that come first in their order: what is shown, checked and counted is chosen among them.
+NUM_LEAST = 65_536
+
+KEY = "key"
+ASKED = pa.schema([schema.ROW, pa.field(KEY, fingerprint.PACKED)])
+ASKED_OF_TEXTS = ASKED.append(pa.field(encoders.SECOND_HASH, fingerprint.PACKED))
+STORED = pa.schema([*ASKED, pa.field("shape", index.INDEX.field("shape").type), pa.field("shard", pa.string())])
+FAILED = pa.schema(
+    [
+        *ASKED,
+        *(index.INDEX.field(name) for name in ("status", "message")),
+        *(pa.field(name, index.INDEX.field("written_at").type) for name in ("first_seen", "last_seen")),
+    ]
+)
+
+
+class Found(NamedTuple):
+    """What the store has of the keys that were asked for.
+
+    Attributes:
+        stored: the rows whose key is stored (`STORED`), by their place.
+        missing: (N,) int64, ascending: the first row of each key that is to be encoded.
+        failed: the rows whose key is known to fail (`FAILED`).
+        num_keys: different ones that are stored.
+        num_bytes: of their tensors.
+        least: the first `NUM_LEAST` of them, in their order, packed.
+        wanted_least: the same of all that were asked for.
+        rests: the files of the store that say so; None where they changed meanwhile.
+    """
+
+    stored: SpilledRows
+    missing: np.ndarray
+    failed: pa.Table
+    num_keys: int
+    num_bytes: int
+    least: pa.ChunkedArray
+    wanted_least: pa.ChunkedArray
+    rests: tuple[Rest, ...] | None
+
+    def rows(self) -> Iterator[pa.Table]:
+        """The rows whose key is stored, in order: `row`, `key` and `shard` as texts, `shape`. At least one table."""
+        for part in self.stored.pieces(LOOKED_UP_ROWS):
+            part = part.sort_by("row")
+            yield pa.table(
+                {
+                    "row": part["row"],
+                    KEY: fingerprint.unpack(part[KEY]),
+                    "shape": part["shape"],
+                    "shard": part["shard"],
+                }
+            )
+
+
+class Lookup(contextlib.AbstractContextManager["Lookup"]):
+    """Ask for all rows' keys (`add`), then look them up, as often as the store may have changed."""
+
+    def __init__(self, store: TensorStore, encoder: Encoder, *, of_texts: bool = False) -> None:
+        """
+        Args:
+            of_texts: each key is asked for with its text's second hash, and counts as stored only for that text; and of
+                each key only the first row is wanted.
+        """
+        self.store, self.encoder, self._of_texts = store, encoder, of_texts
+        self._num_rows = self._num_lookups = 0
+
+    def __enter__(self) -> Self:
+        self._folder = TemporaryDirectory(prefix="hf-assets-keys-")
+        arrow = ASKED_OF_TEXTS if self._of_texts else ASKED
+        self._asked = SpilledRows(Path(self._folder.name) / "asked", arrow, KEY)
+        return self
+
+    def add(self, rows: pa.ChunkedArray, keys: pa.ChunkedArray, second: pa.ChunkedArray | None = None) -> None:
+        """
+        Args:
+            rows: numbers, ascending from one call to the next.
+            keys: as texts, none null.
+            second: of texts, their second hashes.
+        """
+        columns = [rows, fingerprint.pack(keys), *([] if second is None else [fingerprint.pack(second)])]
+        self._asked.add(pa.table(columns, schema=self._asked.schema))
+        if len(rows):
+            self._num_rows = rows[-1].as_py() + 1
+
+    def look_up(self) -> Found:
+        """What the store has of these keys by now."""
+        self._num_lookups += 1
+        place = Path(self._folder.name) / f"stored {self._num_lookups}"
+        stored = SpilledRows(place, STORED, "row", spilling.by_position(self._num_rows))
+        before = memo.states_of(self.store.folder), memo.states_of(self.store.index_folder)
+        present, opened = self.store.present(), self.store.open_index()
+        missing, failed = [np.empty(0, np.int64)], [FAILED.empty_table()]
+        least, wanted, shards = _Least(), _Least(), set[str]()
+        num_keys = num_bytes = 0
+        for asked in self._asked.pieces(LOOKED_UP_ROWS):
+            asked = _first_of_each(asked) if self._of_texts else asked
+            work = encoders.look_up(self.store, self.encoder, KEY, asked, present, opened)
+            missing.append(work.missing["row"].to_numpy())
+            failed.append(_failed(work))
+            found = work.stored
+            stored.add(pa.table([found["row"], found[KEY], found["shape"], found["shard"]], schema=STORED))
+            num_keys += work.num_stored
+            num_bytes += work.stored_bytes
+            shards.update(pc.unique(found["shard"]).to_pylist())
+            least.add(found[KEY])
+            wanted.add(asked[KEY])
+        after = memo.states_of(self.store.index_folder)
+        rows = np.sort(np.concatenate(missing))
+        known = pa.concat_tables(failed).sort_by("row")
+        rests = _rests(self.store, shards, before, len(known)) if before[1] == after else None
+        return Found(stored, rows, known, num_keys, num_bytes, least.keys, wanted.keys, rests)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._asked.close()
+        self._folder.cleanup()
+
+
+def _first_of_each(asked: pa.Table) -> pa.Table:
+    codes = asked[KEY].combine_chunks().dictionary_encode().indices.to_numpy()
+    return asked.take(pa.array(np.unique(codes, return_index=True)[1]))
+
+
+def _failed(work: encoders.Work) -> pa.Table:
+    lacking, failures = work.lacking, work.failures
+    at = pc.index_in(lacking[KEY], value_set=failures["key"].combine_chunks())
+    found = failures.take(at.drop_null())
+    rows = lacking.filter(pc.is_valid(at))
+    columns = [rows["row"], rows[KEY], *(found[name] for name in FAILED.names[2:])]
+    return pa.table(columns, schema=FAILED)
+
+
+class _Least:
+    """The first keys in their order. They are added in pieces, which are in this order."""
+
+    def __init__(self) -> None:
+        self._found = [pa.array([], fingerprint.PACKED)]
+        self._num_left = NUM_LEAST
+
+    def add(self, keys: pa.ChunkedArray) -> None:
+        if self._num_left:
+            distinct = pc.unique(keys)
+            self._found.append(distinct.take(pc.sort_indices(distinct).slice(0, self._num_left)))
+            self._num_left -= len(self._found[-1])
+
+    @property
+    def keys(self) -> pa.ChunkedArray:
+        return pa.chunked_array(self._found, fingerprint.PACKED)
+
+
+def _rests(
+    store: TensorStore, shards: set[str], listed: tuple[Mapping[str, State], Mapping[str, State]], num_failed: int
+) -> tuple[Rest, ...] | None:
+    """
+    Args:
+        listed: what lay in the store and in its index.
+        num_failed: rows that are known to fail: whatever else the store comes to hold may change that.
+    """
+    names = [store.shard_path(shard).name for shard in shards]
+    if any(name not in listed[0] for name in names):
+        return None
+    named = {name: listed[0][name] for name in names}
+    return (Rest(store.folder, named), Rest(store.index_folder, listed[1], is_all=num_failed > 0))
