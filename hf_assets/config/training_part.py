@@ -29,7 +29,7 @@ class Part:
     """One dataset's part of a mixture, in SimpleTuner's terms.
 
     Attributes:
-        probability: share of the batches, relative to that of the others; None: not given.
+        probability: share of the samples, relative to that of the others; None: not given.
         repeats: how many more times than once an epoch has each sample.
         train_batch_size: None: not given.
         start_epoch, end_epoch: the first and the last epoch in which it takes part, counted from 1.

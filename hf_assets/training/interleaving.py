@@ -1,6 +1,6 @@
 """Whose turn it is: an order of several parts in which each has its share after every single turn."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from math import gcd, lcm
 
@@ -65,8 +65,26 @@ class Interleaving:
         return counts
 
 
-def integers(probabilities: Sequence[float]) -> Iterator[int]:
-    """Whole numbers in exactly the ratio in which these decimal numbers are written: 0.7 and 0.3 are 7 to 3."""
-    exact = [Fraction(repr(float(value))) for value in probabilities]
+# After so many turns an order repeats, at the latest: who skips turns takes no more of them than that.
+LONGEST_PERIOD = 20_000
+
+
+def turns_of(probabilities: Sequence[float], samples_per_turn: Sequence[Fraction]) -> list[int]:
+    """Weights with which the parts have samples in the ratio of their probabilities.
+
+    Where all turns have equally many samples, the ratio is exactly that of the decimal numbers as they are written: 0.7
+    and 0.3 are 7 to 3. Else it may be off by a ten-thousandth, so that the period is not too long.
+
+    Args:
+        samples_per_turn: their mean, of each part.
+    """
+    exact = [
+        Fraction(repr(float(value))) / (mean / max(samples_per_turn))
+        for value, mean in zip(probabilities, samples_per_turn, strict=True)
+    ]
     scale = lcm(*(value.denominator for value in exact))
-    return (int(value * scale) for value in exact)
+    weights = [int(value * scale) for value in exact]
+    weights = [weight // gcd(*weights) for weight in weights]
+    if len(set(samples_per_turn)) == 1 or sum(weights) <= LONGEST_PERIOD:
+        return weights
+    return [max(1, round(weight * LONGEST_PERIOD / sum(weights))) for weight in weights]

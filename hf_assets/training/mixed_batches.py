@@ -17,7 +17,7 @@ from hf_assets.training.passes import Passes
 from hf_assets.training.timeline import Timeline
 
 # Bump when the same settings give other batches, so that no state of before is taken for one of now.
-VERSION = 1
+VERSION = 2
 
 
 class Batch(list[int]):
@@ -194,6 +194,7 @@ class MixedBatches(Sampler[list[int]]):
         return Timeline(
             {name: source.part for name, source in self._sources.items()},
             [passes.num_steps for passes in self._passes],
+            num_samples=[passes.num_samples for passes in self._passes],
             steps_per_epoch=self._steps_per_epoch,
             steps_per_update=self._steps_per_update,
         )

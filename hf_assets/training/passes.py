@@ -33,6 +33,7 @@ class Passes:
     Attributes:
         num_steps: of a pass. 0: there are fewer samples than ranks, or no full batch for each.
         num_resting: samples that a pass leaves out.
+        num_samples: that a pass gives to all ranks together.
     """
 
     def __init__(
@@ -63,13 +64,14 @@ class Passes:
         resting = self._rest.lengths[len(self._rest.lengths) - spare :]
         self.num_steps = len(self._shared.starts) + len(self._rest.starts) // world_size
         self.num_resting = int(len(buckets) - shared.lengths.sum() - self._rest.lengths.sum() + resting.sum())
+        self.num_samples = len(buckets) - self.num_resting
 
     def steps(self, number: int, first: int = 0) -> Iterator[list[int]]:
         """The samples of this rank's batch in each step of a pass, from the first on."""
         order = self._order(number)
         order += self._first
         batches = self._batches(number)
-        turns = np.argsort(self._random(STEPS, number, self.num_steps), kind="stable")[first:]
+        turns = _spread(self._samples_of_steps(number), self._random(STEPS, number, self.num_steps))[first:]
         for at in range(0, len(turns), CHUNK_STEPS):
             starts, lengths = (part[turns[at : at + CHUNK_STEPS]].tolist() for part in batches)
             for start, length in zip(starts, lengths, strict=True):
@@ -90,9 +92,34 @@ class Passes:
         mine = (np.arange(self._rank, used, self._world_size) + shift) % max(num_rest, 1)
         return _Batches(*(np.concatenate([a, b[mine]]) for a, b in zip(self._shared, self._rest, strict=True)))
 
+    def _samples_of_steps(self, number: int) -> np.ndarray:
+        """(S,) of each step of a pass, before these are put in order, the samples of all ranks together."""
+        num_rest, ranks = len(self._rest.starts), self._world_size
+        used = num_rest // ranks * ranks
+        own = (np.arange(used) + number * (num_rest - used)) % max(num_rest, 1)
+        return np.concatenate([self._shared.lengths * ranks, self._rest.lengths[own].reshape(-1, ranks).sum(axis=1)])
+
     def _random(self, purpose: int, number: int, size: int) -> np.ndarray:
         """64 random bits each. NumPy keeps these from release to release, unlike those of its distributions."""
         return np.random.PCG64(np.random.SeedSequence([*self._seed, purpose, number])).random_raw(size)
+
+
+def _spread(lengths: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """(S,) an order of steps in which those of each length are spread evenly, and their order is random.
+
+    So after any number of steps about as many samples were given as a pass gives in so many on average.
+
+    Args:
+        lengths: (S,) samples of each step.
+        bits: (S,) random.
+    """
+    order = np.argsort(bits, kind="stable")
+    places = np.empty(len(order))
+    for length in np.unique(lengths):
+        own = order[lengths[order] == length]
+        phase = (int(bits[own[0]]) >> 11) / (1 << 53)  # where the first of them stands, 0 to 1
+        places[own] = (np.arange(len(own)) + phase) / len(own)
+    return np.argsort(places, kind="stable")
 
 
 def _cut_batches(counts: np.ndarray, batch_size: int, world_size: int, *, drop_last: bool) -> tuple[_Batches, _Batches]:

@@ -1,17 +1,19 @@
 """Which dataset gives the batches of which step, from the first epoch on."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 
 from hf_assets.config.training_part import Part
 from hf_assets.errors import ConfigError
-from hf_assets.training.interleaving import Interleaving, integers
+from hf_assets.training.interleaving import Interleaving, turns_of
 
 
 class Timeline:
     """Goes through a training step by step.
 
     Where no part has a probability, each one's share is its size, so that an epoch has every sample once and as often
-    again as its `repeats` say. Else shares are the probabilities; a part without one counts as 1.
+    again as its `repeats` say. Else the probabilities are shares of the samples; a part without one counts as 1. A part
+    whose batches are smaller, since its buckets leave partial ones, has more turns.
 
     An epoch has as many steps as one pass, and `repeats` more, of each part that takes part at its beginning have
     together, whatever the probabilities are. It ends early where no part is left.
@@ -29,12 +31,14 @@ class Timeline:
         parts: Mapping[str, Part],
         sizes: Sequence[int],
         *,
+        num_samples: Sequence[int] | None = None,
         steps_per_epoch: int | None = None,
         steps_per_update: int = 1,
     ) -> None:
         """
         Args:
             sizes: steps of one pass through each part.
+            num_samples: of one pass through each part; None: all steps have equally many.
             steps_per_update: of one optimizer step, in which `start_step` and `end_step` are counted.
         """
         self._parts = list(parts.values())
@@ -44,7 +48,8 @@ class Timeline:
         self._sizes = [size * (part.repeats + 1) for size, part in zip(sizes, self._parts, strict=True)]
         is_by_size = all(part.probability is None for part in self._parts)
         shares = [1.0 if part.probability is None else part.probability for part in self._parts]
-        self._weights = self._sizes if is_by_size else list(integers(shares))
+        means = [Fraction(*pair) for pair in zip(num_samples or sizes, sizes, strict=True)]
+        self._weights = self._sizes if is_by_size else turns_of(shares, means)
         limits = {limit for part in self._parts for limit in (part.start_step - 1, part.end_step) if limit}
         self._changes = sorted(limit * steps_per_update for limit in limits if limit > 0)
         self.epoch = self.step = self.clock = 0

@@ -3,10 +3,10 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_assets.training.interleaving import Interleaving, integers
+from hf_assets.training.interleaving import LONGEST_PERIOD, Interleaving, turns_of
 
 
 def order(weights: list[int], num_turns: int) -> str:
@@ -33,6 +33,7 @@ WEIGHTS = st.lists(st.sampled_from([1, 1, 2, 3, 7, 50, 97]), min_size=1, max_siz
 
 
 @given(WEIGHTS)
+@settings(deadline=None)  # a busy machine takes its time
 def test_after_any_number_of_turns_each_share_is_exact_but_for_rounding(weights: list[int]) -> None:
     turns, total = Interleaving(weights), sum(weights)
     bound = 1 - Fraction(1, max(2 * len(weights) - 2, 2))
@@ -45,6 +46,7 @@ def test_after_any_number_of_turns_each_share_is_exact_but_for_rounding(weights:
 
 
 @given(WEIGHTS, st.integers(0, 700), st.integers(0, 700))
+@settings(deadline=None)
 def test_skipped_turns_are_those_that_would_have_been_taken(weights: list[int], first: int, second: int) -> None:
     taken, skipped = Interleaving(weights), Interleaving(weights)
     had = [0] * len(weights)
@@ -66,4 +68,13 @@ def test_skipped_turns_are_those_that_would_have_been_taken(weights: list[int], 
     ],
 )
 def test_probabilities_are_taken_as_written(probabilities: list[float], ratio: list[int]) -> None:
-    assert Interleaving(list(integers(probabilities))).weights == ratio
+    assert Interleaving(turns_of(probabilities, [Fraction(4)] * len(probabilities))).weights == ratio
+
+
+def test_parts_with_smaller_batches_have_more_turns() -> None:
+    assert turns_of([0.5, 0.5], [Fraction(4), Fraction(2)]) == [1, 2]
+    assert turns_of([0.7, 0.3], [Fraction(23, 6), Fraction(5, 2)]) == [35, 23]
+    many = turns_of([0.7, 0.2, 0.1], [Fraction(7919, 1999), Fraction(7907, 1987), Fraction(1, 1)])
+    assert sum(many) <= LONGEST_PERIOD + 2
+    had = [weight * mean for weight, mean in zip(many, (7919 / 1999, 7907 / 1987, 1), strict=True)]
+    assert [one / sum(had) for one in had] == pytest.approx([0.7, 0.2, 0.1], abs=1e-4)

@@ -86,6 +86,37 @@ def test_probabilities_are_shares_of_the_batches_after_every_step(
         assert all(abs(had[name] - time * share) < 0.5001 for name, share in zip(TWO, shares, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("counts", "steps_per_epoch"),
+    [
+        ({"photos": [23], "drawings": [5]}, 400),
+        ({"photos": [23], "drawings": [1, 1, 1, 1, 1]}, 400),
+        ({"photos": [*range(1, 60)], "drawings": [2, 3, 7, 400]}, None),
+        ({"photos": [1] * 150 + [350], "drawings": [9] * 40}, None),
+    ],
+)
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_probabilities_are_shares_of_the_samples_of_an_epoch_also_where_buckets_leave_partial_batches(
+    counts: Counts, steps_per_epoch: int | None, world_size: int
+) -> None:
+    parts = {"photos": Part(probability=0.7), "drawings": Part(probability=0.3)}
+    ranks = all_ranks(counts, parts, batch_size=4, steps_per_epoch=steps_per_epoch, world_size=world_size)
+    for _ in range(3):
+        had: Counter[str] = Counter()
+        for batch in itertools.chain.from_iterable(ranks):
+            had[batch.dataset] += len(batch)
+        assert abs(had["photos"] / had.total() - 0.7) < 0.01
+
+
+def test_batches_of_each_size_are_spread_over_a_pass() -> None:
+    sampler = mixed({"photos": [1] * 30 + [240]}, batch_size=4)
+    for batches in epochs(sampler, 3):
+        had = np.cumsum([len(batch) for batch in batches])
+        assert len(batches) == 90
+        assert np.abs(had - np.arange(1, 91) * 3).max() <= 4  # a batch at most
+        assert len({tuple(map(tuple, one)) for one in epochs(sampler, 2)}) == 2  # others in each pass
+
+
 def test_whatever_the_share_every_sample_of_a_dataset_comes_equally_often() -> None:
     parts = {"photos": Part(probability=0.9), "drawings": Part(probability=0.1)}
     stream = [batch for batches in epochs(mixed(TWO, parts, batch_size=2), 20) for batch in batches]
