@@ -12,7 +12,7 @@ from hf_assets.draw import columns
 from hf_assets.encode.versions import release
 from hf_assets.orchestrate.records import last_rows, pipeline_of
 from hf_assets.orchestrate.results import fail_in_one_line
-from hf_assets.upkeep import check_results, emptiness
+from hf_assets.upkeep import check_results, emptiness, reachability
 from hf_assets.upkeep.check_results import CheckResult
 from hf_assets.upkeep.known_results import known_or_new
 
@@ -25,6 +25,7 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
     checks = recipe.checks
     described = {
         "not_empty": "It has rows. If not, what left out all of them is named.",
+        "hub_reached": "The Hub was reached for it, and nothing is taken as it was seen before an outage.",
         "shrink": f"At most {checks.shrink.at_most:.1%} of the rows are gone since the last training set was made.",
         "finite": "Sampled tensors can be read, are what was written, and hold no NaN or infinity.",
         "value_range": "Sampled latents hold no value that is far larger than what the model family has.",
@@ -36,7 +37,12 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
     }
 
     def of(asset: str, names: tuple[str, ...], look: Look) -> Iterator[dg.AssetChecksDefinition]:
-        wanted = [name for name in names if getattr(checks, name).severity != "off"]
+        is_local = not (asset in reachability.ASSETS and reachability.asked(recipe, asset))
+        wanted = [
+            name
+            for name in names
+            if getattr(checks, name).severity != "off" and not (name == reachability.NAME and is_local)
+        ]
         if wanted:
             key = dg.AssetKey(recipe.key(asset))
             specs = [
@@ -53,8 +59,11 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
     return [
         *of(
             "raw_dataset",
-            ("shrink",),
-            lambda context, key: check_results.raw_dataset(recipe, *last_rows(context, recipe)),
+            ("hub_reached", "shrink"),
+            lambda context, key: [
+                reachability.hub_reached(recipe, "raw_dataset"),
+                *check_results.raw_dataset(recipe, *last_rows(context, recipe)),
+            ],
         ),
         *(
             one
@@ -63,15 +72,16 @@ def build(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         ),
         *of(
             "vae_latents",
-            ("finite", "value_range", "decode_back"),
+            ("hub_reached", "finite", "value_range", "decode_back"),
             lambda context, key: _latents(recipe, pipeline_of(context, key)),
         ),
         *of(
             "text_embeds",
-            ("finite", "cut_captions"),
-            lambda context, key: known_or_new(
-                recipe, "text_embeds", _settings(recipe), lambda: check_results.text_embeds(recipe)
-            ),
+            ("hub_reached", "finite", "cut_captions"),
+            lambda context, key: [
+                reachability.hub_reached(recipe, "text_embeds"),
+                *known_or_new(recipe, "text_embeds", _settings(recipe), lambda: check_results.text_embeds(recipe)),
+            ],
         ),
         *of(
             "training_set",
@@ -94,7 +104,8 @@ def _is_empty(
 
 def _latents(recipe: Recipe, pipeline: str | None) -> list[CheckResult]:
     settings = [*_settings(recipe), pipeline]
-    return known_or_new(recipe, "vae_latents", settings, lambda: check_results.vae_latents(recipe, pipeline))
+    found = known_or_new(recipe, "vae_latents", settings, lambda: check_results.vae_latents(recipe, pipeline))
+    return [reachability.hub_reached(recipe, "vae_latents"), *found]
 
 
 def _settings(recipe: Recipe) -> list[Any]:

@@ -8,6 +8,7 @@ import dagster as dg
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import revisions
 from hf_assets.encode.revisions import Revision
+from hf_assets.hub import api
 from hf_assets.orchestrate.catalogue import tags_of
 from hf_assets.orchestrate.observations import facts
 from hf_assets.orchestrate.prefixes import with_resource_prefix
@@ -29,7 +30,8 @@ def _dataset(recipe: Recipe) -> dg.SourceAsset:
     )
 
     def hub_revision(hub: HubResource) -> dg.ObserveResult:
-        return _observation(hub.revision(recipe))
+        with api.fresh():
+            return _observation(hub.revision(recipe))
 
     return _source(recipe, revisions.DATASET, description, hub_revision)
 
@@ -40,7 +42,8 @@ def _model(recipe: Recipe, name: str, title: str) -> dg.SourceAsset:
     description = f"The {title} of `{repository}`, as they are now. Observe it to see whether they changed."
 
     def model_revision() -> dg.ObserveResult:
-        return _observation(revisions.of_model(recipe, name))
+        with api.fresh():
+            return _observation(revisions.of_model(recipe, name))
 
     return _source(recipe, name, description, model_revision)
 

@@ -23,6 +23,12 @@ class Check(Block):
     severity: Severity = Field("error", description=SEVERITY)
 
 
+class ReachedCheck(Block):
+    """A check of whether what lies outside could be asked for."""
+
+    severity: Severity = Field("warn", description=SEVERITY)
+
+
 class ShrinkCheck(Block):
     """A check of how many rows are left."""
 
@@ -65,6 +71,9 @@ class Checks(Block):
 
     not_empty: Check = Field(
         Check(), description="Something is left after filters, captions and sizes, and in the training set."
+    )
+    hub_reached: ReachedCheck = Field(
+        ReachedCheck(), description="The Hub was reached, and nothing is taken as it was seen before an outage."
     )
     shrink: ShrinkCheck = Field(
         ShrinkCheck(),

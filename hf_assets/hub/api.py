@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from hf_assets.errors import HfAssetsError
 from hf_assets.hub import guard
@@ -25,9 +25,14 @@ LAST_ATTEMPT_AFTER_S = 15.0
 UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR})
 RETRIED_STATUS_CODES = frozenset({429, 500, 502, 503, 504})
 
+# So long after the Hub wasn't reached, a request is made once only: a run asks for several things.
+IMPATIENT_S = 60.0
+
 T = TypeVar("T")
 
+_missed_at = float("-inf")
 _is_patient = ContextVar("hf_assets_is_patient", default=True)
+_may_recall = ContextVar("hf_assets_may_recall", default=True)
 
 
 def is_commit(revision: str | None) -> bool:
@@ -40,6 +45,7 @@ class Subject(NamedTuple):
 
     Attributes:
         access: what a token must allow.
+        need: what the answer is needed for, where it isn't the subject as a whole: `"a.parquet" of it`.
     """
 
     kind: Literal["dataset", "model"]
@@ -47,10 +53,23 @@ class Subject(NamedTuple):
     revision: str | None
     error: type[HfAssetsError]
     access: Literal["read", "write"] = "read"
+    need: str = ""
 
     @property
     def text(self) -> str:
         return f'{self.kind} "{self.name}"'
+
+
+class Failure(NamedTuple):
+    """Why the Hub gave no answer.
+
+    Attributes:
+        message: one line that says what to do.
+        is_meant: the user doesn't want it to be asked (`HF_HUB_OFFLINE`).
+    """
+
+    message: str
+    is_meant: bool
 
 
 @contextmanager
@@ -58,18 +77,53 @@ def one_attempt() -> Iterator[None]:
     """Within the block, and in its thread, a request isn't made again: for who asks once more later by himself."""
     token = _is_patient.set(False)
     try:
-        yield
+        with fresh():
+            yield
     finally:
         _is_patient.reset(token)
 
 
-def call(request: Callable[[], T], subject: Subject) -> T:
+@contextmanager
+def fresh() -> Iterator[None]:
+    """Within the block, and in its thread, what the Hub said before is no answer: for who looks at what is new."""
+    token = _may_recall.set(False)
+    try:
+        yield
+    finally:
+        _may_recall.reset(token)
+
+
+def call(request: Callable[[], T], subject: Subject, otherwise: Callable[[Failure], T | None] | None = None) -> T:
     """Make a request, again after rate limits, server errors and broken connections.
+
+    Args:
+        otherwise: gives what is known from before, where the Hub can't be reached or isn't to be asked; None where
+            nothing is.
 
     Raises:
         HfAssetsError: of the class that `subject` names, with one line that says what to do.
     """
-    for wait_s in (*WAITS_S, None) if _is_patient.get() else (None,):
+    try:
+        return _call(request, subject)
+    except _Unanswered as unanswered:
+        failure = unanswered.failure
+    if otherwise is not None and _may_recall.get() and (known := otherwise(failure)) is not None:
+        return known
+    raise subject.error(failure.message)
+
+
+class _Unanswered(Exception):
+    """The Hub gave no answer."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def _call(request: Callable[[], T], subject: Subject) -> T:
+    global _missed_at
+    is_patient = _is_patient.get() and time.monotonic() - _missed_at > IMPATIENT_S
+    for wait_s in (*WAITS_S, None) if is_patient else (None,):
         started = time.monotonic()
         try:
             guard.watch()
@@ -81,12 +135,19 @@ def call(request: Callable[[], T], subject: Subject) -> T:
         except Exception as failure:
             passing = hiccup(failure)
             if passing is None:
+                if is_offline(failure):
+                    raise _Unanswered(Failure(_offline(subject), True)) from None
                 message = _refusal(failure, subject)
                 if message is None:
                     raise
                 raise subject.error(message) from None
             if wait_s is None or time.monotonic() - started > LAST_ATTEMPT_AFTER_S:
-                raise subject.error(_given_up(passing, subject)) from None
+                status = getattr(getattr(passing, "response", None), "status_code", None)
+                if status == 429:
+                    raise subject.error(_given_up(passing, subject)) from None
+                if status is None:
+                    _missed_at = time.monotonic()
+                raise _Unanswered(Failure(_given_up(passing, subject), False)) from None
             time.sleep(min(max(wait_s, _retry_after_s(passing)), LONGEST_WAIT_S))
         finally:
             guard.forget_pages()
@@ -146,8 +207,6 @@ def _refusal(failure: Exception, subject: Subject) -> str | None:
             return f"{subject.text} lacks a file that it lists at {subject.revision}: name another revision"
         case errors.HFValidationError():
             return f'"{subject.name}" is neither a folder nor a Hub id such as user/{subject.kind}'
-        case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
-            return f"the Hub isn't asked for {subject.text} while HF_HUB_OFFLINE is set: unset it, or name a folder"
         case errors.HfHubHTTPError():
             return (
                 f"the Hub answered {_answer(failure)} for {subject.text}{_hint(failure.response.status_code, subject)}"
@@ -165,18 +224,43 @@ def _refusal(failure: Exception, subject: Subject) -> str | None:
     return None
 
 
+def raise_unanswered() -> NoReturn:
+    """What a request raises that got no answer, for one that hides it."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    raise OfflineModeIsEnabled if constants.HF_HUB_OFFLINE else ConnectionError("no answer")
+
+
+def is_offline(failure: BaseException) -> bool:
+    """Whether a request wasn't made since the user doesn't want it (`HF_HUB_OFFLINE`)."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    return isinstance(failure, OfflineModeIsEnabled | LocalEntryNotFoundError)
+
+
+def _offline(subject: Subject) -> str:
+    if subject.need:
+        return (
+            f"{subject.need} of {subject.text} isn't cached, and the Hub isn't asked while HF_HUB_OFFLINE is set: "
+            "unset it"
+        )
+    return f"the Hub isn't asked for {subject.text} while HF_HUB_OFFLINE is set: unset it, or name a folder"
+
+
 def _given_up(failure: Exception, subject: Subject) -> str:
     from huggingface_hub.errors import HfHubHTTPError
 
+    need = f"{subject.need}, which isn't cached, of " if subject.need else ""
     if isinstance(failure, HfHubHTTPError):
-        return _answered(failure, subject)
+        return _answered(failure, subject, need)
     reason = _one_line(str(failure)) or type(failure).__name__
-    return f"the Hub can't be reached for {subject.text} ({reason}): check the connection, then run again"
+    return f"the Hub can't be reached for {need}{subject.text} ({reason}): check the connection, then run again"
 
 
-def _answered(failure: Any, subject: Subject) -> str:
+def _answered(failure: Any, subject: Subject, need: str = "") -> str:
     hint = _hint(failure.response.status_code, subject)
-    return f"the Hub answered {_answer(failure)} for {subject.text}{hint}"
+    return f"the Hub answered {_answer(failure)} for {need}{subject.text}{hint}"
 
 
 def _answer(failure: Exception) -> str:

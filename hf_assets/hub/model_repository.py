@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hf_assets.errors import ModelError
-from hf_assets.hub import api, hashes
+from hf_assets.hub import api, hashes, last_seen
 from hf_assets.hub.listing_checks import require_hash, require_name
 
 T = TypeVar("T")
@@ -191,14 +191,21 @@ class HubRepository:
 
         for path in paths:
             require_name(path, f'model "{self.name}"', ModelError)
+        if not force_download and (folder := _cached_folder(self.name, self.sha, paths)) is not None:
+            return folder
         patterns = [glob.escape(path) for path in paths]
 
         def download() -> str:
-            return snapshot_download(
+            folder = snapshot_download(
                 self.name, revision=self.sha, allow_patterns=patterns, force_download=force_download
             )
+            if not all((Path(folder) / path).exists() for path in paths):  # the Hub wasn't reached, and nothing said so
+                api.raise_unanswered()
+            return folder
 
-        return Path(_call(download, self.name, self.sha))
+        lacking = [path for path in paths if _cached_folder(self.name, self.sha, [path]) is None] or paths
+        more = f" and {len(lacking) - 1:,} more files" if len(lacking) > 1 else ""
+        return Path(_call(download, self.name, self.sha, f'"{lacking[0]}"{more}'))
 
     def _damaged_files(self, folder: Path, paths: list[str]) -> list[str]:
         """The files whose bytes aren't those that the Hub listed."""
@@ -224,6 +231,7 @@ class HubRepository:
                     lambda: hf_hub_download(self.name, path, revision=self.sha, force_download=force_download),
                     self.name,
                     self.sha,
+                    f'"{path}"',
                 )
             ).read_bytes()
 
@@ -235,10 +243,49 @@ class HubRepository:
         return _parse_json(data, self.name, path)
 
 
+def _cached_folder(name: str, sha: str, paths: list[str]) -> Path | None:
+    """Where the Hugging Face cache holds these files of a commit; None where it lacks one."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "snapshots" / sha
+    return folder if all((folder / path).is_file() for path in paths) else None
+
+
+def asked(repository: str, revision: str | None) -> tuple[str, str, str | None]:
+    """Under what `last_seen` knows a model."""
+    return ("model", repository, revision)
+
+
 def _list_hub(repository: str, revision: str | None, memory: Path | None) -> HubRepository:
+    """As the Hub lists it; a commit sha that was listed before is not asked for again, nor a branch in an outage."""
     from huggingface_hub import HfApi
 
-    info = _call(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True), repository, revision)
+    def known(failure: api.Failure | None = None) -> HubRepository | None:
+        seen = None if memory is None else last_seen.recall(memory.parent, asked(repository, revision))
+        if memory is None or seen is None or not isinstance(seen.content, dict):
+            return None
+        if failure is not None:
+            last_seen.missed(memory.parent, asked(repository, revision), f'model "{repository}"', seen, failure)
+        return HubRepository(repository, seen.commit, seen.content, memory)
+
+    if api.is_commit(revision) and (pinned := known()) is not None:
+        return pinned
+    found = api.call(
+        lambda: HfApi().model_info(repository, revision=revision, files_metadata=True),
+        api.Subject("model", repository, revision, ModelError),
+        known,
+    )
+    if isinstance(found, HubRepository):
+        return found
+    listed = _listed(found, repository, memory)
+    if memory is not None:
+        for name in dict.fromkeys((revision, listed.sha)):
+            last_seen.reached(memory.parent, asked(repository, name), listed.sha, listed.hashes)
+    return listed
+
+
+def _listed(info: Any, repository: str, memory: Path | None) -> HubRepository:
     assert info.sha is not None
     listed = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings or []}
     if not api.is_commit(info.sha):
@@ -248,8 +295,8 @@ def _list_hub(repository: str, revision: str | None, memory: Path | None) -> Hub
     return HubRepository(repository, info.sha, found, memory)
 
 
-def _call(request: Callable[[], T], repository: str, revision: str | None) -> T:
-    return api.call(request, api.Subject("model", repository, revision, ModelError))
+def _call(request: Callable[[], T], repository: str, revision: str | None, need: str = "") -> T:
+    return api.call(request, api.Subject("model", repository, revision, ModelError, need))
 
 
 def _parse_json(data: bytes, repository: str, path: str) -> dict[str, Any]:

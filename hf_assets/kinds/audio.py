@@ -11,6 +11,7 @@ from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import AudioSettings
 from hf_assets.errors import ModelError
+from hf_assets.folder import model_hashes
 from hf_assets.kinds.showing import Show
 from hf_assets.media import audio, sonogram
 from hf_assets.models import autoencoders
@@ -81,7 +82,13 @@ class AudioMedium:
         return facts.select(schema.AUDIO_MEDIA.names).cast(schema.AUDIO_MEDIA)
 
     def assign(self, media: pa.Table) -> pa.Table:
-        return parts.assign(media, self.rules, self._reads(resolve_pipeline(self.recipe.model.pipeline)))
+        return parts.assign(
+            media,
+            self.rules,
+            self._reads(
+                resolve_pipeline(self.recipe.model.pipeline, hash_cache=model_hashes(self.recipe.folders.metadata))
+            ),
+        )
 
     def with_column_facts(self, buckets: pa.Table, raw_dataset: pa.Table) -> pa.Table:
         return buckets

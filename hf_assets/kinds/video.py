@@ -13,6 +13,7 @@ from hf_assets import schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import VideoSettings
 from hf_assets.errors import ModelError
+from hf_assets.folder import model_hashes
 from hf_assets.kinds.image import check_sizes, example_sizes
 from hf_assets.kinds.showing import Show
 from hf_assets.media import video
@@ -93,7 +94,9 @@ class VideoMedium:
 
     @functools.cached_property
     def _stride(self) -> int:
-        return _frame_stride(resolve_pipeline(self.recipe.model.pipeline))
+        return _frame_stride(
+            resolve_pipeline(self.recipe.model.pipeline, hash_cache=model_hashes(self.recipe.folders.metadata))
+        )
 
     def decode(self, data: bytes, sample: dict[str, Any], show: Show | None = None) -> "torch.Tensor":
         """(3, F, H, W) uint8, RGB, 0 to 255."""

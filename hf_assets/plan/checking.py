@@ -26,7 +26,7 @@ from hf_assets.sources.places.local_repository import media_below
 from hf_assets.sources.source import Source, source_of
 from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions, filtering, naming
-from hf_assets.upkeep import emptiness
+from hf_assets.upkeep import emptiness, reachability
 
 # So many media are looked at: the first that would be used, so that one file, or few of its bytes, is enough.
 SAMPLED = 32
@@ -38,7 +38,8 @@ TABLES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "json"}
 
 
 def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
-    """What was found, line by line. Columns are read, and the media of a few rows; nothing is kept.
+    """What was found, line by line. Columns are read, and the media of a few rows; nothing is kept of a dataset that no
+    run has made yet.
 
     Raises:
         DatasetError, ModelError: the first thing that would stop a run.
@@ -48,13 +49,18 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
     if not Path(name).is_absolute() and "://" not in name:
         yield f'dataset "{name}": no folder of that name is here, so the Hub is asked'
     with TemporaryDirectory() as temporary:
-        memory = Path(temporary)
-        source = source_of(recipe.source, folder.sources(memory))
+        root = recipe.folders.metadata
+        by_runs = folder.sources(root)
+        if by_runs.is_dir():  # what runs have kept is looked at, so that the Hub isn't needed for it
+            sources, columns = by_runs, folder.columns(root)
+        else:
+            sources, columns = folder.sources(Path(temporary)), folder.columns(Path(temporary))
+        source = source_of(recipe.source, sources)
         snapshot = source.resolve()
         yield f"dataset {snapshot.repository} at {snapshot.commit}"
         yield f"split {recipe.source.split}: {_count(len(snapshot.files), 'file')}"
         wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
-        read = rows.read(source, snapshot, wanted, folder.columns(memory), lambda line: None)
+        read = rows.read(source, snapshot, wanted, columns, lambda line: None)
         table = read.table
         yield f"rows: {len(table):,}; columns {', '.join((recipe.media_column, *recipe.required_columns))} found"
         judged = filtering.judge(table, recipe.filter)
@@ -70,8 +76,15 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
             yield f"  {fault['address']} can't be read: {fault['message']}"
         if len(read.faults) > SHOWN_FAULTS:
             yield f"  {_count(len(read.faults) - SHOWN_FAULTS, 'more row')} can't be read"
-        yield from _check_sample(recipe, source, snapshot, captioned, table, folder.sources(memory))
-    pipeline = resolve_pipeline(recipe.model.pipeline)
+        try:
+            yield from _check_sample(recipe, source, snapshot, captioned, table, sources)
+        except DatasetError as error:
+            if not reachability.is_offline() and not reachability.outages(recipe):
+                raise
+            yield f"the first media are not looked at: {error}"
+    hash_cache = folder.model_hashes(root) if by_runs.is_dir() else None
+    pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=hash_cache)
+    yield from reachability.outages(recipe)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     encoders = encoders if recipe.model.pipeline.has_text else "no text encoder, since model.text is false"
     yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"

@@ -15,12 +15,12 @@ from hf_assets.upkeep.check_results import CheckResult
 from hf_assets_tests.contract.world import World
 
 ALL = {
-    "raw_dataset": {"shrink"},
+    "raw_dataset": {"hub_reached", "shrink"},
     "filtered": {"not_empty"},
     "captions": {"not_empty"},
     "buckets": {"not_empty"},
-    "vae_latents": {"finite", "value_range", "decode_back"},
-    "text_embeds": {"finite", "cut_captions"},
+    "vae_latents": {"hub_reached", "finite", "value_range", "decode_back"},
+    "text_embeds": {"hub_reached", "finite", "cut_captions"},
     "training_set": {"not_empty", "coverage", "duplicates", "error_budget"},
 }
 
@@ -84,7 +84,14 @@ def test_a_dataset_that_lost_many_rows_is_reported_and_if_wanted_nothing_is_made
 def test_a_check_that_is_off_is_not_made(world: World) -> None:
     world.entry["checks"] = {name: {"severity": "off"} for name in ("shrink", "finite", "coverage", "error_budget")}
     specs = [spec.name for check in world.definitions().asset_checks or () for spec in check.check_specs]  # type: ignore[union-attr]
-    assert sorted(specs) == ["cut_captions", "decode_back", "duplicates", *["not_empty"] * 4, "value_range"]
+    assert sorted(specs) == [
+        "cut_captions",
+        "decode_back",
+        "duplicates",
+        *["hub_reached"] * 3,
+        *["not_empty"] * 4,
+        "value_range",
+    ]
 
 
 @pytest.mark.parametrize(

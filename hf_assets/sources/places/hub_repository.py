@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
-from hf_assets.hub import api, hashes
+from hf_assets.hub import api, hashes, last_seen
 from hf_assets.hub.hashes import FileHashes
 from hf_assets.hub.listing_checks import require_hash, require_name
 from hf_assets.sources import data_files, listing, streaming, unicode_names
@@ -37,7 +37,8 @@ class HubSource:
         """Resolve the revision to a commit, and list the split's files there with their hashes.
 
         The Hub is asked once for the commit and the hashes; which files make up the split is `datasets`' own
-        resolution, remembered per commit. A remembered listing of a full commit sha is taken without asking.
+        resolution, remembered per commit. A remembered listing of a full commit sha is taken without asking, and where
+        the Hub can't be reached, that of the commit that was seen last (`last_seen`).
 
         Raises:
             DatasetError: no such dataset, revision, configuration or split; gated; the Hub can't be reached.
@@ -46,17 +47,37 @@ class HubSource:
         if spec.is_pinned and (known := self._read_listing(str(spec.revision))) is not None:
             return Snapshot(spec.dataset_name, str(spec.revision), False, *known)
         try:
-            info = self._info(spec.revision)
+            info = self._info(spec.revision, self._as_last_seen)
         except DatasetError as error:
+            is_unanswered = any(words in str(error) for words in ("can't be reached", "HF_HUB_OFFLINE"))
+            if is_unanswered and last_seen.recall(self.memory, self.asked) is not None:
+                raise DatasetError(f'split "{spec.split}" was not listed before, and {error}') from None
             if not any(words in str(error) for words in ("is not on the Hub", "can't be reached")):
                 raise
             raise DatasetError(f'there is no folder "{spec.dataset_name}" here, and {error}') from None
+        if isinstance(info, Snapshot):
+            return info
         commit = str(info.sha)
+        last_seen.reached(self.memory, self.asked, commit)
         split = self._read_listing(commit)
         if split is None:
             split = self._list(info)
             files.write_atomically(self._memory_of(commit), json.dumps(split).encode())
         return Snapshot(spec.dataset_name, commit, False, *split)
+
+    @property
+    def asked(self) -> tuple[str, str, str | None]:
+        """Under what `last_seen` knows this revision."""
+        return ("dataset", self.spec.dataset_name, self.spec.revision)
+
+    def _as_last_seen(self, failure: api.Failure) -> Snapshot | None:
+        """The split at the commit that was seen last; None where that was never listed."""
+        seen = last_seen.recall(self.memory, self.asked)
+        known = None if seen is None else self._read_listing(seen.commit)
+        if seen is None or known is None:
+            return None
+        last_seen.missed(self.memory, self.asked, f'dataset "{self.spec.dataset_name}"', seen, failure)
+        return Snapshot(self.spec.dataset_name, seen.commit, False, *known)
 
     def open_ranges(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
         """Open a file of which only the byte ranges that are read are fetched: read-ahead would fetch most of it.
@@ -74,11 +95,7 @@ class HubSource:
         return listing.look_up(paths, self._listing(snapshot), "hash")
 
     def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
-        from huggingface_hub import constants
-        from huggingface_hub.file_download import repo_folder_name
-
-        folder = repo_folder_name(repo_id=snapshot.repository, repo_type="dataset")
-        kept = Path(constants.HF_HUB_CACHE) / folder / "blobs"  # named by what the Hub lists as their hashes
+        kept = _cache_of(snapshot)
         missing = [file for file in files if self.spec.streaming or not (kept / file.content_hash).exists()]
         if not missing:
             return 0
@@ -117,13 +134,20 @@ class HubSource:
         from huggingface_hub import HfFileSystem
 
         path = f"datasets/{snapshot.repository}@{snapshot.commit}/{file.path}"
-        handle: Any = self._call(lambda: HfFileSystem().open(path, "rb", cache_type="none"), snapshot.commit)
+        handle: Any = api.call(
+            lambda: HfFileSystem().open(path, "rb", cache_type="none"),
+            self._subject(snapshot.commit, file),
+            lambda failure: None if (kept := self._cached(snapshot, file)) is None else kept.open("rb"),
+        )
+        if isinstance(handle, io.BufferedReader):
+            return handle
         if file.num_bytes and handle.size != file.num_bytes:  # of ranges, no hash can be taken
             raise DatasetError(
                 f'"{file.path}" of dataset "{self.spec.dataset_name}" has {handle.size:,d} bytes, not the '
                 f"{file.num_bytes:,d} that the Hub listed: run again"
             )
-        return cast(BinaryIO, _Ranges(handle, lambda read: self._call(read, snapshot.commit)))
+        subject = self._subject(snapshot.commit, file)
+        return cast(BinaryIO, _Ranges(handle, subject, lambda: self._cached(snapshot, file)))
 
     def _convert(self, snapshot: Snapshot, file: DataFile) -> Path:
         return self.tables.of(file, snapshot.format, self._repository(snapshot))
@@ -184,14 +208,21 @@ class HubSource:
         from huggingface_hub import hf_hub_download
 
         name, commit = snapshot.repository, snapshot.commit
-        return Path(
-            self._call(
-                lambda: hf_hub_download(
-                    name, file.path, repo_type="dataset", revision=commit, force_download=force_download
-                ),
-                commit,
+
+        def download() -> Path:
+            return Path(
+                hf_hub_download(name, file.path, repo_type="dataset", revision=commit, force_download=force_download)
             )
-        )
+
+        def kept(failure: api.Failure) -> Path | None:
+            return None if force_download else self._cached(snapshot, file)
+
+        return api.call(download, self._subject(commit, file), kept)
+
+    def _cached(self, snapshot: Snapshot, file: DataFile) -> Path | None:
+        """Where the Hugging Face cache holds a file with this content; None where it doesn't."""
+        kept = _cache_of(snapshot) / file.content_hash
+        return kept if kept.is_file() else None
 
     def _is_whole(self, path: Path, file: DataFile) -> bool:
         blob = path.resolve()  # what commits share
@@ -199,11 +230,15 @@ class HubSource:
             return hashes.git_sha1(blob) == file.content_hash
         return self.hashes.of([blob])[blob] == file.content_hash
 
-    def _info(self, revision: str | None) -> Any:
+    def _info(self, revision: str | None, otherwise: Callable[[api.Failure], Snapshot | None] | None = None) -> Any:
         from huggingface_hub import HfApi
 
         name = self.spec.dataset_name
-        return self._call(lambda: HfApi().dataset_info(name, revision=revision, files_metadata=True), revision)
+
+        def ask() -> Any:
+            return HfApi().dataset_info(name, revision=revision, files_metadata=True)
+
+        return api.call(ask, self._subject(revision), otherwise)
 
     def _list(self, info: Any) -> listing.Split:
         from huggingface_hub import HfApi
@@ -273,7 +308,19 @@ class HubSource:
         return split
 
     def _call(self, request: Callable[[], T], revision: str | None) -> T:
-        return api.call(request, api.Subject("dataset", self.spec.dataset_name, revision, DatasetError))
+        return api.call(request, self._subject(revision))
+
+    def _subject(self, revision: str | None, file: DataFile | None = None) -> api.Subject:
+        need = "" if file is None else f'"{file.path}"'
+        return api.Subject("dataset", self.spec.dataset_name, revision, DatasetError, need)
+
+
+def _cache_of(snapshot: Snapshot) -> Path:
+    """Where the Hugging Face cache keeps files of a dataset, named by what the Hub lists as their hashes."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=snapshot.repository, repo_type="dataset") / "blobs"
 
 
 def _inner_paths(root: str, urls: list[str]) -> list[str]:
@@ -282,14 +329,30 @@ def _inner_paths(root: str, urls: list[str]) -> list[str]:
 
 
 class _Ranges(io.RawIOBase):
-    """A remote file of which each read is a call to the Hub: tried again, and with its errors."""
+    """A remote file of which each read is a call to the Hub: tried again, and with its errors.
 
-    def __init__(self, handle: Any, call: Callable[[Callable[[], bytes]], bytes]) -> None:
+    Attributes:
+        cached: where the Hugging Face cache holds it, for when the Hub is gone.
+    """
+
+    def __init__(self, handle: Any, subject: api.Subject, cached: Callable[[], Path | None]) -> None:
         self.handle = handle
-        self.call = call
+        self.subject = subject
+        self.cached = cached
 
     def read(self, size: int = -1) -> bytes:
-        return self.call(lambda: bytes(self.handle.read(size)))
+        start = self.tell()
+        return api.call(lambda: bytes(self.handle.read(size)), self.subject, lambda failure: self._kept(start, size))
+
+    def _kept(self, start: int, size: int) -> bytes | None:
+        path = self.cached()
+        if path is None:
+            return None
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(size)
+        self.seek(start + len(data))
+        return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return int(self.handle.seek(offset, whence))
