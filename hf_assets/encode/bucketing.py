@@ -166,6 +166,7 @@ def _look_at_dropped(
     """
     if not read or source.spec.streaming:
         return 0
+    read -= {file.hash for file in snapshot.files if file.hash in read and source.fetches(snapshot, file)}
     chosen, at_hand = First(DROPPED_SHOWN), pa.array(sorted(read), pa.string())
     chosen.add(pa.schema([schema.ROW, *schema.LOCATION, schema.SOURCE_PATH]).empty_table())
     for place in judged(recipe, raw_dataset):

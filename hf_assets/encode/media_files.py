@@ -11,7 +11,13 @@ import pyarrow as pa
 from hf_assets.encode.spool import Spool
 from hf_assets.engines.ahead import map_ahead
 from hf_assets.errors import MediaError
-from hf_assets.sources.formats.parquet import READ_BUFFER_BYTES, STREAM_BUFFER_BYTES, CountedFile, read_media
+from hf_assets.sources.formats.parquet import (
+    READ_BUFFER_BYTES,
+    STREAM_BUFFER_BYTES,
+    CountedFile,
+    media_bytes,
+    read_media,
+)
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import MAX_MEDIA_BYTES, WHOLE_FILE, DataFile, Snapshot
 
@@ -19,6 +25,10 @@ from hf_assets.sources.spec import MAX_MEDIA_BYTES, WHOLE_FILE, DataFile, Snapsh
 FETCH_THREADS = 8
 # A larger one isn't held before it is its turn.
 FETCH_BYTES = 32 << 20
+# Smaller files are fetched whole in any case: to find out costs requests, too.
+RANGES_FROM_BYTES = 4 << 20
+# How often media are read of a file that isn't kept.
+READS = 2
 
 
 class FileRows(NamedTuple):
@@ -139,18 +149,31 @@ def _spooled_rows(
                 yield from _rows(FileRows(part.file, part.rows[at], part.file_rows[at]), source, snapshot, column)
 
 
+def reads_ranges(part: FileRows, source: Source, snapshot: Snapshot, column: str) -> bool:
+    """Whether of a file just the row groups with wanted rows are fetched, since they are a small part of it.
+
+    What is fetched so isn't kept, and media are read twice, to be looked at and to be encoded.
+    """
+    if part.file.num_bytes < RANGES_FROM_BYTES or not source.fetches(snapshot, part.file):
+        return False
+    with source.open_ranges(snapshot, part.file) as handle:
+        wanted_bytes = media_bytes(handle, column, part.file_rows, part.file.path)
+    return READS * wanted_bytes <= part.file.num_bytes
+
+
 def _rows(part: FileRows, source: Source, snapshot: Snapshot, column: str) -> Iterator[Media]:
     """Media that lie in the rows of a file."""
-    with source.open_media(snapshot, part.file) as handle:
+    is_remote = source.spec.streaming or reads_ranges(part, source, snapshot, column)
+    with source.open_ranges(snapshot, part.file) if is_remote else source.open_media(snapshot, part.file) as handle:
         counted = CountedFile(handle)
         before = 0
-        buffer_bytes = STREAM_BUFFER_BYTES if source.spec.streaming else READ_BUFFER_BYTES
+        buffer_bytes = STREAM_BUFFER_BYTES if is_remote else READ_BUFFER_BYTES
         # Arrow reads a file on the disk by itself, several times as fast as by way of Python
-        path = None if source.spec.streaming else getattr(handle, "name", None)
+        path = None if is_remote else getattr(handle, "name", None)
         place = Path(path) if isinstance(path, str) else counted
         found = read_media(place, column, part.file_rows, part.file.path, buffer_bytes)
         for (file_row, data), row in zip(found, part.rows.tolist(), strict=True):
             # of a remote file every byte counts, of a local one those that are of use
-            num_bytes = counted.num_bytes - before if source.spec.streaming else len(data or b"")
+            num_bytes = counted.num_bytes - before if is_remote else len(data or b"")
             before = counted.num_bytes
             yield Media(part.file, row, file_row, data, num_bytes)

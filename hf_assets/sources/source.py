@@ -29,6 +29,10 @@ class Source(Protocol):
         """Open the Parquet form of a file of the split, for reading the media in it."""
         ...
 
+    def fetches(self, snapshot: Snapshot, file: DataFile) -> bool:
+        """Whether `open_media` would first fetch a file of the split whole."""
+        ...
+
     def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
         """Content hashes of files of the repository or folder; null where it has no such file.
 

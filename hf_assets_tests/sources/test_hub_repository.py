@@ -223,7 +223,7 @@ def test_a_hiccup_that_lasts_is_given_up(
     hub.commit(name, {TRAIN: rows_file(["a"])})
     snapshot = resolve(name, tmp_path)
     hub.faults.append(Fault("/api/datasets/", status=status, times=1000))
-    assert f"the Hub answered {status}" in (message := refused(name, tmp_path))
+    assert f"the Hub answered {status}" in (message := refused(name, tmp_path / "elsewhere"))
     assert hint in message
     assert 1000 - hub.faults[0].times == 5
     monkeypatch.setattr(time, "sleep", lambda wait: None)
@@ -268,7 +268,8 @@ def test_a_hub_that_is_down_is_said(name: str, tmp_path: Path, monkeypatch: pyte
     source = HubSource(SourceSpec(dataset_name=name), tmp_path)
     hub.down()
     try:
-        assert f'the Hub can\'t be reached for dataset "{name}" (' in refused(name, tmp_path)
+        assert f'the Hub can\'t be reached for dataset "{name}" (' in refused(name, tmp_path / "elsewhere")
+        assert resolve(name, tmp_path) == snapshot  # as it was seen last
         with pytest.raises(DatasetError, match="the Hub can't be reached"):
             source.fetch(snapshot, snapshot.files[0])
         with pytest.raises(DatasetError, match="the Hub can't be reached"):

@@ -67,6 +67,9 @@ class BucketFiles:
     def open_media(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
         return self.open_ranges(snapshot, file)
 
+    def fetches(self, snapshot: Snapshot, file: DataFile) -> bool:
+        return False
+
     def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
         names = {name for name in paths.unique().to_pylist() if name is not None} & self.objects.keys()
         return listing.look_up(paths, listing.table_of(self._entries(sorted(names))), "hash")

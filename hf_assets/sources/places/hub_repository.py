@@ -91,6 +91,9 @@ class HubSource:
             return self._convert(snapshot, file).open("rb")
         return self._open(snapshot, file) if self.spec.streaming else self.fetch(snapshot, file).open("rb")
 
+    def fetches(self, snapshot: Snapshot, file: DataFile) -> bool:
+        return not self.spec.streaming and not file.content and self._cached(snapshot, file) is None
+
     def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
         return listing.look_up(paths, self._listing(snapshot), "hash")
 

@@ -43,6 +43,9 @@ class LocalFiles:
     def open_media(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
         return self.open_ranges(snapshot, file)
 
+    def fetches(self, snapshot: Snapshot, file: DataFile) -> bool:
+        return False
+
     def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
         root = Path(snapshot.repository)
         names = [name for name in paths.unique().to_pylist() if name is not None and _is_inside(root, name)]
