@@ -296,7 +296,7 @@ def _listed(info: Any, repository: str, memory: Path | None) -> HubRepository:
 
 
 def _call(request: Callable[[], T], repository: str, revision: str | None, need: str = "") -> T:
-    return api.call(request, api.Subject("model", repository, revision, ModelError, need))
+    return api.call(request, api.Subject("model", repository, revision, ModelError, need=need))
 
 
 def _parse_json(data: bytes, repository: str, path: str) -> dict[str, Any]:

@@ -315,7 +315,7 @@ class HubSource:
 
     def _subject(self, revision: str | None, file: DataFile | None = None) -> api.Subject:
         need = "" if file is None else f'"{file.path}"'
-        return api.Subject("dataset", self.spec.dataset_name, revision, DatasetError, need)
+        return api.Subject("dataset", self.spec.dataset_name, revision, DatasetError, need=need)
 
 
 def _cache_of(snapshot: Snapshot) -> Path:
