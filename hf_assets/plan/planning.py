@@ -33,6 +33,7 @@ from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering, joining
 from hf_assets.store.spilling import SpilledRows
 from hf_assets.store.tensors import TensorStore
+from hf_assets.upkeep import reachability
 
 # Rows whose bytes no run has read: the reason under which they are counted.
 UNKNOWN = "unknown_until_read"
@@ -107,6 +108,8 @@ def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False
     recipe.folders.require()
     source = source_of(recipe.source, folder.sources(recipe.folders.metadata))
     snapshot = source.resolve()
+    for line in reachability.outages(recipe, ["raw_dataset"]):
+        say(line)
     if (last := unchanged.last_run(recipe, snapshot)) is not None:
         reused = StagePlan(last.latents, {}), StagePlan(last.embeds, {})
         if (same := training_diff.unchanged(recipe)) is not None:
