@@ -7,6 +7,7 @@ wholly there or not at all; its name is the hash of its content. Of sound, some 
 
 import io
 import json
+import logging
 import re
 import threading
 from collections.abc import Collection, Iterable, Sequence
@@ -20,6 +21,8 @@ from PIL import Image
 from hf_assets import blobs, files, fingerprint, folder, schema
 from hf_assets.blobs import Location
 from hf_assets.previews.thumbnails import First
+
+logger = logging.getLogger("hf_assets")
 
 # Bump when a picture, or what is measured on it, changes: older sheets are then as if they weren't there.
 VERSION = 1
@@ -122,7 +125,8 @@ class _Drawn(NamedTuple):
 class Pictures:
     """Makes pictures, in any number of threads, and writes a sheet whenever there are enough for one.
 
-    It is decoration: what can't be drawn or written has none, and the run goes on. It can be pickled, empty.
+    It is decoration: what can't be drawn or written has none, which the log says once, and the run goes on. It can be
+    pickled, empty.
 
     Args:
         root: metadata folder of the dataset.
@@ -133,6 +137,7 @@ class Pictures:
         self._root = root
         self._waiting: list[_Drawn] = []
         self._lock = threading.Lock()
+        self._has_warned = False
 
     def __getstate__(self) -> Location:
         return self._root
@@ -157,8 +162,10 @@ class Pictures:
                 full = len(self._waiting) >= SHEET_PICTURES
                 ready, self._waiting = (self._waiting, []) if full else ([], self._waiting)
             _write(self.folder, ready)
-        except Exception:  # whatever a library does to a picture that nobody tried
-            return
+        except ImportError:  # it is no matter of this picture
+            raise
+        except Exception as error:  # whatever a library does to a picture that nobody tried
+            self._warn(error)
 
     def flush(self) -> None:
         """Write what waits."""
@@ -166,8 +173,14 @@ class Pictures:
             ready, self._waiting = self._waiting, []
         try:
             _write(self.folder, ready)
-        except Exception:  # a disk without room: the run will say so where it matters
-            return
+        except Exception as error:  # a disk without room: the run will say so where it matters
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        with self._lock:
+            is_first, self._has_warned = not self._has_warned, True
+        if is_first:
+            logger.warning("a picture for the gallery is not made: %s: %s", type(error).__name__, error)
 
 
 def known(root: Location) -> pa.Table:

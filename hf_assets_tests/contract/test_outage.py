@@ -98,7 +98,7 @@ def test_with_hf_hub_offline_nothing_is_asked_and_nothing_warned(
     assert last_seen.outage_of(folder.sources(world.metadata_folder), ("dataset", world.dataset, None)) is None
 
 
-@pytest.mark.parametrize("is_offline", [True])
+@pytest.mark.parametrize("is_offline", [False, True])
 def test_what_is_needed_and_not_there_is_named(
     world: World, hub: LocalHub, monkeypatch: pytest.MonkeyPatch, is_offline: bool
 ) -> None:

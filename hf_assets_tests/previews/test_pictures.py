@@ -60,7 +60,9 @@ def test_a_sheet_is_written_when_there_are_enough_and_read_once(
     assert len(pictures.known(tmp_path)) == 0
 
 
-def test_what_cannot_be_drawn_or_written_is_left_out(tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_or_written_is_left_out_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     made = Pictures(tmp_path)
     made.add(KEY, np.zeros((0, 5, 3), np.uint8))
     made.flush()
@@ -68,6 +70,9 @@ def test_what_cannot_be_drawn_or_written_is_left_out(tmp_path: Path) -> None:
     made.add(KEY, photo(64))
     made.flush()
     assert not (tmp_path / "reports").is_dir()
+    assert [one.getMessage().split(":")[0] for one in caplog.records] == ["a picture for the gallery is not made"], (
+        "once"
+    )
 
 
 def test_it_goes_to_a_worker_empty(tmp_path: Path) -> None:
