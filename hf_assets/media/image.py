@@ -245,7 +245,6 @@ def to_pixels(
         is_scaled = is_fast and cell is None and _scale(opened, resized_size)
         page = _decode(opened, data)
         del opened  # what Pillow keeps of it
-        decoded_size = size if is_scaled else page.shape[1::-1]
         if cell is not None:
             left, top, width, height = cell
             if left + width > page.shape[1] or top + height > page.shape[0]:
@@ -254,6 +253,7 @@ def to_pixels(
                     f"the image decodes to {page.shape[1]} x {page.shape[0]} pixels, fewer than its header",
                 )
             page = np.ascontiguousarray(page[top : top + height, left : left + width])
+        decoded_size = size if is_scaled else page.shape[1::-1]
         if original_size is not None and decoded_size != tuple(original_size):
             raise MediaError(
                 "size_mismatch",

@@ -172,7 +172,9 @@ class Scan:
     def _table(self, group: range, named: named_media.Named, unpacked: "_Unpacked") -> pa.Table:
         """The rows of some files."""
         snapshot = self.snapshot._replace(files=tuple(self.snapshot.files[at] for at in group))
-        parts = [part for part, _ in self._read_files(snapshot, _load, unpacked, lambda line: None)]
+        read = list(self._read_files(snapshot, _load, unpacked, lambda line: None))
+        self.computed += sum(part.num_rows for part, is_fresh in read if is_fresh)  # what was kept is damaged
+        parts = [part for part, _ in read]
         if parts and self.schema.names:
             like = [self.schema.empty_table(), parts[0].table]
             parts[0] = parts[0]._replace(table=pa.concat_tables(like, promote_options="permissive"))
