@@ -1,5 +1,6 @@
 """A dataset that was materialized once; each test edits a copy of it."""
 
+import functools
 import os
 import shutil
 from collections.abc import Callable
@@ -67,26 +68,34 @@ def models(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Models:
 
 
 @pytest.fixture(scope="session")
-def first(
-    request: pytest.FixtureRequest, hub: LocalHub, models: Models, tmp_path_factory: pytest.TempPathFactory
-) -> World:
+def firsts(hub: LocalHub, models: Models, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
+    """Materializes the dataset of each kind of media once: pytest itself would again whenever the kind changes."""
+
+    @functools.cache
+    def materialized(kind: str) -> World:
+        medium = MEDIA[kind]
+        own = models.of(medium.family)
+        dataset = f"contract/first-{kind}"
+        config = {
+            "model": {"pretrained_model_name_or_path": f"{own.owner}/one", "dtype": "float32"},
+            "datasets": [{"id": "photos", "type": "huggingface", "dataset_name": dataset, **medium.entry}],
+        }
+        world = World(tmp_path_factory.mktemp("first"), hub, dataset, config, medium.rows(), medium)
+        world.pipeline_folder = str(own.folder / "one")
+        world.vae_folder = str(own.folder / "one" / "vae")
+        hub.commit(world.dataset, {**files_of(world.rows[:5], world.rows[5:]), "README.md": b"first"})
+        counts = world.materialize()
+        assert counts.encoded == (ALL_LATENTS, ALL_EMBEDS)
+        world.check()
+        return world
+
+    return materialized
+
+
+@pytest.fixture
+def first(request: pytest.FixtureRequest, firsts: Callable[[str], World]) -> World:
     """The materialized dataset, which no test changes: of images, unless a test names another kind of media."""
-    kind = getattr(request, "param", "image")
-    medium = MEDIA[kind]
-    models = models.of(medium.family)
-    dataset = f"contract/first-{kind}"
-    config = {
-        "model": {"pretrained_model_name_or_path": f"{models.owner}/one", "dtype": "float32"},
-        "datasets": [{"id": "photos", "type": "huggingface", "dataset_name": dataset, **medium.entry}],
-    }
-    world = World(tmp_path_factory.mktemp("first"), hub, dataset, config, medium.rows(), medium)
-    world.pipeline_folder = str(models.folder / "one")
-    world.vae_folder = str(models.folder / "one" / "vae")
-    hub.commit(world.dataset, {**files_of(world.rows[:5], world.rows[5:]), "README.md": b"first"})
-    counts = world.materialize()
-    assert counts.encoded == (ALL_LATENTS, ALL_EMBEDS)
-    world.check()
-    return world
+    return firsts(getattr(request, "param", "image"))
 
 
 @pytest.fixture

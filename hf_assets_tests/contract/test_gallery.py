@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ def head(world: World) -> dict[str, Any]:
     (data,) = re.findall(r'<script type="application/json" id="gallery-data">(.*)</script>', page)
     found: dict[str, Any] = json.loads(data)
     return found
+
+
+def forget_thumbnails(world: World) -> None:
+    for path in world.metadata_folder.rglob("thumbnails*"):
+        shutil.rmtree(path)
 
 
 def samples(world: World) -> list[dict[str, Any]]:
@@ -99,6 +105,7 @@ def test_nothing_is_written_where_nothing_changes_and_what_is_gone_is_made_again
 def test_pictures_that_are_gone_are_outlines_and_no_byte_is_fetched_for_them(world: World) -> None:
     for name in sheets(world):
         (world.metadata_folder / "reports/gallery" / name).unlink()
+    forget_thumbnails(world)
     assert world.materialize().bytes_read == 0
     found = samples(world)
     assert [one["outline"] for one in found] == [list(SIZES[0 if row == 4 else row]) for row in range(10)]
@@ -110,6 +117,10 @@ def test_a_damaged_sheet_is_as_if_it_were_not_there(world: World) -> None:
     path: Path = world.metadata_folder / "reports/gallery" / name
     (world.metadata_folder / "reports/gallery/pictures.parquet").unlink()
     path.write_bytes(path.read_bytes()[:100])
+    (world.metadata_folder / "report.html").unlink()
+    world.materialize()
+    assert head(world)["num_pictured"] == 10, "those of a few rows that were made with their headers"
+    forget_thumbnails(world)
     (world.metadata_folder / "report.html").unlink()
     world.materialize()
     assert head(world)["num_pictured"] == 0
