@@ -44,10 +44,10 @@ class Trainer:
             loss.backward()
             self.optimizer.step()
             self.losses.append(loss.item())
-            self.had[batch["dataset"][0]] += 1
+            self.had[batch["dataset"][0]] += len(batch["dataset"])
             if len(self.losses) % SHOWN_STEPS == 0:
                 mean = sum(self.losses[-SHOWN_STEPS:]) / SHOWN_STEPS
-                self.say(f"step {len(self.losses):>4}   loss {mean:.3f}   batches so far: {shares(self.had)}")
+                self.say(f"step {len(self.losses):>4}   loss {mean:.3f}   samples so far: {shares(self.had)}")
         return {
             "unet": self.unet.state_dict(),
             "optimizer": self.optimizer.state_dict(),

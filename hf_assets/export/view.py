@@ -10,7 +10,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.encode.revisions import hash_cache
 from hf_assets.errors import StoreError
 from hf_assets.models.pipeline import Pipeline, resolve_pipeline
-from hf_assets.store.table_file import DATA_VERSION, facts_of
+from hf_assets.store.table_file import facts_of
 
 if TYPE_CHECKING:
     from hf_assets.training.training_set import TrainingSet
@@ -76,6 +76,5 @@ def open_view(recipe: Recipe) -> View:
         raise StoreError(f"{recipe.id} has no captions to export, since model.text is false: read it with TrainingSet")
     from hf_assets.training.training_set import TrainingSet
 
-    version_of(recipe)
-    training = TrainingSet.open(recipe.folders.metadata)
-    return View(recipe, training, (training.table.schema.metadata or {})[DATA_VERSION].decode())
+    version = version_of(recipe)
+    return View(recipe, TrainingSet.open(recipe.folders.metadata), version)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from hf_assets import files, fingerprint, folder, schema
@@ -125,8 +126,10 @@ class TinySet:
         if recipe.kind == "audio":
             rows = [{"row": row["row"], "num_samples": 48_000, "sample_rate_hz": 48_000} for row in rows]
             buckets = pa.Table.from_pylist(rows)
-        outcome, _ = embeds.encode(recipe, captions, buckets, GPU.hold_device, lambda _: None)
-        table = outcome.table
+        clips = None if buckets is None else lambda: iter([buckets])
+        draft = embeds.encode(recipe, lambda: iter([captions]), clips, GPU.hold_device, lambda _: None).outcome.table
+        draft.publish()
+        table = pq.read_table(draft.path)
         return dict(zip(table["caption"].to_pylist(), table["embed_key"].to_pylist(), strict=True))
 
     @staticmethod
