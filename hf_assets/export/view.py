@@ -76,5 +76,8 @@ def open_view(recipe: Recipe) -> View:
         raise StoreError(f"{recipe.id} has no captions to export, since model.text is false: read it with TrainingSet")
     from hf_assets.training.training_set import TrainingSet
 
-    version = version_of(recipe)
-    return View(recipe, TrainingSet.open(recipe.folders.metadata), version)
+    while True:  # a run may publish another one while this one is opened
+        version = version_of(recipe)
+        training = TrainingSet.open(recipe.folders.metadata)
+        if version_of(recipe) == version:
+            return View(recipe, training, version)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from hf_assets.export import sharding
+from hf_assets.config.recipe import Recipe
+from hf_assets.export import sharding, view
 from hf_assets_tests.export.readers import READERS
 from hf_assets_tests.export.sets import Photo, TinySet, photos
 from hf_assets_tests.store.killing import killed_before_change
@@ -216,6 +217,23 @@ def test_a_payload_that_was_cut_is_written_again(videos: TinySet, tmp_path: Path
     assert 0 < done.computed + done.copied <= 2
     assert len(READERS["parquet"](tmp_path)) == 5
     assert videos.export("parquet", tmp_path).bytes_written == 0
+
+
+def test_a_training_set_that_a_run_replaces_while_it_is_opened_has_its_own_version(
+    videos: TinySet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos.write(FIVE)
+    former = view.version_of(videos.recipe)
+
+    def replaced_after_the_first_look(recipe: Recipe) -> str:
+        monkeypatch.undo()
+        videos.write(FIVE[1:])
+        return former
+
+    monkeypatch.setattr(view, "version_of", replaced_after_the_first_look)
+    found = view.open_view(videos.recipe)
+    assert (len(found.table), found.version) == (4, view.version_of(videos.recipe))
+    assert found.version != former
 
 
 def test_a_folder_for_another_format_is_refused(videos: TinySet, tmp_path: Path) -> None:
