@@ -23,7 +23,7 @@ MOST_SAMPLES = 1024
 MOST_VOLUME = 1 << 30
 # Where workers share samples, a unit is this part of what is left for each of them, but no smaller than this: so they
 # all end at about the same time.
-PART_OF_REST, FEWEST_SAMPLES = 3, 32
+PART_OF_REST, FEWEST_SAMPLES = 3, 16
 # What a sample is quarantined for at which workers die again and again.
 CRASH = "crash"
 

@@ -13,8 +13,6 @@ from hf_assets.engines.ray_decoders import Decoders
 from hf_assets.engines.unit import Report, Unit, Work
 from hf_assets.errors import HfAssetsError
 
-# Units that an actor may hold unread.
-UNITS_AHEAD = 1
 # An actor's answer to the question what it did takes at most so long.
 POLL_S = 1.0
 
@@ -28,11 +26,11 @@ class _Feed:
         self._is_ended = False
 
     def put(self, unit: Unit) -> None:
-        """Wait until there is room for it."""
+        """Wait until it is taken: the next one may go to a worker that is through earlier."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._items) < UNITS_AHEAD or self._is_ended)
             self._items.append(unit)
             self._changed.notify_all()
+            self._changed.wait_for(lambda: self._is_ended or all(item is not unit for item in self._items))
 
     def drain(self) -> None:
         with self._changed:
@@ -134,7 +132,7 @@ class Actor:
             self._thread.start()
 
     def give(self, number: int, unit: Unit) -> None:
-        """Take a unit, once there is room for it."""
+        """Take a unit; returns once it is begun."""
         self._feed_of(number).put(unit)
 
     def drain(self, number: int) -> None:

@@ -9,12 +9,12 @@ are AMD Primus' pre-encoded ones: `.latents.pth`, packed as Flux reads them, `.p
 """
 
 import functools
-import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import ModelError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Bump when a change to this module changes a shard.
 VERSION = 1
 # The suffix of a file in a tar, and what is in it.
-Member = tuple[str, bytes]
+Member = tuple[str, "bytes | torch.Tensor"]
 
 
 def make(job: Job) -> tuple[Generation, Written]:
@@ -71,33 +71,43 @@ def reads(recipe: Recipe) -> Any:
 
 
 def _write(members: Callable[[Sample], Iterator[Member]], path: Path, samples: Iterator[Sample]) -> None:
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with path.open("wb") as file:
         for sample in samples:
-            for suffix, data in members(sample):
-                entry = tarfile.TarInfo(f"{sample.serial:010d}.{suffix}")
-                entry.size = len(data)
-                tar.addfile(entry, io.BytesIO(data))
+            for suffix, content in members(sample):
+                _add(file, f"{sample.serial:010d}.{suffix}", content)
+        end = file.tell() + 2 * tarfile.BLOCKSIZE
+        file.write(bytes(2 * tarfile.BLOCKSIZE + -end % tarfile.RECORDSIZE))
+
+
+def _add(file: BinaryIO, name: str, content: "bytes | torch.Tensor") -> None:
+    """A member; a tensor as `torch.load` reads it with `weights_only=True`, written where it will lie."""
+    entry, start = tarfile.TarInfo(name), file.tell()
+    if isinstance(content, bytes):
+        entry.size = len(content)
+        file.write(entry.tobuf(tarfile.USTAR_FORMAT))
+        file.write(content)
+    else:
+        import torch
+
+        file.seek(tarfile.BLOCKSIZE, os.SEEK_CUR)
+        torch.save(content.clone(memory_format=torch.contiguous_format), file)  # of a view, all that it is a view of
+        entry.size = file.tell() - start - tarfile.BLOCKSIZE
+        file.seek(start)
+        file.write(entry.tobuf(tarfile.USTAR_FORMAT))
+        file.seek(entry.size, os.SEEK_CUR)
+    file.write(bytes(-entry.size % tarfile.BLOCKSIZE))
 
 
 def _own(sample: Sample) -> Iterator[Member]:
     for name, tensor in sample.tensors.items():
-        yield f"{name}.pth", _saved(tensor)
+        yield f"{name}.pth", tensor
     yield "txt", sample.caption.encode()
     yield "json", json.dumps({"id": sample.identity, **sample.facts}).encode()
 
 
 def _primus(sample: Sample) -> Iterator[Member]:
     """Latents (16, h, w) become (64, h/2, w/2)."""
-    yield "latents.pth", _saved(normalisation.patchify(sample.tensors["latents"][None])[0])
-    yield "prompt_embeds.pth", _saved(sample.tensors["prompt_embeds"])
-    yield "pooled_prompt_embeds.pth", _saved(sample.tensors["pooled_prompt_embeds"])
+    yield "latents.pth", normalisation.patchify(sample.tensors["latents"][None])[0]
+    yield "prompt_embeds.pth", sample.tensors["prompt_embeds"]
+    yield "pooled_prompt_embeds.pth", sample.tensors["pooled_prompt_embeds"]
     yield "caption.txt", sample.caption.encode()
-
-
-def _saved(tensor: "torch.Tensor") -> bytes:
-    """As `torch.load` reads it with `weights_only=True`."""
-    import torch
-
-    buffer = io.BytesIO()
-    torch.save(tensor.clone(memory_format=torch.contiguous_format), buffer)  # of a view, all that it is a view of
-    return buffer.getvalue()

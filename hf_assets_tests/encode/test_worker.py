@@ -154,8 +154,8 @@ def test_one_unit_is_a_function_and_running_it_twice_is_harmless(tmp_path: Path)
         ([1 << 20] * 2050, 1, [1024, 1024, 2]),
         ([1 << 29] * 5, 1, [2, 2, 1]),
         ([1 << 31] * 3, 1, [1, 1, 1]),  # more than a unit holds, each alone
-        ([1] * 100, 4, [32, 32, 32, 4]),
-        ([1] * 1000, 2, [166, 139, 115, 96, 80, 67, 56, 46, 39, 32, 32, 32, 32, 32, 32, 4]),  # smaller to the end
+        ([1] * 100, 4, [16, 16, 16, 16, 16, 16, 4]),
+        ([1] * 400, 2, [66, 55, 46, 38, 32, 27, 22, 19, 16, 16, 16, 16, 16, 15]),  # smaller to the end
     ],
 )
 def test_units_are_contiguous_and_bounded(volumes: list[int] | None, workers: int, sizes: list[int]) -> None:
