@@ -41,6 +41,9 @@ CLASS_NAMES = "#names"
 # Captions may take more than 2 GiB in all, the most that `pa.string` holds.
 CAPTION = pa.large_string()
 
+# What is trained on in place of a caption that is left out: no row has it by itself, since blank captions are none.
+EMPTY_CAPTION = ""
+
 CAPTIONS = pa.schema([ROW, pa.field("captions", pa.list_(CAPTION))])
 # Of audio, the table of captions has this too.
 LYRICS = pa.field("lyrics", CAPTION)
@@ -132,6 +135,7 @@ TRAINING_SET = pa.schema(
         pa.field("latent_key", pa.string()),
         pa.field("latent_shape", pa.list_(pa.int32())),
         pa.field("embed_keys", pa.list_(pa.string())),
+        pa.field("empty_caption_key", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
 

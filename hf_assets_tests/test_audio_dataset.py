@@ -71,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]
 
 def test_the_pages_example_works_with_arrays(made: tuple[Path, dict[str, int]]) -> None:
     folder, computed = made
-    assert (computed["vae_latents"], computed["text_embeds"]) == (4, 6)  # five captions of captioned rows, and one more
+    assert (computed["vae_latents"], computed["text_embeds"]) == (4, 7)  # six captions, and the empty one
     metadata = folder / "cache" / "audio-dataset" / "huggingface_metadata" / "audio-dataset"
     training = TrainingSet.open(metadata)
     assert [row["row"] for row in training.table.to_pylist()] == [0, 1, 2, 3]

@@ -94,7 +94,7 @@ def test_a_second_run_computes_nothing_and_failures_have_their_codes(hub: LocalH
     hub.commit(DATASET, files_of(ROWS))
     runner = Runner(tmp_path)
     assert runner.run() == {"Check": 0, "Materialize": 0}, runner.said
-    assert runner.computed() == {"raw_dataset": 3, "vae_latents": 3, "text_embeds": 3}
+    assert runner.computed() == {"raw_dataset": 3, "vae_latents": 3, "text_embeds": 4}
     assert runner.run() == {"Check": 0, "Materialize": 0}, runner.said
     assert runner.computed() == {"raw_dataset": 0, "vae_latents": 0, "text_embeds": 0}
     plan, comment, report = yaml.safe_load(PLAN)["plan"]["steps"]

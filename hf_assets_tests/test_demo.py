@@ -49,13 +49,13 @@ def test_it_ends_well_and_quietly(done: subprocess.CompletedProcess[str]) -> Non
 
 def test_it_prints_what_each_run_computed_and_reused(done: subprocess.CompletedProcess[str]) -> None:
     first, again, revision, edit = table_of(done.stdout)
-    # 28 rows: less 2 filtered and 1 without a caption; the damaged one has an embed, but no latent
-    assert first[:4] == (24, 0, 25, 0)
-    assert again == (0, 24, 0, 25, "0 B")
+    # 28 rows: less 2 filtered and 1 without a caption; the damaged one has an embed, but no latent; and the empty one
+    assert first[:4] == (24, 0, 26, 0)
+    assert again == (0, 24, 0, 26, "0 B")
     # 4 photographs are new and 1 is edited; 3 captions are new and 1 is edited, whose old embed is out of use
-    assert revision[:4] == (5, 23, 4, 24)
+    assert revision[:4] == (5, 23, 4, 25)
     # 12 of the 28 were encoded as squares of 256 before
-    assert edit[:4] == (16, 12, 0, 28)
+    assert edit[:4] == (16, 12, 0, 29)
 
 
 def test_the_contact_sheet_shows_all_samples(done: subprocess.CompletedProcess[str], folder: Path) -> None:

@@ -29,8 +29,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_all_ways_encode_all_and_only_this_project_what_was_edited(work: Path, given: Any) -> None:
-    for way in side_by_side.WAYS.values():
-        assert way(work, given) == (3, 3)
+    for name, way in side_by_side.WAYS.items():
+        assert way(work, given) == (3, 4 if name == "this project" else 3), name  # with the empty caption
     side_by_side.write(work / "data", ["one", "edited", "three"])
     side_by_side.picture(9).save(work / "data" / "00002.jpg")
     assert side_by_side.WAYS["this project"](work, given) == (1, 1)

@@ -43,8 +43,8 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             outcome, facts, _, num_captions = embeds.encode(
                 models, captions, buckets[0] if buckets else None, gpu.hold_device, say(context), encoder, counted.add
             )
-            distinct, stored_bytes = outcome.table.num_rows, facts["bytes_stored"]
-            view = views.embeds(recipe, num_captions, distinct, stored_bytes, counted)
+            num_embeds, stored_bytes = outcome.table.num_rows, facts["bytes_stored"]
+            view = views.embeds(recipe, num_captions, counted.num_captions, num_embeds, stored_bytes, counted)
             return Made(outcome, {**facts, **as_metadata(view)})
 
         return Step(

@@ -46,6 +46,7 @@ DEFAULTS = (
     "prepend_instance_prompt",
     "only_instance_prompt",
     "train_batch_size",
+    "caption_dropout_probability",
 )
 
 # Its key -> ours, of the model.

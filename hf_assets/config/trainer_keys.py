@@ -70,6 +70,7 @@ TRAINER_ONLY = frozenset(
         "bbox_column",
         "cache_dir_conditioning_image_embeds",
         "cache_file_suffix",
+        "caption_dropout_probability",
         "compress_cache",
         "conditioning",
         "conditioning_data",
@@ -181,6 +182,7 @@ HONOURED: Mapping[str, str] = {
     "aspect_bucket_alignment": "default of the datasets' key; an error where the family allows another only",
     "aspect_bucket_rounding": "default of the datasets' key",
     "cache_dir": "the folder of all caches that no entry names",
+    "caption_dropout_probability": "default of the key that the reader gets: so often a sample has the empty caption",
     "caption_strategy": "default of the key of datasets whose type has that strategy",
     "crop": "default of the datasets' key",
     "crop_aspect": "default of the datasets' key",
@@ -229,7 +231,6 @@ OTHER_ENCODERS = (
 OF_THE_TRAINER = frozenset(
     [
         "base_model_precision",
-        "caption_dropout_probability",
         "compress_disk_cache",
         "context_parallel_comm_strategy",
         "context_parallel_size",

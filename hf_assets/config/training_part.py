@@ -15,6 +15,7 @@ from hf_assets.spellings import number
 # The smallest value of each number, where it is one.
 SMALLEST = {
     "probability": 0.0,
+    "caption_dropout_probability": 0.0,
     "repeats": 0,
     "train_batch_size": 1,
     "start_epoch": 0,
@@ -22,6 +23,10 @@ SMALLEST = {
     "end_epoch": 1,
     "end_step": 1,
 }
+
+
+# The largest value of those that have one.
+LARGEST = {"caption_dropout_probability": 1.0}
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Part:
         start_epoch, end_epoch: the first and the last epoch in which it takes part, counted from 1.
         start_step, end_step: likewise the trainer's first and last step, counted from 1 over the whole training.
         is_regularisation_data: handed on with each sample.
+        caption_dropout_probability: that a sample has the empty caption in place of its own; None: not given.
         others: the other values for the trainer, as they are.
     """
 
@@ -46,6 +52,7 @@ class Part:
     end_epoch: int | None = None
     end_step: int | None = None
     is_regularisation_data: bool = False
+    caption_dropout_probability: float | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -90,6 +97,8 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not is_number or value < SMALLEST[key] or (is_whole and value != int(value)):
             kind = "whole number" if is_whole else "number"
             yield key, f"is {json.dumps(value, default=str)}; write a {kind}, {SMALLEST[key]:g} or more"
+        elif value > LARGEST.get(key, math.inf):
+            yield key, f"is {json.dumps(value, default=str)}; write {LARGEST[key]:g} or less"
 
 
 def _value(key: str, value: Any) -> Any:

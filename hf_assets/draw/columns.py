@@ -30,6 +30,7 @@ MEANING = {
     "caption": "The text that is embedded.",
     "embed_key": "Name of the embed: the hash of all that it depends on.",
     "embed_keys": "Names of the embeds of the row's captions, in their order.",
+    "empty_caption_key": "Name of the empty caption's embed, which takes the place of captions that are left out.",
     "file": "Name under which trainers know the row.",
     "source_path": "The file that is the row's media, within the folder, repository or archive; null: it has none.",
     "lyrics": "The text that is sung, where the model reads it apart from the caption.",

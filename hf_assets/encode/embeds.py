@@ -29,6 +29,8 @@ from hf_assets.store.tensors import TensorStore
 STAGE = "text_embeds"
 # Of everything here that changes an embed: this module, the text side. Bump the first for a change to this module.
 VERSION = f"2.{text_side.VERSION}"
+# Of what the table has, where that changes no embed.
+TABLE_VERSION = "2"
 
 
 def inputs(recipe: Recipe) -> tuple[str, ...]:
@@ -38,9 +40,13 @@ def inputs(recipe: Recipe) -> tuple[str, ...]:
 
 def with_keys(rows: pa.Table, encoder: encoders.Encoder) -> pa.Table:
     """`caption`, what is encoded with it (`captions.COMPANIONS`), and `embed_key` of everything to encode for these
-    rows, each once.
+    rows, each once, the empty caption among it.
     """
-    return _with_key(captions_stage.distinct_texts(rows), encoder)
+    return _with_key(_to_encode(rows), encoder)
+
+
+def _to_encode(rows: pa.Table) -> pa.Table:
+    return captions_stage.with_empty(captions_stage.distinct_texts(rows))
 
 
 def _with_key(texts: pa.Table, encoder: encoders.Encoder) -> pa.Table:
@@ -67,7 +73,8 @@ def encode(
     encoder: encoders.Encoder | None = None,
     show: Callable[[pa.Table], None] = lambda table: None,
 ) -> Encoded:
-    """Give every distinct caption its embed: those that the store holds are reused, each other one is computed once.
+    """Give every distinct caption, and the empty one, its embed: those that the store holds are reused, each other one
+    is computed once.
 
     Args:
         buckets: of audio, the rows' parts.
@@ -88,11 +95,13 @@ def encode(
         return (joining.with_companions(some, clips, read) for some, clips in both)
 
     num_captions = num_texts = 0
+    empty: list[int] = []  # numbers of the empty caption, of which each key's first counts
     with store.in_use(root, say), Lookup(store, encoder, of_texts=True) as asked:
         for some in rows():
             num_captions += len(pc.list_flatten(some["captions"]))
             keyed = with_keys(some, encoder)
             numbers = pa.array(np.arange(num_texts, num_texts + len(keyed)))
+            empty += numbers.filter(_is_empty(keyed)).to_pylist()
             num_texts += len(keyed)
             second = fingerprint.second_of_strings(keyed["caption"])
             asked.add(pa.chunked_array([numbers]), keyed["embed_key"], second)
@@ -119,6 +128,7 @@ def encode(
             claim.add(stored["key"])
             show(some)
         claim.publish()
+        _say_if_empty_failed(found.failed, empty, say)
         failed = _failed_rows(rows, encoder, found.failed)
     rates.note(encoder, totals.rate)
     error, seconds_each = relative_error(totals.report), totals.device_seconds_each
@@ -146,7 +156,7 @@ def _numbered(rows: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """The texts of each table of rows, each once in its table; `row` numbers them from the first to the last."""
     start = 0
     for some in rows:
-        texts = captions_stage.distinct_texts(some)
+        texts = _to_encode(some)
         yield texts.add_column(0, schema.ROW, pa.array(np.arange(start, start + len(texts))))
         start += len(texts)
 
@@ -176,6 +186,17 @@ def _counted(rows: Iterator[pa.Table], encoder: encoders.Encoder, found: Found) 
     keyed = (with_keys(some, encoder) for some in rows)
     chosen = [some.filter(pc.is_in(some["embed_key"], value_set=least)) for some in keyed]
     return token_counts.chosen(pa.concat_tables(chosen))
+
+
+def _is_empty(texts: pa.Table) -> pa.Array:
+    return pc.equal(texts["caption"], schema.EMPTY_CAPTION).combine_chunks()
+
+
+def _say_if_empty_failed(failed: pa.Table, empty: list[int], say: Callable[[str], None]) -> None:
+    """The empty caption belongs to no row that could be quarantined for it."""
+    failures = failed.filter(pc.is_in(failed["row"], value_set=pa.array(empty, pa.int64())))
+    for one in failures.slice(0, 1).to_pylist():
+        say(f"the empty caption has no embed ({one['message']}), so no captions can be left out in training")
 
 
 def _failed_rows(rows: Callable[[], Iterator[pa.Table]], encoder: encoders.Encoder, failed: pa.Table) -> pa.Table:

@@ -64,14 +64,22 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
         medium = self._medium
         raw = self._raw_dataset(["row", schema.SOURCE_PATH.name])
         together = side_by_side(self._captions(), self._buckets(), self._latents(), raw)
-        for (rows, media, latents, named), texts in zip(together, self._embedded(), strict=True):
+        answers, empty = self._answers()
+        for (rows, media, latents, named), texts in zip(together, self._embedded(answers), strict=True):
             table = joining.join(
-                rows, texts, media, latents, medium.extension, medium.training, has_text=self._has_text
+                rows,
+                texts,
+                media,
+                latents,
+                medium.extension,
+                medium.training,
+                empty=empty,
+                has_text=self._has_text,
             )
             table = naming.with_source_paths(table, named)
             self.num_incomplete += len(rows) - len(table)
             self._media.add(table["media_hash"])
-            for name, keys in (("latents", table["latent_key"]), ("embeds", pc.list_flatten(table["embed_keys"]))):
+            for name, keys in (("latents", table["latent_key"]), ("embeds", joining.embed_keys_of(table))):
                 self._named[name].add(pa.table([fingerprint.pack(keys)], schema=_NAMED))
             yield table
 
@@ -85,9 +93,8 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
         """How many different media these rows have."""
         return self._media.count()
 
-    def _embedded(self) -> Iterator[pa.Table]:
+    def _embedded(self, answers: SpilledRows) -> Iterator[pa.Table]:
         """Of each table of captions, those that have an embed: `row`, `caption` and `embed_key`, in their order."""
-        answers = self._answers()
         found = Cursor(part.sort_by("row") for part in answers.parts())
         start = 0
         for rows in self._captions():
@@ -100,13 +107,17 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
             )
             start += len(lines)
 
-    def _answers(self) -> SpilledRows:
-        """The embed's key of each caption that has one; captions are numbered through all rows."""
+    def _answers(self) -> tuple[SpilledRows, pa.Table]:
+        """The embed's key of each caption that has one; captions are numbered through all rows. And the rows of the
+        empty caption.
+        """
         place = Path(self._folder.name)
         known = SpilledRows(place / "known", pa.schema([_TEXT, _KEY]), "text")
+        empty: list[pa.Table] = []
         for embeds in self._embeds():
             known.add(pa.table([_texts(embeds), fingerprint.pack(embeds["embed_key"])], schema=known.schema))
             read = captions_stage.companions(embeds)
+            empty.append(embeds.filter(pc.equal(embeds["caption"], schema.EMPTY_CAPTION)))
         asked = SpilledRows(place / "asked", pa.schema([_LINE, _TEXT]), "text")
         start = 0
         for rows, media in side_by_side(self._captions(), self._buckets()):
@@ -122,7 +133,7 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
             at = pc.index_in(questions["text"], value_set=there["text"].combine_chunks())
             keys = there["embed_key"].take(at.drop_null())
             answers.add(pa.table([questions["row"].filter(pc.is_valid(at)), keys], schema=answers.schema))
-        return answers
+        return answers, pa.concat_tables(empty)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

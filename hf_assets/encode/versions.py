@@ -28,7 +28,7 @@ CODE_VERSIONS: dict[str, Callable[[Recipe], str]] = {
     "captions": lambda recipe: code_version(captions.VERSION, recipe.captions),
     "buckets": bucketing.version,
     "vae_latents": lambda recipe: code_version(latents.version(recipe), recipe.media_column, recipe.model.without_text),
-    "text_embeds": lambda recipe: code_version(embeds.VERSION, recipe.model.without_vae),
+    "text_embeds": lambda recipe: code_version(embeds.VERSION, embeds.TABLE_VERSION, recipe.model.without_vae),
     "training_set": lambda recipe: code_version(joining.VERSION),
 }
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hf_assets.training.training_set import TrainingSet
 
 # Columns of a training set that say where a sample lies now, and not what it is.
-PLACED = ("row", "file", "source_path", "captions", "latent_key", "latent_shape", "embed_keys")
+PLACED = ("row", "file", "source_path", "captions", "latent_key", "latent_shape", "embed_keys", "empty_caption_key")
 # Rows that are Python objects at a time.
 BATCH_ROWS = 4096
 

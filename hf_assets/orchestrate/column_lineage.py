@@ -25,6 +25,7 @@ ORIGINS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
         "latent_key": (("vae_latents", "latent_key"),),
         "latent_shape": (("vae_latents", "latent_shape"),),
         "embed_keys": (("text_embeds", "embed_key"),),
+        "empty_caption_key": (("text_embeds", "embed_key"),),
     },
 }
 SAME = {"filtered": "raw_dataset", "captions": "filtered", "vae_latents": "buckets", "training_set": "buckets"}

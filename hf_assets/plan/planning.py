@@ -197,7 +197,9 @@ class _Needs:
         rows = joining.with_companions(captions, buckets, self.companions)
         if schema.DURATION.name in self.companions and unknown:
             is_unknown = pc.is_in(rows["row"], value_set=pa.array(np.concatenate([part.rows for part in unknown])))
-            self.num_unknown_texts += len(pc.list_flatten(rows["captions"].filter(is_unknown)))
+            of_unknown = rows["captions"].filter(is_unknown)
+            # each clip may be the only one of its duration, with which the empty caption is encoded, too
+            self.num_unknown_texts += len(pc.list_flatten(of_unknown)) + len(of_unknown)
         needed = embeds.with_keys(rows, self.text)
         second = fingerprint.pack(fingerprint.second_of_strings(needed["caption"]))
         columns = [reasons.hash_texts(needed), second, fingerprint.pack(needed["embed_key"])]

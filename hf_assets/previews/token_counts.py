@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import files
+from hf_assets import files, schema
 from hf_assets.blobs import Location
 from hf_assets.folder import token_counts
 from hf_assets.stages.captions import MAX_CHARACTERS
@@ -42,12 +42,13 @@ class Cuts(NamedTuple):
 
 
 def chosen(keyed: pa.Table) -> pa.Table:
-    """The captions to count.
+    """The captions to count; the empty one is none of the dataset's.
 
     Args:
         keyed: `caption` and `embed_key` of all the dataset's captions.
     """
     pairs = keyed.select(["caption", "embed_key"])
+    pairs = pairs.filter(pc.not_equal(pairs["caption"], schema.EMPTY_CAPTION))
     pairs = pairs.filter(pc.less_equal(pc.utf8_length(pairs["caption"]), MAX_CHARACTERS))
     return pairs.take(pc.select_k_unstable(pairs, COUNT, [("embed_key", "ascending")]))
 
@@ -83,10 +84,14 @@ def count(root: Location, wanted: pa.Table, text: "TextEncoder") -> None:
 
 
 class Counted:
-    """Those of some captions that were counted; captions come in several tables."""
+    """Those of some captions that were counted; captions come in several tables.
+
+    Attributes:
+        num_captions: all that came, without the empty one.
+    """
 
     def __init__(self, root: Location) -> None:
-        self._root = root
+        self._root, self.num_captions = root, 0
         self._known: pa.Table | None = None
 
     def add(self, keyed: pa.Table) -> None:
@@ -97,6 +102,7 @@ class Counted:
         if self._known is None:
             self._known = _known_counts(self._root)
             self._captions = pa.nulls(len(self._known), pa.large_string())
+        self.num_captions += pc.sum(pc.not_equal(keyed["caption"], schema.EMPTY_CAPTION)).as_py() or 0
         at = pc.index_in(self._known["embed_key"].combine_chunks(), value_set=keyed["embed_key"].combine_chunks())
         captions = keyed["caption"].cast(pa.large_string()).combine_chunks()
         self._captions = pc.coalesce(self._captions, captions.take(at))

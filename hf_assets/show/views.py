@@ -277,17 +277,20 @@ def channel_statistics(recipe: Recipe, least: pa.ChunkedArray) -> tuple[np.ndarr
     return mean, std
 
 
-def embeds(recipe: Recipe, num_captions: int, distinct: int, stored_bytes: int, counted: Counted) -> View:
+def embeds(
+    recipe: Recipe, num_captions: int, distinct: int, num_embeds: int, stored_bytes: int, counted: Counted
+) -> View:
     """What sharing embeds among equal captions saves, and how long captions are for the tokenizer.
 
     Args:
-        distinct: captions.
+        distinct: captions, without the empty one.
+        num_embeds: of these, and of the empty one.
         stored_bytes: of the embeds that the table names.
     """
     facts: dict[str, int | float] = {
         "distinct_share": distinct / max(num_captions, 1),
         "bytes_stored": stored_bytes,
-        "bytes_saved": round(stored_bytes / max(distinct, 1) * max(num_captions - distinct, 0)),
+        "bytes_saved": round(stored_bytes / max(num_embeds, 1) * max(num_captions - distinct, 0)),
     }
     texts = {}
     tokens = counted.tokens

@@ -179,6 +179,26 @@ def distinct_texts(captions: pa.Table) -> pa.Table:
     return texts.take(pa.array(np.unique(codes, return_index=True)[1]))
 
 
+def with_empty(texts: pa.Table) -> pa.Table:
+    """These texts, and the empty caption, which takes the place of others in training (`schema.EMPTY_CAPTION`).
+
+    It stands without lyrics, and where texts are encoded with durations once for each of these, in front of the first
+    text that has it: so the order is the same in however many tables the texts come.
+    """
+    if not len(texts):
+        return texts
+    firsts = np.zeros(1, np.int64)
+    if schema.DURATION.name in texts.column_names:
+        codes = texts[schema.DURATION.name].combine_chunks().dictionary_encode().indices.to_numpy()
+        firsts = np.unique(codes, return_index=True)[1]
+    columns = {field.name: pa.nulls(len(firsts), field.type) for field in texts.schema}
+    columns["caption"] = pa.repeat(pa.scalar(schema.EMPTY_CAPTION, schema.CAPTION), len(firsts))
+    if schema.DURATION.name in columns:
+        columns[schema.DURATION.name] = texts[schema.DURATION.name].take(pa.array(firsts))
+    both = pa.concat_tables([pa.table(columns).cast(texts.schema), texts])
+    return both.take(pa.array(np.argsort(np.concatenate([2 * firsts, 2 * np.arange(len(texts)) + 1]))))
+
+
 def identities(texts: pa.Table) -> pa.ChunkedArray:
     """A text for each line that is equal for equal captions with equal `COMPANIONS`; null for one without a duration.
 

@@ -11,7 +11,7 @@ from hf_assets.stages import audio
 from hf_assets.stages.captions import companions
 
 # Bump when a change to this module changes the training set.
-VERSION = 2
+VERSION = 3
 
 NOTHING_MORE = pa.schema([])
 
@@ -24,6 +24,7 @@ def join(
     extension: str,
     more: pa.Schema = NOTHING_MORE,
     *,
+    empty: pa.Table | None = None,
     has_text: bool = True,
 ) -> pa.Table:
     """The rows that have a latent and, where there is text, an embedded caption.
@@ -33,6 +34,7 @@ def join(
         extension: of the name under which a row's media is known to trainers: row 12 is `12.jpg`.
         more: columns of `buckets` that this kind of media has beside those of `schema.TRAINING_SET`, of which it may
             lack some. What it lacks is null, as `schema.SOURCE_PATH` is (`naming.with_source_paths`).
+        empty: the embeds of the empty caption: `embed_key`, and `duration_s` where texts are encoded with one.
         has_text: whether captions are encoded.
 
     Returns:
@@ -53,6 +55,7 @@ def join(
         "file": pc.binary_join_element_wise(rows.cast(pa.string()), extension, "."),
         "captions": of_row["caption"].filter(complete),
         "embed_keys": of_row["embed_key"].filter(complete),
+        "empty_caption_key": _empty_keys(media, empty),
         "latent_key": latents["latent_key"],
         "latent_shape": latents["latent_shape"],
     }
@@ -65,6 +68,29 @@ def join(
             is_there = field.name in media.column_names  # audio has no size
             columns[field.name] = media[field.name] if is_there else pa.nulls(len(media), field.type)
     return pa.table([columns[name] for name in made.names], schema=made)
+
+
+def _empty_keys(media: pa.Table, empty: pa.Table | None) -> pa.ChunkedArray:
+    """Of each row, the key of the empty caption's embed, with the row's duration where texts are encoded with one."""
+    made = schema.TRAINING_SET.field("empty_caption_key").type
+    if empty is None or not len(empty):
+        return pa.chunked_array([pa.nulls(len(media), made)])
+    keys = _chunk(empty["embed_key"]).cast(made.value_type)
+    if schema.DURATION.name in empty.column_names:
+        at = pc.index_in(audio.durations_s(media), value_set=_chunk(empty[schema.DURATION.name]))
+        at = _chunk(at) if isinstance(at, pa.ChunkedArray) else at
+    else:
+        at = pa.array(np.zeros(len(media), np.int32))
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(at, keys)], made)
+
+
+def embed_keys_of(training_set: pa.Table) -> pa.ChunkedArray:
+    """The keys of all embeds that rows of a training set name: of their captions, then of the empty one, each once."""
+    own = pc.list_flatten(training_set["embed_keys"])
+    if "empty_caption_key" not in training_set.column_names:  # made by an earlier version
+        return own
+    empty = pc.unique(training_set["empty_caption_key"].cast(own.type)).drop_null()
+    return pa.chunked_array([*own.chunks, empty], own.type)
 
 
 def _chunk(column: pa.ChunkedArray) -> pa.Array:

@@ -33,7 +33,10 @@ class ExportedSet(Dataset[dict[str, Any]]):
         shapes: those that latents have.
         shape_codes: for each sample, which of `shapes`.
         epoch: as of a `TrainingSet`; a sample has one caption here, whatever it is.
+        has_empty_caption, has_text: as of a `TrainingSet`; the embed of the empty caption is not exported.
     """
+
+    has_empty_caption, has_text = False, True
 
     def __init__(self, files: list[Path]) -> None:
         """
@@ -97,8 +100,11 @@ class ExportedSet(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.read(index, 0)
 
-    def read_batch(self, indices: Sequence[int], draw: int, **facts: Any) -> list[dict[str, Any]]:
+    def read_batch(
+        self, indices: Sequence[int], draw: int, *, caption_dropout: float = 0.0, **facts: Any
+    ) -> list[dict[str, Any]]:
         """These samples, each with some facts more."""
+        assert not caption_dropout, "a mixture refuses it"
         return [{**self.read(index, draw), **facts} for index in indices]
 
     def read(self, index: int, draw: int) -> dict[str, Any]:

@@ -203,7 +203,7 @@ class MixedBatches(Sampler[list[int]]):
     def _identity(self) -> dict[str, Any]:
         """All that the batches of all ranks depend on, in such a way that an error can say what differs."""
         datasets = {
-            f"dataset {name}": fingerprint.of_value([position, {**asdict(source.part), "others": None}, source.content])
+            f"dataset {name}": fingerprint.of_value([position, _deciding(source.part), source.content])
             for position, (name, source) in enumerate(self._sources.items())
         }
         return {"version": VERSION, "number of datasets": len(datasets), **self._settings, **datasets}
@@ -216,6 +216,13 @@ class MixedBatches(Sampler[list[int]]):
                     f"{name} has {len(source.buckets):,} samples, not a {wanted} for each of {self.world_size} ranks: "
                     f"leave it out, or use {'smaller batches or ' if drop_last else ''}fewer ranks"
                 )
+
+
+def _deciding(part: Part) -> dict[str, Any]:
+    """What of a part decides about batches."""
+    values = {**asdict(part), "others": None}
+    del values["caption_dropout_probability"]  # what a sample says, not which it is
+    return values
 
 
 def _ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:

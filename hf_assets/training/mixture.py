@@ -12,7 +12,7 @@ from hf_assets.config.training_part import Part
 from hf_assets.errors import ConfigError, StoreError
 from hf_assets.training.exported_set import ExportedSet
 from hf_assets.training.mixed_batches import Batch, MixedBatches, Source
-from hf_assets.training.training_set import TrainingSet
+from hf_assets.training.training_set import NO_EMPTY_CAPTION, TrainingSet
 
 
 class Mixture(Dataset[dict[str, Any]]):
@@ -20,20 +20,30 @@ class Mixture(Dataset[dict[str, Any]]):
 
     A sample is what its `TrainingSet` gives, with `dataset` (the id), and `is_regularisation_data` of its config. In
     batches from `batches()` it also has `epoch` and `step`, both counted from 0, the step within the epoch; and a
-    sample that comes again and has several captions is drawn anew, also within an epoch.
+    sample that comes again and has several captions is drawn anew, also within an epoch. With `caption_dropout`, some
+    samples have the empty caption and its embed in place of their own, others in each epoch, and always the same ones.
 
     Attributes:
         sets: the training sets by id.
         parts: what the config says to the trainer about each.
+        caption_dropout: of each set, the probability with which a sample has the empty caption.
     """
 
-    def __init__(self, sets: Mapping[str, TrainingSet | ExportedSet], parts: Mapping[str, Part] | None = None) -> None:
+    def __init__(
+        self,
+        sets: Mapping[str, TrainingSet | ExportedSet],
+        parts: Mapping[str, Part] | None = None,
+        *,
+        caption_dropout: float | None = None,
+    ) -> None:
         """
         Args:
             parts: those of some or all of the sets; the others have `Part()`.
+            caption_dropout: of all sets, 0 to 1, in place of their `caption_dropout_probability`.
 
         Raises:
-            StoreError: a set is empty.
+            ConfigError: there is no such set, or no such probability.
+            StoreError: a set is empty, or has no embed of the empty caption where that is drawn.
         """
         self.sets = dict(sets)
         unknown = set(parts or {}) - set(sets)
@@ -43,20 +53,22 @@ class Mixture(Dataset[dict[str, Any]]):
             if not len(training_set):
                 raise StoreError(f"the training set of {name} is empty: see what its filters dropped, or disable it")
         self.parts = {name: (parts or {}).get(name, Part()) for name in sets}
+        self.caption_dropout = {name: self._dropout_of(name, caption_dropout) for name in sets}
         lengths = [len(training_set) for training_set in self.sets.values()]
         self._ends = np.cumsum(lengths)
         self._firsts = dict(zip(self.sets, (self._ends - lengths).tolist(), strict=True))
 
     @classmethod
-    def from_config(cls, file: str | Path | None = None) -> Self:
+    def from_config(cls, file: str | Path | None = None, *, caption_dropout: float | None = None) -> Self:
         """Open the training sets of a config file, each with what the file says about it now.
 
         Args:
             file: by default the one that `HF_ASSETS_CONFIG` names, else `datasets.json` in the working directory.
+            caption_dropout: in place of what the file says.
 
         Raises:
             ConfigError: the file is wrong.
-            StoreError: a training set isn't materialized, or is empty.
+            StoreError: a training set isn't materialized, is empty, or lacks the empty caption where that is drawn.
         """
         from hf_assets.config import loading
 
@@ -66,7 +78,7 @@ class Mixture(Dataset[dict[str, Any]]):
         if not wanted:
             raise ConfigError(f"{config.file}: datasets: each has probability 0; give one more")
         sets = {recipe.id: TrainingSet.open(recipe.folders.metadata) for recipe in wanted}
-        return cls(sets, {name: parts[name] for name in sets})
+        return cls(sets, {name: parts[name] for name in sets}, caption_dropout=caption_dropout)
 
     def batches(
         self,
@@ -119,7 +131,10 @@ class Mixture(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         name, position = self.locate(index)
-        return {**self.sets[name][position], **self._facts(name)}
+        one, dropout = self.sets[name], self.caption_dropout[name]
+        if not dropout:
+            return {**one[position], **self._facts(name)}
+        return one.read_batch([position], one.epoch, caption_dropout=dropout, **self._facts(name))[0]
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[dict[str, Any]]:
         """The samples of a batch, which `collate` takes as they lie: what a `DataLoader` asks for."""
@@ -128,7 +143,21 @@ class Mixture(Dataset[dict[str, Any]]):
         name, batch = indices.dataset, indices
         first = self._firsts[name]
         facts = {**self._facts(name), "epoch": batch.epoch, "step": batch.step}
-        return self.sets[name].read_batch([index - first for index in batch], batch.draw, **facts)
+        dropout = self.caption_dropout[name]
+        more = {"caption_dropout": dropout} if dropout else {}
+        return self.sets[name].read_batch([index - first for index in batch], batch.draw, **more, **facts)
+
+    def _dropout_of(self, name: str, given: float | None) -> float:
+        probability = self.parts[name].caption_dropout_probability if given is None else given
+        if probability is None or probability == 0:
+            return 0.0
+        if not 0 <= probability <= 1:
+            raise ConfigError(f"caption_dropout is {probability}; write 0 to 1")
+        if not self.sets[name].has_text:
+            return 0.0
+        if not self.sets[name].has_empty_caption:
+            raise StoreError(f"{name}: {NO_EMPTY_CAPTION}")
+        return probability
 
     def _facts(self, name: str) -> dict[str, Any]:
         return {"dataset": name, "is_regularisation_data": self.parts[name].is_regularisation_data}

@@ -26,6 +26,12 @@ from hf_assets.training.collating import Samples
 from hf_assets.training.facts import Column
 from hf_assets.training.opened import Opened
 
+EMPTY_KEY = "empty_caption_key"
+NO_EMPTY_CAPTION = (
+    "the empty caption has no embed, which takes the place of captions that are left out: materialize text_embeds and "
+    "training_set again, or set caption_dropout_probability to 0"
+)
+
 # What a sample has of its row of the table, beside what only its kind of media has.
 FACTS = ("file", "source_path", "row", "original_size", "target_size", "crop_top_left")
 
@@ -64,7 +70,10 @@ class TrainingSet(Dataset[dict[str, Any]]):
         self._facts = {name: Column(table[name]) for name in (*known, *more)}
         self._captions, self._media_hashes = Column(table["captions"]), Column(table["media_hash"])
         self.latents = TensorReader(opened.stores.latents, table["latent_key"], opened.latents)
-        self.embeds = TensorReader(opened.stores.embeds, pc.list_flatten(table["embed_keys"]), opened.embeds)
+        self.embeds = TensorReader(opened.stores.embeds, _embed_keys(table), opened.embeds)
+        self._keys = Column(table["embed_keys"])
+        self._num_embeds = len(pc.list_flatten(table["embed_keys"]))
+        self._empty_embed = _empty_at(table)  # counted from there
         self.first_embed = _starts_of(table["embed_keys"])
 
     @classmethod
@@ -89,7 +98,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
             raise _refusal(root)
         stores = layout.from_metadata(table.schema, root.absolute())
         latents = TensorReader(stores.latents, table["latent_key"])
-        embeds = TensorReader(stores.embeds, pc.list_flatten(table["embed_keys"]))
+        embeds = TensorReader(stores.embeds, _embed_keys(table))
         found = Opened(table, stores, latents.places, embeds.places, *_shapes(table))
         opened.save(root, Rest(root, {path.name: state}), found, latents, embeds)
         return cls(found)
@@ -119,32 +128,41 @@ class TrainingSet(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.read(index, self.epoch)
 
-    def read(self, index: int, draw: int) -> dict[str, Any]:
-        """`self[index]` as it is when `epoch` is `draw`."""
-        return self.read_batch([index], draw)[0]
+    def read(self, index: int, draw: int, caption_dropout: float = 0.0) -> dict[str, Any]:
+        """`self[index]` as it is when `epoch` is `draw`; see `read_batch`."""
+        return self.read_batch([index], draw, caption_dropout=caption_dropout)[0]
 
     def __getitems__(self, indices: Sequence[int]) -> Samples:
         """The samples of a batch, which `collate` takes as they lie: what a `DataLoader` asks for."""
         return self.read_batch(indices, self.epoch)
 
-    def read_batch(self, indices: Sequence[int], draw: int, **facts: Any) -> Samples:
-        """These samples as they are when `epoch` is `draw`, each with some facts more."""
+    def read_batch(self, indices: Sequence[int], draw: int, *, caption_dropout: float = 0.0, **facts: Any) -> Samples:
+        """These samples as they are when `epoch` is `draw`, each with some facts more.
+
+        Args:
+            caption_dropout: probability with which a sample has the empty caption, drawn by `draw` and the sample.
+        """
         length = len(self)
         for index in indices:
             if not -length <= index < length:
                 raise IndexError(f"sample {index} of {length:,}")
         positions = [int(index) % length for index in indices]
-        if not len(self.embeds):  # model.text is false
+        if not self.has_text:
             return self._without_text(positions, facts)
         captions = [self._captions[position] for position in positions]
         which = [self._drawn(position, len(own), draw) for position, own in zip(positions, captions, strict=True)]
+        texts = [own[drawn] for own, drawn in zip(captions, which, strict=True)]
+        embed_at = [int(self.first_embed[at]) + drawn for at, drawn in zip(positions, which, strict=True)]
+        for number, position in enumerate(positions if caption_dropout else ()):
+            if self._is_left_out(position, draw, caption_dropout):
+                texts[number], embed_at[number] = schema.EMPTY_CAPTION, self._empty_at(position)
         latents = self.latents.read(positions)
-        embeds = self.embeds.read([int(self.first_embed[at]) + own for at, own in zip(positions, which, strict=True)])
+        embeds = self.embeds.read(embed_at)
         samples = (
             {
                 **latents.samples[number],
                 **embeds.samples[number],
-                "caption": captions[number][which[number]],
+                "caption": texts[number],
                 **{name: column[position] for name, column in self._facts.items()},
                 **facts,
             }
@@ -157,7 +175,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
         samples = (
             {
                 **latents.samples[number],
-                "caption": "",
+                "caption": schema.EMPTY_CAPTION,
                 **{name: column[position] for name, column in self._facts.items()},
                 **facts,
             }
@@ -171,6 +189,40 @@ class TrainingSet(Dataset[dict[str, Any]]):
             return 0
         return random.Random(f"{self._media_hashes[position]}:{draw}").randrange(num_captions)
 
+    @property
+    def has_empty_caption(self) -> bool:
+        """Whether the empty caption has an embed for every sample."""
+        return self._empty_embed is not None and not np.isnan(self._empty_embed).any()
+
+    def empty_caption(self, index: int = 0) -> dict[str, torch.Tensor]:
+        """The embed of the empty caption, as classifier-free guidance needs it: the tensors of the text side.
+
+        Args:
+            index: of a sample: where texts are encoded with the duration of a clip, as it is with that one's.
+
+        Raises:
+            StoreError: there is none.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self):,}")
+        return self.embeds[self._empty_at(index % len(self))]
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there are embeds: not where `model.text` is false."""
+        return len(self.embeds) > 0
+
+    def _empty_at(self, position: int) -> int:
+        """Which of `embeds` is the empty caption's of a sample."""
+        if self._empty_embed is None or np.isnan(self._empty_embed[position]):
+            raise StoreError(NO_EMPTY_CAPTION)
+        return self._num_embeds + int(self._empty_embed[position])
+
+    def _is_left_out(self, position: int, draw: int, probability: float) -> bool:
+        """Whether the empty caption takes the place of a sample's own in this draw."""
+        seed = f"dropout:{self._media_hashes[position]}:{self._keys[position][0]}:{draw}"
+        return random.Random(seed).random() < probability
+
     def __getstate__(self) -> dict[str, Any]:
         """Of what lies in files, a worker is given their path: it maps them itself."""
         path = self._opened.path
@@ -180,6 +232,29 @@ class TrainingSet(Dataset[dict[str, Any]]):
         given = state["opened"]
         self._take(given if isinstance(given, Opened) else opened.read(*given))
         self._epoch = state["epoch"]
+
+
+def _embed_keys(table: pa.Table) -> pa.ChunkedArray:
+    """The keys of all captions, row after row, and then those of the empty one."""
+    keys = pc.list_flatten(table["embed_keys"])
+    if EMPTY_KEY not in table.column_names:
+        return keys
+    return pa.chunked_array([*keys.chunks, _empty_keys(table).dictionary.cast(keys.type)], keys.type)
+
+
+def _empty_at(table: pa.Table) -> np.ndarray | None:
+    """Of each row, which of `_empty_keys` is its own; NaN: none is. None: no row has one."""
+    if EMPTY_KEY not in table.column_names or table[EMPTY_KEY].null_count == len(table):
+        return None
+    numbers: np.ndarray = _empty_keys(table).indices.to_numpy(zero_copy_only=False)
+    return numbers
+
+
+def _empty_keys(table: pa.Table) -> pa.DictionaryArray:
+    column = table[EMPTY_KEY].unify_dictionaries()
+    if not column.num_chunks:
+        return pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.string()))
+    return column.combine_chunks() if column.num_chunks > 1 else column.chunk(0)
 
 
 def _refusal(root: Location) -> StoreError:

@@ -14,6 +14,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.encode import lookup, quarantine
 from hf_assets.previews import decoded
 from hf_assets.previews.token_counts import Counted, Cuts
+from hf_assets.stages import joining
 from hf_assets.store import index, spot_checks
 from hf_assets.store.spilling import DistinctTexts, SpilledRows
 from hf_assets.store.spot_checks import Tensor
@@ -99,10 +100,10 @@ def training_set(recipe: Recipe) -> list[CheckResult]:
     num_rows = 0
     with TemporaryDirectory(prefix="hf-assets-check-") as name, DistinctTexts() as media:
         named = [SpilledRows(Path(name) / side, _NAMED, "key") for side in ("latents", "embeds")]
-        for table in _tables(recipe, "training_set", "latent_key", "embed_keys", "media_hash"):
+        for table in _tables(recipe, "training_set", "latent_key", "embed_keys", "empty_caption_key", "media_hash"):
             num_rows += len(table)
             media.add(table["media_hash"])
-            for side, keys in zip(named, (table["latent_key"], pc.list_flatten(table["embed_keys"])), strict=True):
+            for side, keys in zip(named, (table["latent_key"], joining.embed_keys_of(table)), strict=True):
                 side.add(pa.table([fingerprint.pack(keys)], schema=_NAMED))
         checks = [_coverage(recipe, num_rows, *named), _duplicates(recipe, num_rows, media.count())]
     return [*checks, error_budget(recipe, num_rows)]

@@ -73,7 +73,7 @@ def test_a_token_is_used_and_is_found_nowhere(
 
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     user.cursor = None
-    assert encoded(user.refresh()["photos"]) == (2, 2)
+    assert encoded(user.refresh()["photos"]) == (2, 3)
     hub.commit(NAME, files_of(ROWS))
     for fault in (
         Fault("/api/datasets/", status=403),

@@ -61,6 +61,8 @@ BASE = {
     "instance_prompt": "sks",
 }
 GRID = {"enabled": True, "image_count": 4}
+# Values of keys of the trainer that take no 7.
+OF_THE_TRAINER = {"is_regularisation_data": True, "caption_dropout_probability": 0.1}
 EDITS: list[tuple[str, Any, set[str]]] = [
     ("id", "b", set()),
     ("dataset_name", "user/b", {"source"}),
@@ -111,7 +113,7 @@ EDITS: list[tuple[str, Any, set[str]]] = [
     ("checks", {}, set()),
     ("owners", ["team:data"], set()),
     ("export", [{"format": "parquet", "to": "out"}], set()),
-    *((key, True if key == "is_regularisation_data" else 7, set()) for key in sorted(TRAINER_ONLY)),
+    *((key, OF_THE_TRAINER.get(key, 7), set()) for key in sorted(TRAINER_ONLY)),
 ]
 CLIPS = {**BASE, "dataset_type": "video"}
 FRAMES = {"num_frames": 9, "min_frames": 5}

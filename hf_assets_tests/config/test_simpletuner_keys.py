@@ -36,7 +36,7 @@ OF_CONFIG: dict[str, tuple[Any, str]] = {
     "validation_seed": (42, TRAINER),
     "validation_resolution": ("1024x1024", TRAINER),
     "model_flavour": ("base-1.0", OURS),
-    "caption_dropout_probability": (0.1, TRAINER),
+    "caption_dropout_probability": (0.1, OURS),
     "validation_prompt_library": (True, TRAINER),
     "validation_negative_prompt": ("blurry", TRAINER),
     "quantize_via": ("cpu", TRAINER),

@@ -20,7 +20,7 @@ NUMBERS = count()
 
 
 # What the rows of each kind of media cost from scratch.
-ALL_LATENTS, ALL_EMBEDS = 9, 9
+ALL_LATENTS, ALL_EMBEDS = 9, 10  # nine captions, and the empty one
 
 
 class Models:
@@ -85,7 +85,9 @@ def firsts(hub: LocalHub, models: Models, tmp_path_factory: pytest.TempPathFacto
         world.vae_folder = str(own.folder / "one" / "vae")
         hub.commit(world.dataset, {**files_of(world.rows[:5], world.rows[5:]), "README.md": b"first"})
         counts = world.materialize()
-        assert counts.encoded == (ALL_LATENTS, ALL_EMBEDS)
+        embeds = world.table("text_embeds")
+        assert world.num_empty == (len(set(embeds["duration_s"].to_pylist())) if kind == "audio" else 1)
+        assert counts.encoded == (ALL_LATENTS, ALL_EMBEDS - 1 + world.num_empty)
         world.check()
         return world
 

@@ -30,7 +30,9 @@ class Edit(NamedTuple):
 
     def cost(self, world: World) -> tuple[int, int]:
         """(latents, embeds) computed."""
-        return (world.medium.latents[self.number] if self.latents is None else self.latents), self.embeds
+        return (world.medium.latents[self.number] if self.latents is None else self.latents), (
+            self.embeds if self.embeds != ALL_EMBEDS else ALL_EMBEDS - 1 + world.num_empty
+        )
 
 
 def nothing(world: World, models: Models) -> None: ...
@@ -216,7 +218,9 @@ EDITS = [
     Edit("15b", "alignment changed", change_alignment, None, 0, kinds=("image",)),
     Edit("15c", "fewer frames of each clip", fewer_frames, None, 0, kinds=("video",)),
     Edit("15d", "limits of clips' lengths changed", longer_clips, None, 0, reads_media=False, kinds=("video",)),
-    Edit("15e", "shorter intervals of durations", shorter_intervals, None, 3, kinds=("audio",)),  # prompts name them
+    Edit(
+        "15e", "shorter intervals of durations", shorter_intervals, None, 6, kinds=("audio",)
+    ),  # prompts name them, the empty one, too
     Edit("15f", "the end of each clip instead of its beginning", end_of_clips, None, 0, kinds=("audio",)),
     Edit("15g", "limits of durations", limits_of_durations, None, 0, reads_media=False, kinds=("audio",)),
     Edit("16a", "crop moved to the corner", change_crop_style, None, 0, kinds=WITH_SIZES),

@@ -66,7 +66,7 @@ def test_a_training_set_without_a_sample_fails(world: World) -> None:
     world.entry.update(error_budget=1.0, checks={"not_empty": {"severity": "warn"}})
     _, found = run(world)
     assert str(found["training_set.not_empty"].description) == (
-        "No sample is complete: 10 rows with captions, 0 latents, 9 embeds; failed: 10 undecodable: see "
+        "No sample is complete: 10 rows with captions, 0 latents, 10 embeds; failed: 10 undecodable: see "
         "`hf-assets quarantine`"
     )
 

@@ -181,7 +181,8 @@ class History(RuleBasedStateMachine):
         latents = {key for number, row in wanted if (key := self.latent_of(number, row))}
         assert counts.computed["vae_latents"] == len(latents - self.latents)
         self.latents |= latents
-        embeds = {(self.text_of(row), self.world.pipeline_folder, self.world.model["dtype"]) for _, row in wanted}
+        texts = {self.text_of(row) for _, row in wanted} | ({""} if wanted else set())
+        embeds = {(text, self.world.pipeline_folder, self.world.model["dtype"]) for text in texts}
         assert counts.computed["text_embeds"] == len(embeds - self.embeds)
         self.embeds |= embeds
         assert self.world.table("training_set")["row"].to_pylist() == [

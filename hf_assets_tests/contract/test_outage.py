@@ -68,7 +68,7 @@ def test_with_the_hub_gone_a_run_uses_what_was_seen_and_warns_with_commit_and_ti
         assert world.materialize().encoded == (0, 0)
         assert last_seen.outage_of(memory, asked) == since  # since the first time
         code, said, warned = command(world, "plan")
-        assert (code, said) == (0, "photos: nothing to do; 9 latents and 9 captions are stored\n")
+        assert (code, said) == (0, "photos: nothing to do; 9 latents and 10 captions are stored\n")
         assert f"the Hub wasn't reached since {since.since[:10]}" in warned
         code, said, _ = command(world, "check")
         assert (code, said.count("the Hub wasn't reached since")) == (0, 2)  # for the dataset, and for the model

@@ -185,7 +185,7 @@ def test_new_media_are_new_whatever_else_changed_and_an_encoder_goes_before_geom
     world.entry["resolution"] = 96
     world.materialize(selection="*photos/buckets")
     world.model["dtype"] = "bfloat16"
-    assert reasons(planned(world)) == Reasons({"new": 2, "dtype": 9}, {"caption": 1, "dtype": 9})
+    assert reasons(planned(world)) == Reasons({"new": 2, "dtype": 9}, {"caption": 1, "dtype": 10})
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, lambda shard: shard.write_bytes(shard.read_bytes()[:-1])])
@@ -272,14 +272,14 @@ def test_what_failed_is_planned_again_once_it_is_marked_for_a_retry(world: World
 
 
 def test_the_text_is_short_and_says_what_the_json_says(world: World) -> None:
-    assert command(world).stdout == "photos: nothing to do; 9 latents and 9 captions are stored\n"
+    assert command(world).stdout == "photos: nothing to do; 9 latents and 10 captions are stored\n"
     world.entry["aspect_bucket_alignment"] = 16
     heading, becomes, latents, captions, cost = command(world).stdout.splitlines()
     assert becomes.startswith("  training set: ")
     assert becomes.endswith(" re-cropped; 10 before, 10 after")
     assert heading == "photos:"
     assert latents == "  latents: 4 of 9 to encode (4 resized or cropped differently), 5 reused"
-    assert captions == "  captions: none to encode, 9 reused"
+    assert captions == "  captions: none to encode, 10 reused"
     assert re.fullmatch(r"  fetch \d+ kB, store about 4.0 kB, about \d+ s", cost)
 
 

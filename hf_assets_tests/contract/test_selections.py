@@ -134,6 +134,6 @@ def test_a_model_branch_that_moves_during_a_run_does_not_split_it(
     assert next(turns) == 3
     assert counts.metadata["vae_latents"]["model_revision"] == counts.metadata["text_embeds"]["model_revision"]
     world.check()
-    assert world.materialize().encoded == (ALL_LATENTS, 10)  # the next run takes the new commit
+    assert world.materialize().encoded == (ALL_LATENTS, 11)  # the next run takes the new commit
     world.vae_folder, world.pipeline_folder = str(models.folder / "two" / "vae"), str(models.folder / "two")
     world.check()

@@ -137,6 +137,11 @@ class World:
     def table(self, name: str) -> pa.Table:
         return pq.read_table(files.parquet(self.metadata_folder / f"{name}.parquet"))
 
+    @property
+    def num_empty(self) -> int:
+        """Embeds of the empty caption: one, or one for each duration with which texts are encoded."""
+        return self.table("text_embeds")["caption"].to_pylist().count("")
+
     def training_set(self) -> TrainingSet:
         return TrainingSet.open(self.metadata_folder)
 

@@ -22,6 +22,7 @@ from hf_assets.store.tensor_reader import TensorReader
 from hf_assets_tests import tiny_pipelines
 
 CAPTIONS = ["a cat", "a photo of a cat on a red sofa near the window", "portrait of a woman"]
+ALL = 4  # with the empty one
 
 
 @contextmanager
@@ -30,10 +31,15 @@ def hold_device(say: Any) -> Any:
 
 
 class Work:
-    """One dataset whose model's settings change from run to run."""
+    """One dataset whose model's settings change from run to run.
+
+    Attributes:
+        captions: of a row each.
+        num_rows: of which a table has at most so many.
+    """
 
     def __init__(self, folder: Path, family: str) -> None:
-        self.folder = folder
+        self.folder, self.captions, self.num_rows = folder, CAPTIONS, 10
         tiny_pipelines.build(family, folder / "model")
         self.said: list[str] = []
 
@@ -43,9 +49,10 @@ class Work:
         dataset = {"id": "a", "type": "huggingface", "dataset_name": "user/a"}
         content = {"model": source, "datasets": [dataset]}
         self.recipe = loading.parse(content, self.folder / "datasets.json").recipes[0]
-        captions = pa.table([range(len(CAPTIONS)), [[one] for one in CAPTIONS]], schema=schema.CAPTIONS)
+        whole = pa.table([range(len(self.captions)), [[one] for one in self.captions]], schema=schema.CAPTIONS)
+        tables = [whole.slice(start, self.num_rows) for start in range(0, max(len(whole), 1), self.num_rows)]
         self.said = []
-        outcome, facts, *_ = embeds.encode(self.recipe, lambda: iter([captions]), None, hold_device, self.said.append)
+        outcome, facts, *_ = embeds.encode(self.recipe, lambda: iter(tables), None, hold_device, self.said.append)
         outcome.table.publish()
         self.table = pq.read_table(outcome.table.path)
         return outcome.computed, facts
@@ -58,11 +65,11 @@ class Work:
 def test_a_stored_type_costs_one_encoding_and_reports_its_error(tmp_path: Path) -> None:
     work = Work(tmp_path, "sd15")
     computed, facts = work.run()
-    assert (computed, "relative_error" in facts) == (3, False)
+    assert (computed, "relative_error" in facts) == (ALL, False)
     exact = work.read()
     assert work.run(embeds_dtype="float32")[0] == 0  # what it is anyway
     computed, facts = work.run(embeds_dtype="float8_e4m3fn")
-    assert computed == 3
+    assert computed == ALL
     assert 0.01 < facts["relative_error"] < 0.04
     for read, whole in zip(work.read(), exact, strict=True):
         assert read["prompt_embeds"].dtype == torch.float32
@@ -71,8 +78,25 @@ def test_a_stored_type_costs_one_encoding_and_reports_its_error(tmp_path: Path) 
     computed, again = work.run(embeds_dtype="float8_e4m3fn")
     assert (computed, again["relative_error"]) == (0, facts["relative_error"])
     assert work.run()[0] == 0  # undone
-    assert work.run(embeds_dtype="bfloat16")[0] == 3
+    assert work.run(embeds_dtype="bfloat16")[0] == ALL
     assert {one["prompt_embeds"].dtype for one in work.read()} == {torch.bfloat16}
+
+
+def test_the_empty_caption_has_one_embed_in_however_many_tables_rows_come(tmp_path: Path) -> None:
+    work = Work(tmp_path, "sd15")
+    work.num_rows = 1
+    assert work.run()[0] == ALL
+    assert work.table["caption"].to_pylist() == ["", *CAPTIONS]
+    pieces, work.num_rows = work.table, 10
+    assert work.run()[0] == 0
+    assert work.table.equals(pieces)
+
+
+def test_without_a_caption_there_is_no_empty_one(tmp_path: Path) -> None:
+    work = Work(tmp_path, "sd15")
+    work.captions = []
+    assert work.run()[0] == 0
+    assert len(work.table) == 0
 
 
 def test_what_the_stored_type_cannot_hold_is_quarantined_and_never_stored(tmp_path: Path) -> None:
@@ -83,7 +107,7 @@ def test_what_the_stored_type_cannot_hold_is_quarantined_and_never_stored(tmp_pa
     save_file({**weights, name: weights[name] * 1e6}, file, {"format": "pt"})
     assert work.run(embeds_dtype="float16")[0] == 0
     assert len(work.table) == 0
-    assert work.run(embeds_dtype="bfloat16")[0] == 3
+    assert work.run(embeds_dtype="bfloat16")[0] == ALL
     assert all(one["prompt_embeds"].isfinite().all() for one in work.read())
 
 
@@ -104,7 +128,7 @@ def test_a_pipeline_without_a_row_says_so_once_and_works(tmp_path: Path, monkeyp
     assert not any("table of families" in line for line in work.said)
     known = work.read()
     monkeypatch.delitem(families.FAMILIES, "StableDiffusionPipeline")
-    assert work.run()[0] == 3  # now its denoiser's configuration is part of the key
+    assert work.run()[0] == ALL  # now its denoiser's configuration is part of the key
     assert len([line for line in work.said if "StableDiffusionPipeline is not in the table of families" in line]) == 1
     for read, expected in zip(work.read(), known, strict=True):
         torch.testing.assert_close(read["prompt_embeds"], expected["prompt_embeds"], rtol=0, atol=1e-6)

@@ -25,8 +25,13 @@ def write(
     name: str,
     captions: Sequence[Sequence[str]],
     shapes: Sequence[Sequence[int]],
+    *,
+    has_empty: bool = False,
 ) -> Path:
     """Write a training set with one row for each list of captions.
+
+    Args:
+        has_empty: whether the empty caption has an embed.
 
     Returns:
         its metadata folder.
@@ -42,7 +47,8 @@ def write(
             ],
             {},
         )
-    if texts := sorted({text for texts in captions for text in texts}):
+    empty = [schema.EMPTY_CAPTION] if has_empty else []
+    if texts := sorted({*empty, *(text for texts in captions for text in texts)}):
         samples = [Sample(f"e-{text}", embeds_of(text)) for text in texts]
         TensorStore(stores.embeds).write(samples, {})
     rows = [
@@ -59,6 +65,7 @@ def write(
             "latent_key": f"{name}{row}",
             "latent_shape": list(shapes[row]),
             "embed_keys": [f"e-{text}" for text in captions[row]],
+            "empty_caption_key": "e-" if has_empty else None,
         }
         for row in range(len(captions))
     ]

@@ -77,6 +77,66 @@ def test_a_changed_value_for_the_trainer_is_seen_without_a_run(config: Path) -> 
     assert [mixture[index]["is_regularisation_data"] for index in (0, 9)] == [False, True]
 
 
+def with_empty_caption(folder: Path) -> Path:
+    """The config, with training sets in which the empty caption has an embed."""
+    sets.write(folder / "again/photos", "photos", PHOTOS, [TALL, WIDE, TALL, TALL, WIDE, TALL, TALL], has_empty=True)
+    sets.write(folder / "again/drawings", "drawings", DRAWINGS, [WIDE] * 3, has_empty=True)
+    return folder / "again"
+
+
+def dropped(mixture: Mixture, epochs: int) -> dict[str, list[tuple[int, int, int]]]:
+    """Of each dataset, the (epoch, step, row) of samples with the empty caption."""
+    found: dict[str, list[tuple[int, int, int]]] = {name: [] for name in mixture.sets}
+    batches = mixture.batches(batch_size=2)
+    loader = DataLoader(mixture, batch_sampler=batches, collate_fn=collate)
+    for _ in range(epochs):
+        for batch in loader:
+            for at, caption in enumerate(batch["caption"]):
+                expected = sets.embeds_of(caption)["prompt_embeds"]
+                assert torch.equal(batch["prompt_embeds"][at], expected)
+                if not caption:
+                    found[batch["dataset"][at]].append((batch["epoch"][at], batch["step"][at], batch["row"][at]))
+    return found
+
+
+def test_captions_are_left_out_with_the_probability_of_each_dataset(tmp_path: Path) -> None:
+    folder = with_empty_caption(tmp_path)
+    one = {name: TrainingSet.open(folder / name / "huggingface_metadata" / name) for name in ("photos", "drawings")}
+    parts = {"photos": Part(caption_dropout_probability=0.25)}
+    mixture = Mixture(one, parts)
+    assert mixture.caption_dropout == {"photos": 0.25, "drawings": 0.0}
+    found = dropped(mixture, 60)
+    assert found["drawings"] == []
+    assert 70 <= len(found["photos"]) <= 140  # of 420, of which 105 are due
+    assert len({row for _, _, row in found["photos"]}) == 7
+    assert dropped(Mixture(one, parts), 60) == found
+    assert {name: len(rows) for name, rows in dropped(Mixture(one, parts, caption_dropout=1), 2).items()} == {
+        "photos": 14,
+        "drawings": 6,
+    }
+    assert dropped(Mixture(one, parts, caption_dropout=0), 2) == {"photos": [], "drawings": []}
+    with pytest.raises(ConfigError, match=r"caption_dropout is 1.5; write 0 to 1"):
+        Mixture(one, caption_dropout=1.5)
+
+
+def test_captions_are_left_out_as_the_config_says(config: Path) -> None:
+    write_config(config.parent, caption_dropout_probability="0.5")
+    with pytest.raises(StoreError, match=r"^drawings: the empty caption has no embed"):
+        Mixture.from_config(config)
+    assert Mixture.from_config(config, caption_dropout=0).parts["drawings"].caption_dropout_probability == 0.5
+    write_config(config.parent, caption_dropout_probability=1.5)
+    with pytest.raises(ConfigError, match=r"caption_dropout_probability: is 1.5; write 1 or less"):
+        Mixture.from_config(config)
+
+
+def test_a_saved_state_is_the_same_whatever_captions_are_left_out(tmp_path: Path) -> None:
+    folder = with_empty_caption(tmp_path)
+    one = {"photos": TrainingSet.open(folder / "photos/huggingface_metadata/photos")}
+    state = Mixture(one).batches().state_dict()
+    Mixture(one, caption_dropout=0.5).batches().load_state_dict(state)
+    Mixture(one, {"photos": Part(caption_dropout_probability=0.5)}).batches().load_state_dict(state)
+
+
 def test_the_config_is_found_as_elsewhere(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ASSETS_CONFIG", str(config))
     assert len(Mixture.from_config()) == 10

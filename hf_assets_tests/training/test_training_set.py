@@ -85,6 +85,36 @@ def test_captions_are_drawn_by_epoch(folder: Path) -> None:
     assert min(counts[1].values()) >= 4  # of 40 draws of one in three
 
 
+def test_the_empty_caption_takes_the_place_of_others_as_often_as_asked_and_always_of_the_same(tmp_path: Path) -> None:
+    training = TrainingSet.open(sets.write(tmp_path / "cache", "photos", CAPTIONS, SHAPES, has_empty=True))
+    assert training.has_empty_caption
+    for name, tensor in sets.embeds_of("").items():
+        assert torch.equal(training.empty_caption(2)[name], tensor)
+    left_out = []
+    for draw in range(200):
+        for row in range(3):
+            item = training.read(row, draw, 0.25)
+            assert torch.equal(item["latents"], sets.latents_of(row, SHAPES[row]))
+            for name, tensor in sets.embeds_of(item["caption"]).items():
+                assert torch.equal(item[name], tensor)
+            left_out.append((row, draw, item["caption"] == ""))
+    again = TrainingSet.open(tmp_path / "cache/huggingface_metadata/photos")  # mapped now
+    assert left_out == [(row, draw, again.read(row, draw, 0.25)["caption"] == "") for row, draw, _ in left_out]
+    for row in range(3):
+        assert 30 <= sum(out for at, _, out in left_out if at == row) <= 70  # of 200, of which 50 are due
+    assert all(training.read(row, 7, 1.0)["caption"] == "" for row in range(3))
+    assert all(training[row]["caption"] for row in range(3))
+
+
+def test_without_an_embed_of_the_empty_caption_there_is_none(folder: Path) -> None:
+    training = TrainingSet.open(folder)
+    assert not training.has_empty_caption
+    with pytest.raises(StoreError, match="the empty caption has no embed"):
+        training.empty_caption()
+    with pytest.raises(StoreError, match="materialize text_embeds and training_set again"):
+        training.read(0, 0, 1.0)
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_of_a_data_loader_read_the_same(method: str, folder: Path) -> None:
     training = TrainingSet.open(folder)
