@@ -1,7 +1,6 @@
 """What a trainer reads."""
 
 import dagster as dg
-import pyarrow as pa
 
 from hf_assets import folder
 from hf_assets.config.recipe import Recipe
@@ -44,16 +43,15 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             written = layout.to_metadata(stores, root)
             table = DraftTable(folder.table(root, "training_set"))
             tables = (one.tables for one in (raw_dataset, captions, buckets, vae_latents, text_embeds))
-            made = []
+            report, seen = full_report.Report(recipe), views.TrainingSet(recipe)
             with TrainingRows(recipe, *tables) as rows:
                 for some in rows.tables():
-                    made.append(some.replace_schema_metadata(written))
-                    table.add(made[-1])
+                    table.add(some.replace_schema_metadata(written))
+                    report.add(some)
+                    seen.add(some)
                 record_generation(recipe, rows.keys, table.version)
-                num_media = rows.num_media()
-            located = pa.concat_tables(made)  # the page shows all of it
-            view = views.training_set(recipe, located, buckets.read(), num_media)
-            full_report.write(recipe, located, table.version)
+                view = seen.view(rows.num_media())
+            report.write(table.version)
             files = [generations.newest(root), full_report.path(recipe)]
             if "contact_sheet" in view.texts:
                 files.append(folder.sheet(root, "training_set"))

@@ -56,11 +56,13 @@ class Histogram(NamedTuple):
 
     Attributes:
         unit: what is counted: ` characters`.
+        times: how often each number is there; None: once.
     """
 
     values: np.ndarray
     unit: str = ""
     title: str = ""
+    times: np.ndarray | None = None
 
 
 class Jpeg(NamedTuple):

@@ -209,7 +209,12 @@ def hashed(texts: pa.Array | pa.ChunkedArray) -> Numbers:
 
 def first_halves(packed: pa.ChunkedArray) -> Numbers:
     """(N,) uint64: of packed hashes, their first 8 bytes."""
-    return np.frombuffer(b"".join(packed.to_pylist()), np.uint64)[::2].copy()
+    found = [np.empty(0, np.uint64)]
+    for chunk in packed.chunks:
+        if len(chunk):
+            halves = np.frombuffer(chunk.buffers()[1], np.uint64).reshape(-1, 2)
+            found.append(halves[chunk.offset : chunk.offset + len(chunk), 0])
+    return np.concatenate(found)
 
 
 def geometry_of(before: Collection[str], after: Collection[str]) -> set[str]:

@@ -1,8 +1,10 @@
 """Everything worth seeing of a dataset, in one HTML file beside its tables; its gallery lies in a folder beside it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,19 +30,21 @@ from hf_assets.draw.html import (
     Section,
     Table,
 )
+from hf_assets.draw.numbers import Counts
 from hf_assets.encode import quarantine
 from hf_assets.previews import decoded, pictures
 from hf_assets.previews.token_counts import Counted
-from hf_assets.show import changed, gallery, views, words
+from hf_assets.show import changed, gallery, views
+from hf_assets.show.words import Words
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.stages import naming
-from hf_assets.store import memo
+from hf_assets.store import memo, spot_checks
 from hf_assets.store.memo import Rest
 
 # Bump when the page is made in another way.
 VERSION = 2
-# Of more samples, the captions of so many are counted.
-COUNTED = 100_000
+# Of more samples, the words of so many are counted.
+COUNTED = 20_000
 PAIR_QUALITY = 90
 # The sheet of the asset that writes the report: it is drawn with it.
 OWN_SHEET = "training_set"
@@ -51,24 +55,108 @@ def path(recipe: Recipe) -> Location:
     return folder.report(recipe.folders.metadata)
 
 
-def write(recipe: Recipe, training_set: pa.Table, version: str) -> None:
-    """Write the report and its gallery, unless those that are there show the same.
+class Report:
+    """The report and its gallery, gathered while the training set is made: no row of it is kept that isn't shown."""
 
-    Args:
-        version: data version of the training set.
-    """
-    if _shows(path(recipe), _key(recipe, version)):
-        return
-    shown = gallery.write(recipe, training_set)
-    model = recipe.model.pipeline.repository
-    head = Head(
-        f"{recipe.id}: {len(training_set):,} {'sample' if len(training_set) == 1 else 'samples'}",
-        f"{recipe.source.dataset_name}, split {recipe.source.split}, for {model} in {recipe.model.dtype}",
-        _facts(recipe, training_set),
-        [Lines("Since the last run", changed.since_last(recipe, training_set)), Details("Config", [_config(recipe)])],
-    )
-    page = html.page(head, list(_sections(recipe, training_set, shown)))
-    files.write_atomically(path(recipe), f"{page}<!-- {_key(recipe, version)} -->\n".encode())
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._num_samples = 0
+        self._sizes: Counter[str] = Counter()
+        self._lengths = Counts()
+        self._words = Words(recipe.captions.instance_prompt)
+        self._least: pa.Table | None = None
+        self._changed = changed.SinceLast(recipe)
+        self._gallery = gallery.Shown(recipe)
+
+    def add(self, samples: pa.Table) -> None:
+        """The next rows of the training set that is being made, while the last one is still there."""
+        self._num_samples += len(samples)
+        self._sizes.update(dict(draw.sizes(samples)))
+        self._lengths.add(numbers.lengths(samples))
+        counted = samples["captions"].slice(0, COUNTED - self._words.num_samples)
+        self._words.add(one.as_py() for one in counted)
+        self._least = _with_least_keys(samples, self._least)
+        self._changed.add(samples)
+        self._gallery.add(samples)
+
+    def write(self, version: str) -> None:
+        """Write the report and its gallery, unless those that are there show the same.
+
+        Args:
+            version: data version of the training set.
+        """
+        recipe = self._recipe
+        if _shows(path(recipe), _key(recipe, version)):
+            return
+        shown = self._gallery.write()
+        number, model = self._num_samples, recipe.model.pipeline.repository
+        head = Head(
+            f"{recipe.id}: {number:,} {'sample' if number == 1 else 'samples'}",
+            f"{recipe.source.dataset_name}, split {recipe.source.split}, for {model} in {recipe.model.dtype}",
+            self._facts(),
+            [Lines("Since the last run", self._changed.lines()), Details("Config", [_config(recipe)])],
+        )
+        page = html.page(head, list(self._sections(shown)))
+        files.write_atomically(path(recipe), f"{page}<!-- {_key(recipe, version)} -->\n".encode())
+
+    def _facts(self) -> dict[str, str]:
+        root = self._recipe.folders.metadata
+        snapshot = snapshot_of(pq.read_schema(files.parquet(folder.table(root, "raw_dataset"))))
+        return {
+            "revision": f"{snapshot.commit} (a folder on this machine)" if snapshot.is_local else snapshot.commit,
+            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "rows of the split": f"{self._gallery.num_rows:,}",
+            "captions": f"{self._lengths.counts.sum():,}",
+            "buckets": f"{len(self._sizes):,}",
+            "training set": str(folder.table(root, "training_set")),
+        }
+
+    def _sections(self, shown: gallery.Gallery) -> Iterator[Section]:
+        root = self._recipe.folders.metadata
+        yield Section("Samples", list(_samples(root, shown)), is_wide=True)
+        yield Section("What is left at each step", list(_steps(root, self._num_samples)))
+        embeds = files.read_tables(folder.table(root, "text_embeds"), ["caption", "embed_key"])
+        if embeds is not None:
+            yield Section("Captions", list(self._captions(embeds)))
+        yield Section("Buckets", [Bars(self._sizes.most_common())])
+        if latents := list(self._latents()):
+            yield Section("Latents", latents, is_wide=True)
+        failed = quarantine.failed_samples(self._recipe)
+        if len(failed):
+            rows = [[naming.name_of(row), row["stage"], row["reason"], row["message"]] for row in failed.to_pylist()]
+            table = Table(["where", "stage", "reason", "message"], rows)
+            yield Section("Quarantined", [table], is_wide=True)
+
+    def _captions(self, embeds: Iterator[pa.Table]) -> Iterator[Part]:
+        characters = self._lengths
+        lengths: list[Part] = [Histogram(characters.values, " characters", "Characters per caption", characters.counts)]
+        counted = Counted(self._recipe.folders.metadata)
+        for some in embeds:
+            counted.add(some)
+        if len(tokens := counted.tokens):
+            lengths.append(Histogram(tokens, " tokens", f"Tokens per caption, of {len(tokens):,} of them"))
+        found = self._words.frequencies()
+        if found.trigger is not None:
+            title = "Samples whose captions have the instance prompt"
+            lengths.append(Bars([found.trigger], title=title, total=found.num_samples))
+        yield Group(lengths)
+        title = f"Words, of {found.num_distinct:,}: samples that have them"
+        yield Bars(found.words, title=title, total=found.num_samples)
+        if found.tags:
+            yield Bars(found.tags, title="Tags: samples that have them", total=found.num_samples)
+
+    def _latents(self) -> Iterator[Part]:
+        least = self._least
+        assert least is not None, "rows were added, if only none of them"
+        keys = least["latent_key"]
+        found = decoded.pairs(self._recipe.folders.metadata, decoded.chosen_keys(keys))
+        if found:
+            yield "Originals beside what their latents decode to: PSNR in dB, higher is nearer."
+            yield Pairs([_pair(least, pair) for pair in found])
+        mean, std = views.channel_statistics(self._recipe, keys)
+        if len(mean):
+            rows = [[at, one, other] for at, (one, other) in enumerate(zip(mean.tolist(), std.tolist(), strict=True))]
+            yield Details("Channels", [Table(["channel", "mean", "standard deviation"], rows)])
 
 
 def rests(recipe: Recipe) -> tuple[Rest, ...]:
@@ -98,9 +186,13 @@ def _key(recipe: Recipe, version: str) -> str:
     names = [blob.name for blob in blobs.at(root).list()]
     others = [root / name for name in names if name.endswith(("_dropped.parquet", "_quarantined.parquet"))]
     others += [folder.sheets(root) / blob.name for blob in blobs.at(folder.sheets(root)).list() if blob.name != own]
-    seen = {file.name: fingerprint.of_bytes(file.read_bytes()) for file in others}
+    seen = {file.name: _hash(file) for file in others}
     drawn = sorted(blob.name for blob in blobs.at(folder.gallery(root)).list() if not blob.name.endswith(".parquet"))
     return fingerprint.of_value([VERSION, version, tables, seen, drawn])
+
+
+def _hash(file: Location) -> str:
+    return fingerprint.of_file(file) if isinstance(file, Path) else fingerprint.of_bytes(file.read_bytes())
 
 
 def _shows(page: Location, key: str) -> bool:
@@ -110,43 +202,11 @@ def _shows(page: Location, key: str) -> bool:
         return False
 
 
-def _facts(recipe: Recipe, training_set: pa.Table) -> dict[str, str]:
-    root = recipe.folders.metadata
-    snapshot = snapshot_of(pq.read_schema(files.parquet(folder.table(root, "raw_dataset"))))
-    captions = pc.sum(pc.list_value_length(training_set["captions"])).as_py() or 0
-    return {
-        "revision": f"{snapshot.commit} (a folder on this machine)" if snapshot.is_local else snapshot.commit,
-        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "rows of the split": f"{pq.read_metadata(files.parquet(folder.table(root, 'raw_dataset'))).num_rows:,}",
-        "captions": f"{captions:,}",
-        "buckets": f"{pc.count_distinct(training_set['bucket']).as_py():,}",
-        "training set": str(folder.table(root, "training_set")),
-    }
-
-
 def _config(recipe: Recipe) -> Table:
     """What the recipe says that isn't as it is by default."""
     parts = {"source", "media_column", "filter", "captions", "settings", "model", "error_budget"}
     said = recipe.model_dump(mode="json", exclude_defaults=True, include=parts)
     return Table(["setting", "value"], [[name, str(value)] for name, value in draw.flat(said)])
-
-
-def _sections(recipe: Recipe, training_set: pa.Table, shown: gallery.Gallery | None) -> Iterator[Section]:
-    root = recipe.folders.metadata
-    if shown is not None:
-        yield Section("Samples", list(_samples(root, shown)), is_wide=True)
-    yield Section("What is left at each step", list(_steps(recipe, training_set)))
-    captions, embeds = (files.read_table(folder.table(root, name)) for name in ("captions", "text_embeds"))
-    if captions is not None and embeds is not None:
-        yield Section("Captions", list(_captions(recipe, training_set, embeds)))
-    yield Section("Buckets", [Bars(draw.sizes(training_set))])
-    if latents := list(_latents(recipe, training_set)):
-        yield Section("Latents", latents, is_wide=True)
-    failed = quarantine.failed_samples(recipe)
-    if len(failed):
-        rows = [[naming.name_of(row), row["stage"], row["reason"], row["message"]] for row in failed.to_pylist()]
-        table = Table(["where", "stage", "reason", "message"], rows)
-        yield Section("Quarantined", [table], is_wide=True)
 
 
 def _samples(root: Location, shown: gallery.Gallery) -> Iterator[Part]:
@@ -159,55 +219,34 @@ def _samples(root: Location, shown: gallery.Gallery) -> Iterator[Part]:
     yield Gallery(shown.as_json(), _kept_sheet(root, OWN_SHEET, "samples with their crops"))
 
 
-def _steps(recipe: Recipe, training_set: pa.Table) -> Iterator[Part]:
-    root = recipe.folders.metadata
+def _steps(root: Location, num_samples: int) -> Iterator[Part]:
     rows: list[tuple[str, int]] = []
     for name in ("raw_dataset", "filtered", "captions", "buckets", "vae_latents"):
         table = folder.table(root, name)
         if table.exists():
             rows.append((name, pq.read_metadata(files.parquet(table)).num_rows))
-    rows.append(("training_set", len(training_set)))
+    rows.append(("training_set", num_samples))
     yield Bars(rows, title="Rows after each asset")
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for stage in ("filtered", "captions", "buckets"):
-        dropped = files.read_table(folder.dropped(root, stage), columns=["dropped_for"])
-        for reason, count in () if dropped is None else draw.drop_counts(dropped):
-            counts[reason] = counts.get(reason, 0) + count
+        for dropped in files.read_tables(folder.dropped(root, stage), ["dropped_for"]) or ():
+            counts.update(dict(draw.drop_counts(dropped)))
     if counts:
-        yield Bars(sorted(counts.items(), key=lambda one: -one[1]), is_bad=True, title="Dropped for")
+        yield Bars(counts.most_common(), is_bad=True, title="Dropped for")
 
 
-def _captions(recipe: Recipe, training_set: pa.Table, embeds: pa.Table) -> Iterator[Part]:
-    lengths: list[Part] = [Histogram(numbers.lengths(training_set), " characters", "Characters per caption")]
-    counted = Counted(recipe.folders.metadata)
-    counted.add(embeds)
-    if len(tokens := counted.tokens):
-        lengths.append(Histogram(tokens, " tokens", f"Tokens per caption, of {len(tokens):,} of them"))
-    some = training_set["captions"].slice(0, COUNTED)
-    found = words.count((one.as_py() for one in some), recipe.captions.instance_prompt)
-    if found.trigger is not None:
-        title = "Samples whose captions have the instance prompt"
-        lengths.append(Bars([found.trigger], title=title, total=found.num_samples))
-    yield Group(lengths)
-    yield Bars(found.words, title=f"Words, of {found.num_distinct:,}: samples that have them", total=found.num_samples)
-    if found.tags:
-        yield Bars(found.tags, title="Tags: samples that have them", total=found.num_samples)
+def _with_least_keys(samples: pa.Table, before: pa.Table | None) -> pa.Table:
+    """Of some samples and those that were found before, the first ones in the order of their latents' keys, which is
+    as good as at random: each key once.
+    """
+    rows = samples.select(["row", naming.NAME, "bucket", "latent_key"])
+    keys = spot_checks.first(pc.unique(rows["latent_key"]))
+    some = rows.take(pc.index_in(keys, value_set=rows["latent_key"].combine_chunks()))
+    return some if before is None else _with_least_keys(pa.concat_tables([before, some]), None)
 
 
-def _latents(recipe: Recipe, training_set: pa.Table) -> Iterator[Part]:
-    keys = training_set["latent_key"]
-    found = decoded.pairs(recipe.folders.metadata, decoded.chosen_keys(keys))
-    if found:
-        yield "Originals beside what their latents decode to: PSNR in dB, higher is nearer."
-        yield Pairs([_pair(training_set, pair) for pair in found])
-    mean, std = views.channel_statistics(recipe, keys)
-    if len(mean):
-        rows = [[at, one, other] for at, (one, other) in enumerate(zip(mean.tolist(), std.tolist(), strict=True))]
-        yield Details("Channels", [Table(["channel", "mean", "standard deviation"], rows)])
-
-
-def _pair(training_set: pa.Table, pair: decoded.Pair) -> Pair:
-    where = training_set.filter(pc.equal(training_set["latent_key"], pair.key)).slice(0, 1).to_pylist()
+def _pair(samples: pa.Table, pair: decoded.Pair) -> Pair:
+    where = samples.filter(pc.equal(samples["latent_key"], pair.key)).to_pylist()
     of = f"{naming.name_of(where[0])}, {where[0]['bucket']}: " if where else ""
     original, again = Jpeg(_jpeg(pair.original), "original"), Jpeg(_jpeg(pair.decoded), "decoded")
     return Pair(original, again, f"{of}{pair.psnr_db:.1f} dB")

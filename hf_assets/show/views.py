@@ -5,7 +5,7 @@ Pictures are made of what was kept while media were read (`thumbnails`, `showcas
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -305,57 +305,98 @@ def embeds(
     return View(facts, texts)
 
 
-def training_set(recipe: Recipe, table: pa.Table, buckets: pa.Table, num_media: int) -> View:
-    """What a trainer gets: some samples, and how many each bucket has.
+class TrainingSet:
+    """What a trainer gets: some samples, and how many each bucket has."""
 
-    Args:
-        num_media: different ones.
-    """
-    texts = {}
-    if (data := samples_sheet(recipe, table, buckets)) is not None:
-        texts["contact_sheet"] = sheets.inline(data, SHEETS["training_set"])
-    return View(
-        {
-            "num_buckets": pc.count_distinct(table["bucket"]).as_py(),
-            "duplicates_share": 1 - num_media / len(table) if len(table) else 0.0,
-        },
-        {
-            **texts,
-            "buckets": draw.buckets(draw.sizes(table)),
-            "samples_per_bucket": charts.inline_bars(draw.sizes(table), "samples per bucket"),
-        },
-    )
+    def __init__(self, recipe: Recipe) -> None:
+        self._num_rows = 0
+        self._sizes: Counter[str] = Counter()
+        self._sheet = SamplesSheet(recipe)
+
+    def add(self, samples: pa.Table) -> None:
+        """The next rows of the training set."""
+        self._num_rows += len(samples)
+        self._sizes.update(dict(draw.sizes(samples)))
+        self._sheet.add(samples)
+
+    def view(self, num_media: int) -> View:
+        """
+        Args:
+            num_media: different ones.
+        """
+        texts = {}
+        if (data := self._sheet.data()) is not None:
+            texts["contact_sheet"] = sheets.inline(data, SHEETS["training_set"])
+        sizes = self._sizes.most_common()
+        return View(
+            {
+                "num_buckets": len(sizes),
+                "duplicates_share": 1 - num_media / self._num_rows if self._num_rows else 0.0,
+            },
+            {
+                **texts,
+                "buckets": draw.buckets(sizes),
+                "samples_per_bucket": charts.inline_bars(sizes, "samples per bucket"),
+            },
+        )
 
 
-def samples_sheet(recipe: Recipe, table: pa.Table, buckets: pa.Table) -> bytes | None:
-    """Some samples with the part that is encoded in a frame, and their captions; None where none was pictured."""
-    root = recipe.folders.metadata
-    known = pictures.known(root)
-    shapes = buckets.take(pc.index_in(table["row"], value_set=buckets["row"].combine_chunks()))
-    at = pc.index_in(pictures.keys_of(shapes), value_set=known["key"].combine_chunks())
-    pictured = np.flatnonzero(np.asarray(at.is_valid()))
-    if not len(pictured):
-        return None
-    drawn = _by_row(table.select(["row"]).take(pa.array(pictured)))
-    chosen = pa.array(np.sort(pictured[numbers.choose(drawn, SAMPLE_TILES)]))
-    tiles = known.take(at.take(chosen)).to_pylist()
-    rows = list(zip(table.take(chosen).to_pylist(), shapes.take(chosen).to_pylist(), tiles, strict=True))
-    key = [[row["row"], row["file"], row[naming.NAME], row["captions"][:1], tile["key"]] for row, shape, tile in rows]
-    key += [[shape.get(name) for name in ("bucket", "crop_top_left", "resized_size")] for _, shape, _ in rows]
+class SamplesSheet:
+    """Some samples with the part that is encoded in a frame, and their captions."""
 
-    def draw_tiles() -> list[Tile]:
-        found = []
-        for row, shape, tile in rows:
-            picture = pictures.crop(root, tile)
-            is_sound = "original_num_samples" in shape  # the picture is of the part that is encoded
-            crops = () if picture is None or is_sound else crops_of(shape, picture.size)
-            caption = next(iter(row["captions"]), "")
-            said = f": {inert.text(caption[:NOTE_CHARACTERS])}" if caption.isascii() else ""  # the font has no others
-            name = naming.short_name_of({**row, "source_path": row[naming.NAME] or row["file"]})
-            found.append(Tile(picture, name, f"{shape['bucket']}{said}", crops))
-        return found
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._known = pictures.known(recipe.folders.metadata)
+        self._pictured = self._rows_with_pictures()
+        self._samples = Chosen(SAMPLE_TILES, _by_row)
 
-    return _sheet(recipe, "training_set", key, draw_tiles)
+    def _rows_with_pictures(self) -> pa.Array:
+        found = [pa.array([], pa.int64())]
+        for shapes in _shapes(self._recipe) if len(self._known) else ():
+            at = pc.index_in(pictures.keys_of(shapes), value_set=self._known["key"].combine_chunks())
+            found.append(shapes["row"].filter(at.is_valid()).combine_chunks())
+        return pa.concat_arrays(found)
+
+    def add(self, samples: pa.Table) -> None:
+        """The next rows of the training set."""
+        is_pictured = pc.is_in(samples["row"], value_set=self._pictured)
+        self._samples.add(samples.select(["row", "file", naming.NAME, "captions"]).filter(is_pictured))
+
+    def data(self) -> bytes | None:
+        """None where none was pictured."""
+        chosen = self._samples.rows.sort_by("row")
+        if not len(chosen):
+            return None
+        root = self._recipe.folders.metadata
+        wanted = chosen["row"].combine_chunks()
+        shapes = pa.concat_tables(
+            [some.filter(pc.is_in(some["row"], value_set=wanted)) for some in _shapes(self._recipe)]
+        )
+        tiles = self._known.take(pc.index_in(pictures.keys_of(shapes), value_set=self._known["key"].combine_chunks()))
+        rows = list(zip(chosen.to_pylist(), shapes.to_pylist(), tiles.to_pylist(), strict=True))
+        key = [[row["row"], row["file"], row[naming.NAME], row["captions"][:1], tile["key"]] for row, _, tile in rows]
+        key += [[shape.get(name) for name in ("bucket", "crop_top_left", "resized_size")] for _, shape, _ in rows]
+
+        def draw_tiles() -> list[Tile]:
+            found = []
+            for row, shape, tile in rows:
+                picture = pictures.crop(root, tile)
+                is_sound = "original_num_samples" in shape  # the picture is of the part that is encoded
+                crops = () if picture is None or is_sound else crops_of(shape, picture.size)
+                caption = next(iter(row["captions"]), "")
+                said = f": {inert.text(caption[:NOTE_CHARACTERS])}" if caption.isascii() else ""  # of the font
+                name = naming.short_name_of({**row, "source_path": row[naming.NAME] or row["file"]})
+                found.append(Tile(picture, name, f"{shape['bucket']}{said}", crops))
+            return found
+
+        return _sheet(self._recipe, "training_set", key, draw_tiles)
+
+
+def _shapes(recipe: Recipe) -> Iterator[pa.Table]:
+    """The rows of `buckets`, which a training set is made of."""
+    tables = files.read_tables(folder.table(recipe.folders.metadata, "buckets"))
+    assert tables is not None, "a training set was made of it"
+    return tables
 
 
 def kept_sheet(root: Location, name: str) -> bytes | None:

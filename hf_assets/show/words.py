@@ -31,34 +31,46 @@ class Frequencies(NamedTuple):
     trigger: tuple[str, int] | None
 
 
-def count(samples: Iterable[list[str]], trigger: str | None = None) -> Frequencies:
-    """Count words and tags, each once in a sample, whatever its case.
+class Words:
+    """Counts words and tags, each once in a sample, whatever its case."""
 
-    Args:
-        samples: the captions of each.
-        trigger: words that are to be in each.
-    """
-    words: Counter[str] = Counter()
-    tags: Counter[str] = Counter()
-    num_samples = num_parts = num_words = with_trigger = 0
-    wanted = None if trigger is None else trigger.casefold().strip(" ,.")
-    for captions in samples:
-        texts = [text[:CHARACTERS].casefold() for text in captions]
-        num_samples += 1
-        parts = {" ".join(part.split()) for text in texts for part in text.split(",")} - {""}
-        tags.update(part for part in parts if len(part) <= WORD_CHARACTERS)
-        words.update({word[:WORD_CHARACTERS] for text in texts for word in _WORD.findall(text)})
-        num_parts += len(parts)
-        num_words += sum(part.count(" ") + 1 for part in parts)
-        with_trigger += wanted is not None and any(wanted in text for text in texts)
-    are_tags = num_parts > 2 * num_samples and num_words <= TAG_WORDS * num_parts
-    return Frequencies(
-        _most(words),
-        _most(tags) if are_tags else [],
-        num_samples,
-        len(words),
-        None if wanted is None or trigger is None else (trigger, with_trigger),
-    )
+    def __init__(self, trigger: str | None = None) -> None:
+        """
+        Args:
+            trigger: words that are to be in each sample.
+        """
+        self.num_samples = 0
+        self._trigger = trigger
+        self._wanted = None if trigger is None else trigger.casefold().strip(" ,.")
+        self._words: Counter[str] = Counter()
+        self._tags: Counter[str] = Counter()
+        self._num_parts = self._num_words = self._with_trigger = 0
+
+    def add(self, samples: Iterable[list[str]]) -> None:
+        """
+        Args:
+            samples: the captions of each.
+        """
+        for captions in samples:
+            texts = [text[:CHARACTERS].casefold() for text in captions]
+            self.num_samples += 1
+            parts = {" ".join(part.split()) for text in texts for part in text.split(",")} - {""}
+            self._tags.update(part for part in parts if len(part) <= WORD_CHARACTERS)
+            self._words.update({word[:WORD_CHARACTERS] for text in texts for word in _WORD.findall(text)})
+            self._num_parts += len(parts)
+            self._num_words += sum(part.count(" ") + 1 for part in parts)
+            self._with_trigger += self._wanted is not None and any(self._wanted in text for text in texts)
+
+    def frequencies(self) -> Frequencies:
+        """What was counted."""
+        are_tags = self._num_parts > 2 * self.num_samples and self._num_words <= TAG_WORDS * self._num_parts
+        return Frequencies(
+            _most(self._words),
+            _most(self._tags) if are_tags else [],
+            self.num_samples,
+            len(self._words),
+            None if self._trigger is None else (self._trigger, self._with_trigger),
+        )
 
 
 def _most(counter: Counter[str]) -> list[tuple[str, int]]:
