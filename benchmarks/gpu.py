@@ -1,4 +1,5 @@
-"""What a GPU encodes per second: bare, bare and faster (`models.acceleration`), and as a run, beside what it could do.
+"""What a GPU encodes per second: bare, in ways that may be faster or more exact (`models.acceleration`,
+`models.precision`), and as a run, beside what it could do.
 
 python -m benchmarks.gpu            on one GPU, in less than eight minutes
 python -m benchmarks.gpu --smoke    on a CPU, in tiny sizes: that it works, no figures
@@ -21,12 +22,13 @@ from typing import Any, NamedTuple
 import diffusers
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import transformers
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.encoding import recipe_of
+from benchmarks.encoding import recipe_of, tables_of
 from benchmarks.video import clips
 from hf_assets import schema
 from hf_assets.config.recipe import Recipe
@@ -34,7 +36,9 @@ from hf_assets.encode import bucketing, embeds, latents
 from hf_assets.engines.compute import Compute
 from hf_assets.engines.this_process import ThisProcess
 from hf_assets.engines.unit import HoldDevice
+from hf_assets.errors import ModelError
 from hf_assets.models import acceleration, load_vae
+from hf_assets.models.normalisation import LatentSettings
 from hf_assets.models.pipeline import resolve_pipeline
 from hf_assets.models.text import load_text
 from hf_assets.sources import rows
@@ -109,7 +113,7 @@ def _images(sizes: Sizes, edge: int, peak: float | None) -> None:
     entry = {"resolution": edge, "resolution_type": "pixel", "minimum_image_size": 0}
     with _pipeline(sizes, "sdxl", "vae", build) as model, TemporaryDirectory() as folder:
         recipe = recipe_of(Path(folder), model, "sdxl", table, entry, dtype=sizes.dtype)
-        media = torch.zeros(sizes.batch_size, 3, edge, edge, dtype=torch.uint8)
+        media = (sizes.batch_size, 3, edge, edge)
         what = f"SDXL's VAE, {edge} x {edge}"
         _bare(sizes, recipe, media, f"{what}, images/s", 1, _most(build, (1, 3, edge, edge), peak))
         _run(sizes, recipe, f"{what}, from JPEG, images/s", 1)
@@ -132,7 +136,7 @@ def _clips(sizes: Sizes, peak: float | None) -> None:
     }
     with _pipeline(sizes, "wan", "vae", build) as model, TemporaryDirectory() as folder:
         recipe = recipe_of(Path(folder), model, "wan", table, entry, dtype=sizes.dtype)
-        pixels = torch.zeros(1, 3, frames, height, width, dtype=torch.uint8)
+        pixels = (1, 3, frames, height, width)
         most = _most(build, (1, 3, frames, height, width), peak, frames)
         what = f"Wan's VAE, {frames} frames of {width} x {height}"
         _bare(sizes, recipe, pixels, f"{what}, frames/s", frames, most)
@@ -160,7 +164,7 @@ def _captions_of(sizes: Sizes, model: Path, tokens: int, most: float | None) -> 
         with load_text(resolve_pipeline(recipe.model.pipeline), sizes.device, getattr(torch, sizes.dtype)) as text:
             _print(what, "bare", _rate(lambda: text.encode(batch), len(batch), sizes.device), most)
         rows_of = pa.table([range(len(captions)), [[one] for one in captions]], schema=schema.CAPTIONS)
-        _, facts = embeds.encode(recipe, rows_of, None, _engine(sizes), lambda line: None)
+        facts = embeds.encode(recipe, tables_of(rows_of), None, _engine(sizes), lambda line: None).facts
         _print_run(what, facts, 1)
 
 
@@ -178,26 +182,56 @@ def _pipeline(sizes: Sizes, family: str, part: str, build: Callable[[], Any]) ->
         yield model
 
 
-def _bare(sizes: Sizes, recipe: Recipe, media: torch.Tensor, what: str, amount: int, most: float | None) -> None:
-    """The encoder on media that lie on the device, without and with each of what may be faster."""
-    media = media.to(sizes.device)
-    changes: dict[str, Callable[[Any], None]] = {
-        "bare": lambda model: None,
-        "channels last": acceleration.lay_out,
-        "compiled": lambda model: acceleration.compile_encoder(model, backend=sizes.backend),
-    }
-    for name, change in changes.items():
-        with load_vae(resolve_pipeline(recipe.model.pipeline), sizes.device, getattr(torch, sizes.dtype)) as vae:
-            change(vae.model)
-            _print(what, name, _rate(lambda vae=vae: vae.encode(media), len(media) * amount, sizes.device), most)
+# Without and with each of what may be faster or more exact: settings that keys have, and what a worker asks for.
+WAYS: dict[str, tuple[LatentSettings, dict[str, bool]]] = {
+    "bare": (LatentSettings(), {}),
+    "channels last": (LatentSettings(), {"channels_last": True}),
+    "compiled": (LatentSettings(), {"compiled": True}),
+    "norms float32": (LatentSettings(norms="float32"), {}),
+    "weights float8": (LatentSettings(weights="float8"), {}),
+    "CUDA graphs": (LatentSettings(), {"recorded": True}),
+}
+
+
+def _bare(sizes: Sizes, recipe: Recipe, shape: tuple[int, ...], what: str, amount: int, most: float | None) -> None:
+    """The encoder on media that lie on the device, in each way; how far its latents are from those in float32."""
+    media = torch.randint(0, 256, shape, dtype=torch.uint8, device=sizes.device)
+    pipeline = resolve_pipeline(recipe.model.pipeline)
+    with load_vae(pipeline, sizes.device, torch.float32) as vae:
+        exact = vae.encode(media[:1]).cpu()
+    for name, (settings, asked) in WAYS.items():
+        if sizes.device == "cpu" and "recorded" in asked:
+            print(f"{what:60} {name:14} needs a GPU", flush=True)
+            continue
+        with load_vae(pipeline, sizes.device, getattr(torch, sizes.dtype), settings) as vae:
+            if sizes.device == "cpu" and "compiled" in asked:
+                acceleration.compile_encoder(vae.model, backend=sizes.backend)
+            elif asked:
+                vae.accelerate(**asked)
+            near = vae.encode(media[:1]).float().cpu()
+            try:
+                rate = _rate(lambda vae=vae: vae.encode(media), len(media) * amount, sizes.device)
+            except ModelError as error:  # time on a device is short: the other ways go on
+                print(f"{what:60} {name:14} {error}", flush=True)
+                continue
+        _print(what, name, rate, most, f"; PSNR of latents {_psnr_db(near, exact):.1f} dB")
+
+
+def _psnr_db(near: torch.Tensor, exact: torch.Tensor) -> float:
+    """The peak is the range of the exact values."""
+    error = (near - exact).square().mean().clamp(min=1e-20)
+    return float(20 * torch.log10(exact.max() - exact.min()) - 10 * torch.log10(error))
 
 
 def _run(sizes: Sizes, recipe: Recipe, what: str, amount: int) -> None:
     source = source_of(recipe.source, recipe.folders.metadata / "sources")
     wanted = WantedColumns(recipe.media_column, recipe.required_columns)
     raw = rows.read(source, source.resolve(), wanted, recipe.folders.metadata / "columns", lambda line: None).table
-    buckets = bucketing.assign(recipe, raw.select(["row"]), raw, source, 8, lambda line: None).table
-    _, facts = latents.encode(recipe, buckets, raw, source, _engine(sizes), lambda line: None)
+    rows_of = tables_of(raw)
+    made = bucketing.assign(recipe, rows_of, rows_of, source, 8, lambda line: None).table
+    made.publish()
+    buckets = tables_of(pq.read_table(made.path))
+    facts = latents.encode(recipe, buckets, rows_of, source, _engine(sizes), lambda line: None).facts
     _print_run(what, facts, amount)
 
 
@@ -233,9 +267,9 @@ def _most(build: Callable[[], Any], shape: tuple[int, ...], peak: float | None, 
     return amount * peak / counter.get_total_flops()
 
 
-def _print(what: str, how: str, rate: float, most: float | None = None) -> None:
+def _print(what: str, how: str, rate: float, most: float | None = None, also: str = "") -> None:
     beside = f" (at most {most:,.0f})" if most else ""
-    print(f"{what:60} {how:14} {rate:10,.1f}{beside}", flush=True)
+    print(f"{what:60} {how:14} {rate:10,.1f}{beside}{also}", flush=True)
 
 
 def _print_run(what: str, facts: dict[str, Any], amount: int) -> None:

@@ -111,7 +111,9 @@ def model_of(model: Model, choice: Choice, places: Places) -> ModelRecipe:
     return ModelRecipe(
         pipeline=pipeline,
         dtype=model.dtype,
-        latents=LatentSettings(kind=model.latents, tiling=model.vae_tiling),
+        latents=LatentSettings(
+            kind=model.latents, tiling=model.vae_tiling, norms=model.vae_norms, weights=model.vae_weights
+        ),
         embeds_dtype=None if model.embeds_dtype == model.dtype else model.embeds_dtype,
         text_quantization=model.text_quantization,
     )

@@ -433,6 +433,16 @@ class Model(Block):
     vae_tiling: Flag = Field(
         False, description="True: the VAE encodes in tiles, for media too large for its memory. Changes the latents."
     )
+    vae_norms: Literal["float32"] | None = Field(
+        None,
+        description="`float32`: whatever normalises in the VAE computes in float32, the rest in `dtype`: for VAEs "
+        "that lose too much in 16 bits. Changes the latents.",
+    )
+    vae_weights: Literal["float8"] | None = Field(
+        None,
+        description="`float8`: the VAE's weights are kept in 8 bits (e4m3, a scale for each output channel), and "
+        "computed with in `dtype`. Half their memory, no faster. Changes the latents.",
+    )
     tokenizer_max_length: PositiveInt | None = Field(
         None,
         description="The most tokens of a caption, of pipelines that take such a number. Default: the pipeline's own.",
@@ -455,6 +465,12 @@ class Model(Block):
         if value is None and info.data.get("family") is None:
             raise PydanticCustomError("missing", "Field required")
         return value
+
+    @model_validator(mode="after")
+    def _has_norms_to_change(self) -> "Model":
+        if self.vae_norms is not None and self.dtype == "float32":
+            raise ValueError('vae_norms is "float32", as all is where dtype is; remove vae_norms')
+        return self
 
     @model_validator(mode="after")
     def _has_text_for_its_settings(self) -> "Model":

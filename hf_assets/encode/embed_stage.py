@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.encode import encoders
 from hf_assets.encode.batches import in_halves
 from hf_assets.encode.line import Batch, Decoded, Failed, Job
+from hf_assets.encode.transfers import Transfers
 from hf_assets.encode.unit import KEY
 from hf_assets.engines.compute import Compute
 from hf_assets.engines.unit import Report, Unit
@@ -29,7 +30,7 @@ from hf_assets.store.tensors import Sample, TensorStore
 if TYPE_CHECKING:
     import torch
 
-    from hf_assets.models.text import TextEncoder
+    from hf_assets.models.text import Outputs, TextEncoder
 
 # What is lost by the type in which embeds are stored: the sums of squares of the losses, and of the values.
 ERROR, NORM = "error", "norm"
@@ -109,20 +110,37 @@ class EmbedStage:
             offload=compute.text_offload,
         ) as text:
             encoders.confirm(self.encoder, self.recipe)
-            yield EmbedModel(self, text, counts_tokens=number == 0)
+            yield EmbedModel(self, text, compute.device, counts_tokens=number == 0)
 
     def load(self, compute: Compute, number: int) -> "AbstractContextManager[EmbedModel]":
         return self._open_model(compute, number)
 
 
+class Computed(NamedTuple):
+    """A batch's outputs, on their way from the device.
+
+    Attributes:
+        problems: of each caption; None where it is among the outputs.
+        event: see `Transfers.copied`.
+    """
+
+    problems: list[MediaError | None]
+    outputs: "list[Outputs]"
+    event: Any
+
+
 class EmbedModel:
     """See `line.Model`."""
 
-    def __init__(self, stage: EmbedStage, text: "TextEncoder", *, counts_tokens: bool) -> None:
+    def __init__(
+        self, stage: EmbedStage, text: "TextEncoder", device: str = "cpu", *, counts_tokens: bool = False
+    ) -> None:
         import torch
 
         self.stage = stage
         self.text = text
+        self.transfers = Transfers(device)
+        text.begin_tokenizing()
         self.counts_tokens = counts_tokens
         name = stage.recipe.model.embeds_dtype
         self.dtype: torch.dtype | None = getattr(torch, name) if name else None
@@ -133,26 +151,33 @@ class EmbedModel:
     def amounts(self) -> Mapping[str, float]:
         return self._sums if self.dtype else {}
 
-    def encode(self, batch: Batch) -> "list[dict[str, torch.Tensor] | MediaError]":
+    def prepare(self, batch: Batch) -> None:
+        """Tokenize the captions. A batch of which some can't be encoded is tokenized again, without them."""
+        self.text.tokenize([one["caption"] for one in batch.content], together=len(batch.content[0]) == 1)
+
+    def encode(self, batch: Batch) -> "Computed":
         import torch
 
         problems = [self.text.problem(one["caption"]) for one in batch.content]
         texts = [one for one, problem in zip(batch.content, problems, strict=True) if problem is None]
         try:
-            parts = in_halves(lambda some: self._encode(texts[some]), len(texts)) if texts else []
+            parts = in_halves(lambda some: self._compute(texts[some]), len(texts)) if texts else []
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 "the text encoders don't fit into the device's memory: set text_offload of the gpu resource "
                 "(HF_ASSETS_TEXT_OFFLOAD=1), or model.text_quantization"
             ) from error
-        encoded = (one for part in parts for one in part)
-        return [next(encoded) if problem is None else problem for problem in problems]
+        return Computed(problems, *self._coming([one for part in parts for one in part]))
 
-    def collect(self, batch: Batch, encoded: "list[dict[str, torch.Tensor] | MediaError]") -> Iterator[Sample | Failed]:
-        for key, given, tensors in zip(batch.keys, batch.content, encoded, strict=True):
-            if isinstance(tensors, MediaError):
-                yield Failed(key, tensors.reason, str(tensors))
-            elif not _are_finite(tensors):
+    def collect(self, batch: Batch, encoded: "Computed") -> Iterator[Sample | Failed]:
+        """Take the outputs of a batch apart, and pack them, while the next is computed."""
+        if encoded.event is not None:
+            encoded.event.synchronize()
+        each = (one for outputs in encoded.outputs for one in self.text.take_apart(outputs))
+        for key, given, problem in zip(batch.keys, batch.content, encoded.problems, strict=True):
+            if problem is not None:
+                yield Failed(key, problem.reason, str(problem))
+            elif not _are_finite(tensors := next(each)):
                 yield Failed(key, "non_finite", "the text encoders give infinite or undefined values")
             elif not _are_finite(stored := self._pack(tensors)):
                 yield Failed(key, "overflow", f"values beyond what {self.dtype} holds: choose another embeds_dtype")
@@ -163,13 +188,19 @@ class EmbedModel:
         if self.counts_tokens:
             token_counts.count(self.stage.recipe.folders.metadata, self.stage.counted, self.text)
 
-    def _encode(self, texts: list[dict[str, Any]]) -> "list[dict[str, torch.Tensor]]":
+    def _compute(self, texts: list[dict[str, Any]]) -> "list[Outputs]":
         lyrics, durations_s = schema.LYRICS.name, schema.DURATION.name
-        return self.text.encode(
+        return self.text.compute(
             [one["caption"] for one in texts],
             lyrics=[one[lyrics] or "" for one in texts] if lyrics in texts[0] else None,
             durations_s=[one[durations_s] for one in texts] if durations_s in texts[0] else None,
         )
+
+    def _coming(self, outputs: "list[Outputs]") -> "tuple[list[Outputs], Any]":
+        """The same on its way to main memory, and the event after which it is there (`Transfers.copied`)."""
+        copies, event = self.transfers.copied([tensor for one in outputs for tensor in one.tensors])
+        left = iter(copies)
+        return [one.map(lambda tensor: next(left)) for one in outputs], event
 
     def _pack(self, embeds: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
         result = packing.pack(embeds, masks=self.text.ignored, dtype=self.dtype)

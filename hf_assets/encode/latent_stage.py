@@ -158,8 +158,10 @@ class LatentStage:
         dtype: torch.dtype = getattr(torch, self.recipe.model.dtype)
         pipeline, settings = self.encoder.pipeline, self.recipe.model.latents
         with self.open_vae(pipeline, compute.device, dtype, settings) as vae:
-            if compute.channels_last or compute.compile:
-                vae.accelerate(channels_last=compute.channels_last, compiled=compute.compile)
+            if compute.channels_last or compute.compile or compute.cuda_graphs:
+                vae.accelerate(
+                    channels_last=compute.channels_last, compiled=compute.compile, recorded=compute.cuda_graphs
+                )
             encoders.confirm(self.encoder, self.recipe)
             yield LatentModel(self, vae, compute)
 
@@ -178,6 +180,9 @@ class LatentModel:
         self.samples_to_decode = DecodedSamples(stage.recipe.folders.metadata, stage.shown)
         self.pictures = stage.pictures
         self.amounts: Mapping[str, float] = {}
+
+    def prepare(self, batch: Batch) -> None:
+        """A batch is what the device is given."""
 
     def encode(self, batch: Batch) -> Coming:
         import torch

@@ -77,6 +77,10 @@ class Again(NamedTuple):
 class Model(Protocol):
     """What a stage loads to encode with."""
 
+    def prepare(self, batch: Batch) -> None:
+        """Do for a batch what can be done while others are encoded. In a thread of its own; not for each batch."""
+        ...
+
     def encode(self, batch: Batch) -> Any:
         """Give a batch to the device. In the thread that loaded the model.
 

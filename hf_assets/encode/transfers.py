@@ -93,18 +93,24 @@ class Transfers:
 
     def to_memory(self, tensors: "Mapping[str, torch.Tensor]") -> Coming:
         """What was computed last, and whether it is finite, which the device finds out."""
+        flag, whole = finite(tensors), list(tensors.values())
+        (*copies, is_finite), event = self.copied([*whole, flag])
+        return Coming(dict(zip(tensors, copies, strict=True)), is_finite, event)
+
+    def copied(self, tensors: "list[torch.Tensor]") -> "tuple[list[torch.Tensor], Any]":
+        """Tensors that were computed last, in main memory once the event is there that comes with them; None: they are
+        there. On a CPU they are the same tensors.
+        """
         import torch
 
-        is_finite = finite(tensors)
         if not self.is_cuda:
-            return Coming(tensors, is_finite, None)
+            return tensors, None
         self._from.wait_stream(torch.cuda.current_stream(self.device))
         event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._from):
-            copies = {name: self._copy(tensor) for name, tensor in tensors.items()}
-            flags = self._copy(is_finite)
+            copies = [self._copy(tensor) if tensor.is_cuda else tensor for tensor in tensors]
             event.record(self._from)
-        return Coming(copies, flags, event)
+        return copies, event
 
     def _copy(self, tensor: "torch.Tensor") -> "torch.Tensor":
         import torch

@@ -1,6 +1,6 @@
 """The assembly line of one worker: reading, decoding, assembly, encoding, collecting and writing each in their thread.
 
-    feed -> read -> decode (a pool) -> assemble -> encode (the caller's thread) -> collect -> write -> reports
+    feed -> read -> decode (a pool) -> assemble -> prepare -> encode (the caller's) -> collect -> write -> reports
 
 The encoding thread does nothing but give batches to the device. Reading begins while the model is loaded. What may lie
 between two stages is bounded: decoded samples by bytes, all else by a number of batches.
@@ -24,8 +24,8 @@ from hf_assets.errors import MediaError
 from hf_assets.media import memory
 from hf_assets.store.tensors import Sample
 
-# Batches that wait for the device, assembled; batches on the device or on their way from it.
-BATCHES_AHEAD, BATCHES_ON_DEVICE = 16, 2
+# Batches that wait for the device, assembled; those of them that are prepared; on the device or on their way from it.
+BATCHES_AHEAD, BATCHES_PREPARED, BATCHES_ON_DEVICE = 16, 2, 2
 # Media that are read ahead of the decoding threads take so many bytes.
 READ_AHEAD_BYTES = 256 << 20
 # Nothing happened.
@@ -55,6 +55,7 @@ class AssemblyLine:
         ahead = 64 + 4 * compute.decode_threads
         self.decoding: Pipe[tuple[Job, Future[Decoded | MediaError]] | _Mark] = Pipe(ahead)
         self.assembled: Pipe[Batch | _Mark] = Pipe(BATCHES_AHEAD)
+        self.prepared: Pipe[Batch | _Mark] = Pipe(BATCHES_PREPARED)
         self.encoded: Pipe[tuple[Batch, Any] | _Mark | threading.Event] = Pipe(BATCHES_ON_DEVICE)
         self.again: list[Batch] = []
         self.results: Pipe[Sample | Failed | _Mark] = Pipe(64 + 4 * stage.batch_size(compute))
@@ -70,6 +71,7 @@ class AssemblyLine:
             try:
                 threads += [self._start(self._read, feed, pool), self._start(self._assemble)]
                 with self.stage.load(self.compute, self.number) as model:
+                    threads += [self._start(self._prepare, model)]
                     threads += [self._start(self._collect, model), self._start(self._write)]
                     yield self.tally.take()
                     yield from self._encode(model, started)
@@ -112,7 +114,7 @@ class AssemblyLine:
                 yield self.again.pop()
             begun = time.monotonic()
             try:
-                item = self.assembled.get(LOOK_EVERY_S)
+                item = self.prepared.get(LOOK_EVERY_S)
             except Ended:
                 yield from self._all_again()
                 return
@@ -204,6 +206,13 @@ class AssemblyLine:
             assemble(group)
         self.assembled.end()
 
+    def _prepare(self, model: Model) -> None:
+        for item in _items(self.assembled):
+            if isinstance(item, Batch):
+                model.prepare(item)
+            self.prepared.put(item)
+        self.prepared.end()
+
     def _collect(self, model: Model) -> None:
         for item in _items(self.encoded):
             if isinstance(item, threading.Event):
@@ -264,7 +273,7 @@ class AssemblyLine:
         return thread
 
     def _stop_feeding(self) -> None:
-        for pipe in (self.decoding, self.assembled, self.budget, self.read_bytes):
+        for pipe in (self.decoding, self.assembled, self.prepared, self.budget, self.read_bytes):
             pipe.stop()
 
     def _join(self, threads: list[threading.Thread]) -> None:

@@ -22,7 +22,7 @@ class Compute:
     Attributes:
         device: as torch names it: `cpu`, `cuda`, `cuda:1`.
         text_offload: text encoders stay in main memory, and each layer's weights come to the device to compute.
-        channels_last, compile: see `models.acceleration`.
+        channels_last, compile, cuda_graphs: see `models.acceleration`.
         unit_samples: at most so many encoded samples wait to be written.
         decode_bytes: what all threads that decode take together while they do; 0: a quarter of the memory.
         ahead_bytes: decoded samples that wait for the encoder take at most so much memory, and one sample more.
@@ -35,6 +35,7 @@ class Compute:
     text_offload: bool = False
     channels_last: bool = False
     compile: bool = False
+    cuda_graphs: bool = False
     decode_threads: int = 2
     unit_samples: int = UNIT_SAMPLES
     ahead_bytes: int = AHEAD_BYTES
@@ -59,6 +60,7 @@ class ComputeSettings:
     text_offload: bool = False
     channels_last: bool = False
     compile: bool = False
+    cuda_graphs: bool = False
     decode_threads: int = 0
     unit_samples: int = UNIT_SAMPLES
     ahead_bytes: int = AHEAD_BYTES
@@ -71,7 +73,7 @@ class ComputeSettings:
             cores: that a worker has for itself; None: all.
 
         Raises:
-            ModelError: the device is `cuda` and there is none.
+            ModelError: the device is `cuda` and there is none, or something is set that a CPU doesn't have.
         """
         import torch
 
@@ -82,6 +84,11 @@ class ComputeSettings:
                 'set device to "cpu" or "auto", or install a CUDA build of torch'
             )
         device = "cuda" if self.device != "cpu" and has_cuda else "cpu"
+        if self.cuda_graphs and device == "cpu":
+            raise ModelError(
+                "cuda_graphs of the gpu resource needs a GPU, and this run encodes on the CPU: unset it "
+                "(HF_ASSETS_CUDA_GRAPHS)"
+            )
         return Compute(
             device=device,
             batch_size=self.batch_size or (8 if device == "cuda" else 2),
@@ -89,6 +96,7 @@ class ComputeSettings:
             text_offload=self.text_offload,
             channels_last=self.channels_last,
             compile=self.compile,
+            cuda_graphs=self.cuda_graphs,
             decode_threads=self.decode_threads or default_threads(cores),
             unit_samples=self.unit_samples,
             ahead_bytes=self.ahead_bytes,

@@ -67,7 +67,7 @@ class _Folded:
         if x.shape[2] != 1 or cache_x is not None:
             whole: torch.Tensor = self.forward(x, cache_x)
             return whole
-        if self.weight is None or (self.weight.device, self.weight.dtype) != (layer.weight.device, layer.weight.dtype):
+        if self.weight is None or (self.weight.device, self.weight.dtype) != (x.device, x.dtype):
             self.weight = layer.weight.detach()[:, :, -1].contiguous()
         left, _, top, _, _, _ = layer._padding
         return torch.nn.functional.conv2d(

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from hf_assets.errors import ModelError
 from hf_assets.models import families, model_loading
@@ -28,12 +28,20 @@ class LatentSettings(BaseModel):
     Attributes:
         kind: `mode` is its mean; `sample` one draw from it; `moments` its mean and its deviation.
         tiling: whether large media are encoded in tiles, whose seams change the latents.
+        norms, weights: other precisions than the one that all is computed in (`precision`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["mode", "moments", "sample"] = "mode"
     tiling: bool = False
+    norms: Literal["float32"] | None = None
+    weights: Literal["float8"] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Settings that came later change no hash of those who don't set them."""
+        return {name: value for name, value in dump(self).items() if value is not None}
 
     @property
     def changed(self) -> dict[str, Any]:

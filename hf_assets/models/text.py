@@ -7,10 +7,10 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from hf_assets.errors import MediaError, ModelError
-from hf_assets.models import chat_templates, families, model_loading, prompt, token_limits
+from hf_assets.models import chat_templates, families, model_loading, prompt, token_limits, tokenizing
 from hf_assets.models.components import TEXT_PARTS, VAES, shells_of, text_components
 from hf_assets.models.pipeline import INDEX, Pipeline, names_component
 from hf_assets.models.token_limits import Counted
@@ -143,6 +143,31 @@ def _first_that_works(open_pipeline: Callable[[Iterable[str]], "TextEncoder"], p
         ) from error
 
 
+class Outputs(NamedTuple):
+    """What `encode_prompt` returned for captions that were encoded together, where it was computed.
+
+    Attributes:
+        values: by name: tensors with or without a batch axis, or lists of one tensor for each caption.
+    """
+
+    num_captions: int
+    values: "dict[str, torch.Tensor | list[torch.Tensor]]"
+
+    @property
+    def tensors(self) -> "list[torch.Tensor]":
+        """All of them, in the order in which `map` goes through them."""
+        each = (value if isinstance(value, list) else [value] for value in self.values.values())
+        return [tensor for some in each for tensor in some]
+
+    def map(self, change: "Callable[[torch.Tensor], torch.Tensor]") -> "Outputs":
+        """Each tensor replaced."""
+        values = {
+            name: [change(one) for one in value] if isinstance(value, list) else change(value)
+            for name, value in self.values.items()
+        }
+        return Outputs(self.num_captions, values)
+
+
 class TextEncoder:
     """All text encoders of one pipeline, on one device.
 
@@ -170,6 +195,7 @@ class TextEncoder:
         self.pipeline = pipeline
         self._usage = usage
         self._unreadable: dict[str, bool] = {}
+        self._tokens: tokenizing.Ahead | None = None
         self._batch_axes = self._probe()
         self.names = tuple(self._batch_axes)
 
@@ -193,6 +219,22 @@ class TextEncoder:
         Raises:
             MediaError: a caption can't be encoded (`problem`).
         """
+        outputs = self.compute(captions, lyrics=lyrics, durations_s=durations_s)
+        return [
+            # brought to main memory at once: the device is waited for once, not for each caption
+            caption
+            for one in outputs
+            for caption in self.take_apart(one.map(lambda tensor: tensor.cpu()))
+        ]
+
+    def compute(
+        self,
+        captions: Sequence[str],
+        *,
+        lyrics: Sequence[str] | None = None,
+        durations_s: Sequence[float] | None = None,
+    ) -> list[Outputs]:
+        """What `encode` does on the device: start it, and leave the results there. See `take_apart`."""
         own: dict[str, Sequence[Any]] = {}
         for name, values, is_taken in (
             (prompt.LYRICS, lyrics, self.takes_lyrics),
@@ -201,19 +243,47 @@ class TextEncoder:
             if values is not None:
                 assert is_taken, f"{type(self.pipeline).__name__} takes no {name}"
                 own[name] = values
-        if self._usage.rewrites:
-            captions = [prompt.rewritten(type(self.pipeline), caption) for caption in captions]
-        calls: list[tuple[list[str], dict[str, Any]]] = [
-            ([caption], {name: values[index] for name, values in own.items()}) for index, caption in enumerate(captions)
-        ]
+        captions = self._rewritten(captions)
         if self.batches and captions and not own:
-            calls = [(list(captions), {})]
+            return [Outputs(len(captions), self._call(list(captions), {}))]
+        calls = (
+            ([caption], {name: values[index] for name, values in own.items()}) for index, caption in enumerate(captions)
+        )
+        return [Outputs(1, self._call(alone, extra)) for alone, extra in calls]
+
+    def take_apart(self, outputs: Outputs) -> list[dict[str, "torch.Tensor"]]:
+        """What of it belongs to each caption, as `encode` returns it. In any thread.
+
+        Args:
+            outputs: in main memory.
+        """
+        values = outputs.values.items()
         return [
-            {name: self._pick(name, value, index) for name, value in outputs.items()}
-            for together, extra in calls
-            for outputs in [_in_memory(self._call(together, extra))]
-            for index in range(len(together))
+            {name: self._pick(name, value, index) for name, value in values} for index in range(outputs.num_captions)
         ]
+
+    def begin_tokenizing(self) -> None:
+        """From now on it is seen how captions are tokenized, and `tokenize` may be called."""
+        self._tokens = tokenizing.Ahead(self.pipeline)
+
+    def tokenize(self, captions: Sequence[str], *, together: bool = True) -> None:
+        """Make the tokens of captions that `compute` will be given, while it computes others. In a thread of its own.
+
+        Args:
+            together: whether it will be given nothing else with them, such as lyrics.
+        """
+        assert self._tokens is not None, "tokenizing has begun"
+        try:
+            captions = self._rewritten(captions)
+        except MediaError:
+            return  # `problem` reports it
+        for some in [captions] if self.batches and together else [[caption] for caption in captions]:
+            self._tokens.make(some)
+
+    def _rewritten(self, captions: Sequence[str]) -> Sequence[str]:
+        if not self._usage.rewrites:
+            return captions
+        return [prompt.rewritten(type(self.pipeline), caption) for caption in captions]
 
     def problem(self, caption: str) -> MediaError | None:
         """Why this caption can't be encoded, if so: the pipeline makes pictures of it, or its tokenizers make no token
@@ -283,6 +353,8 @@ class TextEncoder:
         import torch
 
         named: dict[str, Any] = {}
+        if self._tokens is not None:
+            self._tokens.encodes(captions)
         for call in self._usage.calls:
             # Fresh each time: Z-Image's encode_prompt rewrites the caller's list.
             assert len(captions) == 1 or not self._usage.takes_one, "it takes one caption at a time"
@@ -321,14 +393,6 @@ class TextEncoder:
             value = value if axis is None else value.select(axis, index)
         own = torch.empty(value.shape, dtype=self.dtype if value.is_floating_point() else value.dtype)
         return own.copy_(value)  # memory of its own: a slice would keep the whole batch alive
-
-
-def _in_memory(outputs: dict[str, Any]) -> dict[str, Any]:
-    """Each output of a batch brought to main memory at once: the device is waited for once, not for each caption."""
-    return {
-        name: [one.cpu() for one in value] if isinstance(value, list) else value.cpu()
-        for name, value in outputs.items()
-    }
 
 
 def _tensors(name: str, value: Any, num_captions: int) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hf_assets.errors import ModelError
-from hf_assets.models import acceleration, families, folding, inputs, model_loading, normalisation
+from hf_assets.models import acceleration, families, folding, inputs, model_loading, normalisation, precision
 from hf_assets.models.components import vae_component
 from hf_assets.models.inputs import RGB, RGBA, VaeInput
 from hf_assets.models.normalisation import LatentSettings
@@ -85,12 +85,17 @@ class Vae:
         self.settings = settings
         self.device: Device = model.device
         self.dtype: torch.dtype = model.dtype
+        if settings.weights == "float8":
+            precision.weights_in_float8(model)
+        if settings.norms == "float32":
+            precision.norms_in_float32(model)
         self._row = families.autoencoder(type(model).__name__)
         self.batches = not self._row.one_at_a_time
         self._name = pipeline.name
         self._load = load
         self.model = model
         self._rule = normalisation.rule_of(pipeline)
+        self._posterior: acceleration.Compute = self._compute
 
     @property
     def spatial_multiple(self) -> int:
@@ -158,20 +163,23 @@ class Vae:
             levels = (decoded[:, :RGB].float() - black) * (255 / (1 - black))
             return levels.round().clamp(0, 255).to(torch.uint8)
 
-    def accelerate(self, *, channels_last: bool = False, compiled: bool = False) -> None:
+    def accelerate(self, *, channels_last: bool = False, compiled: bool = False, recorded: bool = False) -> None:
         """Make it faster on some GPUs (`acceleration`).
 
         Raises:
-            ModelError: see `acceleration.compile_encoder`.
+            ModelError: see `acceleration.compile_encoder`, `acceleration.CudaGraphs`.
         """
         if channels_last:
             acceleration.lay_out(self.model)
         if compiled:
             acceleration.compile_encoder(self.model)
+        if recorded:
+            self._posterior = acceleration.Recorded(self._compute)
 
     def release(self) -> None:
         """Give the memory back. The VAE can't be used afterwards."""
         self.model = None
+        self._posterior = self._compute
         vars(self).pop("_in_float32", None)
         model_loading.free_memory(self.device)
 
@@ -195,6 +203,9 @@ class Vae:
 
         return self._load(torch.float32)
 
+    def _compute(self, media: "torch.Tensor") -> inputs.Posterior:
+        return inputs.posterior(self.model, media)
+
     def _encode(
         self, media: "torch.Tensor", in_float32: bool, seeds: Sequence[int] | None = None
     ) -> "dict[str, torch.Tensor]":
@@ -203,11 +214,12 @@ class Vae:
         model = self._in_float32 if in_float32 else self.model
         with torch.inference_mode():
             read = self._audio(media) if self.reads.makes == "audio" else self._pixels(media)
-            read = read.to(model.dtype)
+            read = read.to(model.dtype if in_float32 else self.dtype)
             num_frames = read.shape[2] if read.ndim == 5 and not self.reads.reads_frames else None
             if num_frames is not None:
                 read = read.transpose(1, 2).flatten(0, 1)
-            parts = [inputs.posterior(model, part) for part in self._parts(read)]
+            compute = functools.partial(inputs.posterior, model) if in_float32 else self._posterior
+            parts = [compute(part) for part in self._parts(read)]
             mean = torch.cat([mean for mean, _ in parts])
             tensors = {"latents": mean}
             if seeds is not None and self.settings.kind != "mode":

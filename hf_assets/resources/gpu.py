@@ -97,6 +97,14 @@ class GpuResource(dg.ConfigurableResource[Any]):
         ),
         validate_default=True,
     )
+    cuda_graphs: bool = Field(
+        default_factory=lambda: _flag("HF_ASSETS_CUDA_GRAPHS"),
+        description=(
+            "Record what the VAE computes for shapes that come often, and replay it: for GPUs that wait for the next "
+            "kernel. Each recorded shape holds memory of the GPU. Environment: HF_ASSETS_CUDA_GRAPHS (`1` or `0`)."
+        ),
+        validate_default=True,
+    )
     decode_threads: int = Field(
         default_factory=lambda: _number("HF_ASSETS_DECODE_THREADS", 0, at_least=0),
         ge=0,
@@ -153,6 +161,7 @@ class GpuResource(dg.ConfigurableResource[Any]):
             text_offload=self.text_offload,
             channels_last=self.channels_last,
             compile=self.compile,
+            cuda_graphs=self.cuda_graphs,
             decode_threads=self.decode_threads,
             unit_samples=self.unit_samples,
             ahead_bytes=self.ahead_mb << 20,

@@ -242,6 +242,18 @@ def test_a_wrong_file_is_explained(content: Any, lines: list[str], tmp_path: Pat
     assert said(content, tmp_path) == lines
 
 
+def test_images_of_which_a_cell_is_taken_are_not_decoded_fast(tmp_path: Path) -> None:
+    entry = {**ENTRY, "decode": "fast", "composite_image_config": {"enabled": True, "image_count": 4}}
+    [line] = said({"model": MODEL, "datasets": [entry]}, tmp_path)
+    assert 'decode: is "fast", but of composite images one is taken exactly; remove decode' in line
+
+
+def test_norms_in_the_type_that_all_is_in_are_no_setting(tmp_path: Path) -> None:
+    model = {**MODEL, "dtype": "float32", "vae_norms": "float32"}
+    [line] = said({"model": model, "datasets": [ENTRY]}, tmp_path)
+    assert 'vae_norms is "float32", as all is where dtype is; remove vae_norms' in line
+
+
 def test_a_bare_list_without_a_model_says_where_to_name_one(tmp_path: Path) -> None:
     (line,) = said([ENTRY], tmp_path)
     assert line.startswith("is a bare list of datasets, and there is no config.json beside it that names the model; ")

@@ -245,6 +245,8 @@ def test_size_columns_of_a_table_of_captions_are_those_of_the_entry(tmp_path: Pa
         ({"latents": "moments"}, {"vae"}),
         ({"latents": "sample"}, {"vae"}),
         ({"vae_tiling": True}, {"vae"}),
+        ({"vae_norms": "float32"}, {"vae"}),
+        ({"vae_weights": "float8"}, {"vae"}),
         ({"t5": MODEL}, {"text"}),
         ({"t5": {**MODEL, "subfolder": "text_encoder_2"}}, {"text"}),
         ({"vae": MODEL}, {"vae"}),
@@ -264,7 +266,7 @@ def test_different_vae_settings_have_different_versions(tmp_path: Path) -> None:
     overrides = [{**MODEL, key: "x"} for key in VaeOverride.model_fields]
     assert len({versions(recipe_of(tmp_path, model={"vae": vae}))["vae"] for vae in [MODEL, *overrides]}) == 5
     tested = {"revision", "variant", "vae", "dtype", "latents", "vae_tiling", "embeds_dtype", "text_quantization"}
-    tested |= {"family", "flavour", "tokenizer_max_length", "t5", "encode_prompt", "text"}
+    tested |= {"vae_norms", "vae_weights", "family", "flavour", "tokenizer_max_length", "t5", "encode_prompt", "text"}
     assert {*tested, *MODEL} == set(Model.model_fields)
 
 

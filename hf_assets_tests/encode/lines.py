@@ -106,13 +106,17 @@ class Numbers:
 
 
 class Doubling:
-    """See `encode.line.Model`. It keeps the keys of its batches."""
+    """See `encode.line.Model`. It keeps the keys of its batches, and of those that were prepared."""
 
     batches: ClassVar[list[list[str]]] = []
+    prepared: ClassVar[list[list[str]]] = []
 
     def __init__(self, stage: Numbers) -> None:
         self.stage = stage
         self.amounts: Mapping[str, float] = {"models": 1.0}
+
+    def prepare(self, batch: Batch) -> None:
+        self.prepared.append(batch.keys)
 
     def encode(self, batch: Batch) -> torch.Tensor:
         self.batches.append(batch.keys)

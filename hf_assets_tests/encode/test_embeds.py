@@ -18,6 +18,7 @@ from hf_assets.encode.line import Batch
 from hf_assets.engines.this_process import ThisProcess
 from hf_assets.errors import ModelError
 from hf_assets.models import families
+from hf_assets.models.text import Outputs
 from hf_assets.store.tensor_reader import TensorReader
 from hf_assets_tests import tiny_pipelines
 
@@ -146,21 +147,24 @@ class Small:
     def problem(self, caption: str) -> None:
         """It reads any caption."""
 
-    def encode(
+    def begin_tokenizing(self) -> None:
+        """It has no tokenizer."""
+
+    def compute(
         self, captions: list[str], *, lyrics: list[str] | None, durations_s: list[float] | None
-    ) -> list[dict[str, torch.Tensor]]:
+    ) -> list[Outputs]:
         self.calls.append(len(captions))
         assert lyrics is None or [text.upper() for text in captions] == lyrics  # each caption keeps its own
         assert durations_s is None or [len(text) for text in captions] == durations_s
         if len(captions) > self.room:
             raise torch.OutOfMemoryError
-        return [{"prompt_embeds": torch.tensor(float(len(caption)))} for caption in captions]
+        return [Outputs(len(captions), {"prompt_embeds": torch.tensor([float(len(caption)) for caption in captions])})]
 
 
 def model(work: Work, encoder: Small) -> EmbedModel:
     work.run()
     stage = EmbedStage(work.recipe, encoders.text_of(work.recipe, embeds.VERSION), pa.table({}))
-    return EmbedModel(stage, encoder, counts_tokens=False)  # type: ignore[arg-type]
+    return EmbedModel(stage, encoder)  # type: ignore[arg-type]
 
 
 def batch(texts: list[dict[str, Any]]) -> Batch:
@@ -174,7 +178,8 @@ def test_captions_that_need_too_much_memory_together_are_halved(beside: dict[str
     encoder = Small(room=2)
     texts = pa.table({"caption": ["a", "bb", "ccc", "dddd", "eeeee"], **beside}).to_pylist()
     found = model(Work(tmp_path, "sd15"), encoder).encode(batch(texts))
-    assert [float(one["prompt_embeds"]) for one in found] == [1, 2, 3, 4, 5]
+    lengths = [length for outputs in found.outputs for length in outputs.values["prompt_embeds"].tolist()]  # type: ignore[union-attr]
+    assert lengths == [1, 2, 3, 4, 5]
     assert encoder.calls == [5, 2, 3, 1, 2]
 
 

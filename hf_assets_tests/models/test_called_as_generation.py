@@ -15,7 +15,7 @@ from hf_assets.models import model_loading, prompt
 from hf_assets.models.components import text_components, text_fingerprint, vae_component, vae_fingerprint
 from hf_assets.models.inputs import input_of
 from hf_assets.models.pipeline import PipelineSource, resolve_pipeline
-from hf_assets.models.text import Unused, load_text
+from hf_assets.models.text import Outputs, Unused, load_text
 from hf_assets.models.vae import load_vae
 from hf_assets_tests.models.conftest import resolved
 from hf_assets_tests.tiny_pipelines import others
@@ -322,13 +322,19 @@ class Some:
     def problem(self, caption):
         return None if caption else MediaError("no_tokens", "nothing to read")
 
-    def encode(self, captions, **companions):
-        return [{"prompt_embeds": torch.full((2, 1), float(len(caption)))} for caption in captions]
+    def begin_tokenizing(self):
+        """It has no tokenizer."""
+
+    def compute(self, captions, **companions):
+        return [Outputs(1, {"prompt_embeds": torch.full((2, 1), float(len(caption)))}) for caption in captions]
+
+    def take_apart(self, outputs):
+        return [outputs.values]
 
 
 def test_a_batch_goes_on_without_the_caption_that_cannot_be_encoded():
     stage = SimpleNamespace(recipe=SimpleNamespace(model=SimpleNamespace(embeds_dtype=None)))
-    model = EmbedModel(stage, Some(), counts_tokens=False)
+    model = EmbedModel(stage, Some())
     batch = SimpleNamespace(keys=["a", "b", "c"], content=[{"caption": "cat"}, {"caption": ""}, {"caption": "a dog"}])
     first, failed, last = model.collect(batch, model.encode(batch))
     assert (failed.key, failed.reason) == ("b", "no_tokens")
