@@ -4,7 +4,7 @@ import dagster as dg
 
 from hf_assets import folder
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import revisions
+from hf_assets.encode import revisions, versions
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.versions import CODE_VERSIONS, wanted_columns
 from hf_assets.orchestrate.asset import stage_asset
@@ -49,6 +49,6 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
             return Made(outcome, {"revision": snapshot.commit, "files": len(snapshot.files)}, scan.version)
 
         tags = record_used(context, recipe, {revisions.DATASET: revisions.of_snapshot(snapshot)})
-        return Step(make, follows_from=snapshot, tags=tags)
+        return Step(make, follows_from=versions.of_split(recipe, snapshot), tags=tags)
 
     return raw_dataset

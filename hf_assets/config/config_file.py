@@ -97,7 +97,12 @@ class EntryKeys(Block):
         None, description="Which files, as `datasets` takes it: a pattern, a list, or an object of these by split."
     )
     streaming: Flag = Field(
-        False, description="True: media are read over the network, and no copy of them is kept once they are encoded."
+        False,
+        description=(
+            "True: media are read over the network, and no copy of them is kept once they are encoded. With "
+            "HF_ASSETS_WHOLE_FILES=1 in the environment, files on the Hub are fetched whole and compared with their "
+            "hashes all the same ([security.md](security.md#the-hub))."
+        ),
     )
     follow_links: Flag = Field(
         False,

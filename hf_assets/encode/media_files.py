@@ -154,7 +154,8 @@ def reads_ranges(part: FileRows, source: Source, snapshot: Snapshot, column: str
 
     What is fetched so isn't kept, and media are read twice, to be looked at and to be encoded.
     """
-    if part.file.num_bytes < RANGES_FROM_BYTES or not source.fetches(snapshot, part.file):
+    is_small = part.file.num_bytes < RANGES_FROM_BYTES
+    if is_small or source.spec.whole_files or not source.fetches(snapshot, part.file):
         return False
     with source.open_ranges(snapshot, part.file) as handle:
         wanted_bytes = media_bytes(handle, column, part.file_rows, part.file.path)

@@ -13,6 +13,7 @@ from hf_assets.encode.pins import Pins
 from hf_assets.kinds.medium import medium_of
 from hf_assets.sources import rows
 from hf_assets.sources.formats.parquet import WantedColumns
+from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions, filtering, joining
 
 
@@ -42,6 +43,11 @@ def follows_from(recipe: Recipe, version: str, beside: Any) -> str:
     """
     folders = recipe.folders.model_dump(mode="json")
     return fingerprint.of_value([release(), version, recipe.kind, folders, beside])
+
+
+def of_split(recipe: Recipe, snapshot: Snapshot) -> Any:
+    """What rows follow from, beside the code: they are read again once files are to be compared with their hashes."""
+    return [snapshot, "whole files"] if recipe.source.whole_files and not snapshot.is_local else snapshot
 
 
 def of_model(pins: Pins) -> list[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hf_assets.errors import ModelError
-from hf_assets.hub import api, hashes, last_seen
+from hf_assets.hub import api, hashes, last_seen, whole_files
 from hf_assets.hub.listing_checks import require_hash, require_name
 
 T = TypeVar("T")
@@ -129,6 +129,8 @@ def shapes_in(repository: Repository, path: str) -> dict[str, tuple[int, ...]]:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import SafetensorsParsingError
 
+    if whole_files.are_wanted():
+        return _local_shapes(repository.fetch([path]) / path)
     if isinstance(repository, FolderRepository):
         return _local_shapes(repository.root / path)
     try:

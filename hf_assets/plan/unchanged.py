@@ -30,7 +30,7 @@ class LastRun(NamedTuple):
 def last_run(recipe: Recipe, snapshot: Snapshot) -> LastRun | None:
     """The last run, if another one would compute nothing, and no sample has failed; else None."""
     graph: tuple[tuple[str, tuple[str, ...], Callable[[], Any]], ...] = (
-        ("raw_dataset", (), lambda: snapshot),
+        ("raw_dataset", (), lambda: versions.of_split(recipe, snapshot)),
         ("filtered", ("raw_dataset",), lambda: None),
         ("captions", ("filtered",), lambda: None),
         ("buckets", ("captions", "raw_dataset"), lambda: _model(recipe)),

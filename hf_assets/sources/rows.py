@@ -115,7 +115,7 @@ class Scan:
     @property
     def rests(self) -> tuple[Rest, ...] | None:
         """The files in which the columns are kept."""
-        names = {_kept(self.memory, file, self.wanted).name for file in self.snapshot.files}
+        names = {self._kept(file).name for file in self.snapshot.files}
         states = {
             name: memo.state_of(self.memory / name) if name in self._read_now else self._listed.get(name)
             for name in names
@@ -158,6 +158,11 @@ class Scan:
         numbers = pa.array(np.arange(first, first + len(table), dtype=np.int64))
         return table.set_column(0, schema.ROW, numbers).replace_schema_metadata(self._metadata)
 
+    def _kept(self, file: DataFile) -> Location:
+        """Where a file's columns are kept; apart, where they were read of a file that was compared with its hash."""
+        more = [MEMBERS] if file.content else ["whole"] if self.source.spec.whole_files else []
+        return self.memory / f"{file.hash}.{fingerprint.of_value([KEPT_VERSION, *self.wanted, *more])}.parquet"
+
     def _slice_counts(self) -> list[tuple[int, slices.Slice]]:
         """Number of files, and the rows of these that are taken, for each part of the split."""
         if not self.snapshot.parts:
@@ -195,7 +200,7 @@ class Scan:
         """
 
         def read_file(file: DataFile) -> tuple[Columns, bool]:
-            kept = _kept(self.memory, file, self.wanted)
+            kept = self._kept(file)
             if (found := known(kept)) is not None:
                 return found, False
             columns = self._read_file(file)
@@ -360,12 +365,6 @@ def _join(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
         values = columns[schema.COLUMNS]
         place = place.append_column(schema.COLUMNS, values.cast(fingerprint.large(values.type)))
     return place
-
-
-def _kept(memory: Location, file: DataFile, wanted: WantedColumns) -> Location:
-    """Where a file's columns are kept."""
-    more = [MEMBERS] if file.content else []
-    return memory / f"{file.hash}.{fingerprint.of_value([KEPT_VERSION, *wanted, *more])}.parquet"
 
 
 def _known_facts(kept: Location) -> Columns | None:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hf_assets import fingerprint
 from hf_assets.errors import MediaError
-from hf_assets.hub import api
+from hf_assets.hub import api, whole_files
 
 # `schema.LOCATION`'s `file_row` of a row whose media is a whole file.
 WHOLE_FILE = -1
@@ -74,6 +74,8 @@ class SourceSpec(BaseModel):
         folder: `dataset_name` is a folder of media files, not one in the Hub's layout.
         follow_links: files of a local folder may be links that lead out of it. It is no part of a hash, either.
         streaming: media are read without a local copy. It changes no result, so it is no part of a hash.
+        whole_files: files on the Hub are fetched whole and compared with their hashes before anything of them is read,
+            whatever `streaming` says. It changes no result.
         endpoint, region: of a dataset in a bucket, where they aren't those of the environment; not hashed either.
     """
 
@@ -87,6 +89,7 @@ class SourceSpec(BaseModel):
     folder: FolderRules | None = None
     follow_links: bool = Field(False, exclude=True)
     streaming: bool = Field(False, exclude=True)
+    whole_files: bool = Field(default_factory=whole_files.are_wanted, exclude=True)
     endpoint: str | None = Field(None, exclude=True)
     region: str | None = Field(None, exclude=True)
 

@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
-from hf_assets.hub import api, hashes, last_seen
+from hf_assets.hub import api, hashes, last_seen, whole_files
 from hf_assets.hub.hashes import FileHashes
 from hf_assets.hub.listing_checks import require_hash, require_name
 from hf_assets.sources import data_files, listing, streaming, unicode_names
 from hf_assets.sources.formats.conversion import FOLDERS, Format
 from hf_assets.sources.formats.lance_fragments import Repository, is_fragment
+from hf_assets.sources.places.read_ranges import ReadRanges
 from hf_assets.sources.spec import MAX_MEDIA_BYTES, DataFile, Part, Snapshot, SourceSpec, is_larger
 
 T = TypeVar("T")
@@ -26,9 +27,10 @@ class HubSource:
     """A dataset repository on the Hub."""
 
     def __init__(self, spec: SourceSpec, memory: Path) -> None:
-        self.spec = spec
+        self.spec = spec.model_copy(update={"streaming": False}) if spec.whole_files else spec
         self.memory = memory
         self.tables = listing.Tables(memory)
+        self.ranges = ReadRanges(memory / "ranges")
         self.hashes = FileHashes(memory / "fetched_hashes.json", written_once=True)
         self.listings: dict[str, pa.Table] = {}
         self.repositories: dict[str, Repository] = {}
@@ -84,7 +86,9 @@ class HubSource:
 
         One that isn't Parquet is fetched and turned into it.
         """
-        return self._convert(snapshot, file).open("rb") if file.content else self._open(snapshot, file)
+        if file.content:
+            return self._convert(snapshot, file).open("rb")
+        return self.fetch(snapshot, file).open("rb") if self.spec.whole_files else self._open(snapshot, file)
 
     def open_media(self, snapshot: Snapshot, file: DataFile) -> BinaryIO:
         if file.content:
@@ -150,7 +154,12 @@ class HubSource:
                 f"{file.num_bytes:,d} that the Hub listed: run again"
             )
         subject = self._subject(snapshot.commit, file)
-        return cast(BinaryIO, _Ranges(handle, subject, lambda: self._cached(snapshot, file)))
+
+        def note(ranges: dict[str, str]) -> None:
+            if not self.spec.streaming:  # then no file is fetched whole
+                self.ranges.note(file.content_hash, ranges)
+
+        return cast(BinaryIO, _Ranges(handle, subject, lambda: self._cached(snapshot, file), note))
 
     def _convert(self, snapshot: Snapshot, file: DataFile) -> Path:
         return self.tables.of(file, snapshot.format, self._repository(snapshot))
@@ -191,15 +200,21 @@ class HubSource:
         A file of LFS is checked once against its hash, and fetched again where the cache holds a damaged one.
 
         Raises:
-            DatasetError: it can't be fetched, or what was fetched is damaged, too.
+            DatasetError: it can't be fetched, or what was fetched is damaged, too; or what was read of it by range
+                before was something else.
         """
         path = self._download(snapshot, file)
-        if self._is_whole(path, file):
-            return path
-        path = self._download(snapshot, file, force_download=True)
-        if self._is_whole(path, file):
-            return path
-        raise self._damage_error(file, f'check the disk of "{path}"')
+        if not self._is_whole(path, file):
+            path = self._download(snapshot, file, force_download=True)
+            if not self._is_whole(path, file):
+                raise self._damage_error(file, f'check the disk of "{path}"')
+        if not self.spec.whole_files and (span := self.ranges.differing(file.content_hash, path)) is not None:
+            raise DatasetError(
+                f'bytes {span} of "{file.path}" of dataset "{self.spec.dataset_name}" were other ones when they were '
+                f"read by range: remove the folder {self.memory.parent} and set {whole_files.VARIABLE}=1, then run "
+                "again"
+            )
+        return path
 
     def _damage_error(self, file: DataFile, remedy: str) -> DatasetError:
         return DatasetError(
@@ -336,16 +351,27 @@ class _Ranges(io.RawIOBase):
 
     Attributes:
         cached: where the Hugging Face cache holds it, for when the Hub is gone.
+        note: is given, at the end, the hash of each range that was read.
     """
 
-    def __init__(self, handle: Any, subject: api.Subject, cached: Callable[[], Path | None]) -> None:
+    def __init__(
+        self,
+        handle: Any,
+        subject: api.Subject,
+        cached: Callable[[], Path | None],
+        note: Callable[[dict[str, str]], None],
+    ) -> None:
         self.handle = handle
         self.subject = subject
         self.cached = cached
+        self.note = note
+        self.ranges: dict[str, str] = {}
 
     def read(self, size: int = -1) -> bytes:
         start = self.tell()
-        return api.call(lambda: bytes(self.handle.read(size)), self.subject, lambda failure: self._kept(start, size))
+        data = api.call(lambda: bytes(self.handle.read(size)), self.subject, lambda failure: self._kept(start, size))
+        self.ranges[f"{start}-{start + len(data)}"] = fingerprint.of_bytes(data)
+        return data
 
     def _kept(self, start: int, size: int) -> bytes | None:
         path = self.cached()
@@ -370,5 +396,7 @@ class _Ranges(io.RawIOBase):
         return True
 
     def close(self) -> None:
+        if not self.closed:
+            self.note(self.ranges)
         self.handle.close()
         super().close()
