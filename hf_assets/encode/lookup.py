@@ -5,7 +5,7 @@ that range; and what was found is put back into the order of the samples. So mem
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import fingerprint, schema
+from hf_assets.blobs import Blob
 from hf_assets.encode import encoders
 from hf_assets.encode.encoders import Encoder
 from hf_assets.store import index, memo, spilling
 from hf_assets.store.memo import Rest, State
+from hf_assets.store.runs import OpenIndex
 from hf_assets.store.spilling import SpilledRows
 from hf_assets.store.tensors import TensorStore
 
@@ -31,6 +33,7 @@ NUM_LEAST = 65_536
 KEY = "key"
 ASKED = pa.schema([schema.ROW, pa.field(KEY, fingerprint.PACKED)])
 ASKED_OF_TEXTS = ASKED.append(pa.field(encoders.SECOND_HASH, fingerprint.PACKED))
+NOTHING_MORE = pa.schema([])
 STORED = pa.schema([*ASKED, pa.field("shape", index.INDEX.field("shape").type), pa.field("shard", pa.string())])
 FAILED = pa.schema(
     [
@@ -81,32 +84,54 @@ class Found(NamedTuple):
 class Lookup(contextlib.AbstractContextManager["Lookup"]):
     """Ask for all rows' keys (`add`), then look them up, as often as the store may have changed."""
 
-    def __init__(self, store: TensorStore, encoder: Encoder, *, of_texts: bool = False) -> None:
+    def __init__(
+        self, store: TensorStore, encoder: Encoder, more: pa.Schema = NOTHING_MORE, *, of_texts: bool = False
+    ) -> None:
         """
         Args:
+            more: columns that come with each row, for who looks at what is missing (`works`).
             of_texts: each key is asked for with its text's second hash, and counts as stored only for that text; and of
                 each key only the first row is wanted.
         """
-        self.store, self.encoder, self._of_texts = store, encoder, of_texts
+        self.store, self.encoder, self._more, self._of_texts = store, encoder, more, of_texts
         self._num_rows = self._num_lookups = 0
 
     def __enter__(self) -> Self:
         self._folder = TemporaryDirectory(prefix="hf-assets-keys-")
-        arrow = ASKED_OF_TEXTS if self._of_texts else ASKED
+        arrow = pa.schema([*(ASKED_OF_TEXTS if self._of_texts else ASKED), *self._more])
         self._asked = SpilledRows(Path(self._folder.name) / "asked", arrow, KEY)
         return self
 
-    def add(self, rows: pa.ChunkedArray, keys: pa.ChunkedArray, second: pa.ChunkedArray | None = None) -> None:
+    def add(
+        self,
+        rows: pa.ChunkedArray,
+        keys: pa.ChunkedArray,
+        second: pa.ChunkedArray | None = None,
+        more: Sequence[pa.ChunkedArray] = (),
+    ) -> None:
         """
         Args:
             rows: numbers, ascending from one call to the next.
             keys: as texts, none null.
             second: of texts, their second hashes.
         """
-        columns = [rows, fingerprint.pack(keys), *([] if second is None else [fingerprint.pack(second)])]
+        columns = [rows, fingerprint.pack(keys), *([] if second is None else [fingerprint.pack(second)]), *more]
         self._asked.add(pa.table(columns, schema=self._asked.schema))
         if len(rows):
             self._num_rows = rows[-1].as_py() + 1
+
+    def parts(self) -> Iterator[pa.Table]:
+        """All rows, by the first bits of their keys. Nothing is added after that."""
+        return self._asked.parts()
+
+    def works(self) -> Iterator[encoders.Work]:
+        """What the store has of each of `parts`, and what it lacks."""
+        present, opened = self.store.present(), self.store.open_index()
+        return (self._work(asked, present, opened) for asked in self.parts())
+
+    def _work(self, asked: pa.Table, present: Mapping[str, Blob], opened: OpenIndex) -> encoders.Work:
+        wanted = _first_of_each(asked) if self._of_texts else asked
+        return encoders.look_up(self.store, self.encoder, KEY, wanted, present, opened)
 
     def look_up(self) -> Found:
         """What the store has of these keys by now."""
@@ -119,8 +144,7 @@ class Lookup(contextlib.AbstractContextManager["Lookup"]):
         least, wanted, shards = _Least(), _Least(), set[str]()
         num_keys = num_bytes = 0
         for asked in self._asked.pieces(LOOKED_UP_ROWS):
-            asked = _first_of_each(asked) if self._of_texts else asked
-            work = encoders.look_up(self.store, self.encoder, KEY, asked, present, opened)
+            work = self._work(asked, present, opened)
             missing.append(work.missing["row"].to_numpy())
             failed.append(_failed(work))
             found = work.stored
@@ -129,7 +153,7 @@ class Lookup(contextlib.AbstractContextManager["Lookup"]):
             num_bytes += work.stored_bytes
             shards.update(pc.unique(found["shard"]).to_pylist())
             least.add(found[KEY])
-            wanted.add(asked[KEY])
+            wanted.add(work.keyed[KEY])
         after = memo.states_of(self.store.index_folder)
         rows = np.sort(np.concatenate(missing))
         known = pa.concat_tables(failed).sort_by("row")

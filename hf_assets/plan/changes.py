@@ -17,7 +17,7 @@ from hf_assets.stages import captions as captions_stage
 # What identifies or names a sample, and isn't how it is cut; or what follows from the model.
 NOT_GEOMETRY = {
     *("row", "file", schema.SOURCE_PATH.name, "media_hash", "captions", "lyrics", "latent_key", "latent_shape"),
-    *("embed_keys", schema.DECODING.name, "shard"),
+    *("embed_keys", "empty_caption_key", schema.DECODING.name, "shard"),
 }
 # Why a sample goes of which nothing more is known.
 GONE = "not in the dataset any more"

@@ -6,10 +6,12 @@ and keys, and looks these up in the stores. It differs from a run only in what i
 run has read.
 """
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,7 @@ from hf_assets import fingerprint, folder, schema
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing, embeds, encoders, latents, probe, rates, versions
+from hf_assets.encode.lookup import Lookup
 from hf_assets.encode.media_files import FileRows, by_file
 from hf_assets.kinds.medium import medium_of
 from hf_assets.models import prompt
@@ -31,7 +34,6 @@ from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import Snapshot
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering, joining
-from hf_assets.store.spilling import SpilledRows
 from hf_assets.store.tensors import TensorStore
 from hf_assets.upkeep import reachability
 
@@ -116,9 +118,9 @@ def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False
             return Plan(snapshot.commit, last.rows, *reused, 0, 0, 0, 0, 0, same, names={} if with_names else None)
     wanted = versions.wanted_columns(recipe)
     scan = rows.Scan(source, snapshot, wanted, folder.columns(recipe.folders.metadata), say)
-    with TemporaryDirectory(prefix="hf-assets-plan-") as name:
-        temporary = Path(name)
-        found = _Needs(recipe, snapshot, temporary)
+    with contextlib.ExitStack() as stack:
+        temporary = Path(stack.enter_context(TemporaryDirectory(prefix="hf-assets-plan-")))
+        found = stack.enter_context(_Needs(recipe, snapshot))
         for table in filtering.judge_tables(scan.tables, recipe.filter):
             found.add(table)
         latents_side = _latents(recipe, found, temporary)
@@ -142,31 +144,41 @@ def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False
     )
 
 
-class _Needs:
-    """What the rows need, gathered table by table on the disk.
+class _Needs(contextlib.AbstractContextManager["_Needs"]):
+    """What the rows need, gathered table by table; their keys are asked for as a run asks (`lookup.Lookup`).
 
     Attributes:
         num_rows: of the split.
         unknown: the rows whose media no run has read.
         num_media, volume: of the media that are known, and the sum of their volumes.
         num_unknown_texts: the captions of which it isn't known how long the clips are that they are encoded with.
-        latents: row, volume, packed media hash and packed key of each latent that is needed.
-        embeds: of each caption, packed: hashes of the text by both functions, and the key. One may stand in it several
-            times.
+        latents: the latents that are needed.
+        embeds: of each caption that comes by, the embed; one may come several times.
     """
 
-    def __init__(self, recipe: Recipe, snapshot: Snapshot, temporary: Path) -> None:
+    def __init__(self, recipe: Recipe, snapshot: Snapshot) -> None:
         self.recipe, self.snapshot = recipe, snapshot
         self.medium = medium_of(recipe)
         self.known = probe.Known(recipe)
         self.vae = latents.vae_of(recipe)
         self.text = encoders.text_of(recipe, embeds.VERSION)
         self.companions = embeds.companions(recipe, self.text)
-        self.num_rows = self.num_media = self.volume = self.num_unknown_texts = 0
+        self.num_rows = self.num_media = self.volume = self.num_texts = self.num_unknown_texts = 0
         self.unknown: list[FileRows] = []
         self.diff = training_diff.Diff(recipe, self.medium)
-        self.latents = SpilledRows(temporary / "latents", _LATENTS, "latent_key")
-        self.embeds = SpilledRows(temporary / "embeds", _EMBEDS, "embed_key")
+        self.latents = Lookup(TensorStore(recipe.folders.latents), self.vae, _MEDIA)
+        self.embeds = Lookup(TensorStore(recipe.folders.embeds), self.text, _TEXT, of_texts=True)
+
+    def __enter__(self) -> Self:
+        self.latents.__enter__()
+        self.embeds.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.latents.__exit__(kind, error, trace)
+        self.embeds.__exit__(kind, error, trace)
 
     def add(self, judged: pa.Table) -> None:
         """Rows of the split, each with why it is dropped (`filtering.judge`)."""
@@ -184,8 +196,7 @@ class _Needs:
         volume = self.medium.volume(buckets)
         self.num_media += len(buckets)
         self.volume += int(volume.sum())
-        columns = [buckets["row"], volume, fingerprint.pack(buckets["media_hash"]), fingerprint.pack(keyed)]
-        self.latents.add(pa.table(columns, schema=_LATENTS))
+        self.latents.add(buckets["row"], keyed, more=[volume, fingerprint.pack(buckets["media_hash"])])
 
     def _media_of(self, rows: pa.ChunkedArray, judged: pa.Table) -> pa.Table:
         """Media hashes of rows that are left out, as far as they are known."""
@@ -201,20 +212,14 @@ class _Needs:
             # each clip may be the only one of its duration, with which the empty caption is encoded, too
             self.num_unknown_texts += len(pc.list_flatten(of_unknown)) + len(of_unknown)
         needed = embeds.with_keys(rows, self.text)
-        second = fingerprint.pack(fingerprint.second_of_strings(needed["caption"]))
-        columns = [reasons.hash_texts(needed), second, fingerprint.pack(needed["embed_key"])]
-        self.embeds.add(pa.table(columns, schema=_EMBEDS))
+        numbers = pa.chunked_array([pa.array(np.arange(self.num_texts, self.num_texts + len(needed)))])
+        self.num_texts += len(needed)
+        second = fingerprint.second_of_strings(needed["caption"])
+        self.embeds.add(numbers, needed["embed_key"], second, [reasons.hash_texts(needed)])
 
 
-_LATENTS = pa.schema(
-    [
-        schema.ROW,
-        pa.field("volume", pa.int64()),
-        pa.field("media_hash", fingerprint.PACKED),
-        pa.field("latent_key", fingerprint.PACKED),
-    ]
-)
-_EMBEDS = pa.schema([pa.field(name, fingerprint.PACKED) for name in ("text_hash", encoders.SECOND_HASH, "embed_key")])
+_MEDIA = pa.schema([pa.field("volume", pa.int64()), pa.field("media_hash", fingerprint.PACKED)])
+_TEXT = pa.schema([pa.field("text_hash", fingerprint.PACKED)])
 
 
 _NOTHING = np.empty(0, np.int64)
@@ -262,14 +267,14 @@ class _Tally:
         self.reuse += work.num_stored
         failed = work.lacking.filter(pc.invert(pc.is_in(work.lacking[work.key], value_set=_chunk(missing[work.key]))))
         self.quarantined += pc.count_distinct(failed[work.key]).as_py()
-        is_text = "row" not in failed.column_names
+        is_text = "text_hash" in failed.column_names
         self.failed.append(changes.first_halves(failed["text_hash"]) if is_text else failed["row"].to_numpy())
         self.num_missing += len(missing)
         stored_bytes, stored = estimates.stored_sizes(work)
         self.sampled_bytes += stored_bytes
         self.sampled += stored
         self.amount_missing += estimates.amount(missing)
-        if "row" in missing.column_names:
+        if not is_text:
             self.rows.append(missing["row"].to_numpy())
 
     def stage(self, num_unknown: int) -> StagePlan:
@@ -300,19 +305,17 @@ class _Tally:
         return np.concatenate(parts) if parts else _NOTHING
 
 
-def _tally(needed: SpilledRows, store: TensorStore, missing: reasons.Missing) -> _Tally:
+def _tally(needed: Lookup, missing: reasons.Missing) -> _Tally:
     """Hold what is needed against the store, part by part."""
     tally = _Tally(missing)
-    present = store.present()
-    for number, keyed in enumerate(needed.parts()):
-        tally.add(number, encoders.look_up(store, missing.encoder, needed.key, keyed, present))
+    for number, work in enumerate(needed.works()):
+        tally.add(number, work)
     return tally
 
 
 def _latents(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
-    store, table = TensorStore(recipe.folders.latents), folder.table(recipe.folders.metadata, latents.STAGE)
-    missing = reasons.of_latents(recipe, found.vae, found.latents, temporary / "missing_latents")
-    tally = _tally(found.latents, store, missing)
+    table = folder.table(recipe.folders.metadata, latents.STAGE)
+    tally = _tally(found.latents, reasons.of_latents(recipe, found.latents, temporary / "missing_latents"))
     num_unknown = sum(len(part.rows) for part in found.unknown)
     stage = tally.stage(num_unknown)
     if not stage.total:
@@ -328,9 +331,9 @@ def _latents(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
 
 
 def _embeds(recipe: Recipe, found: _Needs, temporary: Path) -> _Side:
-    store, table = TensorStore(recipe.folders.embeds), folder.table(recipe.folders.metadata, embeds.STAGE)
+    table = folder.table(recipe.folders.metadata, embeds.STAGE)
     missing = reasons.of_embeds(recipe, found.text, found.companions, temporary / "missing_embeds")
-    tally = _tally(found.embeds, store, missing)
+    tally = _tally(found.embeds, missing)
     stage = tally.stage(found.num_unknown_texts)
     if not stage.total:
         return _Side(stage, None, None, 0, 0, _NOTHING, tally.all_failed)

@@ -20,7 +20,9 @@ from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import embeds, encoders
 from hf_assets.encode.encoders import Encoder, Record
+from hf_assets.encode.lookup import Lookup
 from hf_assets.stages import captions as captions_stage
+from hf_assets.store.generations import NAMING
 from hf_assets.store.index import RETRY
 from hf_assets.store.spilling import SpilledRows
 
@@ -180,13 +182,14 @@ class Missing:
         self._counts: Counter[str] = Counter()
         self._evidence = evidence
         self._keys: SpilledRows | None = None
+        self._named = NAMING[encoder.header.stage]
 
     def add(self, number: int, work: encoders.Work, missing: pa.Table) -> None:
         """What is missing (`Work.missing`) of a part of the needed samples."""
         if not len(missing):
             return
         markers = work.index.filter(pc.equal(work.index["status"], RETRY))
-        last = _column(self._last_keys(work.key).part(number), work.key)
+        last = _column(self._last_keys().part(number), self._named)
         evidence = Keyed(missing[work.key], _column(markers, "key"), last)
         counts, left = count(len(missing), evidence, self.reasons.by_key)
         self._counts += counts
@@ -215,8 +218,9 @@ class Missing:
         spilled.close()
         return spilled
 
-    def _last_keys(self, key: str) -> SpilledRows:
+    def _last_keys(self) -> SpilledRows:
         """The keys of the last run."""
+        key = self._named
         if self._keys is None:
             kept = pa.schema([pa.field(key, fingerprint.PACKED)])
             self._keys = self.last(
@@ -232,11 +236,11 @@ _MEDIA = pa.schema([schema.ROW, pa.field("media_hash", fingerprint.PACKED)])
 _TEXT = pa.schema([pa.field("text_hash", fingerprint.PACKED)])
 
 
-def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, temporary: Path) -> Missing:
+def of_latents(recipe: Recipe, needed: Lookup, temporary: Path) -> Missing:
     """Why latents aren't there.
 
     Args:
-        needed: with `row` and `media_hash` of all rows.
+        needed: with the packed `media_hash` of all rows.
     """
 
     def evidence(missing: Missing) -> Iterator[Hashed]:
@@ -258,7 +262,7 @@ def of_latents(recipe: Recipe, encoder: Encoder, needed: SpilledRows, temporary:
         for left, last in zip(missing.left.parts(), trained.parts(), strict=True):
             yield Hashed(left["media_hash"], _column(last, "media_hash"), *records, left["row"], rows_of_gone)
 
-    return Missing(recipe, encoder, LATENTS, _MEDIA, evidence, temporary)
+    return Missing(recipe, needed.encoder, LATENTS, _MEDIA, evidence, temporary)
 
 
 def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], temporary: Path) -> Missing:
