@@ -25,7 +25,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
     named = " ".join(one.metavar or one.name.upper() for one in arguments)
     yield f"## hf-assets {name}\n"
     yield f"```\nhf-assets {name} {named}".rstrip() + "\n```\n"
-    yield f"{_text(command.help)}\n"
+    yield from (f"{paragraph}\n" for paragraph in _paragraphs(command.help or ""))
     options = [one for one in command.params if one.param_type_name == "option" and "--help" not in one.opts]
     if options:
         yield "| option | |\n|--|--|"
@@ -33,6 +33,17 @@ def _command(name: str, command: Any) -> Iterator[str]:
             names = ", ".join(f"`{spelling}`" for spelling in (*one.opts, *one.secondary_opts))
             yield f"| {names} | {_text(one.help).replace('|', '&#124;')} |"
         yield ""
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """The paragraphs of a help text, each on one line; lists with an item a line; JSON as code."""
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        head, *items = re.split(r"\n\s*- ", f"\n{paragraph}" if paragraph.startswith("- ") else paragraph)
+        if head.strip():
+            name, json, shape = _text(head).partition("JSON: ")
+            yield f"{name}{json}`{shape}`" if json else name
+        if items:
+            yield "\n".join(f"- {_text(item)}" for item in items)
 
 
 def _text(text: str | None) -> str:
