@@ -57,8 +57,9 @@ docs: $(STAMP)  ## the site of the docs, in build/site; a broken link is an erro
 resolve: $(STAMP)  ## whether the pins hold on each Python, by pip's dry run
 	@for version in 3.11 3.12 3.13 3.14; do \
 	  echo "Python $$version"; \
-	  $(BIN)/pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --only-binary=:all: \
-	    --python-version $$version --target .venv/resolve --constraint constraints.txt '.[dev]' || exit 1; \
+	  $(BIN)/pip install --disable-pip-version-check --dry-run --ignore-installed --only-binary=:all: \
+	    --python-version $$version --target .venv/resolve --constraint constraints.txt '.[dev]' >.venv/resolve.log 2>&1 \
+	    || { tail -20 .venv/resolve.log; exit 1; }; \
 	done
 
 soak: $(STAMP)  ## a hundred killed runs, 1,000 mutations of each format, and every edit for every kind of media, and in a bucket

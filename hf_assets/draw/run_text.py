@@ -95,7 +95,9 @@ def _did(stage: Stage) -> str:
         parts += [f"{copied:,} copied"] if copied else []
     else:
         is_same = not stage.count("computed") and stage.count(ROWS)
-        parts = [count_text(stage.count(ROWS), "row") + (", as before" if is_same else "")]
+        # a plan may have read the columns of a first run
+        same = ", none read anew" if stage.name == "raw_dataset" else ", as before"
+        parts = [count_text(stage.count(ROWS), "row") + (same if is_same else "")]
     words = {"dropped": "incomplete" if stage.name == "training_set" else "dropped", "quarantined": "quarantined"}
     parts += [f"{stage.count(name):,} {word}" for name, word in words.items() if stage.count(name)]
     if stage.count("bytes_read"):

@@ -1,6 +1,7 @@
 """What Dagster's catalogue says of an asset beside what it does: tags, freshness, where it is configured, a picture."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,10 @@ def catalogued(
     freshness = None
     if refresh is not None and refresh.cron is not None:
         freshness = dg.FreshnessPolicy.time_window(fail_window=MISSED_RUNS * longest_gap(refresh.cron))
-    local = dg.LocalFileCodeReference(file_path=str(place.file), line_number=place.line, label="config")
-    more = {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[local])}
+    with warnings.catch_warnings():  # nobody can do anything about it
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        local = dg.LocalFileCodeReference(file_path=str(place.file), line_number=place.line, label="config")
+        more = {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[local])}
 
     def described(spec: dg.AssetSpec) -> dg.AssetSpec:
         stage = spec.key.path[-1]

@@ -58,7 +58,8 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         source = source_of(recipe.source, sources)
         snapshot = source.resolve()
         yield f"dataset {snapshot.repository} at {snapshot.commit}"
-        yield f"split {recipe.source.split}: {_count(len(snapshot.files), 'file')}"
+        if recipe.source.folder is None:  # a folder of media is one list of them
+            yield f"split {recipe.source.split}: {_count(len(snapshot.files), 'file')}"
         wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
         read = rows.read(source, snapshot, wanted, columns, lambda line: None)
         table = read.table

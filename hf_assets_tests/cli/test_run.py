@@ -50,6 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 def test_a_line_for_each_asset_and_a_summary_with_what_was_left_out(folder: Folder) -> None:
     done = folder.run("my-photos")
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
     lines, summary = done.stdout.split("\n\n")
     stages = ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds", "training_set")
     assert sorted(line.split()[1] for line in lines.splitlines()) == sorted(stages)
