@@ -4,9 +4,12 @@ Its address must be in the environment before huggingface_hub is imported, so it
 """
 
 import atexit
+import fcntl
 import gc
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -37,6 +40,27 @@ atexit.register(_HUB.down)
 def hub() -> LocalHub:
     """A Hub that speaks HTTP on 127.0.0.1; tests use repositories of their own."""
     return _HUB
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of the docs, built once by whichever test process is first."""
+    is_alone = "PYTEST_XDIST_WORKER" not in os.environ
+    folder = (tmp_path_factory.mktemp("site") if is_alone else tmp_path_factory.getbasetemp().parent) / "site"
+    with folder.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            done = subprocess.run(
+                [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+                cwd=Path(__file__).parents[1],
+                env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONWARNINGS": "ignore"},
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode != 0:
+                shutil.rmtree(folder, ignore_errors=True)  # the other process fails likewise, and not for want of pages
+            assert done.returncode == 0, done.stderr[-3000:]
+    return folder
 
 
 @pytest.fixture(autouse=True, scope="module")

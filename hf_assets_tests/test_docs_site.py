@@ -1,8 +1,6 @@
 """The site of the docs: no link is broken, nothing is loaded from elsewhere, and every command is on a page."""
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,20 +12,6 @@ from hf_assets.cli import app, commands_page
 ROOT = Path(__file__).parents[1]
 # What a browser would fetch by itself.
 LOADED = re.compile(r"<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=\"([^\"]+)\"")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
 
 
 def test_every_page_is_there_and_loads_nothing_from_elsewhere(site: Path) -> None:

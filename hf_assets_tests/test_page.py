@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -180,7 +181,7 @@ def address(project: Project) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def page(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
@@ -190,10 +191,15 @@ def page(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pag
     browser = webdriver.Chrome(options=options, service=service)
     try:
         browser.set_page_load_timeout(PATIENCE_S)
-        yield Page(browser, address)
+        yield browser
     finally:
         browser.quit()
         _end(service.process)
+
+
+@pytest.fixture(scope="module")
+def page(browser: webdriver.Chrome, address: str) -> Page:
+    return Page(browser, address)
 
 
 def test_a_person_materializes_looks_and_sees_what_an_edit_makes_stale(page: Page, project: Project) -> None:
@@ -229,6 +235,12 @@ def test_a_person_materializes_looks_and_sees_what_an_edit_makes_stale(page: Pag
     page.open("/assets/my-photos/training_set").wait_for("stage: training_set")
     page.wait_for("materialize_my_photos")
     until(lambda: page.has_sheet("/assets/my-photos/training_set"), "the contact sheet in the overview")
+    for width in WIDTHS_PX:
+        page.resize(width, 1400)
+        page.screenshot(f"dagster_training_set_{width}")
+    page.resize(1500, 2500)
+    page.open(group).wait_for("vae_latents")
+    page.screenshot("dagster_graph_1500")
 
 
 def test_a_person_looks_through_the_report(page: Page, project: Project) -> None:
@@ -285,6 +297,36 @@ def test_a_person_looks_through_the_report(page: Page, project: Project) -> None
     until(lambda: not sample.is_displayed(), "the page again")
     assert browser.title.startswith("my-photos")
     assert [one for one in browser.get_log("browser") if one["level"] == "SEVERE"] == []  # type: ignore[no-untyped-call]
+
+
+# Pages of the docs, and what a reader must see at the top of each.
+READ = {
+    "index": ("Try it", "Your own dataset"),
+    "getting_started": ("Photographs with captions", "make toy"),
+    "gallery": ("The gallery", "quarantined"),
+    "commands": ("hf-assets init", "--caption-column"),
+    "config": ("The config file", "instance_data_dir"),
+    "dagster": ("Choosing assets", "Partitions and backfills"),
+    "api": ("Python", "TrainingSet"),
+}
+
+
+def test_a_person_reads_the_docs(browser: webdriver.Chrome, site: Path) -> None:
+    page = Page(browser, site.as_uri())
+    for width in WIDTHS_PX:
+        page.resize(width, 1400)
+        for name, texts in READ.items():
+            page.open(f"/{name}.html")
+            for text in texts:
+                assert page.says(text), (name, text)
+            # tables and code scroll within the page, which doesn't
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= width, name  # type: ignore[no-untyped-call]
+            broken = "return [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+            assert browser.execute_script(broken) == [], name  # type: ignore[no-untyped-call]
+            page.screenshot(f"docs_{name}_{width}")
+    page.resize(1500, 1400, dark=True)
+    page.screenshot("docs_api_dark_1500")
+    page.resize(1500, 2500)
 
 
 def _saying(tag: str, text: str) -> str:
