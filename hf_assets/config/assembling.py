@@ -15,7 +15,7 @@ from hf_assets.config.recipe import Folders, ModelRecipe, Recipe
 from hf_assets.models import single_file
 from hf_assets.models.normalisation import LatentSettings
 from hf_assets.models.pipeline import ComponentSource, PipelineSource
-from hf_assets.sources.spec import SourceSpec
+from hf_assets.sources.spec import FolderRules, SourceSpec
 from hf_assets.stages.captions import NO_CAPTIONS
 
 Entry: TypeAlias = Dataset | TextEmbeds | ImageEmbeds
@@ -37,6 +37,10 @@ class Places(NamedTuple):
     model: Path
     cache_dir: str
     is_simpletuner: bool
+
+    def file(self, name: str) -> Path:
+        """A file or folder by its name in the entries."""
+        return simpletuner.found_from(self.entries, name) if self.is_simpletuner else _path(self.entries, name)
 
     def location(self, name: str) -> Location:
         """Where something is kept: an address of an object store, or a folder."""
@@ -79,13 +83,13 @@ def recipe_of(
         source=_source(dataset, places),
         media_column=rules.media_column(dataset),
         filter=rules.filter_rules(dataset, plugins.names, places.top, plugins.listed_in),
-        captions=rules.caption_rules(dataset, cache, places.entries) if model.pipeline.has_text else NO_CAPTIONS,
+        captions=rules.caption_rules(dataset, cache, places.file) if model.pipeline.has_text else NO_CAPTIONS,
         settings=rules.media_settings(dataset),
         model=model,
         folders=Folders(
             metadata=cache_dir / "huggingface_metadata" / dataset.id,
             latents=_latents_folder(dataset, entries, cache_dir, places),
-            embeds=places.location(cache.cache_dir if cache else f"{places.cache_dir}/text"),
+            embeds=places.location((cache and cache.cache_dir) or f"{places.cache_dir}/text"),
         ),
         error_budget=dataset.error_budget,
         checks=dataset.checks,
@@ -99,11 +103,11 @@ def recipe_of(
 def model_of(model: Model, choice: Choice, places: Places) -> ModelRecipe:
     """Which encoders, and how they compute and store."""
     pipeline = PipelineSource(
-        repository=_repository(places.model, choice.repository),
+        repository=_repository(places, places.model, choice.repository),
         revision=model.revision,
         variant=model.variant,
-        vae=_component(model.vae, places.model),
-        t5=_component(model.t5, places.model),
+        vae=_component(model.vae, places),
+        t5=_component(model.t5, places),
         tokenizer_max_length=model.tokenizer_max_length,
         text=None if model.text else False,
         encode_prompt=json.dumps(model.encode_prompt, sort_keys=True) if model.encode_prompt else None,
@@ -119,11 +123,11 @@ def model_of(model: Model, choice: Choice, places: Places) -> ModelRecipe:
     )
 
 
-def _component(given: VaeOverride | T5Override | None, folder: Path) -> ComponentSource | None:
+def _component(given: VaeOverride | T5Override | None, places: Places) -> ComponentSource | None:
     if given is None:
         return None
     return ComponentSource(
-        repository=_repository(folder, given.pretrained_model_name_or_path),
+        repository=_repository(places, places.model, given.pretrained_model_name_or_path),
         revision=given.revision,
         variant=given.variant,
         subfolder=(given.subfolder or "").strip("/") or None,
@@ -142,17 +146,17 @@ def _rows_of(dataset: Dataset, places: Places) -> SourceSpec:
         assert dataset.instance_data_dir is not None
         folder = places.location(dataset.instance_data_dir)
         if places.is_simpletuner and not isinstance(folder, ObjectPath):
-            folder = simpletuner.found_from(places.entries, dataset.instance_data_dir)
+            folder = places.file(dataset.instance_data_dir)
         return SourceSpec(
             dataset_name=str(folder),
-            folder=rules.folder_rules(dataset),
+            folder=_tables_found(rules.folder_rules(dataset), folder, places),
             follow_links=dataset.follow_links,
             endpoint=dataset.aws_endpoint_url,
             region=dataset.aws_region_name,
         )
     assert dataset.dataset_name is not None
     return SourceSpec(
-        dataset_name=_repository(places.entries, dataset.dataset_name),
+        dataset_name=_repository(places, places.entries, dataset.dataset_name),
         dataset_config=dataset.dataset_config,
         split=dataset.split,
         revision=dataset.revision,
@@ -162,6 +166,16 @@ def _rows_of(dataset: Dataset, places: Places) -> SourceSpec:
         endpoint=dataset.aws_endpoint_url,
         region=dataset.aws_region_name,
     )
+
+
+def _tables_found(of_folder: FolderRules, folder: Location, places: Places) -> FolderRules:
+    """Rules whose table of captions, if not in the folder, is looked for where SimpleTuner's files have others."""
+    table = of_folder.table
+    if table is None or not places.is_simpletuner or isinstance(folder, ObjectPath):
+        return of_folder
+    if (folder / table.path).exists() or not (found := places.file(table.path)).exists():
+        return of_folder
+    return of_folder.model_copy(update={"table": table.model_copy(update={"path": str(found)})})
 
 
 def _text_cache(dataset: Dataset, entries: Iterable[Entry]) -> TextEmbeds | None:
@@ -190,12 +204,17 @@ def _path(folder: Path, name: str) -> Path:
     return Path(os.path.normpath(folder / os.path.expanduser(name)))
 
 
-def _repository(folder: Path, name: str) -> str:
-    """A Hub id, also with a file in it, or an address as it is; what is here, or is written like a path, as a path."""
+def _repository(places: Places, folder: Path, name: str) -> str:
+    """A Hub id, also with a file in it, or an address as it is; what is here, or is written like a path, as a path.
+
+    Args:
+        folder: of the file in which it is written.
+    """
     if name.startswith(SCHEMES):
         return name.rstrip("/")
-    if single_file.names_one(name):
-        is_path = name.startswith((".", "/", "~")) or name.count("/") < 2 or _path(folder, name).is_file()
-        return str(_path(folder, name)) if is_path else name
-    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or _path(folder, name).is_dir()
-    return str(_path(folder, name)) if is_path else name
+    is_file = single_file.names_one(name)
+    is_none_of_the_hub = name.count("/") < 2 if is_file else name.count("/") > 1
+    is_here = _path(folder, name).is_file() if is_file else _path(folder, name).is_dir()
+    if not (name.startswith((".", "/", "~")) or is_none_of_the_hub or is_here):
+        return name
+    return str(simpletuner.found_from(folder, name) if places.is_simpletuner else _path(folder, name))

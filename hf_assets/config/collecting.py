@@ -40,6 +40,7 @@ class Collector:
         self.mistakes: list[Mistake] = []
         self.notes: list[str] = []
         self.choice: Choice | None = None
+        self.family: str | None = None
         self.entries: dict[str, Entry] = {}
         self.origins: dict[str, Mapping[str, At]] = {}  # entry -> key -> where it stands, where not in the entry
 
@@ -98,7 +99,8 @@ class Collector:
         if not isinstance(content, dict):
             return content
         family = content.get("family")
-        values = {"model_family": family if isinstance(family, str) else None}
+        self.family = family if isinstance(family, str) else None
+        values = {"model_family": self.family}
         values["output_dir"] = self.settings and self.settings.output_dir
         made = dict(content)
         for key in ("pretrained_model_name_or_path", "vae", "t5"):
@@ -117,10 +119,17 @@ class Collector:
     def read(self, contents: list[Any], prefix: str) -> None:
         """Validate all entries, and what they say of each other."""
         given = self.settings
-        around = entries.Surroundings({}, {}, self.choice)
+        around = entries.Surroundings({}, {}, self.choice, family=self.family)
         if given is not None:
             around = entries.Surroundings(
-                given.defaults, given.origins, self.choice, given.frame_rate, given.seed, given.output_dir
+                given.defaults,
+                given.origins,
+                self.choice,
+                given.frame_rate,
+                given.seed,
+                given.output_dir,
+                self.family,
+                is_simpletuner=True,
             )
         for index, content in enumerate(contents):
             path = f"{prefix}[{index}]"

@@ -363,7 +363,9 @@ class TextEmbeds(Block):
     id: Name = Field(description="Name by which a dataset's `text_embeds` refers to this entry.")
     type: Literal["local"] = Field("local", description="Embeds are kept in a local folder.")
     dataset_type: Literal["text_embeds"] = Field(description="Marks this entry.")
-    cache_dir: Place = Field(description="The folder, relative to this file, or an address of an object store.")
+    cache_dir: Place | None = Field(
+        None, description="The folder, relative to this file, or an address of an object store. Default: `cache/text`."
+    )
     default: Flag = Field(False, description="True: datasets that name no entry use this one.")
     caption_filter_list: Name | list[Name] | None = Field(
         None, description="As in a dataset, for all datasets that use this entry."

@@ -35,6 +35,8 @@ class Surroundings(NamedTuple):
         frame_rate: of which 5 seconds are encoded in a family where an entry says nothing.
         seed: of shuffled captions that have none.
         output_dir: what `{output_dir}` stands for.
+        family: what `{model_family}` stands for, also where there is no such family.
+        is_simpletuner: whether these are SimpleTuner's files, in which null or an empty text says nothing.
     """
 
     defaults: Mapping[str, Any]
@@ -43,6 +45,8 @@ class Surroundings(NamedTuple):
     frame_rate: float = family_defaults.USUAL_RATE
     seed: int | None = None
     output_dir: str | None = None
+    family: str | None = None
+    is_simpletuner: bool = False
 
 
 class Draft(NamedTuple):
@@ -76,6 +80,8 @@ def make_draft(written: Any, path: str, around: Surroundings) -> Draft:
         return draft
     content, origins = _merge(written, path, draft.mistakes)
     model = KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
+    if around.is_simpletuner:
+        content = _without_what_says_nothing(content, model, around.defaults)
     draft = draft._replace(model=model, content=content, origins=origins)
     if not _read_aws(draft, path):
         return draft._replace(model=None)
@@ -115,24 +121,42 @@ def _merge(written: Mapping[str, Any], path: str, wrong: list[Mistake]) -> tuple
                 merged[key] = value
                 if block or spelt != key:
                     origins[key] = At(at)
-            elif merged[key] != value:
+            elif merged[key] is None:
+                merged[key], origins[key] = value, At(at)
+            elif merged[key] != value and value is not None:
                 there = origins.get(key, At(child_path(path, key))).path
                 wrong.append(Mistake(at, f"is {quote(value)}, but {there} is {quote(merged[key])}; keep one"))
     return merged, origins
 
 
+def _without_what_says_nothing(
+    content: dict[str, Any], model: type[Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """An entry without keys of ours that are null or an empty text, but for one that stands against a default."""
+    made = {}
+    for key, value in content.items():
+        field = model.model_fields.get(key)
+        if field is None or key == "id" or value not in (None, ""):
+            made[key] = value
+        elif key in defaults and field.default is None:
+            made[key] = None
+    return made
+
+
 def _read_aws(draft: Draft, path: str) -> bool:
-    """Turn SimpleTuner's type `aws` into a folder of media at an address. Credentials are the environment's.
+    """Turn SimpleTuner's type `aws` into an address: of a folder of media, or of a cache. Credentials are the
+    environment's, and of a cache the endpoint, too.
 
     Returns:
         Whether it names a bucket.
     """
     content = draft.content
-    if draft.model is not Dataset or content.get("type") != "aws":
+    if content.get("type") != "aws":
         return True
     bucket, prefix = content.pop("aws_bucket_name", None), content.pop("aws_data_prefix", None) or ""
     if not isinstance(bucket, str) or not bucket or not isinstance(prefix, str):
-        draft.mistakes.append(_at(draft, path, "aws_bucket_name", "is missing; name the bucket of the media"))
+        what = "media" if draft.model is Dataset else "cache"
+        draft.mistakes.append(_at(draft, path, "aws_bucket_name", f"is missing; name the bucket of the {what}"))
         return False
     for key in trainer_keys.SECRETS:
         if content.pop(key, None):
@@ -140,7 +164,15 @@ def _read_aws(draft: Draft, path: str) -> bool:
                 f"{path}.{key} is not read: credentials are the environment's, AWS_ACCESS_KEY_ID or AWS_PROFILE"
             )
     content["type"] = "local"
-    content["instance_data_dir"] = f"s3://{bucket}/{prefix}".rstrip("/")
+    if draft.model is Dataset:
+        content["instance_data_dir"] = f"s3://{bucket}/{prefix}".rstrip("/")
+        return True
+    for key in ("aws_endpoint_url", "aws_region_name"):
+        if content.pop(key, None):
+            variable = key.removesuffix("_name").upper()
+            draft.notes.append(f"{path}.{key} is not read: of a cache it is the environment's, {variable}")
+    parts = [bucket, prefix.strip("/"), str(content.get("cache_dir") or "").strip("/")]
+    content["cache_dir"] = "s3://" + "/".join(part for part in parts if part)
     return True
 
 
@@ -231,7 +263,7 @@ CAPTION_STRATEGIES_FOR_ALL = {
 def _fill_in(draft: Draft, path: str, around: Surroundings) -> None:
     """Put what placeholders stand for into all paths."""
     content = draft.content
-    values = {"id": content.get("id"), "model_family": around.choice and around.choice.family}
+    values = {"id": content.get("id"), "model_family": around.family}
     values = {name: value if isinstance(value, str) else None for name, value in values.items()}
     values["output_dir"] = around.output_dir
 

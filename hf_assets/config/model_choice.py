@@ -82,7 +82,7 @@ def choose(family: str | None, flavour: str | None, repository: str | None) -> C
         return Choice(repository, "pretrained_model_name_or_path") if repository else None
     facts = FAMILIES.get(family)
     if facts is None:
-        near = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=NEAR)
+        near = difflib.get_close_matches(family.lower(), FAMILIES, n=1, cutoff=NEAR)
         if repository and not near:  # one that came after the table was made: nothing of it is known, nothing needed
             return Choice(repository, "pretrained_model_name_or_path", family, flavour)
         hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(sorted(FAMILIES))}"
@@ -97,7 +97,7 @@ def _of_family(family: str, flavour: str | None, facts: ModelFamily) -> Choice:
     if taken is None:
         raise ChoiceError("flavour", f'is missing, which family "{family}" needs; use {_list_text(facts)}')
     if taken not in facts.repositories:
-        near = difflib.get_close_matches(taken, facts.repositories, n=1)
+        near = difflib.get_close_matches(taken.lower(), facts.repositories, n=1)
         hint = f'did you mean "{near[0]}"?' if near else f"use {_list_text(facts)}"
         raise ChoiceError("flavour", f'is "{taken}", which family "{family}" has not; {hint}')
     repository = facts.repositories[taken]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from hf_assets.config.blocks import CaptionFile
@@ -164,12 +165,12 @@ def caption_columns(dataset: Dataset) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def caption_rules(dataset: Dataset, cache: TextEmbeds | None, folder: Path) -> CaptionRules:
+def caption_rules(dataset: Dataset, cache: TextEmbeds | None, find: Callable[[str], Path]) -> CaptionRules:
     """Where captions come from, and what becomes of them.
 
     Args:
         cache: the entry that keeps the dataset's embeds, whose `caption_filter_list` holds too.
-        folder: what paths of filter lists are relative to.
+        find: the file of a filter list, by its path as it is written.
 
     Raises:
         RuleError: a filter list that can't be read, or an expression in it that is none.
@@ -185,7 +186,7 @@ def caption_rules(dataset: Dataset, cache: TextEmbeds | None, folder: Path) -> C
         description_column=dataset.description_column,
         instance_prompt=dataset.instance_prompt if only_prompt or dataset.prepend_instance_prompt else None,
         only_instance_prompt=only_prompt,
-        replacements=tuple(one for given in lists if given is not None for one in _replacements(given, folder)),
+        replacements=tuple(one for given in lists if given is not None for one in _replacements(given, find)),
         shuffle=dataset.caption_shuffle if dataset.caption_shuffle.enable else None,
     )
 
@@ -268,8 +269,8 @@ def _custom_rule(dataset: Dataset, plugins: list[str], folder: Path, listed_in: 
     )
 
 
-def _replacements(given: str | list[str], folder: Path) -> list[Replacement]:
-    listed = given if isinstance(given, list) else _read_list(folder / Path(given).expanduser())
+def _replacements(given: str | list[str], find: Callable[[str], Path]) -> list[Replacement]:
+    listed = given if isinstance(given, list) else _read_list(find(given))
     made = [_replacement(line) for line in listed if line.strip()]
     for line, one in zip((line for line in listed if line.strip()), made, strict=True):
         if (mistake := rewriting.mistake_in(one)) is not None:

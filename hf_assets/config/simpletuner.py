@@ -274,10 +274,12 @@ def _wrong_alignment(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> I
     """Another alignment than the family has, which SimpleTuner wouldn't take either."""
     key = "aspect_bucket_alignment"
     family, flavour = given.get("model_family"), given.get("model_flavour")
+    if not isinstance(family, str | None):
+        return  # said of the model
     try:
         choice = model_choice.choose(family, flavour and str(flavour), given.get("pretrained_model_name_or_path"))
-    except (model_choice.ChoiceError, TypeError):
-        return  # said of the model
+    except model_choice.ChoiceError:
+        return
     if choice and choice.forces_alignment and number(defaults.get(key, choice.alignment_px)) != choice.alignment_px:
         yield (
             key,
@@ -326,7 +328,7 @@ def _family(content: Mapping[str, Any]) -> str | None:
 
 def _as_written(content: Mapping[str, Any]) -> dict[str, str]:
     """Key without dashes -> as it stands in the file, of those that have a value."""
-    return {key.lstrip("-"): key for key, value in content.items() if value is not None}
+    return {key.lstrip("-"): key for key, value in content.items() if value is not None and value != ""}
 
 
 def _is_positive(value: Any) -> bool:

@@ -22,13 +22,14 @@ is in [config.md](config.md).
 - the list of datasets; the `config.json` beside it then gives the model and the defaults.
 
 Both may be wrapped as SimpleTuner's page saves them, `{"_metadata": …, "config": …}`. Paths are relative to the file in
-which they are written; `instance_data_dir`, where there is no such folder, to the folders above it and the working
-directory, as the list itself. Caches that no key places lie beside the file that was named. A mistake is reported at
-the file and key where it was written.
+which they are written; `instance_data_dir`, files of captions and of `caption_filter_list`, and datasets and models
+that are written as paths (`./mine`) are then looked for in the folders above and in the working directory, as the list
+itself. Caches that no key places lie beside the file that was named. A mistake is reported at the file and key where it
+was written.
 
 In paths, `{id}` is the entry's id, `{model_family}` and `{output_dir}` are config.json's, and `{env:NAME}` is an
 environment variable. Another placeholder, a variable that isn't set, and `{output_dir}` without an `output_dir` are
-errors. Numbers and flags may be written as text.
+errors. Numbers and flags may be written as text; null and an empty text say nothing.
 
 Functions that filters name lie in modules that `plugins` of config.json lists, or `HF_ASSETS_PLUGINS`
 (`mine,others`)."""
@@ -111,8 +112,10 @@ def _entry_keys() -> str:
             ],
         ),
         f'`"dataset_type": "{trainer_keys.EVALUATION}"` is made like a dataset of images. `"type": "aws"` is a folder '
-        "of media in a bucket, by its `aws_bucket_name`, `aws_data_prefix`, `aws_endpoint_url` and `aws_region_name`; "
-        f"credentials are the environment's, and {_names(trainer_keys.SECRETS)} are not read.",
+        "of media in a bucket, by its `aws_bucket_name`, `aws_data_prefix`, `aws_endpoint_url` and `aws_region_name`, "
+        "or, in `text_embeds` and `image_embeds`, a cache there, by the first two and its `cache_dir`; of caches the "
+        "endpoint and the region are the environment's. So are credentials in any case, and "
+        f"{_names(trainer_keys.SECRETS)} are not read.",
         "Errors, one line each:",
         _table(
             ("type or key", "what to do"),

@@ -86,6 +86,7 @@ TRAINER_ONLY = frozenset(
         "file_extension",
         "grounding",
         "hash_filenames",
+        "ignore_epochs",
         "image_processing_batch_size",
         "is_regularisation_data",
         "max_workers",

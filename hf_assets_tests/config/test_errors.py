@@ -351,8 +351,8 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_a_text_embeds_entry_with_a_mistake_is_still_known_by_its_id(tmp_path: Path) -> None:
-    lines = said(config({**TEXTS, "type": "aws"}, {**ENTRY, "text_embeds": "texts"}), tmp_path)
-    assert lines == ['datasets[0].type: is "aws"; use "local"']
+    lines = said(config({**TEXTS, "type": "csv"}, {**ENTRY, "text_embeds": "texts"}), tmp_path)
+    assert lines == ['datasets[0].type: is "csv"; use "local"']
 
 
 def test_a_missing_file_names_the_variable(tmp_path: Path) -> None:

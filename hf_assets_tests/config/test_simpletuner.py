@@ -71,6 +71,7 @@ def test_our_own_form_takes_them_too(model: dict[str, Any], repository: str, tmp
     [
         ({"model_family": "sdlx"}, 'model_family: is "sdlx", which is not known; did you mean "sdxl"?'),
         ({"model_family": "sdlx", "pretrained_model_name_or_path": "a/b"}, 'did you mean "sdxl"?'),
+        ({"model_family": "SDXL"}, 'is "SDXL", which is not known; did you mean "sdxl"?'),
         ({"model_family": "nothing"}, "which is not known; known are ace_step, anima, "),
         ({"model_family": 3}, "model_family: is 3; write text"),
         ({"model_flavour": "base"}, 'model_flavour: is "base", which family "sdxl" has not; did you mean "base-1.0"?'),
@@ -84,7 +85,8 @@ def test_our_own_form_takes_them_too(model: dict[str, Any], repository: str, tmp
 def test_a_family_or_a_flavour_that_names_none_is_said_where_it_is_written(
     settings: dict[str, Any], line: str, tmp_path: Path
 ) -> None:
-    [found] = mistakes(tmp_path, HUB, **settings)
+    has_family = isinstance(settings.get("model_family", ""), str)
+    [found] = mistakes(tmp_path, {**HUB, "cache_dir": "{model_family}"} if has_family else HUB, **settings)
     assert found.startswith("config.json: model_")
     assert line in found
 
@@ -234,6 +236,29 @@ def test_a_folder_of_media_is_looked_for_as_the_list_of_datasets_is(
     for folder in (tmp_path, tmp_path / "project", run):
         (folder / "data" / "a").mkdir(parents=True)
         assert found() == str(folder / "data/a")
+
+
+def test_so_are_tables_lists_and_models_that_are_written_as_paths(tmp_path: Path) -> None:
+    run = tmp_path / "project/config/run"
+    local = {
+        **LOCAL,
+        "caption_strategy": "parquet",
+        "parquet": {"path": "data/texts.parquet"},
+        "caption_filter_list": "data/list.txt",
+    }
+
+    def found() -> tuple[str, str]:
+        [recipe] = pair(run, local, pretrained_model_name_or_path="./data/model").recipes
+        assert recipe.source.folder is not None
+        assert recipe.source.folder.table is not None
+        return recipe.source.folder.table.path, recipe.model.pipeline.repository
+
+    above = tmp_path / "project/data"
+    (above / "model").mkdir(parents=True)
+    (above / "list.txt").write_text("a photo of")
+    assert found() == ("data/texts.parquet", str(above / "model"))
+    (above / "texts.parquet").touch()
+    assert found() == (str(above / "texts.parquet"), str(above / "model"))
 
 
 # --- placeholders
@@ -490,6 +515,37 @@ def test_the_audio_of_videos_is_left_out_with_a_line(tmp_path: Path) -> None:
     assert config.recipes[0].trainer == {"audio": audio}
 
 
+def test_null_and_an_empty_text_say_nothing(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("resolution", "crop_style", "image_column", "dataset_name", "aspect_bucket_rounding"))
+    empty = dict.fromkeys(("revision", "cache_dir", "caption_filter_list", "text_embeds", "split", "crop_aspect"), "")
+    inner = {"huggingface": {"dataset_name": HUB["dataset_name"], "caption_column": None, "video": None}}
+    settings = {"model_flavour": "", "revision": "", "vae_path": "", "vae_dtype": "", "instance_prompt": "sks"}
+    [recipe] = pair(tmp_path, {**HUB, **nothing, **empty, **inner}, **settings).recipes
+    [same] = pair(tmp_path, HUB, instance_prompt="sks").recipes
+    assert recipe == same
+    for prompt in (None, ""):  # against the default of all
+        [recipe] = pair(tmp_path, {**HUB, "instance_prompt": prompt}, **settings).recipes
+        assert recipe.captions.instance_prompt is None
+    [line] = mistakes(tmp_path, {**HUB, "id": ""})
+    assert "[0].id: is " in line
+
+
+def test_caches_in_a_bucket(tmp_path: Path) -> None:
+    bucket = {"type": "aws", "aws_bucket_name": "mine", "aws_secret_access_key": "x"}
+    texts = {**TEXTS, **bucket, "aws_data_prefix": "a/", "cache_dir": "texts", "aws_endpoint_url": "https://b"}
+    latents = {"id": "latents", "dataset_type": "image_embeds", **bucket, "aws_data_prefix": "", "cache_dir": ""}
+    config = pair(tmp_path, {**HUB, "image_embeds": "latents"}, texts, latents)
+    [recipe] = config.recipes
+    assert (str(recipe.folders.embeds), str(recipe.folders.latents)) == ("s3://mine/a/texts", "s3://mine/a")
+    assert "[1].aws_endpoint_url is not read: of a cache it is the environment's, AWS_ENDPOINT_URL" in config.notes
+    assert sum("aws_secret_access_key is not read" in note for note in config.notes) == 2
+
+
+def test_texts_lie_in_the_usual_folder_where_their_entry_names_none(tmp_path: Path) -> None:
+    [recipe] = pair(tmp_path, HUB, {"id": "texts", "dataset_type": "text_embeds", "default": True}).recipes
+    assert recipe.folders.embeds == pair(tmp_path, HUB).recipes[0].folders.embeds == tmp_path / "cache/text"
+
+
 def test_caches_take_the_trainer_s_keys(tmp_path: Path) -> None:
     more = {"cache_file_suffix": "x", "text_cache_ondemand": True, "crop": True, "crop_style": "center", "aws_x": 1}
     more |= {"delete_nsfw_images": False, "metadata_update_interval": 60, "conditioning_image_embed_batch_size": 1}
@@ -517,7 +573,11 @@ def test_caches_take_the_trainer_s_keys(tmp_path: Path) -> None:
             {"type": "webshart", "source": "a/b", "webshart": {"cache_dir": "x"}, "caption_strategy": "webshart"},
             '[0].type: is "webshart"; use "huggingface"',
         ),
-        ({"type": "aws", "dataset_type": "text_embeds", "cache_dir": ""}, '[0].type: is "aws"; use "local"'),
+        (
+            {"type": "aws", "dataset_type": "text_embeds", "cache_dir": ""},
+            "[0].aws_bucket_name: is missing; name the bu",
+        ),
+        ({"type": "csv", "dataset_type": "text_embeds", "cache_dir": "x"}, '[0].type: is "csv"; use "local"'),
         ({"dataset_name": "a/b"}, '[0].type: is missing; add "type": "huggingface", as dataset_name is given'),
     ],
 )
