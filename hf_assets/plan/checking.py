@@ -146,12 +146,17 @@ def _token_lines(pipeline: Pipeline, texts: list[str]) -> Iterator[str]:
             yield f'  {count:,} tokens: "{" ".join(text.split())[:80]}"'
 
 
+def _media_folder(recipe: Recipe) -> Path | None:
+    """The folder of media on this machine that a dataset is; None where it is anything else."""
+    name = recipe.source.dataset_name
+    return None if recipe.source.folder is None or "://" in name else Path(name)
+
+
 def unused_tables(recipe: Recipe) -> Iterator[str]:
     """The tables that lie in a folder of media and name them, which no setting reads, with the settings that would."""
-    rules = recipe.source.folder
-    if rules is None or rules.captions == "table":
+    rules, root = recipe.source.folder, _media_folder(recipe)
+    if root is None or rules is None or rules.captions == "table":
         return
-    root = Path(recipe.source.dataset_name)
     tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLES and path.is_file()]
     inside = [path for path in tables if path.resolve().is_relative_to(root.resolve())]
     media = {unicode_names.composed(path.name) for path in media_below(root)} if inside else set()
@@ -184,10 +189,9 @@ def _names_media(values: pa.ChunkedArray, media: set[str]) -> bool:
 
 def unused_texts(recipe: Recipe) -> Iterator[str]:
     """The files of captions beside media that no setting reads, with some of their captions."""
-    rules = recipe.source.folder
-    if rules is None or rules.captions != "filename":
+    rules, root = recipe.source.folder, _media_folder(recipe)
+    if root is None or rules is None or rules.captions != "filename":
         return
-    root = Path(recipe.source.dataset_name)
     media = {media_folder.key(os.path.relpath(path, root)) for path in media_below(root)}
     beside = [
         path

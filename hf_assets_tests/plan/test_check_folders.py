@@ -64,6 +64,12 @@ def test_a_table_that_names_the_media_beside_it_is_said_to_be_unused(
         assert f'"{name}" names media of the folder' in lines[0]
 
 
+def test_media_in_a_bucket_are_not_looked_for_on_this_machine() -> None:
+    source = SourceSpec(dataset_name="s3://photos/2024", folder=FolderRules())
+    recipe = Recipe.model_construct(source=source)
+    assert [*checking.unused_texts(recipe), *checking.unused_tables(recipe)] == []
+
+
 def test_text_behind_a_link_out_of_the_folder_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     folder = tmp_path / "media"
