@@ -71,6 +71,10 @@ class Blobs(ABC):
     def put(self, name: str, data: bytes | memoryview) -> Blob:
         """Write a blob, in place of one that is there."""
 
+    def put_file(self, name: str, file: Path) -> Blob:
+        """`put` of a file's bytes, of which a disk needs few in memory."""
+        return self.put(name, file.read_bytes())
+
     @abstractmethod
     def put_if_absent(self, name: str, data: bytes | memoryview) -> bool:
         """Write a blob unless there is one of this name. Returns whether it was written."""

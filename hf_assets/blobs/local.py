@@ -3,12 +3,13 @@
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hf_assets import fingerprint
-from hf_assets.blobs.atomic import explain_refusals, write_atomically
+from hf_assets.blobs.atomic import explain_refusals, open_atomically, write_atomically
 from hf_assets.blobs.interface import DAMAGED_PREFIX, Blob, Blobs
 from hf_assets.errors import StoreError
 
@@ -46,6 +47,12 @@ class LocalBlobs(Blobs):
     def put(self, name: str, data: bytes | memoryview) -> Blob:
         path = self.local_path(name)
         write_atomically(path, data)
+        return _describe(name, path.stat())
+
+    def put_file(self, name: str, file: Path) -> Blob:
+        path = self.local_path(name)
+        with open_atomically(path) as temporary:
+            shutil.copyfile(file, temporary)
         return _describe(name, path.stat())
 
     def put_if_absent(self, name: str, data: bytes | memoryview) -> bool:

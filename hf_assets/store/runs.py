@@ -7,6 +7,8 @@ to look into. A run that is damaged, or gone, is as if it had never been: its pa
 
 import io
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_assets import fingerprint
+from hf_assets import files, fingerprint
 from hf_assets.blobs import Blob, Blobs
 from hf_assets.store import index
 
@@ -215,16 +217,23 @@ def _write(blobs: Blobs, tables: Iterator[pa.Table], covers: set[str]) -> None:
     """
     names = "".join(sorted(name.removesuffix(SUFFIX) for name in covers))
     repeating = [name for name in index.INDEX.names if name not in ("key", "checksum")]
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        sink, index.INDEX, compression="zstd", use_dictionary=repeating, write_statistics=["key"], store_schema=False
-    ) as writer:
-        for table in tables:
-            if len(table):  # else the group would have no limits
-                writer.write_table(table, row_group_size=GROUP_ROWS)
-        writer.add_key_value_metadata({COVERS: names})
-    data = memoryview(sink.getvalue())
-    blobs.put(f"{fingerprint.checksum(data)}{SUFFIX}", data)
+    with TemporaryDirectory(prefix="hf-assets-run-") as place, files.explain_refusals(Path(place)):
+        file = Path(place) / "run"
+        with pq.ParquetWriter(
+            file,
+            index.INDEX,
+            compression="zstd",
+            use_dictionary=repeating,
+            write_statistics=["key"],
+            store_schema=False,
+        ) as writer:
+            for table in tables:
+                if len(table):  # else the group would have no limits
+                    writer.write_table(table, row_group_size=GROUP_ROWS)
+            writer.add_key_value_metadata({COVERS: names})
+        with file.open("rb") as stream:
+            name = f"{fingerprint.checksum_of_stream(stream)}{SUFFIX}"
+        blobs.put_file(name, file)
 
 
 def _merge(sources: list[Iterator[pa.Table]], num_rows: int) -> Iterator[pa.Table]:

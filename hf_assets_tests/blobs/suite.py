@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,12 @@ class BlobsSuite:
         assert list(blobs.list()) == list(blobs.list("nowhere", recursive=True)) == []
         assert blobs.delete("a") == 0
         blobs.touch("a")
+
+    def test_a_file_is_put_as_its_bytes_are(self, blobs: Blobs, tmp_path: Path) -> None:
+        (tmp_path / "made elsewhere").write_bytes(b"0123456789")
+        blob = blobs.put_file("folder/a", tmp_path / "made elsewhere")
+        assert blobs.get("folder/a") == b"0123456789"
+        assert (blob, blob.num_bytes) == (blobs.stat("folder/a"), 10)
 
     def test_put_replaces_and_the_time_shows_it(self, blobs: Blobs) -> None:
         before = blobs.put("a", b"old")
