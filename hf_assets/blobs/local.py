@@ -45,15 +45,16 @@ class LocalBlobs(Blobs):
         return data, fingerprint.of_bytes(data)
 
     def put(self, name: str, data: bytes | memoryview) -> Blob:
-        path = self.local_path(name)
-        write_atomically(path, data)
-        return _describe(name, path.stat())
+        with open_atomically(self.local_path(name)) as temporary:
+            temporary.write_bytes(data)
+            status = temporary.stat()  # once it has its name, another process may remove it
+        return _describe(name, status)
 
     def put_file(self, name: str, file: Path) -> Blob:
-        path = self.local_path(name)
-        with open_atomically(path) as temporary:
+        with open_atomically(self.local_path(name)) as temporary:
             shutil.copyfile(file, temporary)
-        return _describe(name, path.stat())
+            status = temporary.stat()
+        return _describe(name, status)
 
     def put_if_absent(self, name: str, data: bytes | memoryview) -> bool:
         return self.put_if_unchanged(name, data, None)

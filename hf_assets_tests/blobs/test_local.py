@@ -1,5 +1,6 @@
 """Blobs on a disk."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,17 @@ def test_a_blob_on_a_disk_has_a_path_for_memory_maps(tmp_path: Path) -> None:
     blobs.put("folder/a", b"0123")
     assert blobs.local_path("folder/a") == tmp_path / "folder/a"
     assert (tmp_path / "folder/a").read_bytes() == b"0123"
+
+
+def test_a_blob_that_another_process_removes_at_once_was_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs at once write the same memo, and forget it before."""
+    real = os.replace
+
+    def replace_and_lose(source: Path, target: Path) -> None:
+        real(source, target)
+        target.unlink()
+
+    monkeypatch.setattr(os, "replace", replace_and_lose)
+    (tmp_path / "made").write_bytes(b"0123")
+    blobs = places.at(tmp_path / "store")
+    assert blobs.put("a", b"0123").num_bytes == blobs.put_file("a", tmp_path / "made").num_bytes == 4
