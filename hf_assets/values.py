@@ -4,6 +4,7 @@ A block of settings is one frozen model (`Block`), which validates what the user
 """
 
 import re
+import urllib.parse
 from typing import Annotated, Any
 
 from pydantic import (
@@ -43,11 +44,32 @@ def _place(value: str) -> str:
 Place = Annotated[Name, AfterValidator(_place)]
 
 
+# The address of a file of a model, as a browser shows it: repository, revision, path.
+FILE_ADDRESS = re.compile(
+    r"https?://[^/]+/([\w.-]+/[\w.-]+)/(?:blob|resolve)/((?:refs/[^/]+/)?[^/]+)/(.+\.safetensors)(?:\?download=true)?"
+)
+
+
+def revision_of_address(block: Any) -> Any:
+    """A model's block, with the revision that a file's address has in the key `revision`.
+
+    Raises:
+        PydanticCustomError: that is another one.
+    """
+    named = block.get("pretrained_model_name_or_path") if isinstance(block, dict) else None
+    found = FILE_ADDRESS.fullmatch(named) if isinstance(named, str) else None
+    if found is None or found[2] == "main":
+        return block
+    revision = urllib.parse.unquote(found[2])
+    if block.get("revision") not in (None, revision):
+        raise mistake_at("revision", f'is "{block["revision"]}", but the address has "{revision}"; keep one')
+    return {**block, "revision": revision}
+
+
 def _repository(value: str) -> str:
     """A Hub id, a folder, or a file in either; not an address but a file's, nor an id with the revision in it."""
-    file = re.fullmatch(r"(?:https?://[^/]+/)([\w.-]+/[\w.-]+)/(?:blob|resolve)/main/(.+\.safetensors)", value)
-    if file:
-        return f"{file[1]}/{file[2]}"
+    if file := FILE_ADDRESS.fullmatch(value):
+        return f"{file[1]}/{urllib.parse.unquote(file[3])}"
     found = re.search(r"^(?:https?://[^/]+/|hf://)(?:datasets/|models/)?([\w.-]+/[\w.-]+)", value)
     if found:
         raise ValueError(f'write the Hub id alone: "{found[1]}"')

@@ -23,7 +23,7 @@ from hf_assets.stages.composites import CompositeRules
 from hf_assets.stages.frames import FrameRules
 from hf_assets.stages.geometry_rules import GeometryKeys
 from hf_assets.stages.rewriting import ShuffleRules
-from hf_assets.values import Block, Flag, Name, Names, Place, Repository
+from hf_assets.values import Block, Flag, Name, Names, Place, Repository, revision_of_address
 
 # An id is part of names of files, which may have 255 bytes.
 MAX_ID_LENGTH = 100
@@ -374,10 +374,21 @@ class TextEmbeds(Block):
     trainer: dict[str, Any] = Field({}, exclude=True)
 
 
-class VaeOverride(Block):
+class Named(Block):
+    """A block that names a model, whose revision may stand in an address."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_has_its_revision(cls, block: Any) -> Any:
+        return revision_of_address(block)
+
+
+class VaeOverride(Named):
     """Another VAE than the pipeline's own."""
 
-    pretrained_model_name_or_path: Repository = Field(description="Hub id or folder.")
+    pretrained_model_name_or_path: Repository = Field(
+        description="Hub id or folder; or one `.safetensors` file, with the settings of the pipeline's own VAE."
+    )
     revision: Name | None = Field(None, description="Branch, tag or commit.")
     variant: Name | None = Field(None, description="Weights variant, such as `fp16`.")
     subfolder: Name | None = Field(
@@ -385,7 +396,7 @@ class VaeOverride(Block):
     )
 
 
-class T5Override(Block):
+class T5Override(Named):
     """Another T5 text encoder than the pipeline's own."""
 
     pretrained_model_name_or_path: Repository = Field(description="Hub id or folder.")
@@ -396,7 +407,7 @@ class T5Override(Block):
     )
 
 
-class Model(Block):
+class Model(Named):
     """The pipeline whose VAE and text encoders are used."""
 
     family: Name | None = Field(

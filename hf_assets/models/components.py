@@ -45,7 +45,9 @@ def vae_component(pipeline: Pipeline) -> Component:
     if reason := families.of(pipeline.class_name).latents.unsupported:
         raise ModelError(f"latents of {pipeline.class_name} are not supported: {reason}. Choose another pipeline")
     own = own_vae(pipeline)
-    if pipeline.vae_repository is not None:
+    if pipeline.vae_file is not None:
+        component = _vae_of_file(pipeline, pipeline.vae_file)
+    elif pipeline.vae_repository is not None:
         component = _replacing_vae(pipeline, pipeline.vae_repository)
     elif own is None:
         raise ModelError(f"{pipeline.name} ({pipeline.class_name}) has no VAE: name one with the key vae")
@@ -196,9 +198,30 @@ def _of_single_file(pipeline: Pipeline, file: SingleFile, name: str) -> Componen
             "choose a file that has it, or a pipeline in diffusers' layout, or set text to false",
         )
         raise ModelError(f"{file.name} has no {name} ({class_name}): {key}")
+    return Component(name, library, class_name, pipeline.repository, name, None, _settings(pipeline, name), file)
+
+
+def _settings(pipeline: Pipeline, name: str) -> tuple[str, ...]:
+    """The files of a component that aren't weights."""
     paths = sorted(path for path in pipeline.repository.paths if path.startswith(f"{name}/"))
-    files = tuple(path for path in paths if _is_setting(path.removeprefix(f"{name}/")))
-    return Component(name, library, class_name, pipeline.repository, name, None, files, file)
+    return tuple(path for path in paths if _is_setting(path.removeprefix(f"{name}/")))
+
+
+def _vae_of_file(pipeline: Pipeline, file: SingleFile) -> Component:
+    """A VAE of one file, with the settings of the pipeline's own, in whose place it stands."""
+    source, own = pipeline.source.vae, own_vae(pipeline)
+    assert source is not None
+    if source.variant or source.subfolder:
+        raise ModelError(f"{file.name} is one file, which has no variants nor folders: remove variant and subfolder")
+    if own is None or f"{own}/config.json" not in pipeline.repository.paths:
+        raise ModelError(
+            f"{file.name} is one file, which has no settings, and {pipeline.name} has none of a VAE: name a repository "
+            "or folder with a config.json with the key vae"
+        )
+    if not file.has(single_file.VAE_ALONE):
+        raise ModelError(f"{file.name} has no weights of a VAE: name another with the key vae")
+    library, class_name = pipeline.components[own]
+    return Component(own, library, class_name, pipeline.repository, own, None, _settings(pipeline, own), file)
 
 
 def _replacing_vae(pipeline: Pipeline, repository: Repository) -> Component:

@@ -88,7 +88,8 @@ are: a path, `user/repository/file.safetensors`, or its address on the Hub (`...
 weights are converted by diffusers' own loading of single files; `.ckpt`, `.pt` and `.bin` are pickles, and refused.
 Tokenizers and configurations are those of the repository that diffusers takes for such a file, such as
 `stable-diffusion-v1-5/stable-diffusion-v1-5`, which has to be reachable once. Keys hold the file's hash, not its name.
-What the file lacks is named with the key that adds it: `vae`, `t5`."""
+What the file lacks is named with the key that adds it: `vae`, `t5`. `model.vae` may be one file, too, and has then the
+settings of the pipeline's own VAE. An address of another revision than `main` sets `revision`."""
 
 UNKNOWN = """## A pipeline that isn't in the table
 

@@ -76,6 +76,7 @@ class Pipeline:
     Attributes:
         index: the content of model_index.json.
         vae_repository, t5_repository: where the VAE and T5 come from, if not from the pipeline itself.
+        vae_file: the file in `vae_repository` that is the VAE, where one file without settings is named.
         single_file: where all weights come from, if not from `repository`, which then has just the settings.
     """
 
@@ -85,6 +86,7 @@ class Pipeline:
     vae_repository: Repository | None = None
     t5_repository: Repository | None = None
     single_file: SingleFile | None = None
+    vae_file: SingleFile | None = None
 
     @property
     def name(self) -> str:
@@ -143,11 +145,19 @@ def resolve_pipeline(source: PipelineSource, *, hash_cache: Path | None = None) 
             f"{repository.name} has no safetensors weights of the variant {source.variant!r}: "
             "remove variant, or name one that is there"
         )
-    vae, t5 = (
-        None if one is None else resolve(one.repository, one.revision, hash_cache=hash_cache)
-        for one in (source.vae, source.t5)
-    )
-    return Pipeline(source, repository, index, vae, t5, file)
+    vae = vae_file = t5 = None
+    if source.t5 is not None:
+        if single_file.names_one(source.t5.repository):
+            raise ModelError(
+                f"{source.t5.repository} is one file, of which T5 isn't loaded: name a repository or folder"
+            )
+        t5 = resolve(source.t5.repository, source.t5.revision, hash_cache=hash_cache)
+    if source.vae is not None and single_file.names_one(source.vae.repository):
+        vae_file = single_file.resolve(source.vae.repository, source.vae.revision, hash_cache=hash_cache)
+        vae = vae_file.repository
+    elif source.vae is not None:
+        vae = resolve(source.vae.repository, source.vae.revision, hash_cache=hash_cache)
+    return Pipeline(source, repository, index, vae, t5, file, vae_file)
 
 
 def _has_variant(repository: Repository, variant: str) -> bool:

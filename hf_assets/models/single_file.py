@@ -23,8 +23,10 @@ VERSION = 1
 SUFFIX = ".safetensors"
 PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 ON_HUB = re.compile(r"([\w.-]+/[\w.-]+)/(.+)")
-# How the names of tensors begin, of a VAE and of each text encoder that diffusers converts.
+# How the names of tensors begin, of a VAE (`VAE_ALONE`: also in a file of its own) and of each text encoder that
+# diffusers converts.
 VAE = ("first_stage_model.", "vae.")
+VAE_ALONE = (*VAE, "encoder.")
 CLIP = ("cond_stage_model.", "conditioner.embedders.", "text_encoders.clip_")
 T5 = ("text_encoders.t5xxl.",)
 PREFIXES = {"CLIPTextModel": CLIP, "CLIPTextModelWithProjection": CLIP, "T5EncoderModel": T5}

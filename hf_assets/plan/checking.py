@@ -158,6 +158,8 @@ def unused_tables(recipe: Recipe) -> Iterator[str]:
     if root is None or rules is None or rules.captions == "table":
         return
     tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLES and path.is_file()]
+    if rules.table is not None:  # it says sizes
+        tables = [path for path in tables if path != root / rules.table.path]
     inside = [path for path in tables if path.resolve().is_relative_to(root.resolve())]
     media = {unicode_names.composed(path.name) for path in media_below(root)} if inside else set()
     for path in inside[:SHOWN_TABLES]:

@@ -63,10 +63,17 @@ def _to_stream(source: Source, snapshot: Snapshot, column: str, parts: Sequence[
 
 def model_bytes_to_fetch(components: Iterable[Component]) -> int:
     """Bytes that loading these components would download."""
+    wanted: dict[tuple[str, str], set[str]] = {}
+    for one in components:
+        parts = [(one.repository, one.files)]
+        if one.single_file is not None:
+            parts.append((one.single_file.repository, (one.single_file.path,)))
+        for repository, paths in parts:
+            if repository.sha is not None:
+                wanted.setdefault((repository.name, repository.sha), set()).update(paths)
     return sum(
-        _to_download(api.Subject("model", one.repository.name, one.repository.sha, ModelError), one.files)
-        for one in components
-        if one.repository.sha is not None
+        _to_download(api.Subject("model", name, sha, ModelError), sorted(paths))
+        for (name, sha), paths in wanted.items()
     )
 
 

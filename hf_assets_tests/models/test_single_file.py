@@ -8,15 +8,17 @@ import diffusers
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from hf_assets.config import loading
 from hf_assets.encode import revisions
-from hf_assets.errors import ModelError
-from hf_assets.models import model_loading
+from hf_assets.errors import ConfigError, ModelError
+from hf_assets.models import model_loading, single_file
 from hf_assets.models.components import text_components, text_fingerprint, vae_component, vae_fingerprint
 from hf_assets.models.pipeline import ComponentSource, Pipeline, PipelineSource, resolve_pipeline
 from hf_assets.models.text import load_text
 from hf_assets.models.vae import load_vae
+from hf_assets.plan import estimates
 from hf_assets_tests.models.conftest import resolved
 from hf_assets_tests.tiny_pipelines import images, single_files, text_encoders, tokenizers
 
@@ -130,6 +132,47 @@ def test_a_key_adds_what_a_file_lacks(folders, tmp_path):
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("layout", ["trained", "diffusers"])
+@pytest.mark.parametrize("where", ["local", "hub"])
+def test_a_vae_of_one_file_has_the_settings_of_the_pipeline_s_own(folders, tmp_path, hub, layout, where):
+    weights = load_file(folders["sdxl"] / "vae/diffusion_pytorch_model.safetensors")
+    if layout == "trained":  # as VAEs are shared: under the names of the checkpoint, without their common prefix
+        whole, prefix = load_file(file_of(folders["sdxl"])), single_file.VAE[0]
+        weights = {name.removeprefix(prefix): one for name, one in whole.items() if name.startswith(prefix)}
+    save_file(weights, tmp_path / "vae.safetensors")
+    name, revision = str(tmp_path / "vae.safetensors"), None
+    if where == "hub":
+        revision = hub.commit(f"vaes/{layout}", {"a/vae.safetensors": tmp_path / "vae.safetensors"}, repo_type="model")
+        hub.commit(f"vaes/{layout}", {"a/vae.safetensors": b"another"}, repo_type="model")
+        name = f"vaes/{layout}/a/vae.safetensors"
+    source = ComponentSource(repository=name, revision=revision)
+    pipeline = of(folders["sd15"], vae=source)
+    assert vae_fingerprint(pipeline) != vae_fingerprint(of(folders["sd15"]))
+    assert revisions.of_side(pipeline, revisions.VAE) != revisions.of_side(of(folders["sd15"]), revisions.VAE)
+    assert revisions.of_side(pipeline, revisions.VAE).commit == revision
+    weight_bytes = (tmp_path / "vae.safetensors").stat().st_size if where == "hub" else 0
+    assert estimates.model_bytes_to_fetch([vae_component(pipeline)]) == weight_bytes
+    with (
+        load_vae(pipeline, "cpu", torch.float32) as vae,
+        load_vae(resolved(folders["sdxl"]), "cpu", torch.float32) as own,
+    ):
+        found, expected = (each.model.state_dict() for each in (vae, own))
+        assert all(torch.equal(found[key], value) for key, value in expected.items())
+        assert vae.model.config.scaling_factor == 0.18215  # of Stable Diffusion 1.5, whose pipeline it is
+    assert estimates.model_bytes_to_fetch([vae_component(pipeline)]) == 0
+
+
+def test_of_one_file_what_is_no_vae_is_refused(folders, tmp_path):
+    save_file({"a.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    one = ComponentSource(repository=str(tmp_path / "other.safetensors"))
+    with pytest.raises(ModelError, match="has no weights of a VAE: name another with the key vae"):
+        vae_component(of(folders["sd15"], vae=one))
+    with pytest.raises(ModelError, match="has no variants nor folders: remove variant and subfolder"):
+        vae_component(of(folders["sd15"], vae=one.model_copy(update={"variant": "fp16"})))
+    with pytest.raises(ModelError, match="is one file, of which T5 isn't loaded: name a repository or folder"):
+        of(folders["sd15"], t5=one)
+
+
 def test_weights_that_are_missing_are_an_error(folders, tmp_path):
     name = "cond_stage_model.transformer.text_model.final_layer_norm.weight"
     file = single_files.write(folders["sd15"], tmp_path / "part.safetensors", leave_out=name)
@@ -144,8 +187,6 @@ def test_pickles_and_what_is_none_of_it_are_refused(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"no header")
     with pytest.raises(ModelError, match="is no file of safetensors, or not whole"):
         of(tmp_path / "model.safetensors")
-    from safetensors.torch import save_file
-
     save_file({"a.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match="is in no layout that diffusers knows"):
         of(tmp_path / "model.safetensors")
@@ -159,20 +200,36 @@ def test_a_file_that_the_repository_lacks_names_those_it_has(folders):
 
 
 @pytest.mark.parametrize(
-    ("written", "read"),
+    ("written", "read", "revision"),
     [
-        ("user/mix/file.safetensors", "user/mix/file.safetensors"),
-        ("https://huggingface.co/user/mix/blob/main/a/file.safetensors", "user/mix/a/file.safetensors"),
-        ("./file.safetensors", "{folder}/file.safetensors"),
-        ("file.safetensors", "{folder}/file.safetensors"),
+        ("user/mix/file.safetensors", "user/mix/file.safetensors", None),
+        ("https://huggingface.co/user/mix/blob/main/a/file.safetensors", "user/mix/a/file.safetensors", None),
+        ("https://huggingface.co/user/mix/blob/v2/a/b%20c.safetensors", "user/mix/a/b c.safetensors", "v2"),
+        (
+            "https://hf.co/user/mix/resolve/refs%2Fpr%2F3/b.safetensors?download=true",
+            "user/mix/b.safetensors",
+            "refs/pr/3",
+        ),
+        ("https://hf.co/user/mix/blob/refs/pr/3/b.safetensors", "user/mix/b.safetensors", "refs/pr/3"),
+        ("./file.safetensors", "{folder}/file.safetensors", None),
+        ("file.safetensors", "{folder}/file.safetensors", None),
     ],
 )
-def test_a_config_names_a_file(tmp_path, written, read):
+def test_a_config_names_a_file(tmp_path, written, read, revision):
     entry = {"id": "a", "type": "huggingface", "dataset_name": "user/photos"}
-    config = {"model": {"pretrained_model_name_or_path": written}, "datasets": [entry]}
+    block = {"pretrained_model_name_or_path": written}
+    config = {"model": {**block, "vae": block}, "datasets": [entry]}
     (tmp_path / "datasets.json").write_text(json.dumps(config))
-    recipe = loading.load(tmp_path / "datasets.json").recipes[0]
-    assert recipe.model.pipeline.repository == read.format(folder=tmp_path)
+    pipeline = loading.load(tmp_path / "datasets.json").recipes[0].model.pipeline
+    for found in (pipeline, pipeline.vae):
+        assert (found.repository, found.revision) == (read.format(folder=tmp_path), revision)
+    if revision is not None:
+        config["model"]["revision"] = "other"
+        (tmp_path / "datasets.json").write_text(json.dumps(config))
+        with pytest.raises(
+            ConfigError, match=f'model.revision: is "other", but the address has "{revision}"; keep one'
+        ):
+            loading.load(tmp_path / "datasets.json")
 
 
 def test_diffusers_reads_the_same_file(folders):

@@ -12,7 +12,7 @@ from hf_assets.cli import app
 from hf_assets.config.recipe import Folders, Recipe
 from hf_assets.errors import StoreError
 from hf_assets.plan import checking
-from hf_assets.sources.spec import FolderRules, SourceSpec
+from hf_assets.sources.spec import CaptionTable, FolderRules, SourceSpec
 
 
 def lines(folder: Path, captions: Any) -> list[str]:
@@ -60,6 +60,9 @@ def test_a_table_that_names_the_media_beside_it_is_said_to_be_unused(
     lines = list(checking.unused_tables(recipe))
     assert [line.startswith(said) for line in lines[1:]] == ([True] if said else [])
     assert bool(lines) == bool(said)
+    of_sizes = FolderRules(table=CaptionTable(kind="csv", path=name))
+    recipe = Recipe.model_construct(source=SourceSpec(dataset_name=str(tmp_path), folder=of_sizes))
+    assert not list(checking.unused_tables(recipe))
     if lines:
         assert f'"{name}" names media of the folder' in lines[0]
 
