@@ -23,6 +23,8 @@ PATH_IF_TEXT = "caption_filter_list"
 # Patterns, in which other braces have a meaning of their own.
 PATTERNS = "data_files"
 
+AUDIO_OF_VIDEOS = "the audio of videos is not encoded"
+
 KINDS: Mapping[str, type[TextEmbeds | ImageEmbeds]] = {"text_embeds": TextEmbeds, "image_embeds": ImageEmbeds}
 
 
@@ -78,6 +80,9 @@ def make_draft(written: Any, path: str, around: Surroundings) -> Draft:
         reason = trainer_keys.ELSEWHERE[kind]
         draft.notes.append(f'{path} is for the trainer only, as dataset_type is "{kind}": {reason}')
         return draft
+    if kind == "audio" and _is_of_videos(written.get("audio")):
+        draft.notes.append(f"{path} is left out: {AUDIO_OF_VIDEOS}")
+        return draft
     content, origins = _merge(written, path, draft.mistakes)
     model = KINDS.get(kind, Dataset) if isinstance(kind, str) else Dataset
     if around.is_simpletuner:
@@ -102,6 +107,11 @@ def make_draft(written: Any, path: str, around: Surroundings) -> Draft:
         draft = _with_defaults(draft, path, around)
     _fill_in(draft, path, around)
     return draft
+
+
+def _is_of_videos(audio: Any) -> bool:
+    """Whether an entry of audio means the sound of a folder of videos."""
+    return isinstance(audio, dict) and boolean(audio.get("source_from_video")) is True
 
 
 def _merge(written: Mapping[str, Any], path: str, wrong: list[Mistake]) -> tuple[dict[str, Any], dict[str, At]]:
@@ -208,7 +218,7 @@ def _set_aside(draft: Draft, path: str) -> dict[str, Any]:
                 names.append(key)
     if content.get("dataset_type") == "video" and "audio" in content:
         trainer["audio"] = content.pop("audio")
-        draft.notes.append(f"{path}.audio is left out: the audio of videos is not encoded")
+        draft.notes.append(f"{path}.audio is left out: {AUDIO_OF_VIDEOS}")
     for block, keys in trainer_keys.IN_BLOCKS.items():
         if isinstance(content.get(block), dict) and keys & set(content[block]):
             trainer[block] = {key: value for key, value in content[block].items() if key in keys}

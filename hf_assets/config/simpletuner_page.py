@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from hf_assets.config import family_defaults, trainer_keys
 from hf_assets.config.config_file import ImageEmbeds, TextEmbeds
+from hf_assets.config.entries import AUDIO_OF_VIDEOS
 from hf_assets.config.model_families import FAMILIES, USUAL_ALIGNMENT_PX, ModelFamily
 
 INTRODUCTION = """# SimpleTuner's files
@@ -107,7 +108,7 @@ def _entry_keys() -> str:
             ("key or `dataset_type`", "why"),
             [
                 *((f"`{key}`", why) for key, why in sorted(trainer_keys.LEFT_OUT.items())),
-                ("`audio` of a video dataset", "the audio of videos is not encoded"),
+                ("`audio` of a video dataset; audio datasets with `audio.source_from_video`", AUDIO_OF_VIDEOS),
                 *((f'`"dataset_type": "{kind}"`', why) for kind, why in sorted(trainer_keys.ELSEWHERE.items())),
             ],
         ),

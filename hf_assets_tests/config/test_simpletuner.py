@@ -513,6 +513,10 @@ def test_the_audio_of_videos_is_left_out_with_a_line(tmp_path: Path) -> None:
     config = pair(tmp_path, {**VIDEO, "audio": audio}, model_family="ltxvideo2")
     assert config.notes == ("[0].audio is left out: the audio of videos is not encoded",)
     assert config.recipes[0].trainer == {"audio": audio}
+    own = {**LOCAL, "id": "b", "dataset_type": "audio", "audio": {"source_from_video": "true", "audio_only": True}}
+    config = pair(tmp_path, VIDEO, own, model_family="ltxvideo2")
+    assert [recipe.id for recipe in config.recipes] == ["a"]
+    assert config.notes == ("[1] is left out: the audio of videos is not encoded",)
 
 
 def test_null_and_an_empty_text_say_nothing(tmp_path: Path) -> None:
