@@ -192,6 +192,22 @@ def _gain(light: Floats, peak: float) -> Floats:
     return np.asarray(np.where(light > grid[-1], 1 / np.maximum(light, 1e-6), found), np.float32)
 
 
+def from_lab(lab: np.ndarray) -> npt.NDArray[np.uint8]:
+    """CIELAB, of the white D50, in sRGB.
+
+    Args:
+        lab: (H, W, 3): L* of 0 to 100, a*, b*.
+    """
+    f_y = (lab[..., 0] + 16) / 116
+    each = np.stack([f_y + lab[..., 1] / 500, f_y, f_y - lab[..., 2] / 200], axis=-1)
+    light = np.where(each > 6 / 29, each**3, 3 * (6 / 29) ** 2 * (each - 4 / 29)) * D50
+    target = to_xyz(SRGB)
+    whites = CONES @ D50, CONES @ target.sum(axis=1)
+    to_light = np.linalg.inv(target) @ np.linalg.inv(CONES) @ np.diag(whites[1] / whites[0]) @ CONES
+    made: npt.NDArray[np.uint8] = _encoding()[(np.clip(light @ to_light.T, 0, 1) * 65_535 + 0.5).astype(np.uint16)]
+    return made
+
+
 _M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
 
 
@@ -208,6 +224,8 @@ def _pq_signal(light: np.ndarray) -> np.ndarray:
     return signal
 
 
+# The white of CIELAB and of profiles (ICC.1, 7.2.16).
+D50 = np.array([0.9642, 1.0, 0.8249])
 # Bradford's cones.
 CONES = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 

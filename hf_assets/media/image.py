@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 # Bump where a change lets other files be read, or finds other facts: media are probed once more. What plain decoding
 # makes of pixels is frozen; what is done beyond it has versions of its own (`media.steps`).
-VERSION = 2
+VERSION = 3
 # Part of each latent's key. Bump when a change to this module changes a plain image's pixels, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
@@ -103,13 +103,27 @@ class _Opened(NamedTuple):
 
 
 def probe(data: bytes) -> ImageFacts:
-    """Read an image's size from its header; no pixel is decoded.
+    """Read an image's size from its header; no pixel is decoded, but of floats, whose range nothing else says.
 
     Raises:
         MediaError: `empty`, `undecodable` (not an image of a known format), `too_large` (more than `MAX_PIXELS`).
     """
     opened = _open(data)
-    return ImageFacts(*opened.size, opened.format, pixels.note_of(opened.meaning, *opened.steps))
+    steps = (*opened.steps, *_scale_steps(opened, data))
+    return ImageFacts(*opened.size, opened.format, pixels.note_of(opened.meaning, *steps))
+
+
+def _scale_steps(opened: _Opened, data: bytes) -> tuple[str, ...]:
+    """Of floats, whether they are of another range than most."""
+    is_float = opened.image.mode == "F" if opened.image is not None else "float" in opened.steps
+    if not is_float:
+        return ()
+    with memory.DECODING.hold(_num_bytes(opened, data)), _pillow_errors(opened.format or "image"):
+        if opened.samples is not None:
+            return pixels.scale_step(tiff_samples.largest(opened.samples))
+        assert opened.image is not None
+        opened.image.load()
+        return pixels.scale_step(float(np.asarray(opened.image).max()))
 
 
 def decode(data: bytes) -> Image.Image:
@@ -117,8 +131,8 @@ def decode(data: bytes) -> Image.Image:
 
     Transparency is composited on white. Colours are converted to sRGB from what the file says they are: an embedded
     profile, or code points; HDR is tone-mapped (`media.colour`). A profile that is broken, or not of the pixels' colour
-    space, is left out. Gray of more bits is scaled to 8. So are floats: 0 to 1 is the whole range where no pixel is
-    above 1, else 0 to 255 is.
+    space, is left out. Gray of more bits is scaled to 8. So are floats, of which `pixels.white_of` says what white
+    is.
 
     Raises:
         MediaError: `empty`, `undecodable`, `truncated`, `too_large`.
@@ -289,6 +303,8 @@ def _open(data: bytes) -> _Opened:
     try:
         with _pillow_errors(plugin.format or "image"):
             image = plugin(BytesIO(animations.mend(data) if plugin is WebPImagePlugin.WebPImageFile else data))
+            if plugin is TiffImagePlugin.TiffImageFile and tiff_samples.is_misread(image):
+                raise MediaError("undecodable", "TIFF: samples that Pillow misreads")
     except MediaError as error:
         if plugin is not TiffImagePlugin.TiffImageFile or error.reason != "undecodable":
             raise

@@ -18,6 +18,9 @@ PLAIN = Colours()
 # Of a larger image, so many pixels are converted at a time, which takes some copies of them.
 BAND_PIXELS = 1 << 22
 
+# Of floats, the largest value where 1 is white, and where 255 is.
+MAX_OF_ONE, MAX_OF_8_BITS = 16, 510
+
 # TIFF's tags.
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
 WHITE_IS_ZERO, SIGNED = 0, 2
@@ -51,7 +54,8 @@ def meaning_of(image: ImageFile.ImageFile, data: bytes) -> Meaning:
     """Of an image whose header was read: no pixel is decoded."""
     icc, colours, colour_steps = _colours(image, data)
     white, is_inverted, gray_steps = _gray(image)
-    return Meaning(icc, colours, white, is_inverted, (*colour_steps, *gray_steps))
+    is_keyed = image.format == "PNG" and image.mode == "RGB" and "transparency" in image.info and is_deep(data)
+    return Meaning(icc, colours, white, is_inverted, (*colour_steps, *gray_steps, *(["trns"] if is_keyed else [])))
 
 
 def _colours(image: ImageFile.ImageFile, data: bytes) -> tuple[bytes | None, Colours, tuple[str, ...]]:
@@ -106,16 +110,18 @@ class _Whole:
         deep: the whole image's colours in 16 bits, (H, W, 3).
         peak: of HDR; None: that of the part.
         largest: of floats; None: that of the part.
+        alpha: of 16 bits a channel, in 8: (H, W).
     """
 
     deep: np.ndarray | None = None
     peak: float | None = None
     largest: float | None = None
+    alpha: np.ndarray | None = None
 
 
 def to_rgb(image: Image.Image, meaning: Meaning, data: bytes) -> Image.Image:
     """A loaded image of any mode as RGB in sRGB, composited on white."""
-    return _to_rgb(image, meaning, _Whole(_deep_of(image, meaning, data)), 0)
+    return _to_rgb(image, meaning, _whole_of(image, meaning, data), 0)
 
 
 def write_rgb(image: Image.Image, meaning: Meaning, data: bytes, page: np.ndarray) -> None:
@@ -134,7 +140,7 @@ def write_rgb(image: Image.Image, meaning: Meaning, data: bytes, page: np.ndarra
     def rows(top: int, bottom: int) -> Image.Image:
         return image.crop((0, top, image.width, bottom))
 
-    whole = _Whole(_deep_of(image, meaning, data))
+    whole = _whole_of(image, meaning, data)
     if image.mode == "F":
         whole = replace(whole, largest=max(float(np.asarray(rows(*band)).max()) for band in bands))
     elif meaning.icc is None and meaning.colours.is_hdr:
@@ -152,6 +158,8 @@ def _to_rgb(image: Image.Image, meaning: Meaning, whole: _Whole, top: int) -> Im
     alpha = None
     if image.mode.startswith(("I", "F")):
         colour_, alpha = _gray_to_8_bits(image, meaning, whole.largest)
+    elif whole.alpha is not None:
+        colour_, alpha = image, Image.fromarray(whole.alpha[top : top + image.height])
     elif image.has_transparency_data:
         with_alpha = image.convert("RGBA")
         alpha = with_alpha.getchannel("A")
@@ -170,8 +178,21 @@ def over_white(picture: Image.Image, alpha: Image.Image | None) -> Image.Image:
     return page
 
 
+def white_of(largest: float) -> int:
+    """Which value of floats is white, by the largest of them: formats don't say.
+
+    1, which sharpening and highlights exceed by a little; else that of 8 or of 16 bits.
+    """
+    return 1 if largest <= MAX_OF_ONE else 255 if largest <= MAX_OF_8_BITS else 65_535
+
+
+def scale_step(largest: float) -> tuple[str, ...]:
+    """The step for floats that were once taken for others."""
+    return ("scale",) if 1 < largest <= MAX_OF_ONE or largest > MAX_OF_8_BITS else ()
+
+
 def floats_to_8_bits(values: np.ndarray, largest: float | None = None) -> np.ndarray:
-    """Floats as uint8: 0 to 1 is the whole range where no value is above 1, else 0 to 255 is.
+    """Floats as uint8, of which `white_of` is white.
 
     Args:
         largest: value of all; None: of these.
@@ -182,7 +203,7 @@ def floats_to_8_bits(values: np.ndarray, largest: float | None = None) -> np.nda
     if not np.isfinite(values).all():
         raise MediaError("undecodable", "the image's floats hold NaN or infinity")
     largest = values.max() if largest is None else largest
-    scaled: np.ndarray = np.rint(np.clip(values * (255 if largest <= 1 else 1), 0, 255)).astype(np.uint8)
+    scaled: np.ndarray = np.rint(np.clip(values * (255 / white_of(largest)), 0, 255)).astype(np.uint8)
     return scaled
 
 
@@ -221,15 +242,22 @@ def _values(picture: Image.Image, deep: np.ndarray | None, top: int) -> np.ndarr
     return np.asarray(picture if picture.mode in ("RGB", "L") else picture.convert("RGB"))
 
 
-def _deep_of(image: Image.Image, meaning: Meaning, data: bytes) -> np.ndarray | None:
-    is_read = meaning.icc is not None or meaning.colours.is_plain
-    return None if is_read else _in_16_bits(data, (image.height, image.width))
+def _whole_of(image: Image.Image, meaning: Meaning, data: bytes) -> _Whole:
+    """Of a PNG of 16 bits a channel what Pillow doesn't keep."""
+    is_keyed, is_converted = "trns" in meaning.steps, meaning.icc is None and not meaning.colours.is_plain
+    layers = _in_16_bits(data, (image.height, image.width)) if is_keyed or is_converted else None
+    if layers is None:
+        return _Whole()
+    return _Whole(
+        deep=np.ascontiguousarray(layers[..., :3]) if is_converted else None,
+        alpha=(layers[..., 3] >> 8).astype(np.uint8) if is_keyed else None,
+    )
 
 
 def _in_16_bits(data: bytes, size: tuple[int, ...]) -> np.ndarray | None:
-    """The colours of a PNG of 16 bits a channel, of which Pillow keeps 8: the difference shows where curves are steep.
+    """A PNG of 16 bits a channel, of which Pillow keeps 8: the difference shows where curves are steep.
 
-    (H, W, 3) uint16; None of others.
+    (H, W, 4) uint16; None of others.
     """
     if not is_deep(data):
         return None
@@ -238,10 +266,10 @@ def _in_16_bits(data: bytes, size: tuple[int, ...]) -> np.ndarray | None:
     try:
         with av.open(BytesIO(data), format="png_pipe") as container:
             frame = next(container.decode(video=0))
-            pixels: np.ndarray = frame.to_ndarray(format="rgba64le")[..., :3]
+            pixels: np.ndarray = frame.to_ndarray(format="rgba64le")
     except Exception:  # Pillow decoded it: the 8 bits it keeps are what is left
         return None
-    return np.ascontiguousarray(pixels) if pixels.shape[:2] == size else None
+    return pixels if pixels.shape[:2] == size else None
 
 
 def is_deep(data: bytes) -> bool:

@@ -56,16 +56,28 @@ def other_kind(data: bytes, wanted: Kind) -> str:
     return ""
 
 
+SVG = "an SVG drawing: make images of it first"
+# An SVG's first element comes behind this much at most.
+MAX_XML_BYTES = 4096
 # What isn't media at all, by how it begins, and what to do about it.
 OTHERS: tuple[tuple[bytes, str], ...] = (
     (
         b"version https://git-lfs",
         "a Git LFS pointer in place of the file: fetch the file itself (git lfs pull), and upload that",
     ),
-    (b"<svg", "an SVG drawing: make images of it first"),
+    (b"<svg", SVG),
     (b"<!doctype html", "a web page (HTML), as servers answer in place of a file: download it again"),
     (b"<html", "a web page (HTML), as servers answer in place of a file: download it again"),
-    (b"<?xml", "XML"),
+    (b"<!--", "HTML, XML or SVG text"),
+    (b"%!ps", "a PostScript drawing: make images of it first"),
+    (b"\0\0\x01\0", "an icon (ICO): save it as PNG"),
+    (b"dds ", "a DDS texture: save it as PNG"),
+    (b"qoif", "a QOI image: save it as PNG"),
+    (b"pf\n", "PFM: save it as a TIFF in floats, or as PNG"),
+    (b"p7\n", "PAM: save it as PNG"),
+    (b"par1", "a Parquet file: name it as a data file"),
+    (b"7z\xbc\xaf", "a 7z archive: unpack it"),
+    (b"rar!", "a RAR archive: unpack it"),
     (b"%pdf-", "a PDF document: make images of its pages first"),
     (b"8bps", "a Photoshop document (PSD): save it as PNG"),
     (b"v/1\x01", "OpenEXR: save it as a TIFF in floats, or as PNG"),
@@ -73,8 +85,14 @@ OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"pk\x03\x04", "a ZIP archive: name the archive as a data file, or unpack it"),
     (b"\x1f\x8b", "gzip: unpack it"),
     (b"\x93numpy", "a NumPy array: store it as PNG or TIFF"),
+    (b"\x80\x02", "a Python pickle, which is never read: store the media themselves"),
+    (b"\x80\x03", "a Python pickle, which is never read: store the media themselves"),
+    (b"\x80\x05\x95", "a Python pickle, which is never read: store the media themselves"),
     (b"\x80\x04\x95", "a Python pickle, which is never read: store the media themselves"),
 )
+# What names something elsewhere; of a dataset on the Hub, a path may.
+ADDRESS = re.compile(r"(https?|ftp|s3|gs|az|gdrive|hf)://|//[\w.-]+\.\w+/")
+REPR = re.compile(r"""b(['"])[^'"]*\\x[0-9a-f]{2}""")
 # So much of a file is looked at.
 _HEAD_BYTES = 256
 
@@ -85,6 +103,8 @@ def describe(data: bytes) -> str:
     for start, name in OTHERS:
         if head[: len(start)].lower() == start:
             return name
+    if head[:5].lower() == b"<?xml":
+        return SVG if b"<svg" in data[:MAX_XML_BYTES].lower() else "XML"
     if not data.strip(b"\0"):
         return f"{len(data):,d} bytes, all of them zero"
     try:
@@ -93,15 +113,25 @@ def describe(data: bytes) -> str:
         text = "" if error.start < len(head) - 3 else head[: error.start].decode()
     if not text or not all(letter.isprintable() or letter.isspace() for letter in text):
         return f"{len(data):,d} bytes of no known format"
-    if text.startswith(("http://", "https://", "s3://", "gs://", "hf://")):
-        return (
-            f"an address ({text.split()[0][:80]}) in place of media: download what it names, and store that or its path"
-        )
-    if text.startswith("data:") or _is_base64(data):
-        return "media as base64 text: decode them (base64.b64decode) when the dataset is made, and store the bytes"
+    if found := describe_text(text):
+        return found
     if text[0] in "[{":
         return f"{len(data):,d} bytes of JSON"
     return f"{len(data):,d} bytes of text"
+
+
+def describe_text(text: str) -> str:
+    """What stands in place of media, or of a file's path: an address, or media as text; empty for anything else."""
+    text = text[:_HEAD_BYTES].strip()
+    if ADDRESS.match(text):
+        return (
+            f"an address ({text.split()[0][:80]}) in place of media: download what it names, and store that or its path"
+        )
+    if text.startswith("data:") or _is_base64(text):
+        return "media as base64 text: decode them (base64.b64decode) when the dataset is made, and store the bytes"
+    if REPR.match(text):
+        return "media as Python writes bytes (b'...'): store the bytes themselves"
+    return ""
 
 
 def words(error: BaseException) -> str:
@@ -112,10 +142,11 @@ def words(error: BaseException) -> str:
     return printable or type(error).__name__
 
 
-def _is_base64(data: bytes) -> bool:
+def _is_base64(text: str) -> bool:
     """Whether text is media in base64, by what it begins with when it is decoded."""
+    letters = re.sub(r"\s", "", text.removeprefix("b").lstrip("'\""))[:60].replace("-", "+").replace("_", "/")
     try:
-        start = base64.b64decode(data[:64].strip()[:60], validate=True)
+        start = base64.b64decode(letters[: len(letters) // 4 * 4], validate=True)
     except ValueError:
         return False
     return any(start.startswith(signature, at) for at, signature, _, _ in SIGNATURES)

@@ -15,6 +15,8 @@ VERSIONS = {
     "inverted": 1,  # gray of more than 8 bits in which 0 is white
     "pq": 1,  # BT.2100 PQ, tone-mapped
     "range": 1,  # gray of another range than 8 or 16 bits, brought to 8 bits
+    "scale": 1,  # floats of which the largest is neither at most 1 nor that of 8 bits
+    "trns": 1,  # a PNG of 16 bits a channel in which one colour is transparent
     "xing": 1,  # an MP3 read without the frame that says how long it is, since that is false
 }
 

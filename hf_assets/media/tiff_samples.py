@@ -1,4 +1,5 @@
-"""TIFFs that Pillow doesn't read: colour in floats or in 32 bits, and gray that it has no mode for.
+"""TIFFs that Pillow doesn't read, or reads wrongly: colour in floats or in 32 bits, planes of 16 bits, gray that it has
+no mode for, CIELAB in 16 bits.
 
 They are read by tifffile, as their samples are, and brought to 8 bits.
 """
@@ -12,12 +13,17 @@ import numpy as np
 from PIL import Image
 
 from hf_assets.errors import MediaError
-from hf_assets.media import pixels, profiles, signatures
+from hf_assets.media import colour, pixels, profiles, signatures
 
 # Of one image's samples: 16,384 x 16,384 pixels of three bytes, or a quarter of it in floats.
 MAX_BYTES = 2**30
-# The photometric interpretations that are gray, with 0 as white or black, and RGB.
-GRAY, RGB = (0, 1), 2
+# The photometric interpretations that are gray, with 0 as white or black, and others.
+GRAY, RGB, PALETTE, CMYK, CIELAB, ICCLAB = (0, 1), 2, 3, 5, 8, 9
+# How many samples are the colour, and in which mode a profile describes it.
+NUM_COLOURS = {0: 1, 1: 1, RGB: 3, PALETTE: 1, CMYK: 4, CIELAB: 3, ICCLAB: 3}
+MODES = {0: "L", 1: "L", CMYK: "CMYK"}
+LAB_BITS = (8, 16)
+BITS_PER_SAMPLE, SAMPLES_PER_PIXEL, PLANAR, SAMPLE_FORMAT, SIGNED, IN_PLANES = 258, 277, 284, 339, 2, 2
 # What the sample behind the colours is: alpha, by which they were multiplied, or not.
 ASSOCIATED, UNASSOCIATED = 1, 2
 
@@ -37,6 +43,16 @@ class Samples:
     orientation: int
     steps: tuple[str, ...]
     num_bytes: int
+
+
+def is_misread(image: Image.Image) -> bool:
+    """Whether Pillow takes a TIFF's samples for others, or fails when it loads them."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits, kinds = tags.get(BITS_PER_SAMPLE, (1,)), tags.get(SAMPLE_FORMAT, (1,))
+    bits, kind = (one[0] if isinstance(one, tuple) else one for one in (bits, kinds))
+    samples = tags.get(SAMPLES_PER_PIXEL, 1)
+    in_planes = samples > 1 and tags.get(PLANAR, 1) == IN_PLANES
+    return image.mode == "La" or (bits == 8 and kind == SIGNED) or (in_planes and (bits != 8 or samples == 2))
 
 
 def open_samples(data: bytes, why: str) -> Samples:
@@ -60,7 +76,8 @@ def open_samples(data: bytes, why: str) -> Samples:
         icc = page.tags[34675].value if 34675 in page.tags else None
     except Exception as error:
         raise MediaError("undecodable", f"TIFF: {why}") from error
-    if kind not in "fui" or (photometric not in GRAY and photometric != RGB) or page.imagedepth != 1:
+    is_odd_lab = photometric in (CIELAB, ICCLAB) and kind != "f" and bits not in LAB_BITS
+    if kind not in "fui" or photometric not in NUM_COLOURS or is_odd_lab or page.imagedepth != 1:
         raise MediaError(
             "undecodable", f"TIFF: {why}: {samples} samples a pixel of {bits} bits, photometric {photometric}"
         )
@@ -69,7 +86,9 @@ def open_samples(data: bytes, why: str) -> Samples:
     found = ["float"] if kind == "f" else ["range"]
     if photometric == 0:
         found.append("inverted")
-    if icc and not profiles.is_srgb(bytes(icc), "L" if photometric in GRAY else "RGB"):
+    if photometric in (PALETTE, CIELAB, ICCLAB):
+        icc = None
+    if icc and not profiles.is_srgb(bytes(icc), MODES.get(photometric, "RGB")):
         found.append("icc")
     size = (width, height) if orientation < 5 else (height, width)
     taken = 2 * num_bytes + 20 * width * height * samples
@@ -92,11 +111,9 @@ def load(samples: Samples) -> Image.Image:
         values = np.moveaxis(values, 0, 2)
     if values.ndim == 2:
         values = values[..., None]
-    num_colours = 1 if page.photometric in GRAY else 3
-    colours, others = _to_8_bits(values[..., :num_colours]), values[..., num_colours:]
-    if "inverted" in samples.steps:
-        colours = 255 - colours
-    picture = Image.fromarray(np.ascontiguousarray(colours[..., 0] if num_colours == 1 else colours))
+    num_colours = NUM_COLOURS[int(page.photometric)]
+    picture = _picture(page, values[..., :num_colours], "inverted" in samples.steps)
+    others = values[..., num_colours:]
     if "icc" in samples.steps:
         picture = profiles.to_srgb(picture, bytes(page.tags[34675].value))
     kind = int(page.extrasamples[0]) if page.extrasamples else None
@@ -107,6 +124,52 @@ def load(samples: Samples) -> Image.Image:
         return pixels.over_white(picture.convert("RGB"), Image.fromarray(alpha))
     premultiplied = np.asarray(picture.convert("RGB")).astype(np.uint16)
     return Image.fromarray(np.minimum(premultiplied + (255 - alpha)[..., None], 255).astype(np.uint8))
+
+
+def largest(samples: Samples) -> float:
+    """The largest value of a TIFF's colours, which are read for it.
+
+    Raises:
+        MediaError: `undecodable`.
+    """
+    try:
+        values = samples.page.asarray()
+    except Exception as error:
+        raise MediaError("undecodable", f"TIFF: {signatures.words(error)}") from error
+    num_colours = NUM_COLOURS[int(samples.page.photometric)]
+    if values.ndim == 3:
+        values = values[:num_colours] if samples.page.planarconfig == IN_PLANES else values[..., :num_colours]
+    return float(values.max())
+
+
+def _picture(page: Any, values: np.ndarray, is_inverted: bool) -> Image.Image:
+    """The colours in 8 bits.
+
+    Args:
+        values: (H, W, samples)
+    """
+    if page.photometric in (CIELAB, ICCLAB):
+        return Image.fromarray(colour.from_lab(_lab(values, page.photometric == ICCLAB)))
+    if page.photometric == PALETTE:
+        return Image.fromarray(_to_8_bits(np.moveaxis(page.colormap, 0, -1)[values[..., 0]]))
+    colours = np.ascontiguousarray(_to_8_bits(values))
+    if is_inverted:
+        colours = 255 - colours
+    if page.photometric == CMYK:
+        return Image.frombytes("CMYK", colours.shape[1::-1], colours.tobytes())
+    return Image.fromarray(colours[..., 0] if colours.shape[2] == 1 else colours)
+
+
+def _lab(values: np.ndarray, is_icc: bool) -> np.ndarray:
+    """L*, a* and b* of samples (TIFF 6.0, section 23; ICC.1, 10.10): a* and b* are signed, or have an offset."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float64)
+    unit = 1.0 if values.dtype.itemsize == 1 else 256.0
+    top = 255.0 if unit == 1 else 65_280.0 if is_icc else 65_535.0
+    chroma = (
+        values[..., 1:].astype(np.float64) - 128 * unit if is_icc else values[..., 1:].view(f"i{int(unit) // 256 + 1}")
+    )
+    return np.concatenate([values[..., :1] * (100 / top), chroma / unit], axis=-1)
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from hf_assets import fingerprint, schema
 from hf_assets.errors import DatasetError
+from hf_assets.media import signatures
 from hf_assets.sources import unicode_names
 from hf_assets.sources.formats.parquet import Columns
 from hf_assets.sources.source import Source
@@ -89,6 +90,8 @@ class Named:
                 self._hash.add(piece)
             return self._hash.hexdigest()
         if self._first_name is not None and self._names_all:
+            if what := signatures.describe_text(self._first_name):
+                raise DatasetError(f'column "{column}" of dataset "{snapshot.repository}" holds {what}')
             raise DatasetError(
                 f'column "{column}" names files such as "{self._first_name[:200]}", and none of them is in dataset '
                 f'"{snapshot.repository}": name the column that holds the media, or add the files'

@@ -24,11 +24,20 @@ def require_distinct(paths: Iterable[str], where: str) -> None:
     """
     seen: dict[str, str] = {}
     for path in paths:
-        if path.isascii():
-            continue
-        other = seen.setdefault(composed(path), path)
-        if other != path:
-            raise DatasetError(
-                f'{where} has two files called "{composed(path)}", whose names differ only by their Unicode form (one '
-                f"letter with its accent, or two characters): {other!a} and {path!a}; rename one of them"
-            )
+        require_another(path, seen, where)
+
+
+def require_another(path: str, seen: dict[str, str], where: str) -> None:
+    """`require_distinct`, path by path.
+
+    Args:
+        seen: those before, which this one is added to.
+    """
+    if path.isascii():
+        return
+    other = seen.setdefault(composed(path), path)
+    if other != path:
+        raise DatasetError(
+            f'{where} has two files called "{composed(path)}", whose names differ only by their Unicode form (one '
+            f"letter with its accent, or two characters): {other!a} and {path!a}; rename one of them"
+        )

@@ -277,6 +277,89 @@ def test_alpha_behind_floats_is_composited_on_white() -> None:
     assert np.abs(decoded - (PICTURE / 2 + 127.5)).max() <= 1
 
 
+def in_planes(pixels: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+HALF = np.full((24, 32, 1), 128, np.uint8)
+CMYK = np.asarray(Image.fromarray(PICTURE).convert("CMYK"))
+SEPARATE: dict[str, Any] = {"planarconfig": "separate"}
+# The samples, how they are written, and in what the picture then differs at most.
+SAMPLES: dict[str, tuple[Callable[[], bytes], int, str]] = {
+    "16 bits in planes": (
+        lambda: tiff(in_planes(PICTURE.astype(np.uint16) * 257), photometric="rgb", **SEPARATE),
+        1,
+        "range-1",
+    ),
+    "CMYK of 16 bits in planes": (
+        lambda: tiff(in_planes(CMYK.astype(np.uint16) * 257), photometric="separated", **SEPARATE),
+        1,
+        "range-1",
+    ),
+    "CMYK in floats": (lambda: tiff((CMYK / 255).astype(np.float32), photometric="separated"), 1, "float-1"),
+    "CIELAB of 16 bits": (lambda: tiff(lab(is_icc=False), photometric="cielab"), 2, "range-1"),
+    "ICCLAB of 16 bits": (lambda: tiff(lab(is_icc=True), photometric="icclab"), 2, "range-1"),
+    "floats a little above 1": (
+        lambda: tiff(np.where(PICTURE == 255, 1.3, PICTURE / 255).astype(np.float32), photometric="rgb"),
+        1,
+        "float-1 scale-1",
+    ),
+    "floats to 65,535": (
+        lambda: tiff((PICTURE * 257.0).astype(np.float32), photometric="rgb"),
+        1,
+        "float-1 scale-1",
+    ),
+}
+
+
+def lab(*, is_icc: bool) -> np.ndarray:
+    """The picture in CIELAB of the white D50, as TIFF 6.0 or ICC.1 have it. (H, W, 3) uint16"""
+    white, target = colour.D50, colour.to_xyz(colour.SRGB)
+    whites = np.diag((colour.CONES @ white) / (colour.CONES @ target.sum(axis=1)))
+    xyz = light() @ (np.linalg.inv(colour.CONES) @ whites @ colour.CONES @ target).T / white
+    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    level, a, b = 116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])
+    chroma = np.stack([a, b], axis=-1) * 256
+    if is_icc:
+        return np.rint(np.dstack([level * 652.8, chroma + 32_768])).astype(np.uint16)
+    return np.rint(np.dstack([level * 655.35, np.mod(np.rint(chroma), 65_536)])).astype(np.uint16)
+
+
+@pytest.mark.parametrize("case", SAMPLES)
+def test_samples_that_pillow_misreads_or_refuses_are_read(case: str) -> None:
+    make, most, decoding = SAMPLES[case]
+    assert image.probe(make()).decoding == decoding
+    assert np.abs(np.asarray(image.decode(make())).astype(int) - PICTURE).max() <= most
+
+
+def test_gray_with_alpha_of_any_kind_is_composited_on_white() -> None:
+    expected = GRAY / 255 * 128 + 127
+    plain, multiplied = np.dstack([GRAY[..., None], HALF]), np.dstack([np.rint(GRAY[..., None] * (128 / 255)), HALF])
+    options: dict[str, Any] = {"photometric": "minisblack", "planarconfig": "contig"}
+    files = (
+        tiff(multiplied.astype(np.uint8), extrasamples=["assocalpha"], **options),
+        tiff(in_planes(plain), photometric="minisblack", extrasamples=["unassalpha"], **SEPARATE),
+        tiff(plain, extrasamples=["unassalpha"], **options),
+    )
+    for data in files:
+        assert np.abs(np.asarray(image.decode(data))[..., 0] - expected).max() <= 1.5
+
+
+def test_signed_bytes_take_their_whole_range() -> None:
+    data = tiff((GRAY // 2).astype(np.int8))
+    assert image.probe(data).decoding == "range-1"
+    assert np.abs(np.asarray(image.decode(data))[..., 0].astype(int) - GRAY).max() <= 2
+
+
+def test_a_transparent_colour_of_16_bits_is_transparent() -> None:
+    pixels = PICTURE.astype(np.uint16) * 257
+    pixels[:, :16] = (1234, 5, 60_000)
+    data = png(pixels, chunk(b"tRNS", struct.pack(">HHH", 1234, 5, 60_000)))
+    decoded = np.asarray(image.decode(data))
+    assert image.probe(data).decoding == "trns-1"
+    assert (decoded[:, :16].min(), np.array_equal(decoded[:, 16:], PICTURE[:, 16:])) == (255, True)
+
+
 # --- clips
 
 

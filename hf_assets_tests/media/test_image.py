@@ -234,8 +234,10 @@ def test_gray_of_16_bits_is_scaled_not_clipped(mode, image_format, value, expect
     [
         ((0.0, 1.0), (0, 255)),  # nothing above 1: 1 is white
         ((0.5, 0.25), (128, 64)),
-        ((0.0, 200.4), (0, 200)),  # above 1: 255 is white
-        ((-5.0, 999.0), (0, 255)),
+        ((0.5, 16.0), (128, 255)),  # highlights: 1 is white
+        ((0.0, 200.4), (0, 200)),  # far above 1: 255 is white
+        ((-5.0, 510.0), (0, 255)),
+        ((25_700.0, 65_535.0), (100, 255)),  # far above 255: 65,535 is white
     ],
 )
 def test_gray_in_floats(values, expected):

@@ -180,7 +180,7 @@ def test_groups_of_a_large_file_are_small(tmp_path: Path, monkeypatch: pytest.Mo
         ({"train/metadata.jsonl": b'{"a": 1}', "train/a.png": b"x"}, r"`file_name`.* must be present"),
         (
             {"train.csv": b"image,caption\nhttps://example.org/a.png,x\n"},
-            r'column "image" names files such as "https://example.org/a.png", and none of them is in dataset',
+            r'column "image" of dataset .* holds an address \(https://example.org/a.png\)',
         ),
     ],
 )

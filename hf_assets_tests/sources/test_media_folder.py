@@ -177,7 +177,10 @@ def test_files_are_hashed_once_and_texts_are_read_once(tmp_path: Path, monkeypat
 
 
 def test_what_a_folder_lacks_is_said(tmp_path: Path) -> None:
-    folder = put(tmp_path / "media", {**MEDIA, "bad.csv": b"a,b\n1\n", "x.csv": b"name\n1\n", "b_c.txt": b"\xff"})
+    folder = put(
+        tmp_path / "media",
+        {**MEDIA, "bad.csv": b"filename,caption\n1,2,3\n", "x.csv": b"name\n1\n", "b_c.txt": b"\xff"},
+    )
     table = rules_of("table", kind="csv", path="none.csv")
     cases: list[tuple[Path, FolderRules, str]] = [
         (tmp_path / "none", rules_of("filename"), 'instance_data_dir ".*none" does not exist'),

@@ -8,37 +8,40 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json
 import pyarrow.parquet as pq
 
-from hf_assets.sources.formats import csv_text
+from hf_assets.sources.formats import csv_text, faults
+from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.unicode_names import composed
 
 NAME = "file_name"
 
 
-def joiner(members: Sequence[str], metadata: Sequence[Path]) -> Callable[[pa.Table], pa.Table] | None:
+def joiner(
+    members: Sequence[str], metadata: Sequence[Path], found: list[Fault]
+) -> Callable[[pa.Table], pa.Table] | None:
     """What adds the columns of metadata to an archive's rows; None where the archive has metadata of its own.
 
     Args:
         members: names of the archive's.
+        found: is given the rows of metadata that can't be read.
     """
     names = [posixpath.basename(name) for name in members]
-    counts = Counter(names)
-    table = pa.concat_tables([_read(one) for one in metadata], promote_options="permissive")
+    counts = Counter(map(_key, names))
+    table = pa.concat_tables([_read(one, found) for one in metadata], promote_options="permissive")
     if NAME not in table.column_names or any(name.startswith("metadata.") for name in names):
         return None
     rows: dict[str, int] = {}
     for row, name in enumerate(table[NAME].to_pylist()):
         if name is not None:
-            path = composed(str(name).replace("\\", "/").removeprefix("./"))
-            rows.setdefault(path, row)
+            path = str(name).replace("\\", "/").removeprefix("./")
+            rows.setdefault(_key(path), row)
             # alone where names are distinct, as the archive's folder may be part of the path
-            if counts[posixpath.basename(str(name))] == 1:
-                rows.setdefault(posixpath.basename(path), row)
+            if counts[_key(posixpath.basename(path))] == 1:
+                rows.setdefault(_key(posixpath.basename(path)), row)
 
     def join(part: pa.Table) -> pa.Table:
-        paths = [composed(path or "") for path in _paths(part).to_pylist()]
+        paths = [_key(path or "") for path in _paths(part).to_pylist()]
         at = [rows.get(path, rows.get(posixpath.basename(path))) for path in paths]
         found = table.take(pa.array(at, pa.int64()))
         for name in found.column_names:
@@ -56,14 +59,20 @@ def _paths(part: pa.Table) -> pa.ChunkedArray:
     return pc.coalesce(*(pc.struct_field(one, "path") for one in media))
 
 
-def _read(path: Path) -> pa.Table:
+def _key(path: str) -> str:
+    """By what a path is looked up: a WebDataset's members have endings in small letters."""
+    stem, ending = posixpath.splitext(composed(path))
+    return stem + ending.lower()
+
+
+def _read(path: Path, found: list[Fault]) -> pa.Table:
     with path.open("rb") as file:
         start = file.read(64).lstrip()
     if start.startswith(b"PAR1"):
         return csv_text.with_file_name(pq.read_table(path))
-    if start.startswith(b"{"):
-        return csv_text.with_file_name(pyarrow.json.read_json(path))
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "metadata.parquet"
-        csv_text.metadata_table(path, copy)
+        if start.startswith((b"{", b"\xef\xbb\xbf{")):
+            return csv_text.with_file_name(faults.read_lines(path, found))
+        csv_text.metadata_table(path, copy, found)
         return pq.read_table(copy)

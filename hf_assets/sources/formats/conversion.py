@@ -7,26 +7,30 @@ import contextlib
 import functools
 import itertools
 import json
+import lzma
 import re
 import shutil
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.json
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError, HfAssetsError
 from hf_assets.sources.formats import archive_metadata, bounds, csv_text, faults, tars
 from hf_assets.sources.formats.faults import Fault
+from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES
 
 # Bump where a change here changes the rows of a kind of file; 1 where it isn't named.
-VERSIONS = {"csv": 2, "json": 2, "text": 2, "webdataset": 3, "imagefolder": 2, "audiofolder": 2, "videofolder": 2}
+VERSIONS = {"csv": 3, "json": 3, "text": 2, "webdataset": 4, "imagefolder": 3, "audiofolder": 3, "videofolder": 3}
 
 # Builders of `datasets` of which each file is turned by itself. Pickled data frames are not among them.
 CONVERTED = ("arrow", "csv", "json", "lance", "text", "webdataset", "xml")
@@ -50,6 +54,11 @@ SETTINGS: dict[str, dict[str, Any]] = {LANCE: {"batch_size": BATCH_ROWS[True]}}
 # Where in its source Lance raised an error.
 RUST_SOURCE = re.compile(r", /\S+\.rs:\d+(:\d+)?$")
 
+ANY_LIST = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
+LABEL = "label"
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+# What a member of a ZIP raises that is damaged, encrypted, or packed in a way of which Python knows none.
+BAD_MEMBER = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError)
 MEDIA = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 _BUILDING = threading.Lock()
@@ -111,20 +120,23 @@ def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequ
                 _convert_tar(plain, path, format, target, metadata)
                 return
             plain = _unpacked(plain, format)
-            plain, format = _with_words(plain, path, format)
+            plain, format, found = _with_words(plain, path, format)
             try:
                 _require_utf_8(plain, format)
                 join = None
                 if metadata:
+                    format = format._replace(settings={"drop_labels": True, **format.settings})
                     with zipfile.ZipFile(plain) as members:
-                        join = archive_metadata.joiner(members.namelist(), metadata)
-                read = functools.partial(_batches, plain, path, format)
-                write(read if join is None else lambda: map(join, read()), target)
-            except Exception:
-                found, plain, format = _without_bad_members(plain, path, format)
-                if not found:
+                        join = archive_metadata.joiner(members.namelist(), metadata, found)
+                lost: list[Fault] = []  # of an archive, known when it was read
+                read = functools.partial(_batches, plain, path, format, lost)
+                write(read if join is None else lambda: map(join, read()), target, found, lost)
+            except Exception as error:
+                more, mended, format = _without_bad_members(plain, path, format)
+                if not more and mended == plain:
                     raise
-                write(lambda: _batches(plain, path, format), target, found)
+                plain = _with_settled_types(mended, error if not more else None)
+                write(lambda: _batches(plain, path, format, []), target, [*found, *more])
 
 
 def _ending(path: str) -> str:
@@ -152,17 +164,17 @@ def _require_utf_8(plain: Path, format: Format) -> None:
     is_text = format.kind in TEXTS or (format.kind in FOLDERS and plain.suffix.lower() == ".jsonl")
     if is_text and len(plain.suffixes) == 1 and "encoding" not in format.settings:
         faults.require_utf_8(plain)
-        if format.kind == "json" and faults.is_array(plain):
+        if format.kind == "json" and ("field" in format.settings or faults.is_array(plain)):
             faults.require_characters(plain)
 
 
 def _convert_tar(plain: Path, path: str, format: Format, target: Path, beside: Sequence[Path]) -> None:
     archive = tars.Archive(plain, path)
-    join = None
+    join, lost = None, list[Fault]()
     if (found := tars.bare(plain)) is not None:
         names, inside = found
         archive.ignored = [one.name for one in inside]
-        join = archive_metadata.joiner(names, inside or beside) if inside or beside else None
+        join = archive_metadata.joiner(names, inside or beside, lost) if inside or beside else None
     features = None
     if format.features is not None:
         import datasets
@@ -178,34 +190,47 @@ def _convert_tar(plain: Path, path: str, format: Format, target: Path, beside: S
             yield table
 
     try:
-        write(batches, target, archive.faults)
+        write(batches, target, lost, archive.faults)
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # JSON of samples far from one another has no common type
         archive.as_text = tars.undecided([table.schema for table in batches()])
         if not archive.as_text:
             raise
-        write(batches, target, archive.faults)
+        write(batches, target, lost, archive.faults)
 
 
-def _with_words(plain: Path, path: str, format: Format) -> tuple[Path, Format]:
-    """The file and its format, so that words of text columns stay words, and UTF-16 is read where it says so."""
-    is_text = format.kind in TEXTS and len(plain.suffixes) == 1
-    if is_text and "encoding" not in format.settings and faults.is_utf_16(plain):
-        copy = plain.with_name(f"utf8{plain.suffix}")
-        faults.in_utf_8(plain, copy)
-        plain = copy
-    if format.kind == "csv" and len(plain.suffixes) == 1:
-        return plain, format._replace(settings=csv_text.settings_of(plain, format.settings))
+def _with_words(plain: Path, path: str, format: Format) -> tuple[Path, Format, list[Fault]]:
+    """The file and its format, so that words of text columns stay words, and UTF-16 and UTF-32 are read; and what can't
+    be read of a folder's metadata.
+    """
     ending = plain.suffix.lower() if format.kind in FOLDERS else ""
-    if ending == ".csv" or (ending == ".jsonl" and not _names_files(plain)):
-        copy = plain.with_suffix(".parquet")
-        if ending == ".csv":
-            csv_text.metadata_table(plain, copy)
+    is_text = (format.kind in TEXTS and len(plain.suffixes) == 1) or ending in (".csv", ".jsonl")
+    if is_text and "encoding" not in format.settings and (encoding := faults.encoding_of(plain)) is not None:
+        copy = plain.with_name(f"utf8{plain.suffix}")
+        faults.in_utf_8(plain, copy, encoding)
+        if ending:
+            copy.replace(plain)  # by its name it is known as metadata
         else:
-            pq.write_table(csv_text.with_file_name(pyarrow.json.read_json(plain)), copy)
+            plain = copy
+    if format.kind == "csv" and len(plain.suffixes) == 1:
+        return plain, format._replace(settings=csv_text.settings_of(plain, format.settings)), []
+    found: list[Fault] = []
+    if (
+        ending == ".csv"
+        or (ending == ".jsonl" and not _names_files(plain))
+        or (ending == ".parquet" and csv_text.lacks_file_name(pq.read_schema(plain)))
+    ):
+        copy = plain.with_name("metadata.parquet" if plain.suffix != ".parquet" else "metadata_1.parquet")
+        if ending == ".csv":
+            csv_text.metadata_table(plain, copy, found)
+        elif ending == ".jsonl":
+            pq.write_table(csv_text.with_file_name(faults.read_lines(plain, found, path)), copy)
+        else:
+            pq.write_table(csv_text.with_file_name(pq.read_table(plain)), copy)
         plain.unlink()
+        copy = copy.replace(copy.with_name(plain.with_suffix(".parquet").name))
         names = {"metadata_filenames": [copy.name]} if "metadata_filenames" in format.settings else {}
-        return copy, format._replace(settings={**format.settings, **names})
-    return plain, format
+        return copy, format._replace(settings={**format.settings, **names}), found
+    return plain, format, found
 
 
 def _names_files(metadata: Path) -> bool:
@@ -224,18 +249,21 @@ def _keys(line: bytes) -> list[str]:
 
 
 def _without_bad_members(plain: Path, path: str, format: Format) -> tuple[list[Fault], Path, Format]:
-    """What can't be read of a file of lines, and a copy of what can with its format; nothing where it isn't one."""
+    """What can't be read of a file of lines, and a copy of what can with its format; of any other, the file itself."""
     target = plain.with_name(f"mended{''.join(plain.suffixes)}")
     if len(plain.suffixes) != 1:  # compressed
         return [], plain, format
-    if format.kind == "json" and "field" not in format.settings and faults.is_array(plain):
-        return faults.without_bad_elements(plain, path, target), target, format
+    if format.kind == "json" and ("field" in format.settings or faults.is_array(plain)):
+        found = faults.without_bad_elements(plain, path, target, format.settings.get("field"))
+        settings = {name: value for name, value in format.settings.items() if name != "field"}
+        return found, target, format._replace(settings=settings)
     if format.kind in ("json", "text"):
         return faults.without_bad_lines(plain, path, format.kind, target), target, format
     if format.kind in FOLDERS and plain.suffix.lower() == ".jsonl":
         found = faults.without_bad_lines(plain, path, "json", target)
-        target.replace(plain)  # by its name it is known as metadata
-        return found, plain, format
+        folder = plain.parent / "mended"
+        folder.mkdir()
+        return found, target.replace(folder / plain.name), format  # by its name it is known as metadata
     if format.kind == "csv":
         settings = {name: value for name, value in format.settings.items() if name in ("chunksize", "na_values")}
         if "na_values" in settings:
@@ -244,7 +272,25 @@ def _without_bad_members(plain: Path, path: str, format: Format) -> tuple[list[F
     return [], plain, format
 
 
-def write(batches: Callable[[], Iterator[pa.Table]], target: Path, found: list[Fault] | None = None) -> None:
+def _with_settled_types(lines: Path, error: Exception | None) -> Path:
+    """A copy of JSON Lines in which no field changes its type; any other file as it is.
+
+    Args:
+        error: why it isn't read, where nothing else was changed.
+
+    Raises:
+        Exception: `error`, of a file that is read no better for being copied.
+    """
+    if lines.suffix.lower() not in (".json", ".jsonl"):
+        if error is not None:
+            raise error
+        return lines
+    copy = lines.with_name(f"settled_{lines.name}")
+    faults.settle_types(lines, copy)
+    return copy.replace(lines)
+
+
+def write(batches: Callable[[], Iterator[pa.Table]], target: Path, *found: list[Fault]) -> None:
     """Write tables to one Parquet file.
 
     Args:
@@ -253,7 +299,7 @@ def write(batches: Callable[[], Iterator[pa.Table]], target: Path, found: list[F
     """
     with files.open_atomically(target) as temporary:
         try:
-            _write(batches(), temporary, found=found)
+            _write(batches(), temporary, None, found)
         except pa.ArrowInvalid:  # batches disagree about a type: one for all is found in a first pass
             schema = pa.unify_schemas([batch.schema for batch in batches()], promote_options="permissive")
             _write(batches(), temporary, schema, found)
@@ -296,6 +342,23 @@ def require_lance() -> Any:
     return lance
 
 
+def _labels_of_members(archive: Path, format: Format) -> "Labels | None":
+    """The labels that an archive's folders give its media: `datasets` counts these folders, and then reads others."""
+    with zipfile.ZipFile(archive) as opened:
+        names = [name for name in opened.namelist() if not PurePosixPath(name).name.startswith(".")]
+    if any(PurePosixPath(name).name in METADATA for name in names) and not format.settings.get("drop_metadata"):
+        return None
+    media = [name for name in names if name.lower().endswith(ALL_MEDIA_SUFFIXES) and "__MACOSX/" not in name]
+    found = labels_of(media, media, format.settings.get("drop_labels"))
+    return None if found is None else found._replace(paths=tuple(media))
+
+
+def _with_labels(table: pa.Table, column: str, labels: "Labels") -> pa.Table:
+    numbers = dict(zip(labels.paths, labels.numbers, strict=True))
+    found = [numbers.get(path) for path in pc.struct_field(table[column], "path").to_pylist()]
+    return table.append_column(LABEL, pa.array(found, pa.int64())).replace_schema_metadata(labels.noted)
+
+
 def list_folder(paths: list[str], labels: "Labels | None", column: str, target: Path) -> None:
     """Write a table of media files, one row each, as `datasets` makes it of a folder without metadata."""
     media = pa.StructArray.from_arrays(
@@ -303,18 +366,27 @@ def list_folder(paths: list[str], labels: "Labels | None", column: str, target: 
     )
     table = pa.table({column: media})
     if labels is not None:
-        features = {"label": {"names": labels.names, "_type": "ClassLabel"}}
-        noted = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
-        table = table.append_column("label", pa.array(labels.numbers, pa.int64())).replace_schema_metadata(noted)
+        table = table.append_column(LABEL, pa.array(labels.numbers, pa.int64())).replace_schema_metadata(labels.noted)
     with files.open_atomically(target) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 class Labels(NamedTuple):
-    """Classes of media files, by number, and what the numbers are called."""
+    """Classes of media files, by number, and what the numbers are called.
+
+    Attributes:
+        paths: of the files, where they are looked up.
+    """
 
     numbers: list[int]
     names: list[str]
+    paths: tuple[str, ...] = ()
+
+    @property
+    def noted(self) -> dict[bytes, bytes]:
+        """As `datasets` notes it in a file."""
+        features = {LABEL: {"names": self.names, "_type": "ClassLabel"}}
+        return {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
 
 
 def labels_of(paths: list[str], siblings: list[str], drop_labels: bool | None) -> Labels | None:
@@ -331,11 +403,19 @@ def labels_of(paths: list[str], siblings: list[str], drop_labels: bool | None) -
     return Labels([numbers[PurePosixPath(path).parent.name] for path in paths], names)
 
 
-def _batches(plain: Path, path: str, format: Format) -> Iterator[pa.Table]:
-    """The rows of a file, with media as structs of bytes and path."""
+def _batches(plain: Path, path: str, format: Format, lost: list[Fault]) -> Iterator[pa.Table]:
+    """The rows of a file, with media as structs of bytes and path.
+
+    Args:
+        lost: is given the members of an archive that can't be read, anew with each call.
+    """
     import datasets
 
     datasets.disable_progress_bars()
+    labels = _labels_of_members(plain, format) if plain.suffix.lower() == ".zip" and format.kind in FOLDERS else None
+    if labels is not None:
+        kept = None if format.features is None else {key: one for key, one in format.features.items() if key != LABEL}
+        format = format._replace(settings={**format.settings, "drop_labels": True}, features=kept)
     features = None if format.features is None else datasets.Features.from_dict(format.features)
     settings = {**SETTINGS.get(format.kind, {}), **format.settings}
     with tempfile.TemporaryDirectory() as nowhere, _BUILDING:
@@ -343,13 +423,15 @@ def _batches(plain: Path, path: str, format: Format) -> Iterator[pa.Table]:
             format.kind, data_files={"train": [str(plain)]}, features=features, cache_dir=nowhere, **settings
         )
         rows = builder.as_streaming_dataset(split="train")
+    lost.clear()
     is_archive = plain.suffix.lower() == ".zip"
     with contextlib.ExitStack() as stack:
         archive = stack.enter_context(zipfile.ZipFile(plain)) if is_archive and format.kind in FOLDERS else None
         for table in _tables(rows, format, BATCH_ROWS[format.kind in EMBEDDING or archive is not None]):
             if format.kind in FOLDERS:
                 for part in _few_bytes(table, _media_columns(rows.features), archive):
-                    yield _with_paths(part, _media_columns(rows.features), plain, archive)
+                    made = _with_paths(part, _media_columns(rows.features), plain, archive, lost)
+                    yield made if labels is None else _with_labels(made, FOLDERS[format.kind], labels)
                 continue
             if "__url__" in table.column_names:  # where the file lies here
                 url = pa.array([path] * len(table), pa.string())
@@ -370,7 +452,49 @@ def _tables(rows: Any, format: Format, batch_rows: int) -> Iterator[pa.Table]:
         # Of tables, as many rows as the builder reads at a time: it gives each such chunk types of its own, and
         # `datasets` can't join two that differ.
         for table in rows.with_format("arrow").iter(batch_size=_chunk_rows(format) or batch_rows):
-            yield table.replace_schema_metadata(None)
+            yield _without_json(table).replace_schema_metadata(_with_classes(rows.features))
+
+
+def _without_json(table: pa.Table) -> pa.Table:
+    """Columns of JSON, as `datasets` keeps values without a common type, as texts: of what is none, JSON text."""
+    for index, name in enumerate(table.column_names):
+        if isinstance(table.schema.field(name).type, pa.JsonType) or table.schema.field(name).type.num_fields:
+            values = table[name]
+            if not _holds_json(values.type):
+                continue
+            plain = pa.array(faults.settled(_parsed(values.to_pylist(), values.type)))
+            table = table.set_column(index, name, plain)
+    return table
+
+
+def _holds_json(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.JsonType) or any(_holds_json(kind.field(at).type) for at in range(kind.num_fields))
+
+
+def _parsed(values: list[Any], kind: pa.DataType) -> list[Any]:
+    """Values of a type that holds JSON, with what this means in its place."""
+    if isinstance(kind, pa.JsonType):
+        return [value if value is None else json.loads(value) for value in values]
+    if pa.types.is_struct(kind):
+        fields = {
+            field.name: _parsed([None if one is None else one[field.name] for one in values], field.type)
+            for field in kind
+        }
+        return [
+            None if one is None else {name: found[at] for name, found in fields.items()}
+            for at, one in enumerate(values)
+        ]
+    if isinstance(kind, ANY_LIST):
+        return [None if one is None else _parsed(one, kind.value_type) for one in values]
+    return values
+
+
+def _with_classes(features: Any) -> dict[str, str] | None:
+    """What `datasets` notes of a file's types, where there are classes by number, which have names."""
+    if features is None:
+        return None
+    noted = json.dumps({"info": {"features": features.to_dict()}})
+    return {"huggingface": noted} if '"ClassLabel"' in noted else None
 
 
 def _few(rows: Iterator[dict[str, Any]], batch_rows: int) -> Iterator[dict[str, Any]]:
@@ -423,13 +547,23 @@ def _chunk_rows(format: Format) -> int | None:
     return format.settings.get("chunksize") if format.kind == "csv" else None
 
 
-def _with_paths(table: pa.Table, media: list[str], plain: Path, archive: zipfile.ZipFile | None) -> pa.Table:
+def _with_paths(
+    table: pa.Table, media: list[str], plain: Path, archive: zipfile.ZipFile | None, lost: list[Fault]
+) -> pa.Table:
     """Media named relative to the file that lists them; those of an archive with their bytes."""
+    is_read = np.ones(len(table), bool)
     for name in media:
         index = table.column_names.index(name)
-        values = [text if text is None else _media(text, plain, archive) for text in table.column(index).to_pylist()]
+        values: list[dict[str, Any] | None] = []
+        for row, text in enumerate(table.column(index).to_pylist()):
+            try:
+                values.append(text if text is None else _media(text, plain, archive))
+            except BAD_MEMBER as error:
+                values.append(None)
+                is_read[row] = False
+                lost.append(Fault(_member(text), "undecodable", f"it can't be read: {error}; fetch the archive again"))
         table = table.set_column(index, name, pa.array(values, MEDIA))
-    return table
+    return table if is_read.all() else table.filter(pa.array(is_read))
 
 
 def _media(path: str, plain: Path, archive: zipfile.ZipFile | None) -> dict[str, Any]:
@@ -444,9 +578,7 @@ def _member(path: str) -> str:
     return path.split("::")[0].removeprefix("zip://")
 
 
-def _write(
-    batches: Iterator[pa.Table], path: Path, schema: pa.Schema | None = None, found: list[Fault] | None = None
-) -> None:
+def _write(batches: Iterator[pa.Table], path: Path, schema: pa.Schema | None, found: Sequence[list[Fault]]) -> None:
     waiting: list[pa.Table] = []
     writer: pq.ParquetWriter | None = None
     try:
@@ -462,8 +594,8 @@ def _write(
             pq.write_table(pa.table({}), path)
         elif waiting:
             writer.write_table(pa.concat_tables(waiting))
-        if writer is not None and found:
-            writer.add_key_value_metadata({faults.KEY: faults.dumps(found)})
+        if writer is not None and any(found):
+            writer.add_key_value_metadata({faults.KEY: faults.dumps([fault for some in found for fault in some])})
     finally:
         if writer is not None:
             writer.close()
@@ -475,8 +607,21 @@ def _fit(batch: pa.Table, schema: pa.Schema) -> pa.Table:
         return batch
     if more := set(batch.column_names) - set(schema.names):
         raise pa.ArrowInvalid(f"more columns than in the rows before: {', '.join(sorted(more))}")
+    for field in schema:
+        if field.name in batch.column_names and _has_more(batch.schema.field(field.name).type, field.type):
+            raise pa.ArrowInvalid(f'more fields in "{field.name}" than in the rows before')
     columns = [
         batch[field.name].cast(field.type) if field.name in batch.column_names else pa.nulls(len(batch), field.type)
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _has_more(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a type has fields that another lacks: a cast would leave them out."""
+    if pa.types.is_struct(kind) and pa.types.is_struct(wanted):
+        known = {field.name: field.type for field in wanted}
+        return any(field.name not in known or _has_more(field.type, known[field.name]) for field in kind)
+    if isinstance(kind, ANY_LIST) and isinstance(wanted, ANY_LIST):
+        return _has_more(kind.value_type, wanted.value_type)
+    return False

@@ -4,6 +4,7 @@ A column whose other values are numbers keeps them as missing values. Empty cell
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES
 CHUNK_ROWS = 10_000
 # The columns of a folder's metadata that name its files, or end so.
 FILE_NAMES = ("file_name", "file_names")
+# What a column of paths is called as a rule, the likeliest first.
+PATH_NAMES = (
+    *("filename", "file", "path", "file_path", "filepath", "image_path", "image", "img_path", "img"),
+    *("video_path", "video", "audio_path", "audio", "image_file", "media_path", "media"),
+)
 # What decoding leaves in place of bytes that aren't UTF-8.
 ESCAPES = "surrogateescape"
 
@@ -94,6 +100,8 @@ def without_bad_rows(local: Path, settings: dict[str, Any], target: Path) -> lis
         Those that can't: rows with too many cells, and rows with text that isn't UTF-8.
     """
     found: list[Fault] = []
+    if "quoting" not in settings and "escapechar" not in settings:
+        local = without_open_quotes(local, settings.get("quotechar", '"'), target.with_suffix(".quotes"), found)
 
     def note(cells: list[str]) -> None:
         shown = "" if not cells else f" ({cells[0].encode(errors='replace').decode()[:60]})"
@@ -111,22 +119,61 @@ def without_bad_rows(local: Path, settings: dict[str, Any], target: Path) -> lis
     return found
 
 
-def metadata_table(local: Path, target: Path) -> None:
-    """A folder's metadata in CSV as Parquet, with words as words."""
-    import pandas
+def without_open_quotes(local: Path, quote: str, target: Path, found: list[Fault]) -> Path:
+    """The file without the line in which a quote is opened that is never closed; itself where there is none.
+
+    As CSV has it, a quote opens a cell where one begins, and closes it where another doesn't follow.
+    """
+    data, mark = local.read_bytes(), re.escape(quote.encode())
+    opened = re.compile(rb"(?:^|(?<=[,;\t\r\n]))" + mark)
+    cell = re.compile(mark + rb"(?:[^" + mark + rb"]|" + mark * 2 + rb")*+" + mark)
+    position, changed = 0, False
+    while (begin := opened.search(data, position)) is not None:
+        if (whole := cell.match(data, begin.start())) is not None:
+            position = whole.end()
+            continue
+        start, stop = data.rfind(b"\n", 0, begin.start()) + 1, data.find(b"\n", begin.end())
+        stop = len(data) if stop < 0 else stop + 1
+        line = data.count(b"\n", 0, start) + 1
+        found.append(Fault(f"line {line:,}", "undecodable", "a quote is opened in it and never closed"))
+        data, position, changed = data[:start] + data[stop:], start, True
+    if not changed:
+        return local
+    target.write_bytes(data)
+    return target
+
+
+def metadata_table(local: Path, target: Path, found: list[Fault]) -> None:
+    """A folder's metadata in CSV as Parquet, with words as words.
+
+    Args:
+        found: is given the rows that can't be read.
+    """
     import pyarrow.parquet as pq
+
+    try:
+        faults.require_utf_8(local)
+        table = _metadata(local)
+    except ValueError:
+        mended = target.with_suffix(".mended")
+        found += without_bad_rows(local, {}, mended)
+        table = _metadata(mended)
+    pq.write_table(with_file_name(table), target)
+
+
+def _metadata(local: Path) -> pa.Table:
+    import pandas
 
     words = _words(local, {})
     options: dict[str, Any] = {"keep_default_na": False, "na_values": words} if words else {}
     with pandas.read_csv(local, chunksize=CHUNK_ROWS, **options) as reader:
         tables = [pa.Table.from_pandas(frame, preserve_index=False) for frame in reader]
-    table = pa.concat_tables(tables, promote_options="permissive").replace_schema_metadata(None)
-    pq.write_table(with_file_name(table), target)
+    return pa.concat_tables(tables, promote_options="permissive").replace_schema_metadata(None)
 
 
 def with_file_name(table: pa.Table) -> pa.Table:
     """A folder's metadata with the column `file_name`: where none is called so, the one whose texts are media files."""
-    if any(name in FILE_NAMES or name.endswith(tuple(f"_{one}" for one in FILE_NAMES)) for name in table.column_names):
+    if not lacks_file_name(table.schema):
         return table
     endings = pa.array(sorted(ALL_MEDIA_SUFFIXES))
     paths = []
@@ -137,6 +184,15 @@ def with_file_name(table: pa.Table) -> pa.Table:
         found = pc.extract_regex(pc.utf8_lower(texts), r"(?P<ending>\.[a-z0-9]+)$")
         if pc.all(pc.is_in(pc.struct_field(found, "ending").cast(pa.string()), value_set=endings)).as_py():
             paths.append(name)
-    if len(paths) != 1:
+    if len(paths) > 1:  # of an image and its mask, say, the one that is called as such columns are
+        lower = {name.lower(): name for name in paths}
+        paths = [lower[name] for name in PATH_NAMES if name in lower][:1]
+    if not paths:
         return table
     return table.rename_columns(["file_name" if name == paths[0] else name for name in table.column_names])
+
+
+def lacks_file_name(arrow: pa.Schema) -> bool:
+    """Whether no column of a folder's metadata is called as those are that name its files."""
+    endings = tuple(f"_{one}" for one in FILE_NAMES)
+    return not any(name in FILE_NAMES or name.endswith(endings) for name in arrow.names)

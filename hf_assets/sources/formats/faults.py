@@ -7,9 +7,13 @@ its own, and that is read in its place.
 import codecs
 import json
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.json
 
 from hf_assets.errors import DatasetError
 
@@ -18,7 +22,15 @@ KEY = b"hf_assets.faults"
 # So many are noted by name; of the others, how many there are.
 MAX_FAULTS = 10_000
 
-UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Byte order marks, the longer first: one begins with another.
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# Of text without one, so much is looked at; a third of it in Latin letters shows the encoding.
+HEAD_BYTES = 256
 
 
 class Fault(NamedTuple):
@@ -63,7 +75,7 @@ def without_bad_lines(local: Path, path: str, kind: str, target: Path) -> list[F
         for number, line in enumerate(lines, 1):
             fault = check(line) if line.strip() else None
             if fault is None:
-                copy.write(line)
+                copy.write(line.removeprefix(codecs.BOM_UTF8))
                 num_good += bool(line.strip())
                 continue
             found.append(Fault(f"line {number:,}", "undecodable", fault))
@@ -74,6 +86,60 @@ def without_bad_lines(local: Path, path: str, kind: str, target: Path) -> list[F
             "file, or fetch it again"
         )
     return found
+
+
+def read_lines(local: Path, found: list[Fault], path: str = "") -> pa.Table:
+    """A file of JSON Lines as a table, without what can't be read.
+
+    Args:
+        found: is given the lines that can't.
+        path: in the repository, for messages.
+    """
+    try:
+        require_utf_8(local)
+        return pyarrow.json.read_json(local)
+    except (pa.ArrowInvalid, ValueError):
+        with tempfile.TemporaryDirectory() as folder:
+            good, plain = Path(folder) / "good.jsonl", Path(folder) / "plain.jsonl"
+            found += without_bad_lines(local, path or local.name, "json", good)
+            settle_types(good, plain)
+            return pyarrow.json.read_json(plain)
+
+
+def settle_types(local: Path, target: Path) -> None:
+    """Copy JSON Lines so that each field has one type in all of them: values that have none in common are JSON text."""
+    with local.open("rb") as lines:
+        values = [json.loads(line) for line in lines if line.strip()]
+    with target.open("w", encoding="utf-8") as copy:
+        copy.writelines(json.dumps(value, ensure_ascii=False) + "\n" for value in settled(values))
+
+
+def settled(values: list[Any]) -> list[Any]:
+    """Values of which those that don't agree about a type are JSON text, at the depth where they differ.
+
+    A text among lists of texts is a list of one.
+    """
+    there = [value for value in values if value is not None]
+    if there and all(isinstance(value, dict) for value in there):
+        names = list(dict.fromkeys(name for value in there for name in value))
+        fields = {name: settled([(value or {}).get(name) for value in values]) for name in names}
+        return [
+            None if value is None else {name: fields[name][at] for name in names} for at, value in enumerate(values)
+        ]
+    try:
+        pa.array(there)
+        return values
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        pass
+    if all(isinstance(value, str) or _are_texts(value) for value in there):
+        return [[value] if isinstance(value, str) else value for value in values]
+    return [
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values
+    ]
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def is_array(local: Path) -> bool:
@@ -93,13 +159,14 @@ def require_characters(local: Path) -> None:
         raise ValueError("a text in it has half of a surrogate pair, which is no character")
 
 
-def without_bad_elements(local: Path, path: str, target: Path) -> list[Fault]:
+def without_bad_elements(local: Path, path: str, target: Path, field: str | None = None) -> list[Fault]:
     """Copy the objects of a JSON array that can be read, each to a line.
 
     Behind one that can't, the next is taken to begin where an object ends and another begins.
 
     Args:
         path: in the repository, for messages.
+        field: in which the array lies; None: the file is the array.
 
     Returns:
         The elements that can't; none where the file isn't such an array.
@@ -108,6 +175,11 @@ def without_bad_elements(local: Path, path: str, target: Path) -> list[Fault]:
         DatasetError: no element can be read.
     """
     text = local.read_bytes().decode(errors="surrogateescape").lstrip("\ufeff \t\r\n")
+    if field is not None:
+        begin = re.search(rf"{re.escape(json.dumps(field))}\s*:\s*\[", text)
+        if begin is None:
+            raise DatasetError(f'"{path}" has no array called "{field}": correct field in README.md, or mend the file')
+        text = text[begin.end() - 1 :]
     found: list[Fault] = []
     decoder, position, number, num_good = json.JSONDecoder(), 1, 0, 0
     with target.open("w", encoding="utf-8") as copy:
@@ -138,14 +210,32 @@ def without_bad_elements(local: Path, path: str, target: Path) -> list[Fault]:
 _HALF = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
-# Between elements; and where one object ends and the next begins.
-_GAP, _BETWEEN = re.compile(r"[\s,]*"), re.compile(r"\}\s*,\s*\{")
+# Between elements; and where one object, or a line, ends and the next object begins.
+_GAP, _BETWEEN = re.compile(r"[\s,]*"), re.compile(r"(?:\}\s*,|,[ \t]*\r?\n)\s*\{")
 
 
-def is_utf_16(local: Path) -> bool:
-    """Whether a text file says in front that it is in UTF-16."""
+def wide_encoding(head: bytes) -> str | None:
+    """The encoding of a text in UTF-16 or UTF-32, by its byte order mark, else by where its zeros are; None of others.
+
+    Args:
+        head: its first `HEAD_BYTES`.
+    """
+    for mark, encoding in MARKS:
+        if head.startswith(mark):
+            return encoding
+    for width, encoding in ((4, "utf-32"), (2, "utf-16")):
+        zeros = [head[at::width].count(0) / max(len(head[at::width]), 1) for at in range(width)]
+        if len(head) >= 2 * width and zeros[0] == 0 and min(zeros[1:]) > 1 / 3:
+            return f"{encoding}-le"
+        if len(head) >= 2 * width and zeros[-1] == 0 and min(zeros[:-1]) > 1 / 3:
+            return f"{encoding}-be"
+    return None
+
+
+def encoding_of(local: Path) -> str | None:
+    """`wide_encoding` of a file."""
     with local.open("rb") as file:
-        return file.read(2) in UTF_16
+        return wide_encoding(file.read(HEAD_BYTES))
 
 
 def require_utf_8(local: Path) -> None:
@@ -160,9 +250,9 @@ def require_utf_8(local: Path) -> None:
     decoder.decode(b"", final=True)
 
 
-def in_utf_8(local: Path, target: Path) -> None:
-    """Copy a text file in UTF-16 as UTF-8."""
-    with local.open(encoding="utf-16", newline="") as text, target.open("w", encoding="utf-8", newline="") as copy:
+def in_utf_8(local: Path, target: Path, encoding: str) -> None:
+    """Copy a text file as UTF-8."""
+    with local.open(encoding=encoding, newline="") as text, target.open("w", encoding="utf-8", newline="") as copy:
         while block := text.read(1 << 20):
             copy.write(block)
 
@@ -179,10 +269,19 @@ def _json_fault(line: bytes) -> str | None:
     if (fault := _text_fault(line)) is not None:
         return fault
     try:
-        value = json.loads(line.removeprefix(codecs.BOM_UTF8))
+        value = json.loads(line.removeprefix(codecs.BOM_UTF8), object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         return f"it is no JSON: {error}"
     return _value_fault(value)
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'it has two fields called "{twice}"')
+    return made
 
 
 def _value_fault(value: object) -> str | None:

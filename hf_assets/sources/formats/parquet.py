@@ -433,10 +433,12 @@ def _field_of(kind: pa.DataType, column: str, file: str) -> _Media:
         fields = {field.name: field.type for field in kind}
         leaf = f"{column}.bytes" if _holds_bytes(fields.get("bytes")) else None
         path = f"{column}.path" if _holds_text(fields.get("path")) else None
+        if path is not None and leaf is not None and pa.types.is_null(fields["bytes"]):
+            leaf = None  # not one row holds any
         if leaf is None and {"array", "sampling_rate"} <= fields.keys():
             _require_samples(fields["array"], column, file)
             return _Media(f"{column}.array", None, f"{column}.sampling_rate")
-        if leaf is not None or (path is not None and "bytes" not in fields):
+        if leaf is not None or (path is not None and ("bytes" not in fields or pa.types.is_null(fields["bytes"]))):
             return _Media(leaf, path)
     elif _holds_bytes(kind):
         return _Media(column, None)

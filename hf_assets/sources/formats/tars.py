@@ -14,9 +14,46 @@ from typing import Any
 
 import pyarrow as pa
 
+from hf_assets.sources import unicode_names
+from hf_assets.sources.formats import faults
 from hf_assets.sources.formats.faults import Fault, has_surrogate
+from hf_assets.sources.unicode_names import composed
 
 KEY, URL = "__key__", "__url__"
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar. Behind a header that can't be read, the next one that can is looked for; tarfile would take it
+    for the archive's end.
+
+    Attributes:
+        is_behind_damage: there is such a header in front of this member.
+    """
+
+    is_behind_damage = False
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> "_Member":
+        is_first, is_behind_damage = not tar.offset, False
+        while True:
+            try:
+                member = super().fromtarfile(tar)
+            except tarfile.InvalidHeaderError:  # type: ignore[attr-defined]
+                if is_first:
+                    raise
+                is_behind_damage = True
+            except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # zeros: the end, or a member's content
+                if not is_behind_damage:
+                    raise
+            except tarfile.TruncatedHeaderError as error:  # type: ignore[attr-defined]
+                raise EOFError(str(error)) from None
+            except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
+                if is_behind_damage:
+                    raise EOFError("bad header") from None
+                raise
+            else:
+                member.is_behind_damage = is_behind_damage
+                return member
 
 
 class Archive:
@@ -38,14 +75,18 @@ class Archive:
         """Each sample by the names of its columns; media as bytes."""
         self.faults.clear()
         sample: dict[str, Any] = {}
+        usual: set[str] = set()
         fault: Fault | None = None
         for key, field, data in self._members():
-            if sample and sample[KEY] != key:
+            if sample and composed(sample[KEY]) != composed(key):
                 yield from self._finished(sample, fault)
-                sample, fault = {}, None
+                usual, sample, fault = set(sample), {}, None
             sample.setdefault(KEY, key)
             if isinstance(data, Fault):
-                fault = fault or data
+                if not field and sample.keys() == usual:  # whole, as the one before
+                    self.faults.append(data)
+                else:
+                    fault = fault or data
                 continue
             if field in sample:
                 fault = fault or Fault(key, "undecodable", f'it has two members called "{field}"')
@@ -71,11 +112,16 @@ class Archive:
         from datasets.packaged_modules.webdataset.webdataset import base_plus_ext
 
         last = "the archive's first member"
+        seen: dict[str, str] = {}
         try:
-            with tarfile.open(self.local, "r|*") as tar:
+            with tarfile.open(self.local, "r|*", tarinfo=_Member) as tar:
                 for member in tar:
                     tar.members = []  # type: ignore[attr-defined]  # it would remember all of them
                     name = member.name
+                    if member.is_behind_damage:  # type: ignore[attr-defined]
+                        message = "a header is damaged behind this member, and what it begins is lost: fetch it again"
+                        yield base_plus_ext(last)[0] or last, "", Fault(f"{last} and behind", "truncated", message)
+                    unicode_names.require_another(name, seen, f'archive "{self.url}"')
                     key, field = base_plus_ext(name)
                     # hidden files, and those that are about others
                     if not member.isreg() or key is None or is_hidden(name) or _basename(name) in self.ignored:
@@ -113,7 +159,7 @@ def bare(local: Path) -> tuple[list[str], list[Path]] | None:
     """The names of a tar's media, and its tables of metadata, put beside it; None where it holds anything else."""
     names: list[str] = []
     tables: dict[str, Path] = {}
-    with contextlib.suppress(tarfile.TarError, EOFError, OSError), tarfile.open(local, "r|*") as tar:
+    with contextlib.suppress(tarfile.TarError, EOFError, OSError), tarfile.open(local, "r|*", tarinfo=_Member) as tar:
         for member in tar:
             tar.members = []  # type: ignore[attr-defined]  # it would remember all of them
             name = _basename(member.name)
@@ -201,23 +247,4 @@ def _column(values: list[Any]) -> pa.Array:
     try:
         return pa.array(plain)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return pa.array(settled(plain))
-
-
-def settled(values: list[Any]) -> list[Any]:
-    """Values of which those that don't agree about a type are JSON text, at the depth where they differ."""
-    there = [value for value in values if value is not None]
-    if there and all(isinstance(value, dict) for value in there):
-        names = list(dict.fromkeys(name for value in there for name in value))
-        fields = {name: settled([(value or {}).get(name) for value in values]) for name in names}
-        return [
-            None if value is None else {name: fields[name][at] for name in names} for at, value in enumerate(values)
-        ]
-    try:
-        pa.array(there)
-        return values
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return [
-            value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for value in values
-        ]
+        return pa.array(faults.settled(plain))

@@ -266,7 +266,11 @@ class BucketFolder(BucketFiles):
         asked = [media_folder.VERSION, rules.model_dump(), paths, hashes]
         table = DataFile(listing.LISTED_PATH, fingerprint.of_value(asked), 0, listing.LISTED)
         if not self.tables.is_kept(table):
-            made = self._with_copies(beside, lambda root: media_folder.table_of(root, paths, rules))
+
+            def make(root: Path) -> pa.Table:
+                return media_folder.table_of(root, paths, rules, [root / one for one in beside])
+
+            made = self._with_copies(beside, make)
             with files.open_atomically(self.tables.path(table)) as temporary:
                 pq.write_table(made, temporary, compression="zstd", write_page_checksum=True)
         media = self._entries(paths)

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ import pyarrow.parquet as pq
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
 from hf_assets.sources import listing, unicode_names
-from hf_assets.sources.formats import faults
+from hf_assets.sources.formats import csv_text, faults
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.places.local_repository import LocalFiles, media_below
 from hf_assets.sources.spec import MEDIA_SUFFIXES, CaptionTable, DataFile, FolderRules, Snapshot
 
 # Bump when a change to this module changes a row.
-VERSION = 2
+VERSION = 3
 
 # Endings of files of captions, in capitals or not, in the order in which they are taken.
 TEXT_SUFFIXES = (".txt", ".caption")
@@ -65,9 +66,7 @@ class FolderSource(LocalFiles):
             listing.LISTED_PATH, fingerprint.of_value([VERSION, rules.model_dump(), *what]), 0, listing.LISTED
         )
         if not self.tables.is_kept(table):
-            made = table_of(root, [file.path for file in media], rules)
-            if found := _faults(root, beside):
-                made = made.replace_schema_metadata({faults.KEY: faults.dumps(found)})
+            made = table_of(root, [file.path for file in media], rules, beside)
             with files.open_atomically(self.tables.path(table)) as temporary:
                 pq.write_table(made, temporary, compression="zstd", write_page_checksum=True)
         commit = fingerprint.of_value([[file.path, file.hash] for file in (*media, table)])
@@ -98,21 +97,26 @@ def _table(root: Path, rules: FolderRules) -> list[Path]:
     return [path]
 
 
-def table_of(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
-    """One row per media file: the file, its caption, and further columns that a table has."""
+def table_of(root: Path, paths: list[str], rules: FolderRules, beside: list[Path]) -> pa.Table:
+    """One row per media file: the file, its caption, and further columns that a table has.
+
+    Args:
+        beside: the files that say something of media; those, and their rows, that can't be read are noted.
+    """
+    found = _faults(root, beside)
     names = pa.array(paths, pa.string())
     media = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), names], ["bytes", "path"])
     columns: dict[str, Any] = {}
     if rules.table is not None:
-        columns |= _columns_of_table(root, paths, rules.table)
+        columns |= _columns_of_table(root, paths, rules.table, found)
     columns[rules.media] = media
     match rules.captions:
         case "textfile":
-            found = text_files(root)
-            columns["caption"] = _lines([found.get(key(path)) for path in paths])
+            texts_of = text_files(root)
+            columns["caption"] = _lines([texts_of.get(key(path)) for path in paths])
         case "whole_textfile":
-            found = text_files(root)
-            texts = [text(found.get(key(path))).strip() or None for path in paths]
+            texts_of = text_files(root)
+            texts = [text(texts_of.get(key(path))).strip() or None for path in paths]
             columns["caption"] = pa.array(texts, pa.string())
         case "filename":
             columns["caption"] = pa.array([Path(path).stem.replace("_", " ") for path in paths], pa.string())
@@ -120,7 +124,8 @@ def table_of(root: Path, paths: list[str], rules: FolderRules) -> pa.Table:
         others = columns[LYRICS].to_pylist() if LYRICS in columns else [None] * len(paths)
         own = [text(sung.get(key(path))).strip() for path in paths]
         columns[LYRICS] = pa.array([one or other for one, other in zip(own, others, strict=True)], pa.string())
-    return pa.table(columns)
+    made = pa.table(columns)
+    return made.replace_schema_metadata({faults.KEY: faults.dumps(found)}) if found else made
 
 
 def text_files(root: Path, suffixes: tuple[str, ...] = TEXT_SUFFIXES) -> dict[str, Path]:
@@ -168,7 +173,7 @@ def text(path: Path | None) -> str:
     if path is None:
         return ""
     data = path.read_bytes()
-    encoding = "utf-16" if data[:2] in faults.UTF_16 else "utf-8-sig"
+    encoding = faults.wide_encoding(data[: faults.HEAD_BYTES]) or "utf-8-sig"
     try:
         return data.decode(encoding)
     except UnicodeDecodeError:
@@ -185,9 +190,9 @@ def _faults(root: Path, beside: list[Path]) -> list[Fault]:
     return found
 
 
-def _columns_of_table(root: Path, paths: list[str], rules: CaptionTable) -> dict[str, Any]:
+def _columns_of_table(root: Path, paths: list[str], rules: CaptionTable, faulty: list[Fault]) -> dict[str, Any]:
     """The caption of each media file and the table's other columns, by the file's path within the folder, or name."""
-    table = _read(root / rules.path, rules)
+    table = _read(root / rules.path, rules, faulty)
     for column in (rules.filename_column, *rules.caption_columns, *filter(None, [rules.fallback_column])):
         if column not in table.column_names:
             raise DatasetError(
@@ -247,19 +252,37 @@ def first_rows(path: Path) -> pa.Table | None:
         return None
 
 
-def _read(path: Path, rules: CaptionTable) -> pa.Table:
+def _read(path: Path, rules: CaptionTable, found: list[Fault]) -> pa.Table:
     try:
         if rules.kind == "parquet":
             return pq.read_table(path)
-        named = filter(None, [rules.filename_column, *rules.caption_columns, rules.fallback_column])
-        return pa.csv.read_csv(
-            path,
-            parse_options=pa.csv.ParseOptions(
-                delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True
-            ),
-            # text, also where all of it looks like numbers
-            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(named, pa.string())),
-        )
-    except (pa.ArrowException, OSError) as error:
+        with tempfile.TemporaryDirectory() as folder:
+            plain, separator = path, "\t" if path.suffix.lower() == ".tsv" else ","
+            if (encoding := faults.encoding_of(path)) is not None:
+                plain = Path(folder) / path.name
+                faults.in_utf_8(path, plain, encoding)
+            bad: list[Fault] = []
+            plain = csv_text.without_open_quotes(plain, '"', Path(folder) / "closed.csv", bad)
+            try:
+                table = _read_csv(plain, rules, separator)
+            except pa.ArrowInvalid:
+                mended = Path(folder) / "mended.csv"
+                bad += csv_text.without_bad_rows(plain, {"sep": separator}, mended)
+                table = _read_csv(mended, rules, ",")
+                if not len(table):
+                    raise
+            found += [one._replace(member=f"{path.name}#{one.member}") for one in bad]
+            return table
+    except (pa.ArrowException, OSError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise DatasetError(f'"{path}" can\'t be read as {rules.kind} ({line}): mend the file') from None
+
+
+def _read_csv(path: Path, rules: CaptionTable, separator: str) -> pa.Table:
+    named = filter(None, [rules.filename_column, *rules.caption_columns, rules.fallback_column])
+    return pa.csv.read_csv(
+        path,
+        parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        # text, also where all of it looks like numbers
+        convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(named, pa.string())),
+    )

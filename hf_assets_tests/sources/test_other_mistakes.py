@@ -1,0 +1,207 @@
+"""More that people do to their files: what can be read is read with its right value, the rest has a reason."""
+
+import base64
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hf_assets import schema
+from hf_assets.errors import DatasetError
+from hf_assets.sources.formats.parquet import WantedColumns
+from hf_assets.sources.spec import CaptionTable, FolderRules
+from hf_assets_tests.sources.reading import read, samples
+from hf_assets_tests.sources.test_mistakes import (
+    ARRAY,
+    IMAGES,
+    LATIN,
+    NFC,
+    NFD,
+    A,
+    B,
+    C,
+    archive,
+    captions,
+    faults,
+    folder,
+    sample,
+    tar,
+)
+
+ADDRESS = "https://example.com/a.png"
+
+
+def parquet(table: pa.Table) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(table, stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (ADDRESS, "an address"),
+        ({"bytes": None, "path": ADDRESS}, "an address"),
+        (base64.b64encode(A).decode(), "base64"),
+        (base64.urlsafe_b64encode(A).decode(), "base64"),
+        (str(A), "as Python writes bytes"),
+    ],
+)
+def test_what_stands_in_place_of_media_is_called_what_it_is(value: Any, said: str, tmp_path: Path) -> None:
+    data = folder(tmp_path, {"train.parquet": parquet(pa.table({"image": [value], "caption": ["x"]})), **IMAGES})
+    with pytest.raises(DatasetError, match=f'column "image" .* holds .*{said}') as caught:
+        read(data, tmp_path / "memory", WantedColumns("image", ("caption",)))
+    assert base64.b64encode(A).decode()[:40] not in str(caught.value)
+
+
+def rows(*captions_of: Any) -> bytes:
+    named = zip("abc", captions_of, strict=True)
+    return "\n".join(json.dumps({"image": f"{name}.png", "caption": one}) for name, one in named).encode()
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "metadata.jsonl"])
+@pytest.mark.parametrize(
+    ("mixed", "expected"),
+    [(("x", 5, "z"), ["x", "5", "z"]), (("x", ["y", "w"], None), [["x"], ["y", "w"], None])],
+    ids=["a number", "a list"],
+)
+def test_json_of_which_a_field_changes_its_type_is_read(kind: str, mixed: Any, expected: Any, tmp_path: Path) -> None:
+    data = rows(*mixed)
+    path, images = f"train.{kind}", IMAGES
+    if kind == "json":
+        data = b"[" + data.replace(b"\n", b",\n") + b"]"
+    elif kind == "metadata.jsonl":
+        path, data = f"train/{kind}", data.replace(b'"image"', b'"file_name"')
+        images = {f"train/{name}": one for name, one in IMAGES.items() if name < "d"}
+    assert captions(tmp_path, {path: data, **images}) == expected
+
+
+def test_fields_that_only_later_samples_of_a_tar_have_are_read(tmp_path: Path) -> None:
+    members = [
+        one
+        for at in range(20)
+        for one in ((f"{at:02}.png", A), (f"{at:02}.json", json.dumps({"late" if at > 17 else "n": "x"}).encode()))
+    ]
+    found, _, _ = read(
+        folder(tmp_path, {"train.tar": tar(members)}), tmp_path / "memory", WantedColumns("png", ("json.late",))
+    )
+    assert schema.column(found.table, "json.late").to_pylist() == [None] * 18 + ["x", "x"]
+
+
+@pytest.mark.parametrize("element", [b'{"image": "b.png", "capt', b"// a comment"])
+def test_the_element_behind_a_broken_line_of_an_array_is_read(element: bytes, tmp_path: Path) -> None:
+    read_, whys = faults(tmp_path, {"train.json": ARRAY % element, **IMAGES})
+    assert (read_, len(whys)) == (["x", "z"], 1)
+
+
+@pytest.mark.parametrize("element", [b'"b.png"', b'{"image": "b.png", "caption": "\\ud83d"}', b'{"image": '])
+def test_a_bad_element_of_an_array_in_a_field_costs_its_row(element: bytes, tmp_path: Path) -> None:
+    readme = b"---\nconfigs:\n- config_name: default\n  data_files: train.json\n  field: data\n---\n"
+    data = b'{"version": 1, "data": ' + ARRAY % element + b"}"
+    read_, whys = faults(tmp_path, {"train.json": data, "README.md": readme, **IMAGES})
+    assert (read_, len(whys)) == (["x", "z"], 1)
+
+
+def test_a_field_twice_in_a_line_costs_that_line(tmp_path: Path) -> None:
+    data = rows("x", "y", "z").replace(b'"caption": "y"', b'"caption": "y", "caption": "w"')
+    read_, whys = faults(tmp_path, {"train.jsonl": data, **IMAGES})
+    assert (read_, 'two fields called "caption"' in whys[0]) == (["x", "z"], True)
+
+
+BAD_ROWS = {"encoding": b"b.png," + LATIN, "cells": b"b.png,y,1,2", "quote": b'b.png,"y'}
+
+
+@pytest.mark.parametrize("case", BAD_ROWS)
+@pytest.mark.parametrize("kind", ["train.csv", "metadata.csv", "beside an archive", "local"])
+def test_a_bad_row_of_any_table_in_csv_costs_its_row(case: str, kind: str, tmp_path: Path) -> None:
+    data = b"file_name,caption\na.png,x\n" + BAD_ROWS[case] + b"\nc.png,z\n"
+    images = {"a.png": A, "b.png": B, "c.png": C}
+    if kind == "local":
+        table = CaptionTable(kind="csv", path="t.csv", filename_column="file_name", caption_columns=("caption",))
+        rules = FolderRules(captions="table", table=table)
+        found, _, _ = read(folder(tmp_path, {"t.csv": data, **images}), tmp_path / "memory", folder=rules)
+        assert schema.column(found.table, "caption").to_pylist() == ["x", None, "z"]
+        assert len(found.faults) == 1
+        return
+    files = {"metadata.csv": data, **images}
+    if kind == "train.csv":
+        files = {kind: data.replace(b"file_name", b"image"), **IMAGES}
+    elif kind == "beside an archive":
+        files = {"images.zip": archive(images), "metadata.csv": data}
+    read_, whys = faults(tmp_path, files)
+    assert ([one for one in read_ if one], len(whys)) == (["x", "z"], 1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_texts_in_utf_16_and_utf_32_are_read_also_where_nothing_in_front_says_so(encoding: str, tmp_path: Path) -> None:
+    data = "file_name,caption\na.png,grün\n".encode(encoding)
+    assert captions(tmp_path / "metadata", {"train/metadata.csv": data, "train/a.png": A}) == ["grün"]
+    plain = {"train.csv": data.decode(encoding).replace("file_name", "image").encode(encoding), **IMAGES}
+    assert captions(tmp_path / "table", plain) == ["grün"]
+    beside = folder(tmp_path / "local", {"a.png": A, "a.txt": "a green frog".encode(encoding)})
+    found = samples(beside, tmp_path / "memory", folder=FolderRules(captions="textfile"))
+    assert found == [("a green frog", A)]
+
+
+def test_a_damaged_member_of_a_zip_costs_its_row(tmp_path: Path) -> None:
+    data = bytearray(archive({"a.png": A, "b.png": B, "c.png": C}))
+    data[data.index(B) + 40] ^= 0xFF
+    metadata = b"file_name,caption\na.png,x\nb.png,y\nc.png,z\n"
+    read_, whys = faults(tmp_path, {"images.zip": bytes(data), "metadata.csv": metadata})
+    assert read_ == ["x", "z"]
+    assert [why.split(":")[0] for why in whys] == ["images.zip#b.png"]
+
+
+def test_a_damaged_header_in_a_tar_ends_neither_the_archive_nor_goes_unsaid(tmp_path: Path) -> None:
+    data = bytearray(tar([*sample("a"), *sample("b", B, b"y"), *sample("c", C, b"z")]))
+    at = data.index(b"b.txt")
+    data[at : at + 100] = b"\xff" * 100
+    read_, whys = faults(tmp_path, {"train.tar": bytes(data)}, "png", "txt")
+    assert (read_, len(whys), "header is damaged" in whys[0]) == (["x", "z"], 1, True)
+    cut = tar([*sample("a"), *sample("b", B, b"y")])
+    read_, whys = faults(tmp_path / "cut", {"train.tar": cut[: cut.index(b"b.txt") + 300]}, "png", "txt")
+    assert (read_, len(whys)) == (["x"], 1)
+
+
+def test_members_of_a_tar_whose_names_differ_by_form_are_one_sample_and_never_two(tmp_path: Path) -> None:
+    data = folder(tmp_path / "one", {"train.tar": tar([(f"{NFC}.png", A), (f"{NFD}.txt", b"x")])})
+    assert samples(data, tmp_path / "memory", WantedColumns("png", ("txt",))) == [("x", A)]
+    with pytest.raises(DatasetError, match="differ only by their Unicode form"):
+        captions(tmp_path / "two", {"train.tar": tar([*sample(NFC), *sample(NFD)])}, "txt")
+
+
+def test_metadata_beside_a_tar_name_members_with_endings_in_capitals(tmp_path: Path) -> None:
+    files = {"images.tar": tar([("a.PNG", A), ("b.Jpg", B)]), "metadata.csv": b"file_name,caption\na.PNG,x\nb.Jpg,y\n"}
+    assert captions(tmp_path, files) == ["x", "y"]
+
+
+def test_the_folders_of_a_zip_are_labels_unless_metadata_lie_beside_it(tmp_path: Path) -> None:
+    images = archive({"cat/1.png": A, "dog/1.png": B})
+    data = folder(tmp_path / "labels", {"images.zip": images})
+    found, _, _ = read(data, tmp_path / "memory", WantedColumns("image", ("label",)))
+    assert schema.column(found.table, "label#names").to_pylist() == ["cat", "dog"]
+    metadata = b"file_name,caption\ncat/1.png,x\ndog/1.png,y\n"
+    assert captions(tmp_path / "beside", {"images.zip": images, "metadata.csv": metadata}) == ["x", "y"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_of_several_columns_of_paths_the_one_that_is_called_so_names_the_files(kind: str, tmp_path: Path) -> None:
+    table = pa.table({"mask": ["b.png", "a.png"], "image": ["a.png", "b.png"], "caption": ["x", "y"]})
+    lines = [",".join(table.column_names), *(",".join(row.values()) for row in table.to_pylist())]
+    data = parquet(table) if kind == "parquet" else "\n".join(lines).encode()
+    where = folder(tmp_path, {f"metadata.{kind}": data, "a.png": A, "b.png": B})
+    assert samples(where, tmp_path / "memory") == [("x", A), ("y", B)]
+
+
+def test_a_zip_whose_members_are_encrypted_says_so(tmp_path: Path) -> None:
+    data = bytearray(archive({"a.png": A, "b.png": B}))
+    for at in (6, data.index(b"PK\x01\x02") + 8):  # of the first member, the flag in both headers
+        data[at] |= 1
+    assert zipfile.ZipFile(io.BytesIO(data)).infolist()[0].flag_bits & 1
+    found, _, _ = read(folder(tmp_path, {"images.zip": bytes(data)}), tmp_path / "memory", WantedColumns("image", ()))
+    assert (len(found.table), "encrypted" in found.faults["message"][0].as_py()) == (1, True)
