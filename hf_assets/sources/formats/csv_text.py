@@ -4,6 +4,7 @@ A column whose other values are numbers keeps them as missing values. Empty cell
 """
 
 import contextlib
+import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ PATH_NAMES = (
     *("filename", "file", "path", "file_path", "filepath", "image_path", "image", "img_path", "img"),
     *("video_path", "video", "audio_path", "audio", "image_file", "media_path", "media"),
 )
+# Those with which a CSV's rows are what Python's own reader takes them for.
+PLAIN_SETTINGS = {"sep", "delimiter", "quotechar", "encoding", "chunksize", "na_values", "keep_default_na", "na_filter"}
 # What decoding leaves in place of bytes that aren't UTF-8.
 ESCAPES = "surrogateescape"
 
@@ -102,6 +105,9 @@ def without_bad_rows(local: Path, settings: dict[str, Any], target: Path) -> lis
     found: list[Fault] = []
     if "quoting" not in settings and "escapechar" not in settings:
         local = without_open_quotes(local, settings.get("quotechar", '"'), target.with_suffix(".quotes"), found)
+    if settings.keys() <= PLAIN_SETTINGS:
+        with contextlib.suppress(csv.Error):  # a cell of more characters than Python's reader takes
+            return [*found, *_copy_good_rows(local, settings, target)]
 
     def note(cells: list[str]) -> None:
         shown = "" if not cells else f" ({cells[0].encode(errors='replace').decode()[:60]})"
@@ -116,6 +122,31 @@ def without_bad_rows(local: Path, settings: dict[str, Any], target: Path) -> lis
                 found.append(Fault(f"row {at + 1:,}", "undecodable", message))
             frame[~is_bad].to_csv(copy, index=False, header=number == 1)
             number += 1
+    return found
+
+
+def _copy_good_rows(local: Path, settings: dict[str, Any], target: Path) -> list[Fault]:
+    found: list[Fault] = []
+    sep, quote = settings.get("delimiter") or settings.get("sep") or ",", settings.get("quotechar") or '"'
+    encoding = settings.get("encoding") or "utf-8-sig"
+    with (
+        local.open(encoding=encoding, errors=ESCAPES, newline="") as text,
+        target.open("w", encoding="utf-8", newline="") as copy,
+    ):
+        rows = (cells for cells in csv.reader(text, delimiter=sep, quotechar=quote) if cells)
+        writer = csv.writer(copy, lineterminator="\n")
+        header = next(rows, [])
+        writer.writerow(header)
+        for number, cells in enumerate(rows, start=1):
+            message = ""
+            if len(cells) > len(header):
+                message = f"it has {len(cells):,} cells, more than the header names"
+            elif faults.has_surrogate(cells):
+                message = "a text in it is not UTF-8: save the file as UTF-8"
+            if message:
+                found.append(Fault(f"row {number:,}", "undecodable", message))
+            else:
+                writer.writerow(cells)
     return found
 
 
