@@ -42,7 +42,7 @@ class RayChoice(dg.Config):
 
 
 class EngineChoice(dg.Config):
-    """Which engine runs the units of work: `ray`, or else this process."""
+    """Which engine runs the units of work: `ray`, or else what HF_ASSETS_ENGINE names, or else this process."""
 
     ray: RayChoice | None = None
 
@@ -139,10 +139,11 @@ class GpuResource(dg.ConfigurableResource[Any]):
         validate_default=True,
     )
     engine: EngineChoice = Field(
-        default_factory=lambda: _engine("HF_ASSETS_ENGINE"),
+        default_factory=lambda: EngineChoice(ray=_ray("HF_ASSETS_ENGINE")),
         description=(
             "What encodes: this process, on one device; or, with `ray: {}`, Ray actors, one for each GPU of this "
-            "machine or of the cluster that RAY_ADDRESS names. Environment: HF_ASSETS_ENGINE (`process` or `ray`)."
+            "machine or of the cluster that RAY_ADDRESS names. Where it names none, the environment does: "
+            "HF_ASSETS_ENGINE (`process` or `ray`)."
         ),
     )
 
@@ -175,8 +176,9 @@ class GpuResource(dg.ConfigurableResource[Any]):
         Raises:
             ModelError: the device is `cuda` and there is none; or Ray isn't there.
         """
-        if self.engine.ray is not None:
-            options = ray_cluster.RayOptions(**self.engine.ray.model_dump())
+        # Dagster takes no default of a nested field from a factory, so an asset's resource has none of `engine`.
+        if (ray := self.engine.ray or _ray("HF_ASSETS_ENGINE")) is not None:
+            options = ray_cluster.RayOptions(**ray.model_dump())
             with ray_cluster.workers(options, self.settings, say) as engine:
                 yield engine
             return
@@ -225,8 +227,8 @@ def _number(variable: str, default: int, at_least: int) -> int:
     return int(value)
 
 
-def _engine(variable: str) -> EngineChoice:
+def _ray(variable: str) -> RayChoice | None:
     value = os.environ.get(variable) or "process"
     if value not in ("process", "ray"):
         raise ConfigError(f'{variable} is "{value}"; use "process" or "ray", or unset it')
-    return EngineChoice(ray=RayChoice() if value == "ray" else None)
+    return RayChoice() if value == "ray" else None

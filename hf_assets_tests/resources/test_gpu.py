@@ -2,14 +2,18 @@
 
 import contextlib
 import sys
+from collections.abc import Iterator
+from typing import Any
 
+import dagster as dg
 import pydantic
 import pytest
 import torch
 
+from hf_assets.engines import ray_cluster
 from hf_assets.errors import ConfigError, ModelError
 from hf_assets.resources import gpu
-from hf_assets.resources.gpu import GpuResource, RayChoice
+from hf_assets.resources.gpu import GpuResource
 
 
 @pytest.fixture(autouse=True)
@@ -80,14 +84,44 @@ def test_an_environment_that_means_nothing_is_named(
     assert str(caught.value) == f'HF_ASSETS_{name} is "{value}"; {remedy}, or unset it'
 
 
-def test_the_engine_is_this_process_unless_the_environment_or_the_run_config_says_ray(
+@pytest.mark.parametrize(
+    ("environment", "given", "run_config", "workers"),
+    [
+        (None, {}, {}, None),
+        ("process", {}, {}, None),
+        ("ray", {}, {}, 0),
+        ("ray", {}, {"batch_size": 3}, 0),
+        ("ray", {}, {"engine": {"ray": {"workers": 2}}}, 2),
+        (None, {"engine": {"ray": {"workers": 3}}}, {}, 3),
+        (None, {}, {"engine": {"ray": {}}}, 0),
+    ],
+)
+def test_an_asset_encodes_in_this_process_unless_the_environment_the_resource_or_the_run_config_says_ray(
+    environment: str | None,
+    given: dict[str, Any],
+    run_config: dict[str, Any],
+    workers: int | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert GpuResource().engine.ray is None
-    assert GpuResource(engine={"ray": {"workers": 3}}).engine.ray == RayChoice(workers=3)  # type: ignore[arg-type]
-    monkeypatch.setenv("HF_ASSETS_ENGINE", "ray")
-    assert GpuResource().engine.ray == RayChoice()
-    assert GpuResource(engine={}).engine.ray is None  # type: ignore[arg-type]
+    asked: list[int] = []
+
+    @contextlib.contextmanager
+    def start(options: ray_cluster.RayOptions, *_: object) -> Iterator[None]:
+        asked.append(options.workers)
+        yield
+
+    monkeypatch.setattr(gpu.ray_cluster, "workers", start)
+    if environment is not None:
+        monkeypatch.setenv("HF_ASSETS_ENGINE", environment)
+
+    @dg.asset
+    def encoded(gpu: GpuResource) -> None:
+        with gpu.hold_device(print):
+            pass
+
+    config = {"resources": {"gpu": {"config": {"device": "cpu", **run_config}}}}
+    dg.materialize([encoded], resources={"gpu": GpuResource(**given)}, run_config=config if run_config else None)
+    assert asked == ([] if workers is None else [workers])
 
 
 def test_without_ray_the_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
