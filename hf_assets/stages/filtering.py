@@ -1,6 +1,7 @@
 """Decide from columns which rows are worth reading, and say why the others are not."""
 
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -93,6 +94,10 @@ class FilterRules(BaseModel):
         return self.min_width is not None or self.min_height is not None
 
 
+# Of each row, whether it is so; a scalar: of all.
+Flags: TypeAlias = np.ndarray | pa.ChunkedArray | pa.Array | pa.Scalar
+
+
 def judge(raw_dataset: pa.Table, rules: FilterRules) -> pa.Table:
     """Add a `dropped_for` column: null for a kept row, else the first rule it breaks.
 
@@ -130,17 +135,19 @@ def judge_tables(tables: Callable[[], Iterator[pa.Table]], rules: FilterRules) -
 def _first_reasons(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
     """Each row's reason, but for the choice among those that have none."""
     broken = np.zeros(len(raw_dataset), np.int16)  # the number of the first reason; 0 where there is none
+    is_kept = np.ones(len(raw_dataset), bool)
     reasons = [""]
     for passes, missing, reason in _rule_results(raw_dataset, rules):
         for breaks, name in (
-            (_flags(missing, len(broken)), f"{reason}_missing"),
+            (_flags(missing, len(broken)).copy(), f"{reason}_missing"),
             (~_flags(passes, len(broken)), reason),
         ):
+            breaks &= is_kept
             if breaks.any():
-                np.copyto(broken, len(reasons), where=breaks & (broken == 0))
+                np.copyto(broken, len(reasons), where=breaks)
+                is_kept ^= breaks
                 reasons.append(name)
-    named = pa.DictionaryArray.from_arrays(pa.array(broken, mask=broken == 0), pa.array(reasons))
-    dropped_for = pa.chunked_array([named.cast(pa.string())])
+    dropped_for = pa.chunked_array([pa.array(reasons).take(pa.array(broken, mask=is_kept))])
     if rules.custom is not None:
         dropped_for = _drop_by_function(raw_dataset, rules.custom, dropped_for)
     return dropped_for
@@ -240,8 +247,10 @@ def _where(is_wanted: pa.ChunkedArray, judged: pa.Table) -> pa.Table:
     return table.filter(is_wanted)
 
 
-def _flags(values: pa.ChunkedArray | pa.Array | pa.Scalar, num_rows: int) -> np.ndarray:
+def _flags(values: Flags, num_rows: int) -> np.ndarray:
     """As (num_rows,) bool. Null is true: a value that is missing compares to it, and breaks the rule as missing."""
+    if isinstance(values, np.ndarray):
+        return values
     if isinstance(values, pa.Scalar):
         return np.full(num_rows, values.as_py(), bool)
     filled = pc.fill_null(values, True) if values.null_count else values
@@ -250,7 +259,7 @@ def _flags(values: pa.ChunkedArray | pa.Array | pa.Scalar, num_rows: int) -> np.
     return flags
 
 
-def _rule_results(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
+def _rule_results(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[Flags, Flags, str]]:
     """(passes, value missing, reason) of each rule, in the order in which they are reported."""
     if rules.collection:
         yield *_is_of(raw_dataset, rules.collection), "other_collection"
@@ -286,9 +295,7 @@ def _names(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return values if pa.types.is_string(kind) else values.cast(pa.string())
 
 
-def _size_rule_results(
-    raw_dataset: pa.Table, rules: FilterRules
-) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray, str]]:
+def _size_rule_results(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[Flags, Flags, str]]:
     limits = (rules.min_width, rules.min_height)
     if rules.width_column and rules.height_column and (rules.has_size_rules or rules.by_size):
         remedy = "name another column, or give neither width_column nor height_column"
@@ -303,12 +310,12 @@ def _size_rule_results(
         if rules.by_size is not None:
             yield from _results_by_size(*sizes, rules.by_size)
     elif rules.has_size_rules and _has_usual_sizes(raw_dataset):
-        unknown = _lacks_usual_sizes(raw_dataset)
+        is_unknown = _flags(_lacks_usual_sizes(raw_dataset), len(raw_dataset))
         usual = tuple(schema.column(raw_dataset, column) for column in USUAL_SIZE_COLUMNS)
         for values, limit, reason in zip(_of_cells(usual, rules.composite), limits, SIZE_REASONS, strict=True):
             if limit is not None:
-                passes, missing = _at_least(values, limit)
-                yield pc.or_kleene(unknown, passes), pc.and_not(missing, unknown), reason
+                passes, missing = (_flags(one, len(raw_dataset)) for one in _at_least(values, limit))
+                yield is_unknown | passes, missing & ~is_unknown, reason
 
 
 def _results_by_size(
@@ -372,8 +379,13 @@ def _is_numeric(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
-def _at_least(values: pa.ChunkedArray, threshold: float) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+def _at_least(values: pa.ChunkedArray, threshold: float) -> tuple[Flags, Flags]:
     """Whether each value reaches the threshold, and whether it is missing."""
+    if not values.null_count and pa.types.is_integer(values.type):
+        return values.to_numpy() >= np.float64(threshold), pa.scalar(False)
+    if not values.null_count and pa.types.is_floating(values.type):
+        numbers = values.to_numpy()
+        return numbers >= np.float64(threshold), np.isnan(numbers)  # a plain number would be rounded to their type
     missing = pc.is_null(values, nan_is_null=True)
     return pc.greater_equal(pc.cast(values, pa.float64()), threshold), missing
 

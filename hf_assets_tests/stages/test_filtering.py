@@ -58,6 +58,24 @@ def test_the_first_broken_rule_is_the_reason(row: dict[str, Any], reason: str | 
     assert judge(samples(row, good()), RULES)["dropped_for"].to_pylist() == [reason, None]
 
 
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64(), pa.int32(), pa.int64()])
+@pytest.mark.parametrize("values", [[0.7, 7, 8, 9], [0.7, 7, 8, None]])
+@pytest.mark.parametrize("threshold", [0.7, 7, 7.5])
+def test_a_value_is_compared_as_the_number_that_it_is(
+    kind: pa.DataType, values: list[float | None], threshold: float
+) -> None:
+    """In half and single precision 0.7 is a little less or more, and a threshold isn't rounded to their digits."""
+    column = pa.array(values).cast(kind, safe=False)
+    rules = FilterRules(quality_column="q", quality_thresholds=(("m", threshold),))
+    quality = pa.StructArray.from_arrays([column], ["m"])
+    table = samples(*[{}] * 4).set_column(4, "columns", pa.StructArray.from_arrays([quality], ["q"]))
+    expected = [
+        "low_m_missing" if value is None else None if float(value) >= threshold else "low_m"
+        for value in column.to_pylist()
+    ]
+    assert judge(table, rules)["dropped_for"].to_pylist() == expected
+
+
 def test_kept_and_dropped_rows_make_up_all_and_say_nothing_of_where_they_lie() -> None:
     judged = judge(samples(good(), good(w=1), good()), RULES)
     assert kept(judged)["row"].to_pylist() == [0, 2]
