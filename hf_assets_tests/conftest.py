@@ -11,9 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
 import numpy as np
@@ -74,6 +76,16 @@ def _garbage_is_collected_fast() -> None:
 def pytest_sessionfinish() -> None:
     """What is still there is passed to extension modules as ever."""
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _retries_at_once() -> Iterator[None]:
+    """huggingface_hub tries as often as ever, without the seconds in between."""
+    from huggingface_hub.utils import _http
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_http, "time", SimpleNamespace(**{**vars(time), "sleep": lambda _: None}))
+        yield
 
 
 @pytest.fixture(autouse=True)
