@@ -174,25 +174,26 @@ def test_check_finds_what_the_dataset_holds(project: Project) -> None:
     assert "  buckets: 64x64: " in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        ({"dataset_name": "command/none"}, 'dataset "command/none"'),
-        ({"revision": "v9"}, '"v9"'),
-        ({"split": "trian"}, 'has no split "trian"'),
-        ({"caption_column": "captoin"}, 'did you mean "caption"'),
-        ({"image_column": "caption"}, 'column "caption" names files such as'),
-    ],
-)
-def test_what_the_dataset_lacks_fails_the_run_with_one_line(
-    hub: LocalHub, tmp_path: Path, edit: dict[str, str], message: str
-) -> None:
+def test_what_a_dataset_lacks_fails_its_step_with_one_line(hub: LocalHub, tmp_path: Path) -> None:
     hub.commit("command/errors", files_of(ROWS[:1]))
-    done = Project(tmp_path, "command/errors", **edit).materialize("my-photos/raw_dataset")
+    lacks: dict[str, tuple[dict[str, str], str]] = {
+        "repository": ({"dataset_name": "command/none"}, 'dataset "command/none"'),
+        "revision": ({"revision": "v9"}, '"v9"'),
+        "split": ({"split": "trian"}, 'has no split "trian"'),
+        "caption": ({"caption_column": "captoin"}, 'did you mean "caption"'),
+        "image": ({"image_column": "caption"}, 'column "caption" names files such as'),
+    }
+    project = Project(tmp_path, "command/errors")
+    (entry,) = project.config["datasets"]
+    project.config["datasets"] = [{**entry, "id": id, **edit} for id, (edit, _) in lacks.items()]
+    project.write()
+    done = project.materialize("key:*/raw_dataset")
     assert done.returncode == 1
-    lines = [line for line in done.stderr.splitlines() if message in line]
-    assert lines, done.stderr
     assert "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
+    for id, (_, message) in lacks.items():
+        assert any(f"{id}__raw_dataset" in line and "STEP_FAILURE" in line for line in lines), done.stderr
+        assert any(message in line for line in lines), (message, done.stderr)
 
 
 def test_a_wrong_config_stops_before_any_work(hub: LocalHub, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from hf_assets_tests.local_hub import LocalHub
 ROOT = Path(__file__).parents[1]
 DATASET = "processes/photos"
 WAITS = "waiting for the cpu device, on which another run encodes"
+# Each step in a process of its own, which doesn't import all of it anew.
+FORKED = {"forkserver": {"preload_modules": ["hf_assets.definitions", "diffusers", "transformers"]}}
 # Not what it takes, but when something must be wrong, however busy the machine is.
 PATIENCE_S = 240.0
 
@@ -45,10 +47,10 @@ def project(folder: Path) -> Path:
 
 
 @contextmanager
-def run(folder: Path, group: str, executor: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def run(folder: Path, group: str, executor: str, **settings: Any) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """`dagster asset materialize` in a process group of its own, and the file that holds what it says."""
     log = folder / f"{group}-{time.monotonic_ns()}.log"
-    config = json.dumps({"execution": {"config": {executor: {}}}})
+    config = json.dumps({"execution": {"config": {executor: settings}}})
     command = ["asset", "materialize", "-m", "hf_assets.definitions", "--select", f"group:{group}"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_HOME")}
     with log.open("wb") as output:
@@ -118,7 +120,7 @@ def test_runs_take_turns_a_killed_one_frees_its_turn_and_executors_give_the_same
     with ExitStack() as both:
         with device_lock.hold("cpu", print):
             one, first = both.enter_context(run(folder, "one", "in_process"))
-            two, second = both.enter_context(run(folder, "two", "multiprocess"))
+            two, second = both.enter_context(run(folder, "two", "multiprocess", start_method=FORKED))
             wait_for(lambda: WAITS in first.read_text() and WAITS in second.read_text(), first, second)
         wait_for(lambda: one.poll() is not None and two.poll() is not None, first, second)
         assert (one.returncode, two.returncode) == (0, 0), first.read_text() + second.read_text()

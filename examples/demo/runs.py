@@ -14,7 +14,7 @@ from examples.demo.project import ID, DemoError, Project, tail
 STAGES = ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds", "training_set")
 COMMAND = ("asset", "materialize", "-m", "hf_assets.definitions", "--select", f"group:{ID}")
 SHOWN_COMMAND = f"dagster {' '.join(COMMAND)}"
-POLL_S = 0.2
+POLL_S = 0.5
 
 
 class Counts(NamedTuple):
