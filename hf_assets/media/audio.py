@@ -27,7 +27,7 @@ from hf_assets.errors import MediaError
 from hf_assets.media import audio_headers, signatures, steps
 
 # Bump where a change lets other files be read, or finds other facts; see `media.image.VERSION`.
-VERSION = 2
+VERSION = 3
 # Part of each latent's key. Bump when a change to this module changes a plain clip's samples, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
@@ -52,6 +52,8 @@ TAPS = 128
 # soundfile's formats in which a jump to a sample lands on exactly that sample.
 SEEKS_EXACTLY = ("AIFF", "AU", "CAF", "FLAC", "RF64", "W64", "WAV", "WAVEX")
 BLOCK_SAMPLES = 1 << 16
+# Of an MP3, and one of 50 of its packets.
+MAX_BAD_PACKETS = 4
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
         file = soundfile.SoundFile(_Seekable(data))
     except (soundfile.LibsndfileError, TypeError, ValueError):
         with _container(data) as container:
-            yield _Container(container)
+            yield _Container(container, sizes=audio_headers.long_announced_and_there(data))
         return
     with file, _errors(f"{file.format} audio"):
         # what was streamed out as FLAC it can't read; of an MP3 that doesn't say how long it is, it reads a guess
@@ -229,19 +231,14 @@ class _SoundFile:
         elif self._file.format == "MP3" and audio_headers.xing(self._data) is None:
             num_samples = _count(self.blocks(0), self.sample_rate)
         elif self._announced is not None:
-            self._require_most(self._announced, num_samples)
-        elif found := audio_headers.announced_and_there(self._file.extra_info):
+            _require_most(self._announced, num_samples, self.sample_rate)
+        elif found := (
+            audio_headers.announced_and_there(self._file.extra_info)
+            or audio_headers.long_announced_and_there(self._data)
+        ):
             announced, there = found
-            self._require_most(num_samples * announced // max(there, 1), num_samples)
+            _require_most(num_samples * announced // max(there, 1), num_samples, self.sample_rate)
         return AudioFacts(self.sample_rate, self._file.channels, num_samples)
-
-    def _require_most(self, announced: int, there: int) -> None:
-        if announced - there > audio_headers.SLACK_S * self.sample_rate:
-            raise MediaError(
-                "truncated",
-                f"{there / self.sample_rate:.3f} s are there of the {announced / self.sample_rate:.3f} s that the "
-                "header announces",
-            )
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
         """The samples from position `first` to the end. (C, S) float32"""
@@ -255,6 +252,18 @@ class _SoundFile:
             skip = max(skip - len(block), 0)
 
 
+def _require_most(announced: int, there: int, sample_rate: int) -> None:
+    """
+    Args:
+        announced, there: samples.
+    """
+    if announced - there > audio_headers.SLACK_S * sample_rate:
+        raise MediaError(
+            "truncated",
+            f"{there / sample_rate:.3f} s are there of the {announced / sample_rate:.3f} s that the header announces",
+        )
+
+
 def _with_true_length(data: bytes) -> tuple[bytes, int | None]:
     """A FLAC up to the last frame that can be decoded, with its length in the header; and what the header had.
 
@@ -263,10 +272,25 @@ def _with_true_length(data: bytes) -> tuple[bytes, int | None]:
     end = audio_headers.flac_end(data)
     if end is None or (end.first + end.num_samples == end.announced and _has(data, end.first, end.num_samples)):
         return data, None
+    if not end.announced and _is_whole(data):
+        return data, None
     whole = audio_headers.with_flac_length(data, len(data), end.first + end.num_samples)
     if _has(whole, end.first, end.num_samples):
         return whole, None  # nothing was cut: the header is wrong
+    if not end.first:
+        return data, None
+    if not end.announced:
+        return audio_headers.with_flac_length(data, end.start, end.first), None
     return audio_headers.with_flac_length(data, end.start, end.first), end.announced
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a FLAC that doesn't say how long it is can be decoded to its end."""
+    try:
+        with _container(data) as container:
+            return all(True for _ in container.decode(audio=0))
+    except MediaError:
+        return False
 
 
 def _has(data: bytes, first: int, num_samples: int) -> bool:
@@ -284,11 +308,16 @@ def _has(data: bytes, first: int, num_samples: int) -> bool:
 class _Container:
     """A file that PyAV reads: its first audio stream."""
 
-    def __init__(self, container: Any, *steps_done: str) -> None:
+    def __init__(self, container: Any, *steps_done: str, sizes: tuple[int, int] | None = None) -> None:
+        """
+        Args:
+            sizes: bytes of audio that the header announces, and that are there, where these are fewer.
+        """
+        self._sizes = sizes
         self._container = container
         self._steps = steps_done
         self._stream = container.streams.audio[0]
-        self._frames = (frame for frame in container.decode(self._stream) if frame.samples)
+        self._frames = (frame for frame in _decoded(container, self._stream) if frame.samples)
         # Decoded, since a header can say half the rate of what comes out (HE-AAC).
         self._ahead = next(self._frames, None)
         if self._ahead is None:
@@ -299,6 +328,9 @@ class _Container:
         assert self._ahead is not None
         channels = len(self._ahead.layout.channels)
         num_samples = _count(self.blocks(0), self.sample_rate)
+        if self._sizes is not None:
+            announced, there = self._sizes
+            _require_most(num_samples * announced // max(there, 1), num_samples, self.sample_rate)
         told_s = self._header_duration_s()
         if num_samples / self.sample_rate < told_s - max(0.5, told_s / 100):
             raise MediaError(
@@ -335,6 +367,28 @@ class _Container:
             frame = next(self._frames, None)
         for block in graph.push(None):
             yield block[:, skip:]
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames of a stream. Of MP3, packets that can't be decoded are passed over, as players do, if they are few:
+    where two pieces were put together, and where a byte is broken.
+    """
+    import av
+
+    if container.format.name != "mp3":
+        yield from container.decode(stream)
+        return
+    num_packets = num_bad = 0
+    for packet in container.demux(stream):
+        num_packets += 1
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            num_bad += 1
+            if num_bad > MAX_BAD_PACKETS + num_packets // 50:
+                raise
+            continue
+        yield from frames
 
 
 class _Graph:

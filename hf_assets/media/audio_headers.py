@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from hf_assets.errors import MediaError
 
+W64_RIFF = b"riff.\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0"
 # Less than this may be missing behind what is there.
 SLACK_S = 0.1
 
@@ -26,7 +27,9 @@ MPEG_RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (1
 
 
 def with_sizes(data: bytes) -> bytes:
-    """A WAV file whose header leaves the size of its audio out, as 0, with that size; any other file as it is."""
+    """A WAV or AU file whose header leaves the size of its audio out, as 0, with that size; any other file as it is."""
+    if data[:4] == b".snd" and data[8:12] == bytes(4) and len(data) > int.from_bytes(data[4:8]) >= 24:
+        return data[:8] + b"\xff" * 4 + data[12:]
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return data
     for kind, start, size in _riff_chunks(data, 12):
@@ -47,6 +50,31 @@ def announced_and_there(log: str) -> tuple[int, int] | None:
     if found is None or int(found[1]) >= 2**31 - 2**16 or int(found[1]) <= int(found[2]):
         return None
     return int(found[1]), int(found[2])
+
+
+def long_announced_and_there(data: bytes) -> tuple[int, int] | None:
+    """The same of formats with sizes of 64 bits, RF64 (EBU Tech 3306), W64 and CAF: libsndfile notes nothing."""
+    announced = start = 0
+    if data[:4] == b"RF64" and data[12:16] == b"ds64" and len(data) >= 36:
+        (announced,) = struct.unpack_from("<Q", data, 28)
+        start = next((at for kind, at, _ in _riff_chunks(data, 12) if kind == b"data"), 0)
+    elif data[:16] == W64_RIFF:
+        position = 40
+        while position + 24 <= len(data) and not start:
+            (size,) = struct.unpack_from("<Q", data, position + 16)
+            if data[position : position + 4] == b"data":
+                announced, start = size - 24, position + 24
+            position += max(size + -size % 8, 24)
+    elif data[:4] == b"caff":
+        position = 8
+        while position + 12 <= len(data) and not start:
+            kind, size = struct.unpack_from(">4sq", data, position)
+            if kind == b"data":
+                announced, start = size - 4, position + 16
+            position += 12 + max(size, 0)
+    if not start or not 0 < announced < 2**62 or announced <= len(data) - start:
+        return None
+    return announced, len(data) - start
 
 
 def require_whole_pages(data: bytes) -> None:
@@ -74,7 +102,10 @@ def with_flac_length(data: bytes, stop: int, num_samples: int) -> bytes:
 
 
 def flac_end(data: bytes) -> FlacEnd | None:
-    """Look for a FLAC's last frame (RFC 9639); None where it isn't plain FLAC, or says no length."""
+    """Look for a FLAC's last frame (RFC 9639), or that of the announced length; None where it isn't plain FLAC.
+
+    What was streamed announces 0.
+    """
     if data[:4] != b"fLaC" or len(data) < 42:
         return None
     block, packed = struct.unpack_from(">H", data, 8)[0], struct.unpack_from(">Q", data, 18)[0]
@@ -83,17 +114,17 @@ def flac_end(data: bytes) -> FlacEnd | None:
     while not is_last and start + 4 <= len(data):
         is_last = data[start] >= 0x80
         start += 4 + int.from_bytes(data[start + 1 : start + 4])
-    if not announced or _flac_frame(data, start, block) is None:
+    if _flac_frame(data, start, block) is None:
         return None
     like, end, last = data[start : start + 4], len(data), None
     while (at := data.rfind(b"\xff", start, end)) >= 0 and (last is None or len(data) - at < FLAC_TAIL_BYTES):
         end = at
         is_alike = data[at + 1] == like[1] and data[at + 2] & 15 == like[2] & 15 and data[at + 3] & 15 == like[3] & 15
         frame = _flac_frame(data, at, block) if at + 4 <= len(data) and is_alike else None
-        if frame is None or sum(frame) > announced:
+        if frame is None or (announced and frame[0] > announced):
             continue
         last = last or FlacEnd(announced, *frame, at)
-        if sum(frame) == announced:
+        if not announced or sum(frame) >= announced:
             return FlacEnd(announced, *frame, at)
     return last
 

@@ -5,6 +5,8 @@ different continuations: where nothing was missing, neither is read, and both gi
 ITU-T T.81, annex B.
 """
 
+import math
+import re
 import struct
 from collections.abc import Iterator
 from io import BytesIO
@@ -17,6 +19,7 @@ END = b"\xff\xd9"
 # Bits with which no decoder makes the blocks that it makes of none: a JPEG's codes never are all ones, and zeros are
 # what is made up.
 OTHER_END = bytes([0x5A, 0xC3, 0x96, 0x69, 0x3C, 0xA5, 0x81, 0x7E] * 8) + END
+RESTART_INTERVAL, RESTART = 0xDD, re.compile(rb"\xff[\xd0-\xd7]")
 SCAN, FRAME_KINDS, STANDALONE = 0xDA, (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC)), range(0xD0, 0xD9)
 
 
@@ -37,7 +40,7 @@ def decode(data: bytes) -> Image.Image:
     picture, other = (JpegImagePlugin.JpegImageFile(BytesIO(data + end)) for end in (END, OTHER_END))
     picture.load()
     other.load()
-    if picture.tobytes() != other.tobytes() or not _has_all_scans(data):
+    if picture.tobytes() != other.tobytes() or not _has_all_scans(data) or not _has_all_restarts(data):
         raise MediaError("truncated", f"JPEG: the file ends after {len(data):,d} bytes, before its pixels do")
     return picture
 
@@ -61,6 +64,32 @@ def _has_all_scans(data: bytes) -> bool:
                 scanned = [data[start + 1 + 2 * number] for number in range(count)]
                 given |= {(component, at) for component in scanned for at in range(first, last + 1)}
     return bool(components) and given >= {(component, at) for component in components for at in range(64)}
+
+
+def _has_all_restarts(data: bytes) -> bool:
+    """Whether the last scan has as many restart markers as its frame needs: behind one that is missing, both
+    continuations are passed over.
+    """
+    interval, size, sampling = 0, (0, 0), dict[int, tuple[int, int]]()
+    scanned, stop = list[int](), 0
+    for kind, start, end in _segments(data, all_scans=True):
+        if kind == RESTART_INTERVAL:
+            (interval,) = struct.unpack_from(">H", data, start)
+        elif kind in FRAME_KINDS:
+            size = struct.unpack_from(">HH", data, start + 1)
+            sampling = {data[at]: (data[at + 1] & 15, data[at + 1] >> 4) for at in range(start + 6, end - 2, 3)}
+        elif kind == SCAN:
+            scanned, stop = [data[start + 1 + 2 * number] for number in range(data[start])], end
+    if not interval or not all(one in sampling for one in scanned):
+        return True
+    num_units = 1
+    for axis in range(2):
+        most = max(each[axis] for each in sampling.values())
+        own = most if len(scanned) > 1 else sampling[scanned[0]][axis]
+        # of several components, a unit has as many blocks of each as it is sampled; of one, one block
+        pixels = size[axis] if len(scanned) > 1 else math.ceil(size[axis] * own / most)
+        num_units *= math.ceil(pixels / (8 * (most if len(scanned) > 1 else 1)))
+    return len(RESTART.findall(data, stop)) >= -(-num_units // interval) - 1
 
 
 def _segments(data: bytes, *, all_scans: bool = False) -> Iterator[tuple[int, int, int]]:

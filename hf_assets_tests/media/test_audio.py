@@ -352,3 +352,34 @@ def test_soundfile_and_pyav_agree() -> None:
         by_soundfile = file.read(dtype="float32").T
     by_pyav = all_of(contained(LONG, "matroska", "flac"), RATE, 2)
     assert np.abs(by_soundfile - by_pyav).max() < 4e-5
+
+
+@pytest.mark.parametrize("format", ["RF64", "W64", "CAF"])
+def test_half_of_a_file_with_long_sizes_is_refused_and_a_byte_may_be_missing(format: str) -> None:
+    data = encoded(tone(440, 1), format, subtype="PCM_16")
+    assert audio.probe(data[:-1]).num_samples in (44_099, 44_100)
+    with pytest.raises(MediaError, match=r"s are there of the 1\.000 s") as caught:
+        audio.probe(data[: len(data) // 2])
+    assert caught.value.reason == "truncated"
+
+
+def test_pieces_of_mp3_put_together_and_a_hole_in_one_are_read() -> None:
+    data = contained(tone(440, 1), "mp3", "libmp3lame")
+    one = audio.probe(data).num_samples
+    assert abs(audio.probe(data + data).num_samples - 2 * one) < 4 * 1152
+    assert abs(audio.probe(data[:3000] + data[3300:]).num_samples - one) < 6 * 1152
+
+
+@pytest.mark.parametrize("announced", [0, 44_000, 44_200])
+def test_a_flac_is_as_long_as_its_frames_whatever_its_header_says(announced: int) -> None:
+    data = encoded(tone(440, 1), "FLAC")
+    (packed,) = struct.unpack_from(">Q", data, 18)
+    wrong = data[:18] + struct.pack(">Q", packed >> 36 << 36 | announced) + data[26:]
+    assert audio.probe(wrong).num_samples == 44_100
+    if not announced:  # what was streamed and cut is read as far as it goes
+        assert 10_000 < audio.probe(wrong[: len(wrong) // 2]).num_samples < 44_100
+
+
+def test_an_au_without_its_size_is_read_to_its_end() -> None:
+    data = encoded(tone(440, 1), "AU", subtype="PCM_16")
+    assert audio.probe(data[:8] + bytes(4) + data[12:]).num_samples == 44_100

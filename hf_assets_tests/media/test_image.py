@@ -610,3 +610,15 @@ def test_a_jpeg_decoded_fast_is_still_of_the_size_that_its_geometry_was_made_for
     data = encoded(smooth(), "JPEG")
     with pytest.raises(MediaError, match="640 x 480 pixels, but its geometry was made for 640 x 481"):
         to_pixels(data, (80, 60), (0, 0), (80, 60), (640, 481), is_fast=True)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_with_restart_markers_that_is_cut_between_them_is_no_picture(mode):
+    pixels = np.random.default_rng(0).integers(0, 256, (101, 133, 3), np.uint8)
+    stream = BytesIO()
+    Image.fromarray(pixels).convert(mode).save(stream, "JPEG", restart_marker_blocks=3)
+    data = stream.getvalue()
+    assert np.array_equal(np.asarray(decode(data[:-2])), np.asarray(decode(data)))
+    for cut in range(20, 200, 7):
+        with pytest.raises(MediaError):
+            decode(data[:-cut])
