@@ -149,22 +149,23 @@ def _spooled_rows(
                 yield from _rows(FileRows(part.file, part.rows[at], part.file_rows[at]), source, snapshot, column)
 
 
-def reads_ranges(part: FileRows, source: Source, snapshot: Snapshot, column: str) -> bool:
-    """Whether of a file just the row groups with wanted rows are fetched, since they are a small part of it.
+def bytes_by_range(part: FileRows, source: Source, snapshot: Snapshot, column: str) -> int | None:
+    """The bytes of the row groups with wanted rows, where just these are fetched of a file, since they are a small part
+    of it; None: it isn't read by range.
 
-    What is fetched so isn't kept, and media are read twice, to be looked at and to be encoded.
+    What is fetched so isn't kept, and media are read `READS` times, to be looked at and to be encoded.
     """
     is_small = part.file.num_bytes < RANGES_FROM_BYTES
     if is_small or source.spec.whole_files or not source.fetches(snapshot, part.file):
-        return False
+        return None
     with source.open_ranges(snapshot, part.file) as handle:
         wanted_bytes = media_bytes(handle, column, part.file_rows, part.file.path)
-    return READS * wanted_bytes <= part.file.num_bytes
+    return wanted_bytes if READS * wanted_bytes <= part.file.num_bytes else None
 
 
 def _rows(part: FileRows, source: Source, snapshot: Snapshot, column: str) -> Iterator[Media]:
     """Media that lie in the rows of a file."""
-    is_remote = source.spec.streaming or reads_ranges(part, source, snapshot, column)
+    is_remote = source.spec.streaming or bytes_by_range(part, source, snapshot, column) is not None
     with source.open_ranges(snapshot, part.file) if is_remote else source.open_media(snapshot, part.file) as handle:
         counted = CountedFile(handle)
         before = 0

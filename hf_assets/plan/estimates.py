@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets.encode import encoders, spool
-from hf_assets.encode.media_files import FileRows
+from hf_assets.encode.media_files import READS, FileRows, bytes_by_range
 from hf_assets.errors import DatasetError, ModelError
 from hf_assets.hub import api
 from hf_assets.kinds.medium import Medium
@@ -30,7 +30,8 @@ USUAL_TOKENS = 512
 def bytes_to_fetch(
     source: Source, snapshot: Snapshot, column: str, unknown: Sequence[FileRows], missing: Sequence[FileRows]
 ) -> int:
-    """Bytes that reading media would download: those that the Hugging Face cache lacks; streamed, those that are read.
+    """Bytes that reading media would download: of files that the Hugging Face cache lacks, or of those row groups of
+    them that are read by range, as often as they are; streamed, those that are read.
 
     Args:
         unknown: rows that are looked at, and probably encoded then.
@@ -42,11 +43,21 @@ def bytes_to_fetch(
         looked_at = _to_stream(source, snapshot, column, unknown)
         again = max(looked_at - spool.bound_bytes(), 0)
         return looked_at + again + _to_stream(source, snapshot, column, missing)
-    parts = (*unknown, *missing)
-    num_bytes = source.bytes_to_read(snapshot, [part.file for part in parts if part.is_whole])
-    paths = {part.file.hash: part.file.path for part in parts if not part.is_whole and not part.file.content}
+    num_bytes = source.bytes_to_read(snapshot, [part.file for part in (*unknown, *missing) if part.is_whole])
+    parts = [(part, reads) for reads, some in ((READS, unknown), (1, missing)) for part in some]
+    in_rows = [(part, reads) for part, reads in parts if not part.is_whole and not part.file.content]
+    with ThreadPoolExecutor(REQUEST_THREADS) as pool:
+        by_range = list(pool.map(lambda one: bytes_by_range(one[0], source, snapshot, column), in_rows))
+    whole = {
+        part.file.hash: part.file.path for (part, _), found in zip(in_rows, by_range, strict=True) if found is None
+    }
+    num_bytes += sum(
+        found * reads
+        for (part, reads), found in zip(in_rows, by_range, strict=True)
+        if found is not None and part.file.hash not in whole
+    )
     asked = api.Subject("dataset", snapshot.repository, snapshot.commit, DatasetError)
-    return num_bytes + _to_download(asked, paths.values())
+    return num_bytes + _to_download(asked, whole.values())
 
 
 def _to_stream(source: Source, snapshot: Snapshot, column: str, parts: Sequence[FileRows]) -> int:

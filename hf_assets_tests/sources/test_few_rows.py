@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_assets.encode.media_files import FileRows, Media, media_of
+from hf_assets.plan import estimates
 from hf_assets.sources.source import Source, source_of
 from hf_assets.sources.spec import Snapshot, SourceSpec
 from hf_assets_tests.local_hub import LocalHub
@@ -67,6 +68,9 @@ def test_bytes_fetched_for_few_and_for_most_rows(
     snapshot, rows = source.resolve(), WANTED[wanted]
     num_groups = len(set((rows // group_rows).tolist()))
     group_bytes = num_groups * group_rows * ROW_BYTES
+    parts = [FileRows(snapshot.files[0], rows, rows)]
+    planned = estimates.bytes_to_fetch(source, snapshot, "image", [], parts)
+    looked_at = estimates.bytes_to_fetch(source, snapshot, "image", parts, [])
     hub.requests.clear()
     found = read(source, snapshot, rows)
     sent = sum(one.bytes_sent for one in hub.requests if one.file == PATH)
@@ -74,8 +78,11 @@ def test_bytes_fetched_for_few_and_for_most_rows(
         assert group_bytes <= sent <= group_bytes + OVERHEAD_BYTES
         assert sum(one.num_bytes for one in found) <= group_bytes + OVERHEAD_BYTES
         assert source.fetches(snapshot, snapshot.files[0])  # nothing is kept
+        assert abs(planned - sent) <= OVERHEAD_BYTES
+        assert looked_at == 2 * planned  # to be looked at, and to be encoded
     else:
         assert WHOLE_BYTES <= sent <= WHOLE_BYTES + OVERHEAD_BYTES
+        assert planned == looked_at == snapshot.files[0].num_bytes
         hub.requests.clear()
         read(source, snapshot, rows)
         assert sum(one.bytes_sent for one in hub.requests if one.file == PATH) == 0
