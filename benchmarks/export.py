@@ -114,7 +114,7 @@ def measure(root: Path, format: str) -> dict[str, float]:
     disk = [disk_speed(root, num_bytes)]
     rules = ExportRules.model_validate({"format": format, "to": str(root / format)})
     started, worked = time.perf_counter(), time.process_time()
-    done = exporting.export(recipe, rules, None, lambda _: None)  # type: ignore[arg-type]
+    done = exporting.export(recipe, rules, lambda _: None)
     rate = done.bytes_written / (time.perf_counter() - started)
     core = done.bytes_written / (time.process_time() - worked)
     disk.append(disk_speed(root, num_bytes))

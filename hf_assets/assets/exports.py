@@ -11,7 +11,6 @@ from hf_assets.export import exporting
 from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.logs import say
 from hf_assets.orchestrate.results import Made, Step
-from hf_assets.resources.gpu import POOL, GpuResource
 from hf_assets.store.draft import DraftTable
 from hf_assets.store.memo import with_files
 from hf_assets.store.table_file import TableFile
@@ -22,11 +21,11 @@ def build(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
 
 def _build(recipe: Recipe, rules: ExportRules) -> dg.AssetsDefinition:
-    def export(context: dg.AssetExecutionContext, training_set: TableFile, gpu: GpuResource) -> Step:
+    def export(context: dg.AssetExecutionContext, training_set: TableFile) -> Step:
         """The training set as another trainer reads it. Only what changed is written."""
 
         def make() -> Made:
-            done = exporting.export(recipe, rules, gpu.hold_device, say(context))
+            done = exporting.export(recipe, rules, say(context))
             table = pa.table({name: [str(getattr(done, name))] for name in ("format", "version", "folder")})
             draft = DraftTable.of(folder.table(recipe.folders.metadata, f"export_{rules.format}"), table, identity=())
             outcome = Outcome(draft, computed=done.computed, reused=done.reused, rests=with_files((), done.files))
@@ -41,6 +40,5 @@ def _build(recipe: Recipe, rules: ExportRules) -> dg.AssetsDefinition:
         recipe,
         inputs=("training_set",),
         code_version=exporting.code_version_of(recipe, rules),
-        pool=POOL if rules.format in exporting.ENCODING else None,
         kinds=("parquet",),
     )(export)

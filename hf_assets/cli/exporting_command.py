@@ -40,13 +40,12 @@ def export(
     """
     from hf_assets.draw.export_text import summary
     from hf_assets.export import exporting
-    from hf_assets.resources.gpu import GpuResource
 
     with options.errors():
         rules = _rules(format, to, names)
         _require_pushable(rules, ids, push, public)
         for recipe in options.recipes(options.load(config).usable(), ids):
-            done = exporting.export(recipe, rules, GpuResource().hold_device, options.progress)
+            done = exporting.export(recipe, rules, options.progress)
             options.say(summary(done._asdict()))
             if push is not None:
                 pushed = exporting.push(done, push, is_public=public)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol
 from hf_assets import fingerprint
 from hf_assets.config.export_rules import ExportRules
 from hf_assets.config.recipe import Recipe
-from hf_assets.engines.unit import HoldDevice
 from hf_assets.errors import StoreError
 from hf_assets.export import fastvideo_shards, parquet_shards, simpletuner_cache, tar_shards
 from hf_assets.export import place as places
@@ -77,8 +76,6 @@ FORMATS: dict[str, Format] = {
     "webdataset": tar_shards,
     "fastvideo": fastvideo_shards,
 }
-# Those that may encode the empty caption, on the device.
-ENCODING = ("simpletuner",)
 
 
 def code_version_of(recipe: Recipe, rules: ExportRules) -> str:
@@ -94,7 +91,7 @@ def _version(recipe: Recipe, rules: ExportRules, training_set: str) -> str:
     )
 
 
-def export(recipe: Recipe, rules: ExportRules, hold_device: HoldDevice, say: Callable[[str], None]) -> Exported:
+def export(recipe: Recipe, rules: ExportRules, say: Callable[[str], None]) -> Exported:
     """Write what changed since the last export, and let the dataset's folder lead to it.
 
     Raises:
@@ -116,7 +113,7 @@ def export(recipe: Recipe, rules: ExportRules, hold_device: HoldDevice, say: Cal
                 raise StoreError(f"the training set of {id} is empty: see what its filters dropped")
             version = _version(recipe, rules, view.version)
             known = place.manifest(id, place.current(id))
-            made, written = format.make(Job(view, rules, place, version, known, hold_device, say))
+            made, written = format.make(Job(view, rules, place, version, known, say))
             facts = {**made.facts, "payloads": written.computed + written.reused + written.copied}
             renamed = place.publish(id, made._replace(facts=facts))
         files = format.finish(place, recipe, version)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from hf_assets.config.export_rules import ExportRules
-from hf_assets.engines.unit import HoldDevice
 from hf_assets.export.place import Manifest, Place
 from hf_assets.export.view import View
 
@@ -15,7 +14,6 @@ class Job(NamedTuple):
     Attributes:
         version: what the generation is called.
         known: the generation before; None where there is none.
-        hold_device: for what has to be encoded.
     """
 
     view: View
@@ -23,5 +21,4 @@ class Job(NamedTuple):
     place: Place
     version: str
     known: Manifest | None
-    hold_device: HoldDevice
     say: Callable[[str], None]

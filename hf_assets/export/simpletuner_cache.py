@@ -65,7 +65,7 @@ def make(job: Job) -> tuple[Generation, Written]:
     width = _width(view)
     family = simpletuner_families.family_of(pipeline.class_name, view.recipe.family, width)
     form = FORMS[family]
-    empty = None if form.is_audio else empty_caption(view, job.hold_device, say)
+    empty = None if form.is_audio else empty_caption(view)
     latents, latent_at = _latent_names(view, form)
     texts, text_at = _text_names(view, family, form, empty)
     tensors = _Tensors(view, form, pipeline, empty)

@@ -68,8 +68,14 @@ class TinySet:
     def write_config(self) -> None:
         (self.root / "datasets.json").write_text(json.dumps(self.config))
 
-    def write(self, samples: Sequence[Photo], first_row: int = 0, gaps: Sequence[int] = ()) -> None:
-        """Let these be the training set: rows from `first_row` on, without those in `gaps`."""
+    def write(
+        self, samples: Sequence[Photo], first_row: int = 0, gaps: Sequence[int] = (), *, has_empty: bool = True
+    ) -> None:
+        """Let these be the training set: rows from `first_row` on, without those in `gaps`.
+
+        Args:
+            has_empty: whether the empty caption has an embed.
+        """
         recipe = self.recipe
         rows = [row for row in range(first_row, first_row + len(samples) + len(gaps)) if row not in gaps]
         keys = self._embed(recipe, samples)
@@ -96,6 +102,7 @@ class TinySet:
                     "latent_key": key,
                     "latent_shape": list(photo.shape),
                     "embed_keys": [keys[caption] for caption in photo.captions],
+                    "empty_caption_key": keys[schema.EMPTY_CAPTION] if has_empty else None,
                     **self._facts(recipe.kind, photo),
                 }
                 for row, photo, key in zip(rows, samples, latent_keys, strict=True)
@@ -111,7 +118,7 @@ class TinySet:
 
     def export(self, format: str, to: Path, names: str | None = None) -> Exported:
         rules = ExportRules.model_validate({"format": format, "to": str(to), "names": names})
-        return exporting.export(self.recipe, rules, GPU.hold_device, lambda _: None)
+        return exporting.export(self.recipe, rules, lambda _: None)
 
     def _latents(self, photo: Photo) -> dict[str, torch.Tensor]:
         made = {"latents": latents_of(photo, self.dtype)}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
 from hf_assets.config import loading
@@ -73,7 +74,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project(tmp_path_factory.mktemp("project"))
 
 
-def test_an_asset_for_each_export_with_counts_versions_and_pool(project: Project) -> None:
+def test_an_asset_for_each_export_with_counts_and_versions(project: Project) -> None:
     first = project.materialize()
     files = first["export_simpletuner"]
     assert (files["computed"], files["reused"], files["dagster/row_count"]) == (2 + 2 + 1, 0, 2)
@@ -89,7 +90,9 @@ def test_an_asset_for_each_export_with_counts_versions_and_pool(project: Project
     assert edited["export_simpletuner"]["version"] != files["version"]
     graph = project.definitions().resolve_asset_graph()
     node = graph.get(dg.AssetKey(["photos", "export_simpletuner"]))
-    assert (node.pools, node.group_name) == ({"gpu"}, "photos")
+    assert (node.pools, node.group_name) == (set(), "photos")  # nothing is encoded
+    facts = pq.read_table(next((project.folder / "pq/photos/").rglob("*.parquet"))).column_names
+    assert not [name for name in facts if name.endswith(("_key", "_keys"))]
     assert [key.path[-1] for key in node.parent_keys] == ["training_set"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hf_assets.errors import ModelError
+from hf_assets.errors import ModelError, StoreError
 from hf_assets_tests.export.sets import Photo, TinySet, latents_of, photos
 from hf_assets_tests.export.simpletuner_reader import Caches
 
@@ -93,6 +93,12 @@ def test_the_empty_caption_is_what_the_encoder_gives(sdxl: TinySet, tmp_path: Pa
     found = read(tmp_path).embeds("")
     assert torch.allclose(found["prompt_embeds"], fresh, atol=1e-5)
     assert torch.allclose(found["pooled_prompt_embeds"], pooled[0], atol=1e-5)
+
+
+def test_without_an_embed_of_the_empty_caption_it_says_what_to_do(sdxl: TinySet, tmp_path: Path) -> None:
+    sdxl.write(photos("one"), has_empty=False)
+    with pytest.raises(StoreError, match=r"has no embed of the empty caption, .* with `hf-assets run photos`"):
+        sdxl.export("simpletuner", tmp_path)
 
 
 def test_the_config_takes_over_how_often_and_nothing_that_deletes(sdxl: TinySet, tmp_path: Path) -> None:
