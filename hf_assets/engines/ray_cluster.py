@@ -136,8 +136,8 @@ def workers(options: RayOptions, settings: ComputeSettings, say: Say) -> Iterato
     wanted = placement(options, nodes, wants_cpu=settings.device == "cpu")
     actors = POOL.take(wanted)
     decoding = _start_decoders(options, say)
-    beside = f", and {len(decoding)} decoders" if decoding else ""
-    say(f"encoding with {wanted.num_actors} Ray workers{beside} on {len(nodes)} machines")
+    beside = f", decoders: {len(decoding)}" if decoding else ""
+    say(f"encoding with Ray (workers: {wanted.num_actors}{beside}, machines: {len(nodes)})")
     try:
         yield RayEngine(actors, settings, Decoders(decoding, options.decoder_cpus) if decoding else None)
     except BaseException:

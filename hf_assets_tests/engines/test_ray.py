@@ -80,7 +80,7 @@ def test_decoders_beside_the_workers_decode_what_may_be_decoded_elsewhere(tmp_pa
     stage = Portable(tmp_path / "store", killer=killer)
     keys = [" ".join(f"{10 * unit + n}:{1 + n % 3}" for n in range(10)) for unit in range(3)]
     said, computed, failed = run(stage, *keys, "broken:2", workers=1, decoders=2, decoder_cpus=1)
-    assert any("1 Ray workers, and 2 decoders" in line for line in said)
+    assert any("workers: 1, decoders: 2" in line for line in said)
     assert not any("died" in line for line in said)  # a decoder that dies costs no unit
     assert (computed, failed) == (30, 1)
     assert stored(tmp_path / "store") == {key: 2 * float(key.split(":")[0]) for key in " ".join(keys).split()}
