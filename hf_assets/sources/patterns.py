@@ -5,6 +5,7 @@ a server of any protocol.
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,10 +16,10 @@ from hf_assets.errors import DatasetError
 # `datasets` reads the configurations of a dataset from these.
 README, SETTINGS = "README.md", ".huggingface.yaml"
 MAX_BYTES = 8 << 20
-# Between the lines of three dashes.
-HEADER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(\r?\n|\Z)", re.DOTALL)
-# Aliases of YAML let few lines say millions of times the same.
-MAX_PATTERNS = 100_000
+# Of the header, each byte of which takes a kilobyte while it is parsed.
+MAX_HEADER_BYTES = 1 << 20
+# Aliases and merges of YAML let few lines say millions of times the same.
+MAX_NODES = 500_000
 
 
 def check(texts: dict[str, bytes], repository: str, commit: str | None) -> None:
@@ -35,11 +36,7 @@ def check(texts: dict[str, bytes], repository: str, commit: str | None) -> None:
     for name, data in texts.items():
         if len(data) > MAX_BYTES:
             raise DatasetError(f'{name} of dataset "{repository}" has {len(data):,d} bytes, more than is read of one')
-        for number, pattern in enumerate(_patterns(_parse(name, data))):
-            if number > MAX_PATTERNS:
-                raise DatasetError(
-                    f'{name} of dataset "{repository}" has more than {MAX_PATTERNS:,d} patterns of files'
-                )
+        for pattern in (one for header in _headers(name, data) for one in _patterns(_parse(name, header))):
             if _leads_out(pattern, own):
                 raise DatasetError(
                     f'{name} of dataset "{repository}" names files as {pattern[:200]!a}, which may lead out '
@@ -47,15 +44,42 @@ def check(texts: dict[str, bytes], repository: str, commit: str | None) -> None:
                 )
 
 
-def _parse(name: str, data: bytes) -> Any:
+def _headers(name: str, data: bytes) -> set[str]:
+    """What `datasets` takes for YAML, to the line end: of a README, which it opens with its line ends or without."""
+    from huggingface_hub import repocard
+
     text = data.decode("utf-8-sig", errors="replace")
-    if name == README:
-        header = HEADER.match(text)
-        text = header[1] if header else ""
+    texts = (text, text.replace("\r\n", "\n").replace("\r", "\n"))
+    if name != README:
+        return set(texts)
+    found = map(repocard.REGEX_YAML_BLOCK.search, texts)
+    return {header[2] for header in found if header is not None}
+
+
+def _parse(name: str, text: str) -> Any:
+    if len(text) > MAX_HEADER_BYTES:
+        raise DatasetError(
+            f"{name} has {len(text):,d} characters of YAML, more than the {MAX_HEADER_BYTES:,d} that are read"
+        )
     try:
+        if _num_nodes(yaml.compose(text, yaml.SafeLoader), {}) > MAX_NODES:
+            raise DatasetError(
+                f"{name} has YAML of which aliases make more than {MAX_NODES:,d} values, which is not read"
+            )
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError):
         return None  # which `datasets` reports, or leaves alone
+
+
+def _num_nodes(node: Any, known: dict[int, int]) -> int:
+    """How many values a node stands for, with all that aliases and merges repeat; one within itself, any number."""
+    if (found := known.get(id(node))) is not None:
+        return found
+    known[id(node)] = sys.maxsize
+    inner = [] if not isinstance(node, yaml.CollectionNode) else node.value
+    parts = [part for one in inner for part in (one if isinstance(one, tuple) else (one,))]
+    known[id(node)] = 1 + sum(_num_nodes(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _patterns(header: Any) -> Iterator[str]:

@@ -57,10 +57,40 @@ def test_patterns_within_the_repository_are_patterns(pattern: str) -> None:
     patterns.check({patterns.README: readme(pattern)}, "user/name", "a" * 40)
 
 
-def test_few_lines_of_yaml_that_mean_millions_are_refused() -> None:
-    levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 8))
-    text = f"---\na0: &a0 [x, y]\n{levels}configs: [{{data_files: *a7}}]\n---\n".encode()
-    with pytest.raises(DatasetError, match="more than 100,000 patterns"):
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_the_header_of_a_readme_is_what_datasets_takes_for_it(tmp_path: Path, end: str) -> None:
+    folder, other = tmp_path / "data", outside(tmp_path)
+    folder.mkdir()
+    (folder / "a.parquet").write_bytes(rows_file(["a"]))
+    text = readme(f"{other}/*.parquet").removesuffix(b"\nA dataset.\n").replace(b"\n", end.encode())
+    (folder / "README.md").write_bytes(text)
+    with pytest.raises(DatasetError, match="may lead out of the dataset"):
+        captions(local(folder, tmp_path / "memory"), tmp_path)
+
+
+LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+MERGES = "".join(f"m{n}: &m{n}\n  <<: [{', '.join([f'*m{n - 1}'] * 9)}]\n" for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"a0: &a0 [x, y]\n{LAUGHS}configs: [{{data_files: *a7}}]",
+        f"a0: &a0 {{name: x, dtype: string}}\n{LAUGHS}dataset_info: {{features: *a8}}",
+        f"a0: &a0 [x]\n{LAUGHS}tags: *a8",
+        f"m0: &m0 {{a: b, c: d}}\n{MERGES}",
+        "configs: &a [*a]",
+    ],
+)
+def test_few_lines_of_yaml_that_mean_millions_are_refused(header: str) -> None:
+    for name, text in ((patterns.README, f"---\n{header}\n---\n"), (patterns.SETTINGS, header)):
+        with pytest.raises(DatasetError, match="of which aliases make more than 500,000 values"):
+            patterns.check({name: text.encode()}, "user/name", None)
+
+
+def test_a_header_of_any_length_is_not_parsed() -> None:
+    text = b"---\ntags:\n" + b"- a\n" * 300_000 + b"---\n"
+    with pytest.raises(DatasetError, match=r"has 1,200,\d+ characters of YAML"):
         patterns.check({patterns.README: text}, "user/name", None)
 
 
