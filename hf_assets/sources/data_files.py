@@ -20,6 +20,8 @@ PARQUET_CONVERSION = 'use its Parquet conversion (revision "refs/convert/parquet
 
 # What of a builder's configuration says which files are read, not how.
 NO_SETTINGS = frozenset({"name", "version", "data_dir", "data_files", "description", "features"})
+# How much a builder reads at a time.
+CHUNKS = ("chunksize", "batch_size")
 
 
 class SplitFiles(NamedTuple):
@@ -91,6 +93,9 @@ def _format(kind: str, builder: Any) -> Format:
         for field in fields(config)
         if field.name not in NO_SETTINGS and getattr(config, field.name) != getattr(usual, field.name)
     }
+    for name in CHUNKS:  # a README may make them smaller, and so let types differ, but not as large as a file
+        if isinstance(chunk := settings.get(name), int) and chunk > (getattr(usual, name) or 0):
+            del settings[name]
     features = builder.info.features
     return Format(kind, settings, None if features is None else features.to_dict())
 

@@ -37,25 +37,53 @@ MAX_WHOLE_BYTES = 256 << 20
 CSV_ROWS, MAX_CSV_BYTES = 10_000, 512 << 20
 # Tables have a dozen levels at most; parsers end the process some thousands of levels down.
 MAX_DEPTH = 256
+# Of a table of CSV, each of which becomes an object or several.
+MAX_COLUMNS = 20_000
+# Names and attributes of a member of a tar, which are read whole.
+MAX_TAR_HEADER_BYTES = 1 << 20
+TAR_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
+# What unpacks piece by piece; the others of a zip are unpacked whole, whatever size they are said to have.
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Text of people is compressed to a tenth, of machines to a fiftieth.
 MAX_RATIO, MIN_RATIO_BYTES = 200, 256 << 20
 
 # What reading an Arrow file may take beside the libraries: its buffers may be compressed.
-ARROW_BYTES, ARROW_TIMES = 2 << 30, 4
+ARROW_BYTES, ARROW_TIMES = 1 << 30, 4
+# Rows of one file, of which each is a number at least.
+MAX_ROWS = 1 << 25
 TOO_LARGE = 4
 ARROW_CHILD = f"""
 import resource, sys
 path, limit = sys.argv[1], int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 import pyarrow as pa
+import pyarrow.compute as pc
+def unpack(values):  # to what each row has of its own
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        values.dictionary_decode()
+    elif pa.types.is_run_end_encoded(kind):
+        pc.run_end_decode(values)
+    elif pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        values.cast(pa.large_binary())
+    elif pa.types.is_struct(kind):
+        for inner in values.flatten():
+            unpack(inner)
+    elif pa.types.is_nested(kind) and hasattr(values, "flatten"):
+        unpack(values.flatten())
+num_rows = 0
 try:
-    try:
-        batches = pa.ipc.open_stream(pa.OSFile(path))
-    except pa.ArrowInvalid:
+    if open(path, "rb").read(6) == b"ARROW1":
         file = pa.ipc.open_file(pa.OSFile(path))
         batches = (file.get_batch(number) for number in range(file.num_record_batches))
+    else:
+        batches = pa.ipc.open_stream(pa.OSFile(path))
     for batch in batches:
-        pass
+        num_rows += batch.num_rows
+        if num_rows > {MAX_ROWS}:
+            sys.exit({TOO_LARGE})
+        for column in batch.columns:
+            unpack(column)
 except MemoryError:
     sys.exit({TOO_LARGE})
 except Exception:  # which reading it in earnest will report
@@ -125,17 +153,45 @@ def _check_arrow(local: Path, path: str) -> None:
         [sys.executable, "-c", ARROW_CHILD, str(local), str(limit)], capture_output=True, check=False, env=environment
     )
     if done.returncode in (TOO_LARGE, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT):
-        raise _bomb(path, f"has rows that unpack to more than {ARROW_TIMES} times its size")
+        raise _bomb(
+            path, f"has more than {MAX_ROWS:,d} rows, or rows that unpack to more than {ARROW_TIMES} times its size"
+        )
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar of which no header is read that is larger than headers are."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_Member":
+        member = super().frombuf(buf, encoding, errors)  # type: ignore[arg-type]
+        if member.type in (*TAR_HEADERS, tarfile.SOLARIS_XHDTYPE) and member.size > MAX_TAR_HEADER_BYTES:
+            raise DatasetError(f"it holds a member whose name or attributes have {member.size:,d} bytes")
+        if member.type == tarfile.GNUTYPE_SPARSE:  # which has no bytes of its own
+            raise DatasetError(f'it holds "{member.name[:200]}", a sparse file, which is not read')
+        return member
+
+    def _proc_gnusparse_10(self, *given: Any) -> None:
+        raise DatasetError("it holds a sparse file, which is not read")
 
 
 def _check_tar(local: Path, path: str) -> None:
-    # one that ends early is read as far as it goes
-    with contextlib.suppress(tarfile.ReadError, EOFError), tarfile.open(local, "r|*") as tar:
-        for member in tar:
-            if member.issparse():  # which has no bytes of its own
-                raise DatasetError(f'"{path}" holds "{member.name[:200]}", a sparse file, which is not read')
-            check_member(member.size, member.name, path)
-            tar.members = []  # type: ignore[attr-defined]  # it would remember all of them
+    total, packed_bytes = 0, local.stat().st_size
+    try:
+        # one that ends early is read as far as it goes
+        with contextlib.suppress(tarfile.ReadError, EOFError), tarfile.open(local, "r|*", tarinfo=_Member) as tar:
+            for member in tar:
+                if member.issparse():
+                    raise DatasetError(f'it holds "{member.name[:200]}", a sparse file, which is not read')
+                check_member(member.size, member.name, path)
+                _check_total(total := total + member.size, packed_bytes, path)
+                tar.members = []  # type: ignore[attr-defined]  # it would remember all of them
+    except DatasetError as error:
+        raise DatasetError(str(error).replace("it holds", f'"{path}" holds', 1)) from None
+
+
+def _check_total(total: int, packed_bytes: int, path: str) -> None:
+    if total > MAX_RATIO * packed_bytes and total > MIN_RATIO_BYTES:
+        raise _bomb(path, f"unpacks to more than {MAX_RATIO} times its size")
 
 
 def _check_zip(local: Path, path: str, text: tuple[str, Mapping[str, Any]] | None) -> None:
@@ -146,7 +202,13 @@ def _check_zip(local: Path, path: str, text: tuple[str, Mapping[str, Any]] | Non
     with zipfile.ZipFile(local) as archive:
         if text is None:
             unicode_names.require_distinct((member.filename for member in archive.infolist()), f'"{path}"')
+        total = 0
         for member in archive.infolist():
+            if member.compress_type not in ZIP_METHODS:
+                raise DatasetError(
+                    f'"{path}" holds "{member.filename[:200]}", which isn\'t packed with deflate: pack it so'
+                )
+            _check_total(total := total + member.file_size, local.stat().st_size, path)
             if text is None:
                 check_member(member.file_size, member.filename, path)
             elif not member.is_dir():
@@ -172,6 +234,8 @@ def _check_text(stream: IO[bytes], path: str, kind: str, settings: Mapping[str, 
     total = line = lines = 0
     window: deque[tuple[int, int]] = deque([(0, 0)])
     while block := stream.read(BLOCK_BYTES):
+        if not total and kind == "csv" and max(map(block.partition(b"\n")[0].count, b",;\t|")) > MAX_COLUMNS:
+            raise DatasetError(f'"{path}" has more than {MAX_COLUMNS:,d} columns, which is not read')
         if not total and kind == "json":
             is_whole |= block.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
         total += len(block)
@@ -181,8 +245,7 @@ def _check_text(stream: IO[bytes], path: str, kind: str, settings: Mapping[str, 
         window.append((total, lines))
         while len(window) > 1 and lines - window[1][1] > CSV_ROWS:
             window.popleft()
-        if total > MAX_RATIO * packed_bytes and total > MIN_RATIO_BYTES:
-            raise _bomb(path, f"unpacks to more than {MAX_RATIO} times its size")
+        _check_total(total, packed_bytes, path)
         if is_whole and total > MAX_WHOLE_BYTES:
             raise _bomb(path, f"is no {kind} in lines, and has more than {MAX_WHOLE_BYTES:,d} bytes")
         if not is_whole and line > MAX_LINE_BYTES:
