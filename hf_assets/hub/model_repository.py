@@ -76,9 +76,13 @@ class FolderRepository:
     def __post_init__(self) -> None:
         found: set[str] = set()
         for folder, subfolders, names in os.walk(self.root, followlinks=True):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            above = {os.path.realpath(folder), *map(os.path.realpath, Path(folder).parents)}
+            places = {name: os.path.realpath(os.path.join(folder, name)) for name in subfolders if name[:1] != "."}
+            subfolders[:] = [name for name, place in places.items() if place not in above]  # no link leads round
             inside = Path(folder).relative_to(self.root)
-            found.update((inside / name).as_posix() for name in names if not name.startswith("."))
+            # a pipe, or a device, would be waited for
+            shown = [name for name in names if name[:1] != "." and os.path.isfile(os.path.join(folder, name))]
+            found.update((inside / name).as_posix() for name in shown)
         object.__setattr__(self, "paths", frozenset(found))
 
     @property
@@ -95,6 +99,9 @@ class FolderRepository:
 
     def read_json(self, path: str) -> dict[str, Any]:
         try:
+            if not (self.root / path).is_file():  # nor a pipe
+                raise FileNotFoundError
+            require_json_size((self.root / path).stat().st_size, self.name, path)
             data = (self.root / path).read_bytes()
         except FileNotFoundError:
             raise ModelError(f"{self.name} has no {path}: fetch the model again") from None
@@ -301,9 +308,13 @@ def _call(request: Callable[[], T], repository: str, revision: str | None, need:
     return api.call(request, api.Subject("model", repository, revision, ModelError, need=need))
 
 
+def require_json_size(num_bytes: int, repository: str, path: str) -> None:
+    if num_bytes > MAX_JSON_BYTES:
+        raise ModelError(f"{repository}: {path} has {num_bytes:,d} bytes, more than a configuration has")
+
+
 def _parse_json(data: bytes, repository: str, path: str) -> dict[str, Any]:
-    if len(data) > MAX_JSON_BYTES:
-        raise ModelError(f"{repository}: {path} has {len(data):,d} bytes, more than a configuration has")
+    require_json_size(len(data), repository, path)
     try:
         parsed = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ other program is started (EPS), and the limit against decompression bombs is our
 Shape letters: H W pixels. Sizes are (width, height), crops are (top, left), in pixels.
 """
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -58,6 +59,8 @@ MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 USUAL_BYTES, PROGRESSIVE_BYTES, DEEP_BYTES = 4, 6, 22
 # (H, W, 3) uint8
 PAGE_BYTES = 3
+# TIFF's tags.
+TILE_EDGES = (322, 323)
 
 # 16,384 x 16,384, whatever a pixel takes. A header that claims more is taken for a
 # decompression bomb. Pillow itself refuses a WebP above 179 megapixels, before we can ask.
@@ -192,7 +195,14 @@ def _num_bytes(opened: _Opened, data: bytes) -> int:
     each = FORMAT_BYTES.get(opened.format) or MODE_BYTES.get(opened.image.mode, USUAL_BYTES)
     each += PROGRESSIVE_BYTES * bool(opened.image.info.get("progressive"))
     each += DEEP_BYTES * (not opened.meaning.colours.is_plain and pixels.is_deep(data))
-    return width * height * (max(each, USUAL_BYTES) + PAGE_BYTES)
+    return max(width * height, _tile_pixels(opened.image)) * (max(each, USUAL_BYTES) + PAGE_BYTES)
+
+
+def _tile_pixels(image: ImageFile.ImageFile) -> int:
+    """Pixels of one tile of a TIFF, which is unpacked whole, however small the image; 0 of others."""
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    edges = [tags.get(tag) for tag in TILE_EDGES]
+    return math.prod(edge for edge in edges if isinstance(edge, int)) if all(edges) else 0
 
 
 def fit(

@@ -264,7 +264,7 @@ def _in_16_bits(data: bytes, size: tuple[int, ...]) -> np.ndarray | None:
     import av
 
     try:
-        with av.open(BytesIO(data), format="png_pipe") as container:
+        with av.open(BytesIO(png_chunks.without_packed(data)), format="png_pipe") as container:
             frame = next(container.decode(video=0))
             pixels: np.ndarray = frame.to_ndarray(format="rgba64le")
     except Exception:  # Pillow decoded it: the 8 bits it keeps are what is left

@@ -1,10 +1,39 @@
 """What a PNG's chunks say that Pillow doesn't, without decoding a pixel. W3C, PNG, third edition."""
 
+import re
 import struct
+import zlib
 from collections.abc import Iterator
 
 from hf_assets.media import colour
 from hf_assets.media.colour import Colours
+
+# Texts and profiles, which FFmpeg unpacks to any size.
+PACKED = (b"zTXt", b"iTXt", b"iCCP")
+PACKED_STARTS = re.compile(rb"(?:zTXt|iCCP)[^\0]{0,79}\0\0")
+MAX_UNPACKED_BYTES = 32 << 20
+
+
+def without_packed(data: bytes) -> bytes:
+    """A PNG without its texts and its profile."""
+    kept = [data[:8]]
+    for kind, start, length in _places(data):
+        if kind not in PACKED:
+            kept.append(data[start - 8 : start + length + 4])
+    return b"".join(kept)
+
+
+def unpacks_to_much(data: bytes) -> bool:
+    """Whether texts and profiles of PNGs that lie anywhere in a file unpack to more than `MAX_UNPACKED_BYTES`."""
+    left = MAX_UNPACKED_BYTES
+    for found in PACKED_STARTS.finditer(data) if b"zTXt" in data or b"iCCP" in data else ():
+        try:
+            left -= len(zlib.decompressobj().decompress(memoryview(data)[found.end() :], left))
+        except zlib.error:
+            continue
+        if left <= 0:
+            return True
+    return False
 
 
 def exif(data: bytes) -> bytes | None:
@@ -44,8 +73,13 @@ def _integers(content: bytes, count: int) -> tuple[int, ...]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    return ((kind, data[start : start + length]) for kind, start, length in _places(data))
+
+
+def _places(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start of the content, its length) of each chunk."""
     position = 8
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
-        yield kind, data[position + 8 : position + 8 + length]
+        yield kind, position + 8, length
         position += 12 + length

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from hf_assets.errors import MediaError
-from hf_assets.media import colour, pixels, profiles, signatures
+from hf_assets.media import colour, pixels, profiles, signatures, tiff_chunks
 
 # Of one image's samples: 16,384 x 16,384 pixels of three bytes, or a quarter of it in floats.
 MAX_BYTES = 2**30
@@ -71,7 +71,7 @@ def open_samples(data: bytes, why: str) -> Samples:
         page: Any = tifffile.TiffFile(BytesIO(data)).pages[0]
         photometric, samples = int(page.photometric), page.samplesperpixel
         kind, bits = page.dtype.kind if page.dtype is not None else "", page.bitspersample
-        width, height, num_bytes = page.imagewidth, page.imagelength, page.nbytes
+        width, height = page.imagewidth, page.imagelength
         orientation = int(page.tags[274].value) if 274 in page.tags else 1
         icc = page.tags[34675].value if 34675 in page.tags else None
     except Exception as error:
@@ -81,7 +81,7 @@ def open_samples(data: bytes, why: str) -> Samples:
         raise MediaError(
             "undecodable", f"TIFF: {why}: {samples} samples a pixel of {bits} bits, photometric {photometric}"
         )
-    if num_bytes > MAX_BYTES:
+    if (num_bytes := tiff_chunks.num_bytes(page)) > MAX_BYTES:
         raise MediaError("too_large", f"{num_bytes:,d} bytes of samples are more than the limit of {MAX_BYTES:,d}")
     found = ["float"] if kind == "f" else ["range"]
     if photometric == 0:
@@ -102,6 +102,7 @@ def load(samples: Samples) -> Image.Image:
         MediaError: `undecodable`.
     """
     page = samples.page
+    tiff_chunks.require(page)
     try:
         values = page.asarray()
     except Exception as error:
@@ -132,6 +133,7 @@ def largest(samples: Samples) -> float:
     Raises:
         MediaError: `undecodable`.
     """
+    tiff_chunks.require(samples.page)
     try:
         values = samples.page.asarray()
     except Exception as error:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_assets.errors import MediaError
-from hf_assets.media import animations, colour, containers, image, memory, signatures, steps
+from hf_assets.media import animations, colour, containers, image, memory, png_chunks, signatures, steps
 from hf_assets.media.colour import Colours
 
 if TYPE_CHECKING:
@@ -347,6 +347,8 @@ def _open(data: bytes) -> Iterator[Clip]:
 
     if not data:
         raise MediaError("empty", "the video has no bytes")
+    if png_chunks.unpacks_to_much(data):
+        raise MediaError("too_large", "texts or profiles of its pictures unpack to more than any have")
     try:
         with av.open(BytesIO(data), options={"format_whitelist": CONTAINERS, "protocol_whitelist": ""}) as container:
             streams = [one for one in container.streams.video if not _is_cover(one)]

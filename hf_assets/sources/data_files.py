@@ -162,6 +162,8 @@ def _settings(spec: SourceSpec, commit: str | None) -> dict[str, bytes]:
             path = Path(spec.dataset_name) / name
             if path.is_file():
                 found[name] = path.read_bytes()
+            elif path.exists():  # a pipe, for which `datasets` would wait
+                raise DatasetError(f'"{path}" is no file: remove it')
         elif (data := api.small_file(spec.dataset_name, name, commit)) is not None:
             found[name] = data
     return found

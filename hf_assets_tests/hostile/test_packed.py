@@ -1,6 +1,7 @@
 """Archives, tables and settings of which few bytes ask for many."""
 
 import io
+import json
 import struct
 import tarfile
 import zipfile
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hf_assets.errors import DatasetError
 from hf_assets.sources import data_files
-from hf_assets.sources.formats import bounds
+from hf_assets.sources.formats import bounds, parquet
+from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.spec import SourceSpec
 
 
@@ -118,3 +121,43 @@ def test_a_readme_makes_no_builder_read_more_at_a_time(tmp_path: Path, chunk: in
     format = data_files.data_files_of(SourceSpec(dataset_name=str(tmp_path)), None).format
     assert format is not None
     assert format.settings == settings
+
+
+def classes(names: str) -> io.BytesIO:
+    """A Parquet file with a column of classes, and a hundred rows of the first."""
+    noted = '{"info": {"features": {"caption": {"_type": "ClassLabel", "names": ' + names + "}}}}"
+    columns = pa.table({"image": pa.array([b"a"] * 100, pa.binary()), "caption": [0] * 100})
+    file = io.BytesIO()
+    pq.write_table(columns.replace_schema_metadata({"huggingface": noted}), file)
+    return file
+
+
+def read(file: io.BytesIO) -> pa.Table:
+    file.seek(0)
+    return parquet.read_columns(file, WantedColumns("image", ("caption",)), "x.parquet").table["columns"]
+
+
+def test_names_of_classes_are_of_bounded_length_and_text() -> None:
+    with pytest.raises(DatasetError, match="unpack from 0 to 300,000,000 bytes"):
+        read(classes(json.dumps(["x" * 3_000_000])))
+    assert read(classes('["\\ud800"]'))[0].as_py() == {"caption": 0, "caption#names": "?"}
+    assert read(classes("[" * 100_000 + "]" * 100_000))[0].as_py() == {"caption": 0}
+
+
+def test_values_that_are_written_as_what_differs_are_read_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encodings = {"image": "DELTA_BYTE_ARRAY", "caption": "DELTA_BYTE_ARRAY"}
+
+    def written(size: int) -> Path:
+        rows = {"image": pa.array([b"x" * size] * 40, pa.binary()), "caption": ["x" * size] * 40}
+        options = {"use_dictionary": False, "compression": "none", "write_statistics": False}
+        pq.write_table(pa.table(rows), tmp_path / "x.parquet", column_encoding=encodings, **options)
+        return tmp_path / "x.parquet"
+
+    assert len(read(io.BytesIO(written(1000).read_bytes()))) == 40
+    file = pq.ParquetFile(written(7_000_000))
+    assert parquet._media_batch_rows(file, 0, "image") == 9
+    monkeypatch.setattr(parquet, "LARGE_BYTES", 270_000_000)
+    with pytest.raises(DatasetError, match="bytes, more than 20 times as many"):
+        read(io.BytesIO((tmp_path / "x.parquet").read_bytes()))

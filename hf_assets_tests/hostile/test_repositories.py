@@ -151,6 +151,39 @@ def test_captions_and_media_of_a_folder_of_media_are_no_links_out_of_it(tmp_path
         local(folder, tmp_path / "memory", folder=rules).resolve()
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.png", "README.md", ".huggingface.yaml", "b.parquet"])
+def test_pipes_in_a_folder_are_not_waited_for(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    if name.startswith("a."):
+        (folder / "b.png").write_bytes(b"any")
+        (folder / "a.png").write_bytes(b"any")
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+        local(folder, tmp_path / "memory", folder=FolderRules(media="image", captions="textfile")).resolve()
+        return
+    (folder / "a.parquet").write_bytes(rows_file(["a"]))
+    os.mkfifo(folder / name)
+    if name in (patterns.README, patterns.SETTINGS):
+        with pytest.raises(DatasetError, match="is no file"):
+            local(folder, tmp_path / "memory").resolve()
+    else:
+        assert captions(local(folder, tmp_path / "memory"), tmp_path) == ["a"]
+
+
+def test_a_model_folder_with_pipes_and_links_that_lead_round_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "config.json").write_text("{}")
+    for name in ("one", "two"):
+        (tmp_path / "vae" / name).symlink_to(tmp_path / "vae")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "vae")
+    os.mkfifo(tmp_path / "model_index.json")
+    repository = model_repository.resolve(str(tmp_path))
+    assert {path for path in repository.paths if path.count("/") < 2} == {"vae/config.json", "elsewhere/config.json"}
+    with pytest.raises(ModelError, match=r"has no model_index.json"):
+        repository.read_json("model_index.json")
+
+
 def test_links_within_a_folder_and_the_hugging_face_cache_are_as_ever(tmp_path: Path) -> None:
     folder = tmp_path / "datasets--user--name" / "snapshots" / "abc"
     folder.mkdir(parents=True)

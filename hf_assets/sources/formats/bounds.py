@@ -162,8 +162,8 @@ class _Member(tarfile.TarInfo):
     """A member of a tar of which no header is read that is larger than headers are."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_Member":
-        member = super().frombuf(buf, encoding, errors)  # type: ignore[arg-type]
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
+        member = super().frombuf(buf, encoding, errors)
         if member.type in (*TAR_HEADERS, tarfile.SOLARIS_XHDTYPE) and member.size > MAX_TAR_HEADER_BYTES:
             raise DatasetError(f"it holds a member whose name or attributes have {member.size:,d} bytes")
         if member.type == tarfile.GNUTYPE_SPARSE:  # which has no bytes of its own

@@ -30,6 +30,8 @@ MAX_FILE_ROWS = 1 << 25
 # A text is written once for all rows that have it, and all is compressed: a file may unpack to so many times its size,
 # or to so many bytes.
 MAX_RATIO, MIN_RATIO_BYTES = 200, 256 << 20
+# To more bytes than these together, to so many times its size.
+LARGE_RATIO, LARGE_BYTES = 20, 1 << 30
 # Several files are read at a time: while they are, their columns take so much together, or one of them is alone.
 UNPACKING = Memory(768 << 20)
 # Of the footer: tables of ten thousand columns have some megabytes.
@@ -136,7 +138,7 @@ def _class_names(parquet: pq.ParquetFile, columns: dict[str, pa.Array]) -> dict[
         noted = json.loads((parquet.metadata.metadata or {}).get(b"huggingface", b"{}"))
         features = noted["info"]["features"]
         names = {top: features[top]["names"] for top in columns if features[top]["_type"] == "ClassLabel"}
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return {}
     found = {}
     for top, texts in names.items():
@@ -145,7 +147,9 @@ def _class_names(parquet: pq.ParquetFile, columns: dict[str, pa.Array]) -> dict[
             continue
         is_known = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(texts)))
         at = pc.if_else(is_known, numbers, pa.scalar(None, numbers.type))
-        found[f"{top}{schema.CLASS_NAMES}"] = pa.array(list(map(str, texts)), pa.string()).take(at)
+        named = pa.array([str(text).encode(errors="replace").decode() for text in texts], pa.string())
+        _require_ratio(int(pc.sum(pc.binary_length(named).cast(pa.int64()).take(at)).as_py() or 0), 0, top)
+        found[f"{top}{schema.CLASS_NAMES}"] = named.take(at)
     return found
 
 
@@ -586,7 +590,7 @@ def _unpack(
     inner = [
         leaf
         for leaf, found in chunks.items()
-        if any(one.path_in_schema != one.path_in_schema.split(".")[0] for one in found)
+        if any(one.path_in_schema != one.path_in_schema.split(".")[0] or _has_prefixes(one) for one in found)
     ]
     flat = [leaf for leaf in chunks if leaf not in inner]
     parts = []
@@ -609,10 +613,16 @@ def _unpack(
     )
 
 
+def _has_prefixes(chunk: Any) -> bool:
+    """Whether values are written as what differs from the ones before: each may be as large as all of the column."""
+    return any(encoding.startswith("DELTA") and encoding.endswith("BYTE_ARRAY") for encoding in chunk.encodings)
+
+
 def _require_ratio(unpacked: int, packed: int, name: str) -> None:
-    if unpacked > max(MIN_RATIO_BYTES, MAX_RATIO * packed):
+    ratio = LARGE_RATIO if LARGE_BYTES < unpacked <= MAX_RATIO * packed else MAX_RATIO
+    if unpacked > max(MIN_RATIO_BYTES, ratio * packed):
         raise DatasetError(
-            f'the columns of "{name}" unpack from {packed:,d} to {unpacked:,d} bytes, more than {MAX_RATIO} times as '
+            f'the columns of "{name}" unpack from {packed:,d} to {unpacked:,d} bytes, more than {ratio} times as '
             "many, which is not read: name columns of other texts, or write it in smaller files"
         )
 
@@ -630,8 +640,10 @@ def _unpacked_bytes(values: pa.ChunkedArray | pa.Array) -> int:
 
 def _media_batch_rows(parquet: pq.ParquetFile, group: int, leaf: str) -> int:
     """How many rows of a group to read at a time: few where their media are large."""
-    num_bytes = sum(chunk.total_uncompressed_size for chunk in _chunks(parquet, group, leaf))
-    mean: int = num_bytes // max(1, parquet.metadata.row_group(group).num_rows)
+    chunks = _chunks(parquet, group, leaf)
+    num_bytes = sum(chunk.total_uncompressed_size for chunk in chunks)
+    num_rows = 1 if any(map(_has_prefixes, chunks)) else max(1, parquet.metadata.row_group(group).num_rows)
+    mean: int = num_bytes // num_rows
     return max(1, min(MEDIA_BATCH_ROWS, MEDIA_BATCH_BYTES // max(1, mean)))
 
 

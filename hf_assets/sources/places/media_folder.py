@@ -151,8 +151,14 @@ def _names(root: Path) -> list[str]:
     found = []
     for place, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [os.path.relpath(os.path.join(place, name), root) for name in names if not name.startswith(".")]
+        paths = [os.path.join(place, name) for name in names if not name.startswith(".")]
+        found += [os.path.relpath(path, root) for path in paths if not _is_text(path) or os.path.isfile(path)]
     return found
+
+
+def _is_text(path: str) -> bool:
+    """Whether a file would be read for what it says: a pipe, or a device, would be waited for."""
+    return path.lower().endswith((*TEXT_SUFFIXES, *LYRICS_SUFFIXES))
 
 
 def key(path: str) -> str:
