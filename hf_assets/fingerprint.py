@@ -4,9 +4,9 @@ Datasets are written by strangers, and whatever has one hash is one thing here. 
 `docs/security.md` says what 128 bits of it withstand.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -75,6 +75,31 @@ def of_strings(strings: pa.Array | pa.ChunkedArray, batch_rows: int = 65_536) ->
     return pa.chunked_array(chunks, type=pa.string())
 
 
+def packed_of_strings(strings: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
+    """`of_strings` of a column without nulls, packed (`pack`)."""
+    return _packed(strings, lambda text: blake3(text).digest(length=HASH_BYTES))
+
+
+def packed_second_of_strings(strings: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
+    """Hash of each string of a column without nulls by another function than `of_strings`: what has both in common is
+    the same text (SHA-256), packed.
+    """
+    return _packed(strings, lambda text: sha256(text).digest()[:HASH_BYTES])
+
+
+def _packed(
+    strings: pa.Array | pa.ChunkedArray, digest: Callable[[bytes], bytes], batch_rows: int = 65_536
+) -> pa.ChunkedArray:
+    chunks = []
+    for chunk in strings.chunks if isinstance(strings, pa.ChunkedArray) else [strings]:
+        assert not chunk.null_count, "a null has no hash"
+        for start in range(0, len(chunk), batch_rows):
+            some = chunk.slice(start, batch_rows)
+            data = pa.py_buffer(b"".join(map(digest, some.cast(pa.large_binary()).to_pylist())))
+            chunks.append(pa.FixedSizeBinaryArray.from_buffers(PACKED, len(some), [None, data]))
+    return pa.chunked_array(chunks, PACKED)
+
+
 def pack(hashes: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
     """A column of hashes (32 hex digits, none null) in 16 bytes each, where many are held in memory."""
     chunks = hashes.chunks if isinstance(hashes, pa.ChunkedArray) else [hashes]
@@ -110,13 +135,7 @@ def _pack_chunk(hashes: pa.Array) -> pa.FixedSizeBinaryArray:
 
 def second_of_text(text: str) -> str:
     """Hash of a text by another function than `of_bytes`: what has both in common is the same text (SHA-256)."""
-    return hashlib.sha256(text.encode()).hexdigest()[: 2 * HASH_BYTES]
-
-
-def second_of_strings(strings: pa.ChunkedArray) -> pa.ChunkedArray:
-    """`second_of_text` of each string of a column without nulls."""
-    chunks = [pa.array([second_of_text(text) for text in chunk.to_pylist()], pa.string()) for chunk in strings.chunks]
-    return pa.chunked_array(chunks, pa.string())
+    return sha256(text.encode()).hexdigest()[: 2 * HASH_BYTES]
 
 
 def numbers_of(strings: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:

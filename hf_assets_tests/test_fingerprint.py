@@ -77,3 +77,11 @@ def test_packed_hashes_are_the_same_hashes_in_half_the_bytes() -> None:
     assert whole.type == fingerprint.PACKED
     assert [value.hex() for value in whole.to_pylist()] == [*hashes.to_pylist(), *hashes.slice(1, 3).to_pylist()]
     assert len(fingerprint.pack(pa.array([], pa.string()))) == 0
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_hashes_are_packed_as_they_are_written(kind: pa.DataType) -> None:
+    texts = pa.chunked_array([pa.array(["x", "", "é", "y"], kind).slice(1), pa.array([], kind)])
+    assert fingerprint.packed_of_strings(texts).equals(fingerprint.pack(fingerprint.of_strings(texts)))
+    second = fingerprint.unpack(fingerprint.packed_second_of_strings(texts)).to_pylist()
+    assert second == [fingerprint.second_of_text(text) for text in texts.to_pylist()]

@@ -103,7 +103,7 @@ def encode(
             numbers = pa.array(np.arange(num_texts, num_texts + len(keyed)))
             empty += numbers.filter(_is_empty(keyed)).to_pylist()
             num_texts += len(keyed)
-            second = fingerprint.second_of_strings(keyed["caption"])
+            second = fingerprint.packed_second_of_strings(keyed["caption"])
             asked.add(pa.chunked_array([numbers]), keyed["embed_key"], second)
         found = asked.look_up()
         if len(found.missing):

@@ -113,9 +113,9 @@ class Lookup(contextlib.AbstractContextManager["Lookup"]):
         Args:
             rows: numbers, ascending from one call to the next.
             keys: as texts, none null.
-            second: of texts, their second hashes.
+            second: of texts, their second hashes, packed.
         """
-        columns = [rows, fingerprint.pack(keys), *([] if second is None else [fingerprint.pack(second)]), *more]
+        columns = [rows, fingerprint.pack(keys), *([] if second is None else [second]), *more]
         self._asked.add(pa.table(columns, schema=self._asked.schema))
         if len(rows):
             self._num_rows = rows[-1].as_py() + 1

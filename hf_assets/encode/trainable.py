@@ -146,4 +146,4 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
 
 def _texts(lines: pa.Table) -> pa.ChunkedArray:
     """A packed hash of each caption with what is encoded with it."""
-    return fingerprint.pack(fingerprint.of_strings(captions_stage.identities(lines)))
+    return fingerprint.packed_of_strings(captions_stage.identities(lines))

@@ -196,15 +196,16 @@ def ids(table: pa.Table, has_paths: bool) -> Numbers:
 
 
 def hash_texts(texts: pa.Table) -> Numbers:
-    """Of each caption, with its lyrics where it has some."""
+    """Of each caption, with its lyrics where it has some: as `reasons.hash_texts` has them."""
     named = [name for name in texts.column_names if name in ("caption", schema.LYRICS.name)]
-    return hashed(captions_stage.identities(texts.select(named)))
+    return first_halves(fingerprint.packed_of_strings(captions_stage.identities(texts.select(named))))
 
 
 def hashed(texts: pa.Array | pa.ChunkedArray) -> Numbers:
-    """(N,) uint64: of texts; null has one as well."""
-    packed = fingerprint.pack(fingerprint.of_strings(pc.fill_null(texts, "\0")))
-    return first_halves(packed)
+    """(N,) uint64: of texts; null has one as well. It is Python's own hash, which has another key in each process."""
+    chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
+    found = [np.fromiter(map(hash, pc.fill_null(one, "\0").to_pylist()), np.int64, len(one)) for one in chunks]
+    return np.concatenate([np.empty(0, np.int64), *found]).view(np.uint64)
 
 
 def first_halves(packed: pa.ChunkedArray) -> Numbers:

@@ -214,7 +214,7 @@ class _Needs(contextlib.AbstractContextManager["_Needs"]):
         needed = embeds.with_keys(rows, self.text)
         numbers = pa.chunked_array([pa.array(np.arange(self.num_texts, self.num_texts + len(needed)))])
         self.num_texts += len(needed)
-        second = fingerprint.second_of_strings(needed["caption"])
+        second = fingerprint.packed_second_of_strings(needed["caption"])
         self.embeds.add(numbers, needed["embed_key"], second, [reasons.hash_texts(needed)])
 
 

@@ -293,7 +293,7 @@ def of_embeds(recipe: Recipe, encoder: Encoder, companions: Collection[str], tem
 def hash_texts(texts: pa.Table) -> pa.ChunkedArray:
     """Of each caption, with its lyrics where they have some."""
     named = [name for name in texts.column_names if name in ("caption", schema.LYRICS.name)]
-    return fingerprint.pack(fingerprint.of_strings(captions_stage.identities(texts.select(named))))
+    return fingerprint.packed_of_strings(captions_stage.identities(texts.select(named)))
 
 
 def _batches(path: Location, columns: list[str]) -> Iterator[pa.RecordBatch]:
