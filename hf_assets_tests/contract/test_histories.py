@@ -1,6 +1,7 @@
 """Random histories of upstream commits and config edits.
 
-After each, exactly what is new was computed, and all is right.
+After each, exactly what is new was computed, and all is right. Tables are made in pieces of a few rows, and are in the
+end those that a build from scratch makes as a whole.
 
 The model is simple: a latent is its image and its geometry and its VAE and dtype, an embed is its text and its
 encoder and dtype. What has been computed stays computed, whatever happens in between.
@@ -27,6 +28,7 @@ from hf_assets.stages.geometry import geometry_of
 from hf_assets.stages.geometry_rules import GeometryRules
 from hf_assets_tests.contract.conftest import Models
 from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
+from hf_assets_tests.contract.pieces import make_small, tables_of
 from hf_assets_tests.contract.world import World
 from hf_assets_tests.local_hub import LocalHub
 
@@ -62,9 +64,11 @@ class History(RuleBasedStateMachine):
         self.latents: set[Any] = set()
         self.embeds: set[Any] = set()
         self.pending = True
+        self.patch = pytest.MonkeyPatch()
 
-    @initialize(rows=st.lists(ROWS, min_size=1, max_size=6))
-    def start(self, rows: list[Any]) -> None:
+    @initialize(rows=st.lists(ROWS, min_size=1, max_size=6), piece_rows=st.integers(1, 3))
+    def start(self, rows: list[Any], piece_rows: int) -> None:
+        make_small(self.patch, piece_rows)
         rows = [row_of(row) for row in rows]
         dataset = f"histories/number{self.number}"
         entry = {
@@ -233,9 +237,11 @@ class History(RuleBasedStateMachine):
         )
 
     def teardown(self) -> None:
+        self.patch.undo()  # a build from scratch makes its tables as a whole
         if hasattr(self, "world"):
             fresh = self.world.from_scratch(Path(self.folder.name) / "scratch")
             assert self.world.contents() == fresh.contents()
+            assert tables_of(self.world) == tables_of(fresh)
         self.folder.cleanup()
 
 
