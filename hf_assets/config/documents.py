@@ -113,11 +113,15 @@ CAUSES = {
     "T": "true is written in small letters",
     "F": "false is written in small letters",
     "N": "nothing is written null",
+    "\u201c": "texts stand in straight double quotes, not in curly ones",
+    "\u2018": "texts stand in straight double quotes, not in curly ones",
 }
 
 
 def _cause(error: json.JSONDecodeError) -> str | None:
     """The mistake that is likely meant; None where none is known."""
+    if not error.doc.strip():
+        return "the file is empty"
     rest = error.doc[error.pos :].lstrip()
     before = error.doc[: error.pos].rstrip()
     if (rest[:1] in ("}", "]") and before[-1:] == ",") or (rest[:1] == "," and rest[1:].lstrip()[:1] in ("}", "]")):

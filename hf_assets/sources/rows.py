@@ -28,7 +28,7 @@ from hf_assets.store.memo import Rest
 # Bump when a change to this module changes the table.
 VERSION = 7
 # Bump when a change to this module changes what is kept of a file's columns: all files are then read again.
-KEPT_VERSION = 6
+KEPT_VERSION = 7
 
 READ_THREADS = 8
 # The columns of all files may be so much larger than the files, or have so many bytes.

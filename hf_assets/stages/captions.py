@@ -254,7 +254,10 @@ def _rewrite(texts: _Texts, rules: CaptionRules) -> _Texts:
 def _texts(filtered: pa.Table, key: str, column: str) -> _Texts:
     """The texts of a column, of lists (of lists) each of their texts; of classes by number, their names."""
     values = schema.column(filtered, column)
-    if pa.types.is_integer(values.type) and schema.has_column(filtered, f"{column}{schema.CLASS_NAMES}"):
+    kind = values.type
+    while schema.is_list(kind):
+        kind = kind.value_type
+    if pa.types.is_integer(kind) and schema.has_column(filtered, f"{column}{schema.CLASS_NAMES}"):
         values = schema.column(filtered, f"{column}{schema.CLASS_NAMES}")
     return _flatten(values, key, column)
 

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,7 @@ from hf_assets import schema
 from hf_assets.errors import DatasetError
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.spec import CaptionTable, FolderRules
+from hf_assets.stages import captions as stage
 from hf_assets_tests.sources.reading import read, samples
 from hf_assets_tests.sources.test_mistakes import (
     ARRAY,
@@ -205,3 +207,16 @@ def test_a_zip_whose_members_are_encrypted_says_so(tmp_path: Path) -> None:
     assert zipfile.ZipFile(io.BytesIO(data)).infolist()[0].flag_bits & 1
     found, _, _ = read(folder(tmp_path, {"images.zip": bytes(data)}), tmp_path / "memory", WantedColumns("image", ()))
     assert (len(found.table), "encrypted" in found.faults["message"][0].as_py()) == (1, True)
+
+
+def test_classes_in_lists_and_fields_are_captions_by_their_names(tmp_path: Path) -> None:
+    names = datasets.ClassLabel(names=["red", "blue"])
+    features = datasets.Features({"image": datasets.Image(), "of": datasets.List(names), "in": {"deep": names}})
+    rows_ = {"image": [{"bytes": A, "path": None}] * 2, "of": [[0, 1], []], "in": [{"deep": 1}, None]}
+    stream = io.BytesIO()
+    datasets.Dataset.from_dict(rows_, features=features).to_parquet(stream)
+    data = folder(tmp_path, {"train.parquet": stream.getvalue()})
+    for column, expected in (("of", [["red", "blue"]]), ("in.deep", [["blue"]])):
+        found, _, _ = read(data, tmp_path / "memory", WantedColumns("image", (column,)))
+        table, _ = stage.extract(found.table, stage.CaptionRules(columns_of_captions=(column,)))
+        assert table["captions"].to_pylist() == expected

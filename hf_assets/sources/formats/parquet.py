@@ -125,32 +125,67 @@ def read_columns(
     # By name, since `a` also selects a column that is called `a.b`.
     found = {top: table[top].combine_chunks() if top in table.column_names else None for top in tree}
     arrays = [_select_fields(found[top], kinds[top], below, num_rows) for top, below in tree.items()]
-    named_classes = _class_names(
-        parquet, {top: one for top, one in zip(tree, arrays, strict=True) if tree[top] is None}
-    )
+    named_classes = _class_names(parquet, tree, dict(zip(tree, arrays, strict=True)))
     struct = pa.StructArray.from_arrays([*arrays, *named_classes.values()], names=[*tree, *named_classes])
     return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes, paths, members=members)
 
 
-def _class_names(parquet: pq.ParquetFile, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-    """The names of those columns that hold classes by number, as `datasets` notes them in a file."""
+def _class_names(parquet: pq.ParquetFile, tree: Tree, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """The names of those columns and fields that hold classes by number, as `datasets` notes them in a file."""
     try:
-        noted = json.loads((parquet.metadata.metadata or {}).get(b"huggingface", b"{}"))
-        features = noted["info"]["features"]
-        names = {top: features[top]["names"] for top in columns if features[top]["_type"] == "ClassLabel"}
+        features = json.loads((parquet.metadata.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return {}
     found = {}
-    for top, texts in names.items():
-        numbers = columns[top]
-        if not isinstance(texts, list) or not pa.types.is_integer(numbers.type):
-            continue
-        is_known = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(texts)))
-        at = pc.if_else(is_known, numbers, pa.scalar(None, numbers.type))
-        named = pa.array([str(text).encode(errors="replace").decode() for text in texts], pa.string())
-        _require_ratio(int(pc.sum(pc.binary_length(named).cast(pa.int64()).take(at)).as_py() or 0), 0, top)
-        found[f"{top}{schema.CLASS_NAMES}"] = named.take(at)
+    for top, *path in _paths(tree):
+        feature = features.get(top) if isinstance(features, dict) else None
+        named = _named_classes(feature, columns[top], path, top)
+        if named is not None:
+            found[".".join([top, *path]) + schema.CLASS_NAMES] = named
     return found
+
+
+def _paths(tree: Tree) -> Iterator[list[str]]:
+    for name, below in tree.items():
+        if below is None:
+            yield [name]
+        else:
+            yield from ([name, *path] for path in _paths(below))
+
+
+def _named_classes(feature: Any, values: pa.Array, path: list[str], top: str) -> pa.Array | None:
+    """Numbers of classes as their names, in the same lists; None of anything else.
+
+    Args:
+        feature: of the values, as `datasets` writes it.
+        path: of fields that lead to them.
+        top: the column, for messages.
+    """
+    inner = feature[0] if isinstance(feature, list) and feature else None
+    if isinstance(feature, dict) and feature.get("_type") in ("List", "LargeList", "Sequence"):
+        inner = feature.get("feature")
+    if inner is not None:
+        if not schema.is_list(values.type):
+            return None
+        if pa.types.is_fixed_size_list(values.type):
+            values = values.cast(pa.list_(values.type.value_type))
+        named = _named_classes(inner, values.values, path, top)
+        return None if named is None else schema.with_values(values, named)
+    if not isinstance(feature, dict):
+        return None
+    if path:
+        is_there = pa.types.is_struct(values.type) and values.type.get_field_index(path[0]) >= 0
+        if not is_there:
+            return None
+        return _named_classes(feature.get(path[0]), pc.struct_field(values, path[0]), path[1:], top)
+    texts = feature.get("names")
+    if feature.get("_type") != "ClassLabel" or not isinstance(texts, list) or not pa.types.is_integer(values.type):
+        return None
+    is_known = pc.and_(pc.greater_equal(values, 0), pc.less(values, len(texts)))
+    at = pc.if_else(is_known, values, pa.scalar(None, values.type))
+    named = pa.array([str(text).encode(errors="replace").decode() for text in texts], pa.string())
+    _require_ratio(int(pc.sum(pc.binary_length(named).cast(pa.int64()).take(at)).as_py() or 0), 0, top)
+    return named.take(at)
 
 
 def read_media(
