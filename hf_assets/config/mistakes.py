@@ -144,6 +144,8 @@ def _message_of(found: Any, model: type[BaseModel]) -> str:
         case "extra_forbidden":
             owner = _owner(model, found["loc"][:-1])
             also = TRAINER_ONLY if owner in (Dataset, ImageEmbeds, TextEmbeds) else ()
+            if owner is Dataset and len(blocks := _blocks_with(str(found["loc"][-1]))) == 1:
+                return f'is not a known key here; did you mean "{blocks[0]}.{found["loc"][-1]}"?'
             return unknown_key(str(found["loc"][-1]), [name for name in owner.model_fields if name != "trainer"], also)
         case "missing":
             return "is missing; add it"
@@ -154,6 +156,13 @@ def _message_of(found: Any, model: type[BaseModel]) -> str:
     known = REMEDIES.get(kind)  # the message itself may hold braces, of what the user wrote
     remedy = known.format(**found.get("ctx", {})) if known else f"{message[0].lower()}{message[1:]}"
     return f"is {value}; {remedy}"
+
+
+def _blocks_with(key: str) -> list[str]:
+    """The blocks of an entry that have such a key."""
+    kinds = {name: field.annotation for name, field in Dataset.model_fields.items()}
+    models = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    return [name for name, kind in models.items() if key in kind.model_fields]
 
 
 def _owner(model: type[BaseModel], location: Iterable[Any]) -> type[BaseModel]:

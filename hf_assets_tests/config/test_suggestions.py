@@ -1,11 +1,14 @@
 """What an unknown key may have been meant to be: the spelling is mended, the meaning isn't changed."""
 
+from pathlib import Path
+
 import pytest
 
 from hf_assets.config.config_file import Dataset
 from hf_assets.config.suggestions import suggest
 from hf_assets.config.trainer_keys import TRAINER_ONLY
 from hf_assets.stages.frames import FrameRules
+from hf_assets_tests.config.simpletuner_files import HUB, mistakes
 
 KEYS = [*Dataset.model_fields, *TRAINER_ONLY]
 VIDEO = list(FrameRules.model_fields)
@@ -71,3 +74,18 @@ def test_a_word_of_ours_is_no_misspelling_of_another(one: str, other: str) -> No
 def test_whether_a_word_is_ours_decides() -> None:
     assert suggest("weight_px", ["height_px"]) == "height_px"
     assert suggest("weight_px", ["height_px"], ["weight"]) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("num_frames", "video.num_frames"),
+        ("is_i2v", "video.is_i2v"),
+        ("duration_interval", "audio.duration_interval"),
+        ("quality_thresholds", "filter_func.quality_thresholds"),
+        ("split_on", "caption_shuffle.split_on"),
+    ],
+)
+def test_a_key_of_a_block_that_stands_outside_of_it(key: str, meant: str, tmp_path: Path) -> None:
+    [line] = mistakes(tmp_path, {**HUB, "dataset_type": "video", key: 1})
+    assert line.startswith(f'multidatabackend.json: [0].{key}: is not a known key here; did you mean "{meant}"?')
