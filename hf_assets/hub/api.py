@@ -215,6 +215,8 @@ def _refusal(failure: Exception, subject: Subject) -> str | None:
             return f"no request for {subject.text} can be made: a character of HF_TOKEN belongs to no token"
         case httpx.UnsupportedProtocol():
             return f"no request for {subject.text} can be made: write HF_ENDPOINT as https://…, or unset it"
+        case httpx.TooManyRedirects() | httpx.DecodingError():
+            return f"the Hub's answers for {subject.text} lead nowhere, or can't be read: run again later"
         case OSError() if failure.errno in UNWRITABLE:
             where = failure.filename or "the cache of the Hub"
             return (

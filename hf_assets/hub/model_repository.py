@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hf_assets.errors import ModelError
-from hf_assets.hub import api, hashes, last_seen, whole_files
+from hf_assets.hub import api, guard, hashes, last_seen, whole_files
 from hf_assets.hub.listing_checks import require_hash, require_name
 
 T = TypeVar("T")
@@ -281,7 +281,7 @@ def _list_hub(repository: str, revision: str | None, memory: Path | None) -> Hub
     if api.is_commit(revision) and (pinned := known()) is not None:
         return pinned
     found = api.call(
-        lambda: HfApi().model_info(repository, revision=revision, files_metadata=True),
+        lambda: guard.described(lambda: HfApi().model_info(repository, revision=revision, files_metadata=True)),
         api.Subject("model", repository, revision, ModelError),
         known,
     )

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from hf_assets.errors import MediaError
-from hf_assets.media import audio_headers, signatures, steps
+from hf_assets.media import audio_headers, containers, signatures, steps
 
 # Bump where a change lets other files be read, or finds other facts; see `media.image.VERSION`.
 VERSION = 3
@@ -178,6 +178,8 @@ def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
 def _container(data: bytes) -> Iterator[Any]:
     import av
 
+    if containers.has_too_many_samples(data):
+        raise MediaError("too_large", f"its header counts more samples than {len(data):,d} bytes can hold")
     other = signatures.other_kind(data, "audio")
     with _errors(f"not audio of a known format: {signatures.describe(data)}", other):
         container = av.open(BytesIO(data), options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})

@@ -1,6 +1,16 @@
 """What containers say of bytes that aren't there."""
 
 import struct
+from collections.abc import Iterator
+
+import numpy as np
+
+# Samples of a file, of which FFmpeg notes where each lies: so many, or as many as the file has bytes.
+MIN_SAMPLES = 1 << 22
+# Where boxes lie within boxes.
+NESTED = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"edts", b"udta", b"mvex")
+COUNTED = {b"stsz": 8, b"stz2": 8, b"trun": 4}
+PAIRED = (b"stts", b"ctts")
 
 
 def is_cut(data: bytes) -> bool:
@@ -13,6 +23,42 @@ def is_cut(data: bytes) -> bool:
     if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return _is_cut_mp4(data)
     return False
+
+
+def has_too_many_samples(data: bytes) -> bool:
+    """Whether an MP4 counts more samples than it can hold, or hides how many: few bytes say any number."""
+    if data[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"moof"):
+        return False
+    limit, num_samples = max(MIN_SAMPLES, len(data)), dict.fromkeys((*COUNTED, *PAIRED), 0)
+    for kind, start, stop in _boxes(data, 0, len(data)):
+        if kind == b"cmov":  # a header that is packed itself
+            return True
+        if kind in COUNTED and start + COUNTED[kind] + 4 <= stop:
+            num_samples[kind] += struct.unpack_from(">I", data, start + COUNTED[kind])[0]
+        elif kind in PAIRED:
+            whole = max(stop - start - 8, 0) // 8 * 8
+            runs = np.frombuffer(data, ">u4", whole // 4, start + 8) if whole else np.zeros(0, np.uint32)
+            num_samples[kind] += int(runs[::2].sum(dtype=np.int64))
+    return max(num_samples.values()) > limit
+
+
+def _boxes(data: bytes, position: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start, stop) of the content of each box, and of those within."""
+    waiting = [(position, stop)]
+    while waiting:
+        position, stop = waiting.pop()
+        while position + 8 <= stop:
+            size, kind = struct.unpack_from(">I4s", data, position)
+            head = 8
+            if size == 1 and position + 16 <= stop:
+                size, head = struct.unpack_from(">Q", data, position + 8)[0], 16
+            end = min(position + size, stop) if size else stop
+            if end < position + head:
+                break
+            yield kind, position + head, end
+            if kind in NESTED:
+                waiting.append((position + head, end))
+            position = end
 
 
 def _is_cut_mp4(data: bytes) -> bool:

@@ -309,7 +309,7 @@ class Clip:
             self.decoder = context
         # One thread: several videos are decoded at a time. Broken bits are an error, not a guess at the frame.
         self.decoder.thread_count = 1
-        self.decoder.options = {"err_detect": "explode"}
+        self.decoder.options = {"err_detect": "explode", "max_pixels": str(MAX_FRAME_PIXELS)}
 
     def packets(self) -> Iterator[Any]:
         return (packet for packet in self.container.demux(self.stream) if packet.size)
@@ -347,6 +347,8 @@ def _open(data: bytes) -> Iterator[Clip]:
 
     if not data:
         raise MediaError("empty", "the video has no bytes")
+    if containers.has_too_many_samples(data):
+        raise MediaError("too_large", f"its header counts more frames or samples than {len(data):,d} bytes can hold")
     if png_chunks.unpacks_to_much(data):
         raise MediaError("too_large", "texts or profiles of its pictures unpack to more than any have")
     try:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hf_assets.errors import MediaError
-from hf_assets.media import image, png_chunks, video
+from hf_assets.media import audio, containers, image, png_chunks, video
 
 SIDE = 8
 BOMB = bytes(1 << 20)
@@ -83,3 +83,35 @@ def test_what_is_read_of_a_deep_picture_has_neither() -> None:
     plain, packed = png(colours), png(colours, (b"zTXt", b"name\0\0" + zlib.compress(b"text")))
     assert png_chunks.without_packed(packed) == plain
     assert np.array_equal(np.asarray(image.decode(packed)), np.asarray(image.decode(plain)))
+
+
+def box(kind: bytes, *content: bytes) -> bytes:
+    inner = b"".join(content)
+    return struct.pack(">I4s", 8 + len(inner), kind) + inner
+
+
+def mp4(*tables: bytes) -> bytes:
+    inner = box(b"moov", box(b"trak", box(b"mdia", box(b"minf", box(b"stbl", *tables)))))
+    return box(b"ftyp", b"isom\0\0\0\0isom") + inner + box(b"mdat", bytes(1000))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        mp4(box(b"stsz", struct.pack(">III", 0, 1, 80_000_000))),
+        mp4(box(b"stts", struct.pack(">IIIIII", 0, 2, 40_000_000, 1, 40_000_000, 1))),
+        mp4(box(b"ctts", struct.pack(">IIII", 0, 1, 2**32 - 1, 1))),
+        mp4() + box(b"moof", box(b"traf", box(b"trun", struct.pack(">II", 0, 80_000_000)))) * 2,
+        box(b"moov", box(b"cmov", b"any")),
+    ],
+)
+def test_a_header_counts_no_more_samples_than_there_are_bytes(data: bytes) -> None:
+    for probe in (video.probe, audio.probe):
+        with pytest.raises(MediaError, match=r"more (frames or )?samples than [\d,]+ bytes can hold") as caught:
+            probe(data)
+        assert caught.value.reason == "too_large"
+
+
+def test_as_many_samples_as_bytes_may_be() -> None:
+    assert not containers.has_too_many_samples(mp4(box(b"stsz", struct.pack(">III", 0, 1, containers.MIN_SAMPLES))))
+    assert not containers.has_too_many_samples(b"any bytes")

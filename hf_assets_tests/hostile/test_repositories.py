@@ -1,7 +1,10 @@
 """A repository, or a folder, names its own files only, and nothing that a Hub says leads anywhere else."""
 
+import functools
+import gzip
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +264,50 @@ def test_bytes_of_a_model_that_are_not_what_was_listed_are_not_used(hub: LocalHu
     assert (repository.fetch(["merges.txt"]) / "merges.txt").read_bytes() == whole["merges.txt"]
     with pytest.raises(ModelError, match=r"config.json isn't what its hash says"):
         repository.read_json("config.json")
+
+
+DESCRIPTIONS: list[tuple[Any, str]] = [
+    ({"sha": "../../../../../written"}, "gives '../../../../../written' for a commit"),
+    ({"sha": None}, "gives 'None' for a commit"),
+    ({"siblings": "x.parquet"}, "is of no form that is known"),
+    ({"siblings": [None]}, "is of no form that is known"),
+    ({"siblings": [{"rfilename": "x.parquet", "size": -5}]}, "lists 'x.parquet' with '-5' bytes"),
+    ({"siblings": [{"rfilename": "x.parquet", "size": 10**30}]}, r"lists 'x.parquet' with '10+' bytes"),
+    ({"siblings": [{"rfilename": 7}]}, "lists '7' with 'None' bytes"),
+    ({"siblings": [{"rfilename": "x.parquet", "size": 1, "blobId": "a" * 40, "lfs": 7}]}, "of no form that is known"),
+    ([1, 2], "is of no form that is known"),
+    (b"[" * 100_000 + b"]" * 100_000, "is of no form that is known"),
+    (b"\xff<html>", "is of no form that is known"),
+    (gzip.compress(bytes(2 << 20)), "answers with more than 1,048,576 bytes"),
+    (bytes(2 << 20), "answers with more than 1,048,576 bytes"),
+]
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model"])
+def test_what_a_hub_says_of_a_repository_has_the_form_that_it_should_have(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    repo_id = f"hostile/described-{kind}"
+    hub.commit(repo_id, {"x.parquet": rows_file(["a"])}, repo_type=kind)  # type: ignore[arg-type]
+    monkeypatch.setattr(guard, "MAX_ANSWER_BYTES", 1 << 20)
+    honest = LocalHub._answer
+    for said, message in DESCRIPTIONS:
+
+        def answer(self: LocalHub, asked: Any, said: Any = said) -> Any:
+            given = honest(self, asked)
+            if isinstance(said, dict):
+                said = {**json.loads(given.body), **said}
+            body = said if isinstance(said, bytes) else json.dumps(said).encode()
+            packed = {"Content-Encoding": "gzip"} if body[:2] == b"\x1f\x8b" else {}
+            return replace(given, body=body, length=len(body), headers={**given.headers, **packed})
+
+        monkeypatch.setattr(LocalHub, "_answer", answer)
+        source = source_of(SourceSpec(dataset_name=repo_id), tmp_path / "memory")
+        model = functools.partial(model_repository.resolve, repo_id, hash_cache=tmp_path / "hashes.json")
+        with pytest.raises((DatasetError, ModelError), match=message) as caught:
+            (source.resolve if kind == "dataset" else model)()
+        assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("written*"))
 
 
 class Answer:

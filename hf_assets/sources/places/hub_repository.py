@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
-from hf_assets.hub import api, hashes, last_seen, whole_files
+from hf_assets.hub import api, guard, hashes, last_seen, whole_files
 from hf_assets.hub.hashes import FileHashes
 from hf_assets.hub.listing_checks import require_hash, require_name
 from hf_assets.sources import data_files, listing, streaming, unicode_names
@@ -254,7 +254,7 @@ class HubSource:
         name = self.spec.dataset_name
 
         def ask() -> Any:
-            return HfApi().dataset_info(name, revision=revision, files_metadata=True)
+            return guard.described(lambda: HfApi().dataset_info(name, revision=revision, files_metadata=True))
 
         return api.call(ask, self._subject(revision), otherwise)
 
