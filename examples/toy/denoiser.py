@@ -33,12 +33,13 @@ def train(training_set: TrainingSet, num_steps: int, say: Callable[[str], None])
     noising = DDPMScheduler()
     loader = DataLoader(training_set, batch_size=BATCH, collate_fn=collate)
     batch = next(iter(loader))  # eight samples are all there are
+    captions = apart(batch["prompt_embeds"])
     losses: list[float] = []
     for step in range(1, num_steps + 1):
         noise = torch.randn_like(batch["latents"])
         times = torch.randint(noising.config.num_train_timesteps, (len(noise),))
         noisy = noising.add_noise(batch["latents"], noise, times)
-        loss = mse_loss(unet(noisy, times, encoder_hidden_states=batch["prompt_embeds"]).sample, noise)
+        loss = mse_loss(unet(noisy, times, encoder_hidden_states=captions).sample, noise)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -49,13 +50,22 @@ def train(training_set: TrainingSet, num_steps: int, say: Callable[[str], None])
     return unet.eval()
 
 
+def apart(prompt_embeds: torch.Tensor) -> torch.Tensor:
+    """Embeds (B, 77, D) of all captions, as their distance from the mean: the random text encoder of the toy, unlike a
+    real one, gives nearly the same for each.
+    """
+    from_mean = prompt_embeds - prompt_embeds.mean(0)
+    return from_mean / from_mean.std()
+
+
 @torch.no_grad()
 def draw(unet: UNet2DConditionModel, prompt_embeds: torch.Tensor) -> torch.Tensor:
     """Latents, (B, 4, h, w), one for each of the embeds, from noise alone."""
     schedule = DDIMScheduler(clip_sample=False)
     schedule.set_timesteps(DRAWING_STEPS)
+    captions = apart(prompt_embeds)
     latents = torch.randn(len(prompt_embeds), 4, unet.config.sample_size, unet.config.sample_size)
     for time in schedule.timesteps:
-        noise = unet(latents, time, encoder_hidden_states=prompt_embeds).sample
+        noise = unet(latents, time, encoder_hidden_states=captions).sample
         latents = schedule.step(noise, time, latents).prev_sample
     return latents

@@ -22,7 +22,7 @@ def page() -> str:
 
 def _command(name: str, command: Any) -> Iterator[str]:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
-    named = " ".join(one.metavar or one.name.upper() for one in arguments)
+    named = " ".join(map(_argument, arguments))
     yield f"## hf-assets {name}\n"
     yield f"```\nhf-assets {name} {named}".rstrip() + "\n```\n"
     yield from (f"{paragraph}\n" for paragraph in _paragraphs(command.help or ""))
@@ -33,6 +33,11 @@ def _command(name: str, command: Any) -> Iterator[str]:
             names = ", ".join(f"`{spelling}`" for spelling in (*one.opts, *one.secondary_opts))
             yield f"| {names} | {_text(one.help).replace('|', '&#124;')} |"
         yield ""
+
+
+def _argument(one: Any) -> str:
+    name = one.metavar or one.name.upper()
+    return (name if one.required else f"[{name}]") + ("..." if one.nargs == -1 else "")
 
 
 def _paragraphs(text: str) -> Iterator[str]:

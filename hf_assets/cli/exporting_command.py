@@ -14,7 +14,7 @@ KNOWN = ", ".join(get_args(Format))
 
 def export(
     format: Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {KNOWN}.")],
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Datasets.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="Datasets.")],
     to: Annotated[Path, typer.Option("--to", help="Folder; each dataset has one of its name in it.")],
     names: Annotated[
         str | None,

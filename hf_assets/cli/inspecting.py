@@ -10,6 +10,7 @@ from hf_assets.errors import ConfigError, DatasetError, HfAssetsError
 
 
 def check(
+    ids: options.IdsArgument = None,
     config: options.ConfigOption = None,
     id: options.IdOption = None,
     tokens: Annotated[bool, typer.Option("--tokens", help="Count the captions that tokenizers cut.")] = False,
@@ -29,7 +30,7 @@ def check(
         loaded, failures = options.load(config), list[str]()
         for line in (loaded.model, *loaded.notes):
             options.say(line)
-        for recipe in options.recipes(loaded.usable(), id):
+        for recipe in options.recipes(loaded.usable(), ids, id):
             options.say(f"{recipe.id}")
             try:
                 for line in check_recipe(recipe, tokens=tokens):
@@ -41,6 +42,7 @@ def check(
 
 
 def plan(
+    ids: options.IdsArgument = None,
     config: options.ConfigOption = None,
     id: options.IdOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
@@ -56,7 +58,8 @@ def plan(
 
     Of the training set: samples added, with changed bytes under the same name,
     recaptioned, re-cropped, and removed, by the reason for which they are left
-    out now. A sample is its file; where its media lie in a table, their hash.
+    out now; and those whose media are not read yet, new or changed. A sample is
+    its file; where its media lie in a table, their hash.
 
     Why a latent is computed, the first that applies:
     - retry: it failed before and is to be tried again
@@ -83,7 +86,7 @@ def plan(
     JSON: {id: {"vae_latents": {"reuse": n, "compute": {reason: n}},
     "text_embeds": {…}, "bytes_to_fetch": n, "bytes_to_store": n,
     "seconds": n or null, "device_hours": n or null, "training_set": {"before": n or null, "after": n,
-    "added": n, "media": n, "recaptioned": n, "recropped": n,
+    "added": n, "media": n, "recaptioned": n, "recropped": n, "unread": n,
     "removed": {reason: n}}, …}}
 
     Exit codes: 0 planned, 1 a dataset or model can't be read, 2 wrong config.
@@ -95,7 +98,7 @@ def plan(
         if as_json and as_markdown:
             raise ConfigError("--json and --markdown: give one of them")
         plans = {}
-        for recipe in options.recipes(options.load(config).usable(), id):
+        for recipe in options.recipes(options.load(config).usable(), ids, id):
             plans[recipe.id] = plan_recipe(recipe, options.progress, with_names=names).as_json()
             if not as_json and not as_markdown:
                 options.say(plan_text.plan(recipe.id, plans[recipe.id]))

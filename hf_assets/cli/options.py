@@ -26,6 +26,9 @@ ConfigOption = Annotated[
 IdOption = Annotated[
     list[str] | None, typer.Option("--id", help="Only the dataset of this id; repeatable.", show_default=False)
 ]
+IdsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="Datasets; by default all.", show_default=False)
+]
 
 
 def load(config: Path | None) -> "Config":
@@ -42,8 +45,11 @@ def load(config: Path | None) -> "Config":
     return loading.load(file)
 
 
-def recipes(config: "Config", ids: list[str] | None) -> list["Recipe"]:
+def recipes(config: "Config", *named: list[str] | None) -> list["Recipe"]:
     """The recipes of these datasets, in this order; of all where none is named.
+
+    Args:
+        named: ids, as arguments and by `--id`.
 
     Raises:
         ConfigError: the config has no such dataset.
@@ -52,7 +58,8 @@ def recipes(config: "Config", ids: list[str] | None) -> list["Recipe"]:
     from hf_assets.config.mistakes import nearest
 
     known = {recipe.id: recipe for recipe in config.recipes}
-    for wanted in ids or ():
+    ids = [id for some in named for id in some or ()]
+    for wanted in ids:
         if wanted not in known:
             raise ConfigError(f'{config.file}: datasets: there is no dataset "{wanted}"{nearest(wanted, known)}')
     chosen = [known[wanted] for wanted in dict.fromkeys(ids)] if ids else list(known.values())

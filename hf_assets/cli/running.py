@@ -18,11 +18,9 @@ CONFIG_VARIABLE = "HF_ASSETS_CONFIG"
 
 
 def run(
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Datasets; by default all.", show_default=False),
-    ] = None,
+    ids: options.IdsArgument = None,
     config: options.ConfigOption = None,
+    id: options.IdOption = None,
 ) -> None:
     """Make the training data of datasets: compute what is missing, and nothing else.
 
@@ -38,7 +36,7 @@ def run(
 
     with options.errors():
         loaded = options.load(config).usable()
-        recipes = options.recipes(loaded, ids)
+        recipes = options.recipes(loaded, ids, id)
         heard = _Heard()
         is_success = _run(loaded.file, [recipe.group for recipe in recipes], heard)
         options.say("")

@@ -10,7 +10,7 @@ from hf_assets.cli import options
 from hf_assets.errors import StoreError
 
 
-def verify(config: options.ConfigOption = None, id: options.IdOption = None) -> None:
+def verify(ids: options.IdsArgument = None, config: options.ConfigOption = None, id: options.IdOption = None) -> None:
     """Read everything that is stored against its checksums.
 
     Damaged files are renamed, so that their samples count as missing: the next
@@ -23,7 +23,7 @@ def verify(config: options.ConfigOption = None, id: options.IdOption = None) -> 
 
     with options.errors():
         num_damaged = 0
-        for found in maintenance.verify(options.recipes(options.load(config), id), options.progress):
+        for found in maintenance.verify(options.recipes(options.load(config), ids, id), options.progress):
             options.say(verify_lines(found._asdict()))
             num_damaged += len(found.damaged)
         if num_damaged:
@@ -33,6 +33,7 @@ def verify(config: options.ConfigOption = None, id: options.IdOption = None) -> 
 
 
 def gc(
+    ids: options.IdsArgument = None,
     config: options.ConfigOption = None,
     id: options.IdOption = None,
     keep: Annotated[int, typer.Option(min=1, help="Training sets of each dataset, counted from the newest.")] = 3,
@@ -58,7 +59,7 @@ def gc(
     from hf_assets.upkeep import maintenance
 
     with options.errors():
-        recipes = options.recipes(options.load(config), id)
+        recipes = options.recipes(options.load(config), ids, id)
         found = []
         for one in maintenance.collect_garbage(recipes, keep, timedelta(hours=grace), delete=delete):
             found.append(one)
@@ -75,6 +76,7 @@ def gc(
 
 
 def quarantine(
+    ids: options.IdsArgument = None,
     config: options.ConfigOption = None,
     id: options.IdOption = None,
     retry: Annotated[bool, typer.Option("--retry", help="Let the next run try these samples once more.")] = False,
@@ -96,7 +98,7 @@ def quarantine(
 
     with options.errors():
         rows = {}
-        for recipe in options.recipes(options.load(config), id):
+        for recipe in options.recipes(options.load(config), ids, id):
             failed = worker.failed_samples(recipe)
             rows[recipe.id] = failed.to_pylist()
             if not as_json:

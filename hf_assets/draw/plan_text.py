@@ -23,6 +23,8 @@ REASONS = {
 
 # What becomes of samples of the training set, after a number.
 KINDS = {"added": "added", "media": "with changed bytes", "recaptioned": "recaptioned", "recropped": "re-cropped"}
+UNREAD = "not read yet"
+NAMED = {**KINDS, "unread": UNREAD}
 # So many names are listed in a comment, whose length is limited.
 SHOWN_NAMES = 100
 
@@ -59,15 +61,18 @@ def plan(id: str, content: Mapping[str, Any]) -> str:
 
 def training_set(content: Mapping[str, Any]) -> str | None:
     """What becomes of the training set, in a line; None where it stays as it is."""
-    after = _count_text(content["after"], "sample")
+    unread = content.get("unread", 0)
     if content["before"] is None:
-        return f"none yet; {after} whose media are known" if content["after"] else "none yet"
+        known = f"; {_count_text(content['after'], 'sample')} whose media are known" if content["after"] else ""
+        return f"none yet{known}" + (f"; {unread:,} {UNREAD}" if unread else "")
     parts = [f"{content[kind]:,} {word}" for kind, word in KINDS.items() if content[kind]]
+    parts += [f"{unread:,} {UNREAD}"] if unread else []
     removed = content["removed"]
     if removed:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in removed.items())
         parts.append(f"{sum(removed.values()):,} removed ({reasons})")
-    return f"{', '.join(parts)}; {content['before']:,} before, {content['after']:,} after" if parts else None
+    after = f"up to {content['after'] + unread:,}" if unread else f"{content['after']:,}"
+    return f"{', '.join(parts)}; {content['before']:,} before, {after} after" if parts else None
 
 
 def markdown(plans: Mapping[str, Mapping[str, Any]]) -> str:
@@ -80,7 +85,7 @@ def markdown(plans: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
     for id, content in plans.items():
         for kind, names in (content.get("names") or {}).items():
-            title = f"{id}: {_count_text(len(names), 'file')} {KINDS.get(kind, kind)}"
+            title = f"{id}: {_count_text(len(names), 'file')} {NAMED.get(kind, kind)}"
             lines += ["", f"<details><summary>{html.escape(title)}</summary>", ""]
             lines += [
                 *(f"- `{name.replace('`', '')}`" for name in names[:SHOWN_NAMES]),
@@ -93,7 +98,7 @@ def markdown(plans: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _named(names: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for kind, files in names.items():
-        yield f"    {KINDS.get(kind, kind)}:"
+        yield f"    {NAMED.get(kind, kind)}:"
         yield from (f"      {name}" for name in files)
 
 

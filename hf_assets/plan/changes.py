@@ -36,6 +36,7 @@ class Changes(NamedTuple):
         after: samples of the next one, of those whose media are known.
         added, media, recaptioned, recropped: rows of the split; `media`: whose file holds something else.
         removed: by reason, rows of the last training set.
+        unread: rows of the split whose media are not read yet: new ones, or other bytes in place of known ones.
     """
 
     before: int | None
@@ -45,11 +46,12 @@ class Changes(NamedTuple):
     recaptioned: Numbers
     recropped: Numbers
     removed: dict[str, Numbers]
+    unread: Numbers = NONE
 
     @property
     def is_nothing(self) -> bool:
         """Whether the training set stays as it is."""
-        every = (*self.by_kind.values(), *self.removed.values())
+        every = (*self.by_kind.values(), *self.removed.values(), self.unread)
         return self.before is not None and not any(len(rows) for rows in every)
 
     @property
@@ -64,6 +66,7 @@ class Changes(NamedTuple):
             "before": self.before,
             "after": self.after,
             **{name: len(rows) for name, rows in self.by_kind.items()},
+            "unread": len(self.unread),
             "removed": removed,
         }
 
@@ -124,6 +127,7 @@ def compare(
     failed_rows: Numbers = NONE,
     failed_texts: Numbers = NONE,
     otherwise: str = GONE,
+    unread: tuple[Numbers, Numbers] = (NONE, NONE),
 ) -> Changes:
     """What changes between two training sets.
 
@@ -132,16 +136,19 @@ def compare(
         failed_rows: of the split, whose latents failed.
         failed_texts: hashes of captions that failed.
         otherwise: why a sample goes that isn't left out.
+        unread: rows of the split whose media are not read yet, and the identities of those that have paths: they stay.
     """
+    unread_rows, unread_ids = unread
     row, identity, media, geometry, captions, failed = after.settle(failed_rows, failed_texts)
     if before is None:
-        return Changes(None, len(row), row, NONE, NONE, NONE, {})
+        return Changes(None, len(row), row, NONE, NONE, NONE, {}, unread_rows)
     old_row, old_id, old_media, old_geometry, old_captions, _ = before.settle(NONE, NONE)
     at, is_known = _find(_numbered(old_id), _numbered(identity))
     new = row[is_known]
     is_same_media = media[is_known] == old_media[at]
     gone = np.ones(len(old_row), bool)
     gone[at] = False
+    gone &= ~np.isin(old_id, unread_ids)
     return Changes(
         len(old_row),
         len(row),
@@ -150,6 +157,7 @@ def compare(
         new[captions[is_known] != old_captions[at]],
         new[is_same_media & (geometry[is_known] != old_geometry[at])],
         _removed(old_row[gone], old_id[gone], [*left_out.items(), (FAILED, failed)], otherwise),
+        unread_rows,
     )
 
 

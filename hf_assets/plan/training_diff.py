@@ -28,7 +28,8 @@ class Diff:
         have = changes.geometry_of(last or medium.buckets.names, medium.buckets.names)
         has_paths = last is None or schema.SOURCE_PATH.name in last  # an earlier release noted none
         self.after = Samples(have, has_paths=has_paths)
-        self.has_unknown = False
+        # rows whose media aren't read yet, and the identities of those that have paths
+        self.unread: list[tuple[np.ndarray, np.ndarray]] = []
         self.left_out: list[tuple[str, np.ndarray]] = []
         if last is not None:
             self.before = Samples(have, has_paths=has_paths)
@@ -52,7 +53,8 @@ class Diff:
             others: the rows that are left out, with `dropped_for`.
             media_of: gives `row` and `media_hash` of rows, as far as they are known.
         """
-        self.has_unknown |= bool(recalled.unknown)
+        if recalled.unknown:
+            self._add_unread(np.sort(np.concatenate([part.rows for part in recalled.unknown])), judged)
         at = pc.index_in(buckets["row"], value_set=captions["row"].combine_chunks())
         used = captions.take(at)
         for name in buckets.column_names:
@@ -77,8 +79,18 @@ class Diff:
     def settle(self, failed_rows: np.ndarray, failed_texts: np.ndarray) -> Changes:
         """What changes."""
         left_out = changes.by_reason(self.left_out)
-        otherwise = changes.MAYBE_GONE if self.has_unknown else changes.GONE
-        return changes.compare(self.before, self.after, left_out, failed_rows, failed_texts, otherwise)
+        rows = np.concatenate([np.empty(0, np.int64), *(some for some, _ in self.unread)])
+        known = np.concatenate([np.empty(0, np.uint64), *(ids for _, ids in self.unread)])
+        otherwise = changes.MAYBE_GONE if len(known) < len(rows) else changes.GONE
+        return changes.compare(self.before, self.after, left_out, failed_rows, failed_texts, otherwise, (rows, known))
+
+    def _add_unread(self, rows: np.ndarray, judged: pa.Table) -> None:
+        """Take rows of which nothing is known but, maybe, their paths."""
+        table = pa.table({"row": rows, "media_hash": pa.nulls(len(rows), pa.string())})
+        named = naming.with_source_paths(table, judged)
+        named = named.filter(pc.is_valid(named[schema.SOURCE_PATH.name]))
+        identity = changes.ids(named, has_paths=True) if self.after.has_paths else np.empty(0, np.uint64)
+        self.unread.append((rows, identity))
 
 
 def unchanged(recipe: Recipe) -> Changes | None:
@@ -95,7 +107,7 @@ def unchanged(recipe: Recipe) -> Changes | None:
 def names_of(recipe: Recipe, found: Changes, tables: Callable[[], Iterator[pa.Table]]) -> dict[str, list[str]]:
     """The files of the samples that change, by what becomes of them: `removed (too_small)`, `recaptioned` and so on."""
     named: dict[str, list[str]] = {}
-    wanted = {kind: rows for kind, rows in found.by_kind.items() if len(rows)}
+    wanted = {kind: rows for kind, rows in {**found.by_kind, "unread": found.unread}.items() if len(rows)}
     if wanted:
         every = pa.array(np.unique(np.concatenate([*wanted.values()])))
         names: dict[int, str] = {}

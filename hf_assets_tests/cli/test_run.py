@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from hf_assets.cli import app
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.contract.image_rows import image_bytes
 
@@ -62,6 +64,21 @@ def test_a_line_for_each_asset_and_a_summary_with_what_was_left_out(folder: Fold
     assert "others" not in done.stdout
     assert not (folder.path / "cache/others").exists()
     assert {path.name for path in folder.path.iterdir() if path.name.startswith(".")} == {".dagster_state"}
+
+
+def test_a_plan_takes_a_file_with_other_bytes_as_not_read_yet_and_not_as_gone(folder: Folder) -> None:
+    file = folder.path / "my-photos" / "a_1.png"
+    before = file.read_bytes()
+    file.write_bytes(image_bytes(7, 96, 64))
+    try:
+        arguments = ["plan", "my-photos", "--json", "--names", "--config", str(folder.path / "datasets.json")]
+        done = CliRunner().invoke(app, arguments)
+    finally:
+        file.write_bytes(before)
+    assert done.exit_code == 0, done.stderr
+    plan = json.loads(done.stdout)["my-photos"]
+    assert (plan["training_set"]["unread"], plan["training_set"]["removed"]) == (1, {})
+    assert plan["names"] == {"unread": ["a_1.png"]}
 
 
 def test_all_run_where_none_is_named_what_was_made_is_reused_and_a_failed_check_is_exit_code_1(folder: Folder) -> None:

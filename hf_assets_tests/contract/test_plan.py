@@ -34,7 +34,7 @@ LATENT_BYTES, EMBED_BYTES = 4 * 8 * 8 * 4, 77 * 32 * 4
 
 
 NONE: dict[str, int] = {}
-UNCHANGED = {"added": 0, "media": 0, "recaptioned": 0, "recropped": 0, "removed": {}}
+UNCHANGED = {"added": 0, "media": 0, "recaptioned": 0, "recropped": 0, "unread": 0, "removed": {}}
 
 
 class Reasons(NamedTuple):

@@ -66,6 +66,20 @@ def test_a_sample_that_goes_has_the_reason_for_which_it_is_left_out() -> None:
     assert said(found) == {"removed": {"too_small": [1], GONE: [2]}}
 
 
+def test_a_file_whose_bytes_changed_is_not_gone_but_to_be_read() -> None:
+    unread = (
+        np.array([0, 3]),
+        changes.hashed(pa.array(["a.png", "d.png"])),
+    )  # the one before has other bytes, one is new
+    found = changes.compare(samples(A, B, C), samples(B, C), {}, unread=unread)
+    assert (said(found), found.unread.tolist(), found.is_nothing) == ({}, [0, 3], False)
+    assert found.as_json()["unread"] == 2
+    in_a_table = changes.compare(
+        samples(A, B, C), samples(A, B), {}, otherwise=changes.MAYBE_GONE, unread=(np.array([2]), changes.NONE)
+    )
+    assert said(in_a_table) == {"removed": {changes.MAYBE_GONE: [2]}}
+
+
 def test_what_is_known_to_fail_is_no_sample() -> None:
     before = samples(A, ("b.png", "B", ["a dog"], [64, 64]))  # the caption "big" failed, and C's latent
     big = changes.hash_texts(pa.table({"caption": pa.array(["big"], pa.large_string())}))

@@ -189,11 +189,11 @@ FEWER = {"before": 9, "after": 8, "added": 1, "media": 0, "recaptioned": 0, "rec
                 "vae_latents": {"reuse": 0, "compute": {"new": 2, "unknown_until_read": 1000}, "quarantined": 0},
                 "model_bytes_to_fetch": 335_000_000,
                 "seconds": None,
-                "training_set": {"before": None, "after": 0, "removed": {}},
+                "training_set": {"before": None, "after": 0, "unread": 1000, "removed": {}},
             },
             [
                 "photos:",
-                "  training set: none yet",
+                "  training set: none yet; 1,000 not read yet",
                 "  latents: up to 1,002 of 1,002 to encode"
                 " (2 not in the last training set, 1,000 in files not read yet), 0 reused",
                 "  captions: none to encode, 9,800 reused, 2 quarantined",
@@ -242,14 +242,17 @@ FEWER = {"before": 9, "after": 8, "added": 1, "media": 0, "recaptioned": 0, "rec
         (
             {
                 "vae_latents": {"reuse": 1, "compute": {}, "quarantined": 0},
-                "training_set": FEWER,
-                "names": {"added": ["a.png"], "removed (too_small)": ["b.png"]},
+                "training_set": {**FEWER, "unread": 1},
+                "names": {"added": ["a.png"], "unread": ["c.png"], "removed (too_small)": ["b.png"]},
             },
             [
                 "photos:",
-                "  training set: 1 added, 2 re-cropped, 2 removed (1 too_small, 1 no_caption); 9 before, 8 after",
+                "  training set: 1 added, 2 re-cropped, 1 not read yet, 2 removed (1 too_small, 1 no_caption); "
+                "9 before, up to 9 after",
                 "    added:",
                 "      a.png",
+                "    not read yet:",
+                "      c.png",
                 "    removed (too_small):",
                 "      b.png",
                 "  latents: none to encode, 1 reused",
