@@ -115,9 +115,12 @@ def _run(file: Path, groups: list[str], heard: _Heard) -> bool:
     try:
         os.chdir(home.working)  # paths in Dagster's settings are relative to it
         with homes.instance(home) as instance:
-            return live_run.run(build_definitions(file), groups, instance, heard).is_success
+            done = live_run.run(build_definitions(file), groups, instance, heard)
     except KeyboardInterrupt:
-        options.say("", err=True)
-        raise StoreError("stopped; what was encoded is kept, and the next run goes on from it") from None
+        done = None
     finally:
         os.chdir(before)
+    if done is None or done.is_stopped:
+        options.say("", err=True)
+        raise StoreError("stopped; what was encoded is kept, and the next run goes on from it")
+    return done.is_success

@@ -1,13 +1,15 @@
 """One run of some datasets in this process, through Dagster: what it says while it goes, and what came of it."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dagster as dg
 
 # Of Dagster, where a check fails a run.
 CHECK_FAILED = "DagsterAssetCheckFailedError"
+# Of Dagster, where somebody stops a run.
+STOPPED = dg.DagsterExecutionInterruptedError.__name__
 # How Dagster begins what it says of a step that isn't run, since an earlier one failed: what failed is said by itself.
 SKIPPED = "Dependencies for step "
 
@@ -51,10 +53,11 @@ Event = Made | FailedCheck | Failed | Said
 
 
 class Done(NamedTuple):
-    """What came of a run."""
+    """What came of a run; `is_stopped`: by Ctrl-C, or by who sent the process another signal to end."""
 
     run_id: str
     is_success: bool
+    is_stopped: bool = False
 
 
 def run(
@@ -83,7 +86,7 @@ def run(
     result = job.execute_in_process(
         run_config={"loggers": {"console": {}}}, instance=instance, asset_selection=sorted(keys), raise_on_error=False
     )
-    return Done(result.run_id, result.success)
+    return Done(result.run_id, result.success, heard.is_stopped)
 
 
 class _Listener(logging.Handler):
@@ -93,6 +96,7 @@ class _Listener(logging.Handler):
         super().__init__(logging.DEBUG)  # as which Dagster logs its events
         self.listen = listen
         self.made: dict[str, Made] = {}
+        self.is_stopped = False
 
     def emit(self, record: logging.LogRecord) -> None:
         meta: Mapping[str, Any] = getattr(record, "dagster_meta", {})
@@ -128,7 +132,17 @@ class _Listener(logging.Handler):
                     return [Failed(event.step_key or "", str(failure.user_failure_data.description))]
                 if failure.error is not None and failure.error.cls_name == CHECK_FAILED:
                     return []  # the check was heard
+                if any(error.cls_name == STOPPED for error in _chain(failure.error)):
+                    self.is_stopped = True
+                    return []
                 return [Failed(event.step_key or "", failure.error.to_string() if failure.error else "failed")]
             case _:
                 pass
         return []
+
+
+def _chain(error: Any) -> Iterator[Any]:
+    """An error with what caused it, and what caused that."""
+    while error is not None:
+        yield error
+        error = error.cause or error.context
