@@ -16,6 +16,8 @@ from hf_assets.spellings import boolean
 
 # Blocks of an entry whose keys mean what they mean in the entry itself.
 INNER = ("huggingface", "config")
+# Its other blocks.
+BLOCKS = ("video", "audio", "parquet", "csv", "caption_shuffle", "composite_image_config", "filter_func")
 # Keys that hold paths, in which placeholders are filled in; `block.key` of one in a block.
 PATHS = ("cache_dir", "cache_dir_vae", "instance_data_dir", "dataset_name", "parquet.path", "csv.path")
 # A path, or a list of what isn't one.
@@ -146,7 +148,9 @@ def _without_what_says_nothing(
     made = {}
     for key, value in content.items():
         field = model.model_fields.get(key)
-        if field is None or key == "id" or value not in (None, ""):
+        if field is not None and key in BLOCKS and isinstance(value, dict):
+            made[key] = {name: one for name, one in value.items() if one not in (None, "")}
+        elif field is None or key == "id" or value not in (None, ""):
             made[key] = value
         elif key in defaults and field.default is None:
             made[key] = None

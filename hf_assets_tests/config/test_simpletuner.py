@@ -527,6 +527,10 @@ def test_null_and_an_empty_text_say_nothing(tmp_path: Path) -> None:
     [recipe] = pair(tmp_path, {**HUB, **nothing, **empty, **inner}, **settings).recipes
     [same] = pair(tmp_path, HUB, instance_prompt="sks").recipes
     assert recipe == same
+    blocks = {"caption_shuffle": {"count": None, "split_on": ""}, "filter_func": {"min_width": None, "collection": ""}}
+    assert pair(tmp_path, {**HUB, **blocks}, instance_prompt="sks").recipes == (same,)
+    [line] = mistakes(tmp_path, {**HUB, "filter_func": {"min_wdth": None, "min_height": 0}})
+    assert "[0].filter_func.min_height: is 0" in line
     for prompt in (None, ""):  # against the default of all
         [recipe] = pair(tmp_path, {**HUB, "instance_prompt": prompt}, **settings).recipes
         assert recipe.captions.instance_prompt is None
