@@ -42,7 +42,7 @@ from hf_assets.models.pipeline import INDEX, Pipeline
 if TYPE_CHECKING:
     import torch
 
-# Bump when a change to this module, or to `simpletuner_families`, changes a payload.
+# Bump when a change to this module changes a payload; of text, see the version of its form.
 VERSION = 1
 CONFIG = "multidatabackend.json"
 VAE, TEXT, ROWS = "vae", "text", "dataset/train-00000-of-00001.parquet"
@@ -123,11 +123,10 @@ def _text_names(view: View, family: str, form: CachedForm, empty: Embed | None) 
     beside = empty.key if empty is not None and form.needs_empty else ""
 
     def add(caption: str, key: str, index: int) -> None:
-        name = f"{TEXT}/{text_name(caption, family)}"
-        if keys.setdefault(name, key) != key:
+        if keys.setdefault(caption, key) != key:
             return  # of audio: the same words with other lyrics or another duration
-        payload = f"{fingerprint.of_value(['text', VERSION, family, key, beside])}.pt"
-        names[name] = payload
+        payload = f"{fingerprint.of_value(['text', form.version, family, key, beside])}.pt"
+        names.update({f"{TEXT}/{text_name(caption, called)}": payload for called in (family, *form.also)})
         found.setdefault(payload, index)
 
     if empty is not None:

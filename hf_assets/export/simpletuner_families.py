@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # The width of the text that tells Stable Diffusion 2 from 1, whose pipelines are of one class.
 SD2_WIDTH = 1024
+# To how many tokens ACE-Step's pipeline cuts text.
+ACE_STEP_TOKENS = 256
 
 
 class Caption(NamedTuple):
@@ -54,6 +56,11 @@ def _mask(name: str) -> Make:
     return lambda caption: caption.tensors[name].long().unsqueeze(0)
 
 
+def _flat_mask(caption: Caption) -> "torch.Tensor":
+    """(L,) whole numbers, without a batch axis."""
+    return caption.tensors["prompt_attention_mask"].long()
+
+
 def _all_tokens(caption: Caption) -> "torch.Tensor":
     """(1, L) ones, where the pipeline pads nothing and so gives no mask."""
     import torch
@@ -63,6 +70,19 @@ def _all_tokens(caption: Caption) -> "torch.Tensor":
 
 def _mask_or_all(name: str) -> Make:
     return lambda caption: _mask(name)(caption) if name in caption.tensors else _all_tokens(caption)
+
+
+def _padded(make: Make, tokens: int) -> Make:
+    """With zeros behind the last token, so that captions can be stacked; text that is longer stays whole."""
+
+    def padded(caption: Caption) -> "torch.Tensor":
+        import torch
+
+        made = make(caption)
+        missing = max(tokens - made.shape[1], 0)
+        return torch.cat([made, made.new_zeros(1, missing, *made.shape[2:])], dim=1)
+
+    return padded
 
 
 def _tokenizer_mask(caption: Caption) -> "torch.Tensor":
@@ -99,6 +119,8 @@ class CachedForm(NamedTuple):
         is_audio: its latents are `{"latents": (T, C), "latent_lengths": T, "lyrics": text}`.
         needs_mask_of: the tokenizer whose mask its text cache holds.
         needs_empty: whether each caption's cache holds the empty caption, too.
+        also: what else its configs call the family; the names of the text cache's files end in what the config says.
+        version: changes when its text cache does.
     """
 
     pipelines: tuple[str, ...]
@@ -108,10 +130,13 @@ class CachedForm(NamedTuple):
     is_audio: bool = False
     needs_mask_of: str | None = None
     needs_empty: bool = False
+    also: tuple[str, ...] = ()
+    version: int = 1
 
 
 _EMBEDS = MappingProxyType({"prompt_embeds": _alone("prompt_embeds")})
 _POOLED = MappingProxyType({**_EMBEDS, "pooled_prompt_embeds": _pooled})
+_FLAT_MASKED = MappingProxyType({**_EMBEDS, "attention_mask": _flat_mask})
 _MASKED = MappingProxyType({**_EMBEDS, "attention_masks": _mask("prompt_attention_mask")})
 
 # SimpleTuner's `model_family` -> how it caches
@@ -128,8 +153,8 @@ FORMS: dict[str, CachedForm] = {
     "qwen_image": CachedForm(
         ("QwenImagePipeline",), {**_EMBEDS, "attention_masks": _mask_or_all("prompt_embeds_mask")}
     ),
-    "sana": CachedForm(("SanaPipeline",), _MASKED, tokens=300),
-    "pixart_sigma": CachedForm(("PixArtSigmaPipeline",), _MASKED, tokens=300),
+    "sana": CachedForm(("SanaPipeline",), _FLAT_MASKED, tokens=300, version=2),
+    "pixart_sigma": CachedForm(("PixArtSigmaPipeline",), _FLAT_MASKED, tokens=300, also=("pixart",), version=2),
     # What it calls attention masks is the empty caption's embed.
     "wan": CachedForm(
         ("WanPipeline", "WanImageToVideoPipeline"),
@@ -141,8 +166,12 @@ FORMS: dict[str, CachedForm] = {
     # Lyrics are encoded while it trains, from the text that lies beside the latents.
     "ace_step": CachedForm(
         ("AceStepPipeline",),
-        {"prompt_embeds": _alone("text_hidden_states"), "attention_masks": _mask("text_attention_mask")},
+        {
+            "prompt_embeds": _padded(_alone("text_hidden_states"), ACE_STEP_TOKENS),
+            "attention_masks": _padded(_mask("text_attention_mask"), ACE_STEP_TOKENS),
+        },
         is_audio=True,
+        version=2,
     ),
 }
 

@@ -150,7 +150,7 @@ FORMS = {
         },
     ),
     "sd3": ("sd3", (16, 8, 8), {"prompt_embeds": (1, 333, 96), "pooled_prompt_embeds": (72,)}),
-    "sana": ("sana", (32, 2, 2), {"prompt_embeds": (1, 300, 32), "attention_masks": (1, 300)}),
+    "sana": ("sana", (32, 2, 2), {"prompt_embeds": (1, 300, 32), "attention_mask": (300,)}),
     "wan": ("wan", (16, 3, 8, 8), {"prompt_embeds": (1, 512, 32), "attention_masks": (1, 512, 32)}),
     "ltx": ("ltxvideo", (128, 2, 2, 2), {"prompt_embeds": (1, 128, 32), "attention_masks": (1, 128)}),
 }
@@ -176,6 +176,17 @@ def test_each_family_is_cached_in_its_own_form(tiny: str, tmp_path: Path) -> Non
     assert [len(files) for files, *_ in caches.batches(4)] == [2]
 
 
+def test_a_family_of_two_names_is_found_by_either(tmp_path: Path) -> None:
+    made = TinySet(tmp_path, "pixart")
+    made.write([Photo("one", ("a cat",))])
+    done = made.export("simpletuner", tmp_path / "out")
+    assert done.computed == 1 + 2  # links, and no text twice
+    found = [read(tmp_path / "out", family).embeds("a cat") for family in ("pixart_sigma", "pixart")]
+    assert [{name: tuple(text[name].shape) for name in text} for text in found] == [
+        {"prompt_embeds": (1, 300, 32), "attention_mask": (300,)}
+    ] * 2
+
+
 def test_text_of_any_length_has_a_mask_of_ones(tmp_path: Path) -> None:
     made = TinySet(tmp_path, "qwenimage")
     made.write([Photo("one", ("a cat",), (16, 8, 8))])
@@ -196,7 +207,10 @@ def test_audio_is_cached_with_its_length(tmp_path: Path) -> None:
     assert found["latent_lengths"].tolist() == 25
     assert caches.metadata["0.wav"]["dataset_type"] == "audio"
     text = caches.embeds("a song")
-    assert text["prompt_embeds"].shape[:2] == text["attention_masks"].shape
+    assert text["prompt_embeds"].shape[:2] == text["attention_masks"].shape == (1, 256)  # of any caption
+    used = text["attention_masks"][0].bool()
+    assert 0 < used.sum() < 256
+    assert not text["prompt_embeds"][0, ~used].any()
 
 
 def test_a_family_whose_cached_form_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
