@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_assets.errors import ModelError
+from hf_assets.models import text_growth
 
 if TYPE_CHECKING:
     from hf_assets.models.pipeline import Component
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 MAX_LAYERS = 2048
 COUNTS = ("layer", "block", "depth", "stage", "expert")
 MAX_ITEMS = 1 << 20
+# Endings of the keys by which transformers may be asked for code of the Hub.
+KERNELS = ("attn_implementation", "attn_implementation_internal", "experts_implementation", "kernel_config")
 # Tokens of a caption to which one may be padded. A tokenizer without a limit says 10^30, to which none pads.
 MAX_TOKENS, NO_LIMIT = 1 << 22, 10**20
 # Weights are kept in half a byte at least; what isn't in the files (positions, tables of rotations) is less than this.
@@ -33,6 +36,27 @@ def require_layers(config: dict[str, Any], at: str) -> None:
             raise ModelError(
                 f"{at}/config.json has {number:,d} for {name}, more than any model: choose another model or revision"
             )
+
+
+def require_no_kernel(config: Any, at: str) -> None:
+    """Refuse a configuration that names a repository whose code computes attention: transformers would run it.
+
+    Raises:
+        ModelError: it does.
+    """
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += [one for one in value if isinstance(one, dict | list)]
+        for key, inner in value.items() if isinstance(value, dict) else ():
+            named = inner.values() if isinstance(inner, dict) else [inner]
+            if key.endswith(KERNELS) and any(isinstance(one, str) and "/" in one for one in named):
+                raise ModelError(
+                    f"{at}/config.json names code of another repository ({key}: {str(inner)[:100]!a}), which is never "
+                    "run: remove it there, or choose another model"
+                )
+            waiting.append(inner)
 
 
 def _entries(value: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -55,6 +79,7 @@ def require_tokens(part: Any, at: str) -> None:
         ModelError: it would.
     """
     tokenizer = getattr(part, "tokenizer", part)
+    text_growth.require(tokenizer, at)
     limit = getattr(tokenizer, "model_max_length", None) or 0
     if MAX_TOKENS < limit < NO_LIMIT:
         raise ModelError(
@@ -77,6 +102,7 @@ def require_weights(kind: Any, component: "Component", root: Path, at: str) -> N
 
     config = component.repository.read_json(f"{component.folder}/config.json".lstrip("/"))
     require_layers(config, at)
+    require_no_kernel(config, at)
     weights = [root / file for file in component.files if file.endswith(".safetensors")]
     if component.single_file is not None:
         weights.append(component.single_file.fetch())

@@ -12,7 +12,7 @@ import pytest
 
 from hf_assets.errors import ModelError
 from hf_assets.hub.model_repository import resolve
-from hf_assets.models import chat_templates, model_loading
+from hf_assets.models import chat_templates, model_loading, size_limits, text_growth
 from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.pipeline import PipelineSource, resolve_pipeline
 from hf_assets.models.text import load_text
@@ -176,3 +176,54 @@ def test_a_tokenizer_that_would_pad_to_a_billion_tokens_is_a_line(folder: Path) 
     edit(folder / "tokenizer" / "tokenizer_config.json", model_max_length=10**9)
     with pytest.raises(ModelError, match=r"captions of up to 1,000,000,000 tokens \(model_max_length\)"):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"attn_implementation": "stranger/kernel"},
+        {"_attn_implementation": "kernels-community/x:y"},
+        {"text_config": {"attn_implementation": {"": "stranger/kernel@main"}}},
+        {"layers": [{"kernel_config": {"RMSNorm": "stranger/kernel:Layer"}}]},
+    ],
+)
+def test_a_configuration_asks_for_no_code_of_another_repository(folder: Path, named: dict[str, Any]) -> None:
+    import torch
+
+    size_limits.require_no_kernel({"attn_implementation": "sdpa", "a": [1, {"b": "c/d"}]}, "x")
+    edit(folder / "text_encoder" / "config.json", **named)
+    component = text_components(resolve_pipeline(PipelineSource(repository=str(folder))))[0]
+    with pytest.raises(ModelError, match=r"text_encoder/config.json names code of another repository"):
+        model_loading.load_model(component, "cpu", torch.float32)
+
+
+def replacing(pattern: dict[str, str], content: str) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("normalizers", "factor"),
+    [
+        ([{"type": "NFKC"}, replacing({"String": " "}, "\u2581"), {"type": "Prepend", "prepend": "\u2581"}], 2),
+        ([replacing({"String": "a"}, "a" * 10)] * 10, 10**10),
+        ([{"type": "Sequence", "normalizers": [replacing({"Regex": ""}, "ab")] * 6}], 3**6),
+        ([replacing({"String": "ab"}, "x" * 600)], 300),
+    ],
+)
+def test_a_tokenizer_makes_no_text_of_any_length_of_a_caption(normalizers: list[Any], factor: int) -> None:
+    import tokenizers
+
+    model = {"type": "WordLevel", "vocab": {"a": 0, "?": 1}, "unk_token": "?"}
+    empty = dict.fromkeys(("truncation", "padding", "pre_tokenizer", "post_processor", "decoder"))
+    state = {"type": "Sequence", "normalizers": normalizers}
+    text = json.dumps({"version": "1.0", **empty, "added_tokens": [], "normalizer": state, "model": model})
+
+    class Fast:
+        backend_tokenizer = tokenizers.Tokenizer.from_str(text)
+
+    assert round(text_growth.growth(state)) == factor
+    if factor < text_growth.MAX_GROWTH:
+        size_limits.require_tokens(Fast(), "stranger/model")
+    else:
+        with pytest.raises(ModelError, match=f"may make captions {factor:,d} times as long"):
+            size_limits.require_tokens(Fast(), "stranger/model")
