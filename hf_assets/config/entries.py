@@ -145,7 +145,7 @@ def _without_what_says_nothing(
     content: dict[str, Any], model: type[Any], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
     """An entry without keys of ours that are null or an empty text, but for one that stands against a default."""
-    made = {}
+    made: dict[str, Any] = {}
     for key, value in content.items():
         field = model.model_fields.get(key)
         if field is not None and key in BLOCKS and isinstance(value, dict):
