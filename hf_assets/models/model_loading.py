@@ -4,6 +4,8 @@ import contextlib
 import gc
 import importlib
 import importlib.util
+import inspect
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -147,9 +149,38 @@ def load_small(component: "Component", folder: Path) -> Any:
     """
     kind = class_of(component.repository, component.library, component.class_name)
     with quiet():
-        part = kind.from_pretrained(folder / component.folder, trust_remote_code=False)
+        if _needs_torchvision(kind):
+            part = _for_text(kind, folder / component.folder)
+        else:
+            part = kind.from_pretrained(folder / component.folder, trust_remote_code=False)
     size_limits.require_tokens(part, f"{component.repository.name}/{component.folder}")
     return part
+
+
+def _needs_torchvision(kind: Any) -> bool:
+    """Whether a class joins a tokenizer with what prepares videos, for which transformers needs torchvision."""
+    import transformers
+    from transformers.utils import is_torchvision_available
+
+    if not isinstance(kind, type) or not issubclass(kind, transformers.ProcessorMixin):
+        return False
+    attributes: list[str] = kind.get_attributes()  # type: ignore[attr-defined]
+    return "video_processor" in attributes and not is_torchvision_available()
+
+
+def _for_text(kind: Any, folder: Path) -> Any:
+    """A processor that reads text alone, as the whole one does: without what prepares pictures and videos."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    template = getattr(tokenizer, "chat_template", None)
+    written = folder / "chat_template.json"
+    if written.is_file():  # as processors of earlier versions kept it
+        template = json.loads(written.read_text(encoding="utf-8")).get("chat_template", template)
+    known = inspect.signature(kind.__init__).parameters
+    parts = {name: None for name in kind.get_attributes() if name != "tokenizer" and name in known}
+    of_text = type(kind.__name__, (kind,), {"check_argument_for_proper_class": lambda self, name, part: type(part)})
+    return of_text(tokenizer=tokenizer, chat_template=template, **parts)
 
 
 def load_model(

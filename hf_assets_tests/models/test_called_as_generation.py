@@ -18,7 +18,7 @@ from hf_assets.models.pipeline import PipelineSource, resolve_pipeline
 from hf_assets.models.text import Outputs, Unused, load_text
 from hf_assets.models.vae import load_vae
 from hf_assets_tests.models.conftest import resolved
-from hf_assets_tests.tiny_pipelines import others
+from hf_assets_tests.tiny_pipelines import others, text_encoders, tokenizers
 
 CAPTION = 'A photo of  a "Red" Cat'
 CPU = torch.device("cpu")
@@ -393,3 +393,30 @@ def test_one_setting_is_written_once(built):
     )
     with pytest.raises(ModelError, match="are one setting: remove one of them"):
         text_fingerprint(resolve_pipeline(source))
+
+
+def test_a_processor_of_videos_reads_text_without_torchvision(tmp_path):
+    torch.manual_seed(0)
+    tokenizer = tokenizers.qwen()
+    encoder = text_encoders.qwen3_vl_for_text(tokenizer, layers=2)
+    tokenizer.save_pretrained(tmp_path / "processor")
+    encoder.save_pretrained(tmp_path / "text_encoder")
+    index = {
+        "_class_name": "QwenImage21Pipeline",
+        "processor": ["transformers", "Qwen3VLProcessor"],
+        "scheduler": [None, None],
+        "text_encoder": ["transformers", "Qwen3VLForConditionalGeneration"],
+        "transformer": [None, None],
+        "vae": [None, None],
+    }
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    with load_text(resolved(tmp_path), "cpu", torch.float32) as text:
+        encoded = text.encode(["a cat"])[0]["prompt_embeds"]
+        prompted = text.pipeline.prompt_template_t2i.format("a cat")
+        dropped = text.pipeline._drop_idx
+    ids = tokenizer([prompted], return_tensors="pt")["input_ids"]
+    assert 0 < dropped < ids.shape[1]
+    # as the pipeline has it: what the last layer gives, before its norm
+    with encoder.model.language_model.norm.register_forward_hook(lambda module, given, made: given[0]):
+        expected = encoder(input_ids=ids, output_hidden_states=True).hidden_states[-1][0, dropped:]
+    assert torch.allclose(encoded, expected, atol=1e-5)
