@@ -97,9 +97,9 @@ It works where the rules suffice, and the run says so once. Captions are then en
 are left out. It can't work where `encode_prompt` needs more than a caption (an image, a size), where the class
 isn't in the installed diffusers, or where the repository brings code of its own; each is an error of one line.
 
-Processors of Qwen 3 VL (Qwen-Image 2.1, BRIA FIBO 2, NucleusMoE, DreamLite) need torchvision for videos, which isn't a
-dependency: captions are read without it, by the processor's own code. AudioLDM 2's captions are encoded; its VAE reads spectrograms, not sound, and
-is refused."""
+Processors of Qwen 3 VL (Qwen-Image 2.1, BRIA FIBO 2, NucleusMoE, DreamLite) need torchvision for videos, which isn't
+a dependency: captions are read without it, by the processor's own code. AudioLDM 2's captions are encoded; its VAE
+reads spectrograms, not sound, and is refused."""
 
 ADDING = """## Adding a family
 
