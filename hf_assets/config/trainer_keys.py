@@ -203,7 +203,8 @@ HONOURED: Mapping[str, str] = {
     "prepend_instance_prompt": "default of the datasets' key",
     "pretrained_model_name_or_path": "the repository; wins over the family's",
     "pretrained_t5_model_name_or_path": "the T5 text encoder in place of the pipeline's own (`model.t5`)",
-    "pretrained_vae_model_name_or_path": "the VAE in place of the pipeline's own",
+    "pretrained_vae_model_name_or_path": "the VAE in place of the pipeline's own: a repository, a folder, or one "
+    "`.safetensors` file",
     "resolution": "default of the datasets' key",
     "resolution_type": "default of the datasets' key",
     "revision": "of the repository",
