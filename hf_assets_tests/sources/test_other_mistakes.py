@@ -220,3 +220,18 @@ def test_classes_in_lists_and_fields_are_captions_by_their_names(tmp_path: Path)
         found, _, _ = read(data, tmp_path / "memory", WantedColumns("image", (column,)))
         table, _ = stage.extract(found.table, stage.CaptionRules(columns_of_captions=(column,)))
         assert table["captions"].to_pylist() == expected
+
+
+@pytest.mark.parametrize("kind", ["train.parquet", "metadata.jsonl"])
+def test_lists_may_name_files_in_place_of_holding_them(kind: str, tmp_path: Path) -> None:
+    named = [["a.png", "b.png"], ["c.png"]]
+    column = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    lists = [[{"bytes": None, "path": one} for one in each] for each in named]
+    data = parquet(pa.table({"images": pa.array(lists, column), "caption": ["x", "y"]}))
+    if kind == "metadata.jsonl":
+        lines = ({"file_names": each, "caption": word} for each, word in zip(named, "xy", strict=True))
+        data = "\n".join(map(json.dumps, lines)).encode()
+    where = folder(tmp_path, {kind: data, "a.png": A, "b.png": B, "c.png": C})
+    for element, expected in ((0, [A, C]), (1, [B, None])):
+        found = samples(where, tmp_path / "memory", WantedColumns(f"images[{element}]", ("caption",)))
+        assert [media for _, media in found] == expected

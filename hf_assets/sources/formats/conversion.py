@@ -516,9 +516,10 @@ def _few_bytes(table: pa.Table, media: list[str], archive: zipfile.ZipFile | Non
     start = num_bytes = 0
     for row in range(len(table)):
         for name in media:
-            text = table[name][row].as_py()
-            member = None if text is None else archive.NameToInfo.get(_member(text))
-            num_bytes += member.file_size if member else 0
+            given = table[name][row].as_py()
+            texts = given if isinstance(given, list) else [given]
+            members = (archive.NameToInfo.get(_member(text)) for text in texts if text is not None)
+            num_bytes += sum(member.file_size for member in members if member)
         if num_bytes >= GROUP_BYTES or row == len(table) - 1:
             yield table.slice(start, row + 1 - start)
             start, num_bytes = row + 1, 0
@@ -532,14 +533,17 @@ def _without_media(features: Any, format: Format) -> Any:
     if format.kind not in FOLDERS:
         kept = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
     media = _media_columns(features)
-    return datasets.Features({name: kept if name in media else kind for name, kind in features.items()})
+    of_lists = datasets.List(kept)
+    kinds = {name: of_lists if isinstance(features[name], datasets.List) else kept for name in media}
+    return datasets.Features({**features, **kinds})
 
 
 def _media_columns(features: Any) -> list[str]:
     import datasets
 
     media = (datasets.Image, datasets.Audio, datasets.Video)
-    return [name for name, kind in features.items() if isinstance(kind, media)]
+    inner = {name: kind.feature if isinstance(kind, datasets.List) else kind for name, kind in features.items()}
+    return [name for name, kind in inner.items() if isinstance(kind, media)]
 
 
 def _chunk_rows(format: Format) -> int | None:
@@ -554,15 +558,19 @@ def _with_paths(
     is_read = np.ones(len(table), bool)
     for name in media:
         index = table.column_names.index(name)
-        values: list[dict[str, Any] | None] = []
-        for row, text in enumerate(table.column(index).to_pylist()):
+        is_list = isinstance(table.schema.field(name).type, ANY_LIST)
+        values: list[Any] = []
+        for row, given in enumerate(table.column(index).to_pylist()):
+            texts = given if is_list and given is not None else [given]
             try:
-                values.append(text if text is None else _media(text, plain, archive))
+                found = [text if text is None else _media(text, plain, archive) for text in texts]
+                values.append(found if is_list and given is not None else found[0])
             except BAD_MEMBER as error:
                 values.append(None)
                 is_read[row] = False
-                lost.append(Fault(_member(text), "undecodable", f"it can't be read: {error}; fetch the archive again"))
-        table = table.set_column(index, name, pa.array(values, MEDIA))
+                member = ", ".join(_member(text) for text in texts if text)
+                lost.append(Fault(member, "undecodable", f"it can't be read: {error}; fetch the archive again"))
+        table = table.set_column(index, name, pa.array(values, pa.list_(MEDIA) if is_list else MEDIA))
     return table if is_read.all() else table.filter(pa.array(is_read))
 
 

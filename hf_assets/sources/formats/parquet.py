@@ -525,8 +525,13 @@ def _media_paths(parquet: pq.ParquetFile, media: _Media, is_any_there: Callable[
         return None
     if media.leaf is None:
         return _leaf(parquet, media.path, range(parquet.num_row_groups), media.element)
-    if media.element is not None:  # lists hold their media
-        return None
+    if media.element is not None:
+        every = range(parquet.num_row_groups)
+        named = _leaf(parquet, media.path, every, media.element)
+        if named.null_count == len(named) or not is_any_there(named):
+            return None  # lists hold their media
+        held = _leaf(parquet, media.leaf, every, media.element, is_there=True)
+        return pc.if_else(held, pa.scalar(None, pa.string()), named)
     groups, any_named = [], False
     for group in range(parquet.num_row_groups):
         num_rows = parquet.metadata.row_group(group).num_rows
