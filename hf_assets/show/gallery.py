@@ -140,9 +140,10 @@ class Shown:
         No byte is fetched for it. Of a folder on this machine, it reads some media that no run has decoded.
         """
         root = self._recipe.folders.metadata
-        _draw_local(self._recipe, self._snapshot, self._located, self._media)
+        hashed = _draw_local(self._recipe, self._snapshot, self._located, self._media)
         known = pictures.known(root)
-        media = self._media.take(pc.index_in(self._rows, value_set=self._media["row"].combine_chunks()))
+        every = pa.concat_tables([self._media, pa.Table.from_pylist(hashed, schema=self._media.schema)])
+        media = every.take(pc.index_in(self._rows, value_set=every["row"].combine_chunks()))
         tiles = pc.index_in(pictures.keys_of(media), value_set=known["key"].combine_chunks())
         kept = pa.concat_tables(self._kept)
         return _write(
@@ -195,37 +196,54 @@ def _located(raw_dataset: Location, num_rows: int) -> pa.Table:
     return chosen.rows.sort_by("row")
 
 
-def _draw_local(recipe: Recipe, snapshot: Snapshot, shown: pa.Table, media: pa.Table) -> None:
-    """Make pictures of media on this machine of which none were made while they were encoded."""
+def _draw_local(recipe: Recipe, snapshot: Snapshot, shown: pa.Table, media: pa.Table) -> list[dict[str, Any]]:
+    """Make pictures of media on this machine of which none were made while they were encoded.
+
+    Returns:
+        `row` and `media_hash` of those whose hash no run has needed, as of a row without a caption.
+    """
+    hashed: list[dict[str, Any]] = []
     if not Path(recipe.source.dataset_name).is_absolute():
-        return
+        return hashed
     root = recipe.folders.metadata
     known = pictures.known(root)["key"].combine_chunks()
     lacking = media.filter(pc.invert(pc.is_in(pictures.keys_of(media), value_set=known)))
     failed = quarantine.failed_samples(recipe)["row"].combine_chunks()
-    lacking = lacking.filter(pc.invert(pc.is_in(lacking["row"], value_set=failed)))
-    wanted = first(shown.filter(pc.is_in(shown["row"], value_set=lacking["row"].combine_chunks())), DRAWN)
+    lacks = pc.is_in(shown["row"], value_set=lacking["row"].combine_chunks())
+    if recipe.source.folder is not None:
+        lacks = pc.or_(lacks, pc.invert(pc.is_in(shown["row"], value_set=media["row"].combine_chunks())))
+    lacks = pc.and_not(lacks, pc.is_in(shown["row"], value_set=failed))
+    wanted = first(shown.filter(lacks), DRAWN)
     if not len(wanted):
-        return
+        return hashed
     wanted = wanted.sort_by("row")
-    at = pc.index_in(wanted["row"], value_set=lacking["row"].combine_chunks())
-    keys = dict(zip(wanted["row"].to_pylist(), pictures.keys_of(lacking.take(at)).to_pylist(), strict=True))
+    keys = dict(zip(lacking["row"].to_pylist(), pictures.keys_of(lacking).to_pylist(), strict=True))
+    made_before = set(known.to_pylist())
     medium, made = medium_of(recipe), Pictures(root)
     source = source_of(recipe.source, folder.sources(root))
 
     def make(one: Any) -> None:
+        if not one.data:
+            return
+        if (key := keys.get(one.row)) is None:
+            media_hash = fingerprint.of_bytes(one.data)
+            hashed.append({"row": one.row, "media_hash": media_hash})
+            key = pictures.key_of(media_hash)
+            if key in made_before:
+                return
         try:
-            picture = medium.thumbnail(one.data) if one.data else None
+            picture = medium.thumbnail(one.data)
         except Exception:  # decoration: whatever is wrong with it, probing and encoding say it
             return
         if picture is not None:
-            made.add(keys[one.row], np.asarray(picture.convert("RGB")))
+            made.add(key, np.asarray(picture.convert("RGB")))
 
     read = media_of(by_file(wanted, snapshot), source, snapshot, recipe.media_column)
     threads = min(os.cpu_count() or 1, THREADS)
     for _ in map_ahead(make, read, threads=threads, ahead=2 * threads):
         pass
     made.flush()
+    return hashed
 
 
 def _write(recipe: Recipe, rows: _Rows, buckets: list[str], num_rows: int) -> Gallery:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
+from hf_assets.building import build_definitions
 from hf_assets.cli import app
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.contract.image_rows import image_bytes
@@ -121,3 +123,18 @@ def test_without_a_config_the_way_to_one_is_named(tmp_path: Path) -> None:
     assert done.stderr == (
         "datasets.json: no such file here; make one with `hf-assets init`, or name another with --config\n"
     )
+
+
+def test_the_gallery_has_a_picture_of_a_local_file_that_was_left_out_before_it_was_read(folder: Folder) -> None:
+    (folder.path / "others" / "a_1.txt").write_text("a caption")
+    folder.write(caption_strategy="textfile")
+    definitions = build_definitions(folder.path / "datasets.json")
+    keys = dg.AssetSelection.groups("others").resolve(definitions.resolve_asset_graph())
+    job = definitions.resolve_implicit_global_asset_job_def()
+    with dg.instance_for_test() as instance:
+        assert job.execute_in_process(instance=instance, asset_selection=sorted(keys)).success
+    report = folder.path / "cache/others/huggingface_metadata/others/reports/gallery"
+    (samples,) = [path.read_text() for path in report.glob("*.js")]
+    dropped = json.loads(samples.partition(",")[2].removesuffix(");\n"))[0]
+    assert dropped[3] == "no caption"
+    assert dropped[6] is not None  # where its picture lies
