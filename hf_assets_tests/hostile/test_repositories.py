@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hf_assets.errors import DatasetError, ModelError
 from hf_assets.hub import guard, model_repository
+from hf_assets.hub.hashes import FileHashes
 from hf_assets.sources import patterns, rows
 from hf_assets.sources.source import Source, source_of
-from hf_assets.sources.spec import FolderRules, SourceSpec
+from hf_assets.sources.spec import CaptionTable, FolderRules, SourceSpec
 from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.sources.parquet_files import rows as rows_file
 from hf_assets_tests.sources.reading import WANTED
@@ -172,6 +174,30 @@ def test_pipes_in_a_folder_are_not_waited_for(tmp_path: Path, name: str) -> None
             local(folder, tmp_path / "memory").resolve()
     else:
         assert captions(local(folder, tmp_path / "memory"), tmp_path) == ["a"]
+
+
+def test_captions_beside_media_have_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"any")
+    with (folder / "a.txt").open("wb") as sparse:
+        sparse.truncate(1 << 36)
+    monkeypatch.setattr(FileHashes, "of", lambda self, paths: dict.fromkeys(paths, "h" * 32))
+    rules = FolderRules(media="image", captions="textfile")
+    found = rows.read(
+        source := local(folder, tmp_path / "memory", folder=rules),
+        source.resolve(),
+        WANTED,
+        tmp_path / "columns",
+        lambda line: None,
+    )
+    assert found.table["columns"].to_pylist() == [{"caption": None}]
+    assert "has more than the 8,388,608 bytes of captions" in found.faults["message"][0].as_py()
+    captions = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), pa.array(["x" * 1_000_000]))
+    pq.write_table(pa.table({"filename": ["a.png"] * 1000, "caption": captions}), folder / "c.parquet")
+    table = FolderRules(media="image", captions="table", table=CaptionTable(kind="parquet", path="c.parquet"))
+    with pytest.raises(DatasetError, match="more than 200 times as many"):
+        local(folder, tmp_path / "memory", folder=table).resolve()
 
 
 def test_a_model_folder_with_pipes_and_links_that_lead_round_is_listed(tmp_path: Path) -> None:

@@ -130,6 +130,20 @@ def read_columns(
     return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes, paths, members=members)
 
 
+def read_table(path: Path) -> pa.Table:
+    """All columns of a file on this machine.
+
+    Raises:
+        DatasetError: it is no Parquet, or unpacks to far more than it has.
+    """
+    with path.open("rb") as file:
+        counted = CountedFile(file)
+        parquet = _open(counted, str(path), pre_buffer=True)
+        with _parquet_errors(str(path)):
+            table = _read_leaves(parquet, counted, parquet.schema_arrow.names, str(path))
+    return pa.table({name: _plain(table[name].combine_chunks()) for name in table.column_names})
+
+
 def _class_names(parquet: pq.ParquetFile, tree: Tree, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
     """The names of those columns and fields that hold classes by number, as `datasets` notes them in a file."""
     try:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
 from hf_assets.sources import listing, unicode_names
-from hf_assets.sources.formats import csv_text, faults
+from hf_assets.sources.formats import csv_text, faults, parquet
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.places.local_repository import LocalFiles, media_below
 from hf_assets.sources.spec import MEDIA_SUFFIXES, CaptionTable, DataFile, FolderRules, Snapshot
@@ -31,6 +31,8 @@ LYRICS_SUFFIXES = (".lyrics",)
 LYRICS = "lyrics"
 # Of a table that is only looked at.
 FIRST_BYTES, FIRST_ROWS = 1 << 20, 100
+# Of a file of captions or lyrics, whose lines become texts one by one.
+MAX_TEXT_BYTES = 8 << 20
 # What ends a line; other separators that Unicode knows are part of it.
 LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -175,8 +177,8 @@ def _lines(paths: list[Path | None]) -> pa.Array:
 
 
 def text(path: Path | None) -> str:
-    """What a file says; nothing where there is none, or it isn't text (`_faults` says so)."""
-    if path is None:
+    """What a file says; nothing where there is none, or it isn't text, or too large (`_faults` says so)."""
+    if path is None or path.stat().st_size > MAX_TEXT_BYTES:
         return ""
     data = path.read_bytes()
     encoding = faults.wide_encoding(data[: faults.HEAD_BYTES]) or "utf-8-sig"
@@ -192,6 +194,11 @@ def _faults(root: Path, beside: list[Path]) -> list[Fault]:
     for path in beside:
         if path.suffix.lower() in (*TEXT_SUFFIXES, *LYRICS_SUFFIXES) and path.stat().st_size and not text(path):
             name = os.path.relpath(path, root)
+            if path.stat().st_size > MAX_TEXT_BYTES:
+                found.append(
+                    Fault(name, "too_large", f'"{name}" has more than the {MAX_TEXT_BYTES:,d} bytes of captions')
+                )
+                continue
             found.append(Fault(name, "undecodable", f'"{name}" is not UTF-8 text: save it as UTF-8'))
     return found
 
@@ -261,7 +268,7 @@ def first_rows(path: Path) -> pa.Table | None:
 def _read(path: Path, rules: CaptionTable, found: list[Fault]) -> pa.Table:
     try:
         if rules.kind == "parquet":
-            return pq.read_table(path)
+            return parquet.read_table(path)
         with tempfile.TemporaryDirectory() as folder:
             plain, separator = path, "\t" if path.suffix.lower() == ".tsv" else ","
             if (encoding := faults.encoding_of(path)) is not None:
