@@ -64,6 +64,8 @@ def test_a_folder_of_images_is_captioned_by_its_file_names_and_says_so() -> None
     ("names", "arguments", "expected"),
     [
         (("a.jpg", "a.txt", "b.jpg"), (), {"caption_strategy": "textfile"}),
+        (("a.jpg", "a.Caption"), (), {"caption_strategy": "textfile"}),
+        (("a.jpg", "a.TXT"), (), {"caption_strategy": "textfile"}),
         (("a.jpg", "a.txt"), ("--prompt", "a car"), {"caption_strategy": "instanceprompt", "instance_prompt": "a car"}),
         (("deep/a.mp4", "b.mp4", "poster.jpg"), (), {"dataset_type": "video", "resolution": 480}),
         (("a.wav",), (), {"dataset_type": "audio"}),
