@@ -17,12 +17,14 @@ LOOKED_AT = {
     "text_embeds": ("text_embeds",),
     "training_set": ("training_set", "buckets", "vae_latents", "text_embeds"),
 }
+# The checks whose results follow from tables alone.
+OF_TABLES = ("duplicates", "cut_captions")
 
 
 def known_or_new(recipe: Recipe, asset: str, settings: Any, look: Callable[[], list[CheckResult]]) -> list[CheckResult]:
     """What came of an asset's checks: as it is noted, if nothing of what they look at has changed; else they look.
 
-    Only what passed is noted, or is off: what failed is looked at each time.
+    What failed is looked at each time, since a store may be mended; but not what follows from tables alone, or is off.
 
     Args:
         settings: JSON of all that decides the results besides tables and stores.
@@ -33,7 +35,9 @@ def known_or_new(recipe: Recipe, asset: str, settings: Any, look: Callable[[], l
     if before is not None and known is not None and known.follows_from == before:
         return [CheckResult(**one) for one in known.facts["results"]]
     results = look()
-    is_done = all(one.passed or getattr(recipe.checks, one.name).severity == "off" for one in results)
+    is_done = all(
+        one.passed or one.name in OF_TABLES or getattr(recipe.checks, one.name).severity == "off" for one in results
+    )
     if is_done and before is not None and before == _seen(recipe, asset, settings):
         try:
             memo.save(folder, name, Memo(before, {}, "", {}, (), {"results": [one._asdict() for one in results]}))
