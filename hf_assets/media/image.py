@@ -318,7 +318,8 @@ def _open(data: bytes) -> _Opened:
     except MediaError as error:
         if plugin is not TiffImagePlugin.TiffImageFile or error.reason != "undecodable":
             raise
-        samples = tiff_samples.open_samples(data, str(error).removeprefix("TIFF: "))
+        with _pillow_errors("TIFF"):
+            samples = tiff_samples.open_samples(data, str(error).removeprefix("TIFF: "))
         _require_size(samples.size)
         opened = _Opened(samples.size, "TIFF", samples.orientation, None, Meaning(), samples.steps, samples)
         _require_memory(opened, data)

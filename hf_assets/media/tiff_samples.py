@@ -134,6 +134,7 @@ def largest(samples: Samples) -> float:
         MediaError: `undecodable`.
     """
     tiff_chunks.require(samples.page)
+    tiff_chunks.require(samples.page)
     try:
         values = samples.page.asarray()
     except Exception as error:

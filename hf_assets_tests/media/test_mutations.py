@@ -11,6 +11,7 @@ import numpy as np
 import pillow_heif
 import pillow_jxl  # noqa: F401
 import pytest
+import tifffile
 from PIL import Image
 
 from hf_assets.errors import MediaError
@@ -36,12 +37,21 @@ def animation(image_format: str) -> bytes:
     return picture(image_format, save_all=True, append_images=frames)
 
 
+def planes() -> bytes:
+    """A TIFF of 16 bits in planes, which tifffile reads."""
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 65_536, (3, 12, 16), dtype=np.uint16)
+    tifffile.imwrite(stream, pixels, photometric="rgb", planarconfig="separate")
+    return stream.getvalue()
+
+
 SOUND = tone(440, 0.3)
 SMALL = {"width": 32, "height": 32, "num_frames": 4}
 IMAGES: dict[str, Callable[[], bytes]] = {
     name: (lambda name=name: picture(name))  # type: ignore[misc]
     for name in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "HEIF", "JXL")
 }
+IMAGES["TIFF in planes"] = lambda: planes()
 CLIPS: dict[str, Callable[[], bytes]] = {
     "mp4": lambda: clip(**SMALL),  # type: ignore[arg-type]
     "matroska": lambda: clip(container="matroska", **SMALL),  # type: ignore[arg-type]
