@@ -86,6 +86,7 @@ class Dataset:
         medium = medium_of(self.recipe)
         media = pq.read_table(Path(self.recipe.source.dataset_name) / "train.parquet")["image"].slice(0, count)
         chosen = self.buckets.select(list(medium.decoded)).slice(0, count).to_pylist()
+        count = len(chosen)
 
         def decode(at: int) -> None:
             torch.set_num_threads(1)
