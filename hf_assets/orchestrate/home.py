@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from hf_assets.errors import ConfigError
+
 HOME_VARIABLE = "DAGSTER_HOME"
 SETTINGS, STATE = "dagster.yaml", ".dagster_state"
 
@@ -62,8 +64,16 @@ class Home(NamedTuple):
 def home_of(config: Path) -> Home:
     """The home that serves a config file: `DAGSTER_HOME`, else the `dagster.yaml` beside the file or in the working
     directory, else a folder `.dagster_state` beside it, which is made.
+
+    Raises:
+        ConfigError: `DAGSTER_HOME` names no folder.
     """
     if named := os.environ.get(HOME_VARIABLE):
+        if not Path(named).is_absolute() or not Path(named).is_dir():
+            raise ConfigError(
+                f'{HOME_VARIABLE}: "{named}" is not the absolute path of a folder: correct it, or unset it, and the '
+                "history lies beside the config"
+            )
         return Home(Path(named), Path.cwd())
     folder = config.resolve().parent
     for place in (folder, Path.cwd()):

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from hf_assets.errors import ConfigError
 from hf_assets.orchestrate import home
 from hf_assets.orchestrate.home import Home, home_of
 
@@ -67,3 +68,10 @@ def test_a_run_in_the_folder_of_init_has_the_history_of_one_without(
     (tmp_path / "dagster.yaml").write_text(home.SETTINGS_BESIDE)
     with home.instance(home_of(tmp_path / "datasets.json")) as instance:
         assert instance.get_latest_materialization_event(dg.AssetKey("made"))
+
+
+@pytest.mark.parametrize("named", ["relative/home", "/nowhere/at/all"])
+def test_a_home_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    monkeypatch.setenv(home.HOME_VARIABLE, named)
+    with pytest.raises(ConfigError, match=f'^DAGSTER_HOME: "{named}" is not the absolute path of a folder'):
+        home.home_of(tmp_path / "datasets.json")
