@@ -46,8 +46,11 @@ def open_atomically(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def explain_refusals(path: Path) -> Iterator[None]:
+def explain_refusals(path: Path, setting: str = "cache_dir") -> Iterator[None]:
     """Say in a line why a file can't be written.
+
+    Args:
+        setting: what names the place.
 
     Raises:
         StoreError: the disk is full, or may not be written.
@@ -61,7 +64,7 @@ def explain_refusals(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(
-                f"{path.parent} may not be written by this user: change its rights, or name another cache_dir"
+                f"{path.parent} may not be written by this user: change its rights, or name another {setting}"
             ) from error
         raise
 

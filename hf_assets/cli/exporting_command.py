@@ -15,7 +15,7 @@ KNOWN = ", ".join(get_args(Format))
 def export(
     format: Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {KNOWN}.")],
     ids: Annotated[list[str], typer.Argument(metavar="ID", help="Datasets.")],
-    to: Annotated[Path, typer.Option("--to", help="Folder; each dataset has one of its name in it.")],
+    to: Annotated[str, typer.Option("--to", metavar="FOLDER", help="Folder; each dataset has one of its name in it.")],
     names: Annotated[
         str | None,
         typer.Option("--names", help="Other names than our own: mlperf (parquet), primus (webdataset)."),
@@ -68,7 +68,7 @@ def _require_pushable(rules: ExportRules, ids: list[str], push: str | None, publ
         raise ConfigError("--push: a repository holds one dataset; name one")
 
 
-def _rules(format: str, to: Path, names: str | None) -> ExportRules:
+def _rules(format: str, to: str, names: str | None) -> ExportRules:
     """What the command line asks for.
 
     Raises:
@@ -81,4 +81,6 @@ def _rules(format: str, to: Path, names: str | None) -> ExportRules:
     if names is not None and names not in NAMES.get(format, ()):
         known = NAMES.get(format, ())
         raise ConfigError(f'--names: is "{names}"; {format} has {" and ".join(known) or "no others than its own"}')
-    return ExportRules.model_validate({"format": format, "to": str(to.absolute()), "names": names})
+    if "://" in to:
+        raise ConfigError(f'--to: is "{to}"; name a folder, since exports are made of hard links')
+    return ExportRules.model_validate({"format": format, "to": str(Path(to).absolute()), "names": names})

@@ -137,7 +137,12 @@ class Place:
         """Write a payload, whole or not at all. Returns its size."""
         path = self.object(name)
         with files.open_atomically(path) as temporary:
-            write(temporary)
+            try:
+                write(temporary)
+            except RuntimeError as error:  # of torch's writer, which then says less than the disk did
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
         return path.stat().st_size
 
     def publish(self, id: str, made: Generation) -> int:
@@ -227,7 +232,7 @@ def opened(root: Path, format: str, id: str, say: Callable[[str], None]) -> Iter
     Raises:
         StoreError: it holds something else, or can't be written.
     """
-    with files.explain_refusals(root / MARK):
+    with files.explain_refusals(root / MARK, "folder to export to"):
         try:
             root.mkdir(parents=True, exist_ok=True)
         except FileExistsError:

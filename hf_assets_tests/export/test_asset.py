@@ -156,6 +156,7 @@ def test_the_command_says_what_it_wrote(project: Project) -> None:
         (("parquet", "photo", "--to", "out"), 2, 'there is no dataset "photo"; did you mean "photos"'),
         (("simpletuner", "photos", "--to", "out", "--names", "primus"), 2, "simpletuner has no others than its own"),
         (("simpletuner", "photos", "--to", "out", "--push", "me/x"), 2, "--push: only parquet"),
+        (("parquet", "photos", "--to", "s3://bucket/a"), 2, '--to: is "s3://bucket/a"; name a folder'),
         (("parquet", "photos", "--to", "datasets.json"), 1, "is a file: name a folder to export to"),
     ],
 )

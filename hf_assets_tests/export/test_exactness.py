@@ -1,5 +1,6 @@
 """What an edit costs an export, and that what is there then is what an export from nothing writes."""
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 import torch
 
 from hf_assets.config.recipe import Recipe
+from hf_assets.errors import StoreError
 from hf_assets.export import sharding, view
+from hf_assets.export.place import Place
 from hf_assets_tests.export.readers import READERS
 from hf_assets_tests.export.sets import Photo, TinySet, photos
 from hf_assets_tests.store.killing import killed_before_change
@@ -236,9 +239,18 @@ def test_a_training_set_that_a_run_replaces_while_it_is_opened_has_its_own_versi
     assert found.version != former
 
 
-def test_a_folder_for_another_format_is_refused(videos: TinySet, tmp_path: Path) -> None:
-    from hf_assets.errors import StoreError
+def test_of_a_full_disk_the_error_is_the_disk_s(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        except OSError:
+            raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904 - as torch's writer does
 
+    with pytest.raises(StoreError, match="is full: free space, then run again"):
+        Place(tmp_path).write("ab.tar", write)
+
+
+def test_a_folder_for_another_format_is_refused(videos: TinySet, tmp_path: Path) -> None:
     videos.write(FIVE)
     videos.export("parquet", tmp_path)
     with pytest.raises(StoreError, match="holds exports as parquet: export webdataset to another folder"):
@@ -246,8 +258,6 @@ def test_a_folder_for_another_format_is_refused(videos: TinySet, tmp_path: Path)
 
 
 def test_a_folder_that_no_export_made_is_left_alone(videos: TinySet, tmp_path: Path) -> None:
-    from hf_assets.errors import StoreError
-
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/thesis.txt").touch()
     videos.write(FIVE)
@@ -257,7 +267,5 @@ def test_a_folder_that_no_export_made_is_left_alone(videos: TinySet, tmp_path: P
 
 
 def test_there_has_to_be_a_training_set(tmp_path: Path) -> None:
-    from hf_assets.errors import StoreError
-
     with pytest.raises(StoreError, match="photos has no training set yet"):
         TinySet(tmp_path, "sd15").export("parquet", tmp_path / "out")
