@@ -61,6 +61,8 @@ def zipped(method: int, claimed: int = 0) -> bytes:
         ("a.zip", "imagefolder", lambda _: zipped(zipfile.ZIP_BZIP2, 10), "isn't packed with deflate"),
         ("a.zip", "text", lambda _: zipped(zipfile.ZIP_LZMA, 10), "isn't packed with deflate"),
         ("a.csv", "csv", lambda _: b"a;" * 20_001 + b"\n1;2\n", "has more than 20,000 columns"),
+        ("a.jsonl", "json", lambda _: json.dumps(dict.fromkeys(map(str, range(20_001)))).encode(), "20,000 columns"),
+        ("b.jsonl", "json", lambda _: b"".join(b'{"%d": 1}\n' % n for n in range(20_001)), "20,000 columns"),
     ],
 )
 def test_what_is_unpacked_whole_is_looked_at_before(

@@ -37,8 +37,10 @@ MAX_WHOLE_BYTES = 256 << 20
 CSV_ROWS, MAX_CSV_BYTES = 10_000, 512 << 20
 # Tables have a dozen levels at most; parsers end the process some thousands of levels down.
 MAX_DEPTH = 256
-# Of a table of CSV, each of which becomes an object or several.
+# Of a table of CSV or JSON, each of which becomes an object or several.
 MAX_COLUMNS = 20_000
+# A key of an object of JSON; a quote within a text has a backslash before it.
+KEY = re.compile(rb'"([^"\\\n]{1,200})"[ \t]*:')
 # Names and attributes of a member of a tar, which are read whole.
 MAX_TAR_HEADER_BYTES = 1 << 20
 TAR_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
@@ -230,12 +232,17 @@ def unpacked(local: Path, start: bytes) -> Iterator[IO[bytes]]:
 
 def _check_text(stream: IO[bytes], path: str, kind: str, settings: Mapping[str, Any], packed_bytes: int) -> None:
     brackets = _Brackets() if kind == "json" else None
+    columns: set[bytes] = set()
     is_whole = kind == "xml" or settings.get("field") is not None or settings.get("sample_by", "line") != "line"
     total = line = lines = 0
     window: deque[tuple[int, int]] = deque([(0, 0)])
     while block := stream.read(BLOCK_BYTES):
         if not total and kind == "csv" and max(map(block.partition(b"\n")[0].count, b",;\t|")) > MAX_COLUMNS:
             raise DatasetError(f'"{path}" has more than {MAX_COLUMNS:,d} columns, which is not read')
+        if kind == "json" and settings.get("field") is None:
+            columns.update(KEY.findall(block))
+            if len(columns) > MAX_COLUMNS:
+                raise DatasetError(f'"{path}" has more than {MAX_COLUMNS:,d} columns, which is not read')
         if not total and kind == "json":
             is_whole |= block.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
         total += len(block)
