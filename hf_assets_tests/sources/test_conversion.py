@@ -113,6 +113,12 @@ def test_a_new_archive_is_the_only_one_that_is_turned(hub: LocalHub, name: str, 
     assert samples(name, tmp_path, wanted) == EXPECTED
 
 
+def test_texts_beside_media_are_said_to_be_no_table(hub: LocalHub, name: str, tmp_path: Path) -> None:
+    hub.commit(name, {"0.png": ROWS[0].image or b"", "0.txt": b"a cat", "1.png": ROWS[0].image or b"", "1.txt": b"x"})
+    with pytest.raises(DatasetError, match=r'its files for lines of text .*"local" and caption_strategy "textfile"'):
+        read(name, tmp_path)
+
+
 def test_settings_of_the_readme_change_rows_and_so_their_identity(hub: LocalHub, name: str, tmp_path: Path) -> None:
     hub.commit(name, {"data/train.csv": b"image;caption\na.png;x\n", "data/a.png": ROWS[0].image or b""})
     with pytest.raises(DatasetError, match='column "image" is not in the dataset'):

@@ -27,6 +27,8 @@ READ_BUFFER_BYTES = 1 << 20
 STREAM_BUFFER_BYTES = 8 << 20
 # Rows of one file: what is kept of each, without any of its columns, takes half a gigabyte for so many.
 MAX_FILE_ROWS = 1 << 25
+# What `datasets` takes for text, a line a row, where no other files are as many.
+TEXTS = (".txt", ".text")
 # A text is written once for all rows that have it, and all is compressed: a file may unpack to so many times its size,
 # or to so many bytes.
 MAX_RATIO, MIN_RATIO_BYTES = 200, 256 << 20
@@ -458,6 +460,12 @@ def _only(choices: list[Choice], column: str, arrow: pa.Schema, file: str) -> Ch
     """
     if choices:
         return choices[0]
+    if file.lower().endswith(TEXTS) and column not in arrow.names:
+        raise DatasetError(
+            f'column "{column}" is not in the dataset: `datasets` takes its files for lines of text ("{file}"). If it '
+            "has media with a text beside each, fetch them, as with `hf download`, and read the folder with type "
+            '"local" and caption_strategy "textfile"'
+        )
     _top_level(column, arrow.names, file)
     raise DatasetError(f'column "{column}" ("{file}") lies inside another: media are read from top-level columns only')
 
