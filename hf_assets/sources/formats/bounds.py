@@ -210,10 +210,10 @@ def _check_zip(local: Path, path: str, text: tuple[str, Mapping[str, Any]] | Non
                 raise DatasetError(
                     f'"{path}" holds "{member.filename[:200]}", which isn\'t packed with deflate: pack it so'
                 )
-            _check_total(total := total + member.file_size, local.stat().st_size, path)
             if text is None:
                 check_member(member.file_size, member.filename, path)
-            elif not member.is_dir():
+            _check_total(total := total + member.file_size, local.stat().st_size, path)
+            if text is not None and not member.is_dir():
                 with archive.open(member) as stream:
                     _check_text(stream, path, *text, member.compress_size)
 
