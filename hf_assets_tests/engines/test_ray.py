@@ -141,12 +141,23 @@ def test_an_error_of_the_work_reaches_the_run_and_frees_the_devices(tmp_path: Pa
 
 
 def test_a_run_that_is_cancelled_frees_the_devices(tmp_path: Path) -> None:
+    is_over = threading.Event()
+
+    def interrupt() -> None:
+        is_over.wait(3.0)
+        while not is_over.is_set():  # Python loses one that comes while it deletes an object
+            os.kill(os.getpid(), signal.SIGINT)
+            is_over.wait(10.0)
+
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever an earlier test has left
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     try:
-        threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             run(Numbers(tmp_path, encode_s=0.2), " ".join(f"{n}:1" for n in range(900)))
     finally:
+        is_over.set()
+        thread.join()
         signal.signal(signal.SIGINT, before)
     assert free_cpus() == 4
 
