@@ -47,6 +47,15 @@ class EngineChoice(dg.Config):
     ray: RayChoice | None = None
 
 
+def _switch(variable: str, description: str) -> Any:
+    """A field that is off unless the environment turns it on."""
+    return Field(
+        default_factory=lambda: _flag(variable),
+        description=f"{description} Environment: {variable} (`1` or `0`).",
+        validate_default=True,
+    )
+
+
 class GpuResource(dg.ConfigurableResource[Any]):
     """Device, batch sizes and threads. Set them in the run config, or by the environment variables that fields name."""
 
@@ -73,37 +82,23 @@ class GpuResource(dg.ConfigurableResource[Any]):
         ),
         validate_default=True,
     )
-    text_offload: bool = Field(
-        default_factory=lambda: _flag("HF_ASSETS_TEXT_OFFLOAD"),
-        description=(
-            "Keep text encoders in main memory and bring each layer's weights to the GPU while it computes: slow, for "
-            "encoders that the GPU has no room for. Environment: HF_ASSETS_TEXT_OFFLOAD (`1` or `0`)."
-        ),
-        validate_default=True,
+    text_offload: bool = _switch(
+        "HF_ASSETS_TEXT_OFFLOAD",
+        "Keep text encoders in main memory and bring each layer's weights to the GPU while it computes: slow, for "
+        "encoders that the GPU has no room for.",
     )
-    channels_last: bool = Field(
-        default_factory=lambda: _flag("HF_ASSETS_CHANNELS_LAST"),
-        description=(
-            "Keep the VAE's convolutions with channels last: whether that is faster depends on the GPU. "
-            "Environment: HF_ASSETS_CHANNELS_LAST (`1` or `0`)."
-        ),
-        validate_default=True,
+    channels_last: bool = _switch(
+        "HF_ASSETS_CHANNELS_LAST",
+        "Keep the VAE's convolutions with channels last: whether that is faster depends on the GPU.",
     )
-    compile: bool = Field(
-        default_factory=lambda: _flag("HF_ASSETS_COMPILE"),
-        description=(
-            "Compile the VAE's encoder with torch.compile, once for each shape, which takes up to minutes. "
-            "Environment: HF_ASSETS_COMPILE (`1` or `0`)."
-        ),
-        validate_default=True,
+    compile: bool = _switch(
+        "HF_ASSETS_COMPILE",
+        "Compile the VAE's encoder with torch.compile, once for each shape, which takes up to minutes.",
     )
-    cuda_graphs: bool = Field(
-        default_factory=lambda: _flag("HF_ASSETS_CUDA_GRAPHS"),
-        description=(
-            "Record what the VAE computes for shapes that come often, and replay it: for GPUs that wait for the next "
-            "kernel. Each recorded shape holds memory of the GPU. Environment: HF_ASSETS_CUDA_GRAPHS (`1` or `0`)."
-        ),
-        validate_default=True,
+    cuda_graphs: bool = _switch(
+        "HF_ASSETS_CUDA_GRAPHS",
+        "Record what the VAE computes for shapes that come often, and replay it: for GPUs that wait for the next "
+        "kernel. Each recorded shape holds memory of the GPU.",
     )
     decode_threads: int = Field(
         default_factory=lambda: _number("HF_ASSETS_DECODE_THREADS", 0, at_least=0),

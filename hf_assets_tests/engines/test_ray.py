@@ -145,7 +145,7 @@ def test_a_run_that_is_cancelled_frees_the_devices(tmp_path: Path) -> None:
 
     def interrupt() -> None:
         is_over.wait(3.0)
-        while not is_over.is_set():  # Python loses one that comes while it deletes an object
+        while not is_over.is_set():  # one may be lost, as in a finalizer
             os.kill(os.getpid(), signal.SIGINT)
             is_over.wait(10.0)
 
