@@ -12,7 +12,8 @@ from hf_assets.training import TrainingSet
 
 EXPLAINED = """\
 1  All is new. Of 28 rows, 2 are filtered out (one is too small, one out of focus), 1 has no caption, and 1 picture is
-   damaged: it is quarantined with its reason, after its caption was encoded. 24 are left.
+   damaged: it is quarantined with its reason, after its caption was encoded. 24 are left. One embed more than captions
+   is that of the empty caption, for trainers that leave captions out now and then.
 2  Nothing changed: nothing is computed, and no picture is read.
 3  The dataset has a new revision: 4 photographs in a new file; in an old one, a caption and a picture edited. These are
    5 latents, and 4 embeds, since one of the new photographs has the caption of an older one.
