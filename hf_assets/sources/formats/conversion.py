@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError, HfAssetsError
-from hf_assets.sources.formats import archive_metadata, bounds, csv_text, faults, tars
+from hf_assets.sources.formats import archive_metadata, bad_rows, bounds, csv_text, faults, tars
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES
 
@@ -249,8 +249,12 @@ def _keys(line: bytes) -> list[str]:
 
 
 def _without_bad_members(plain: Path, path: str, format: Format) -> tuple[list[Fault], Path, Format]:
-    """What can't be read of a file of lines, and a copy of what can with its format; of any other, the file itself."""
+    """What can't be read of a file, and a copy of what can with its format; the file itself where that isn't known."""
     target = plain.with_name(f"mended{''.join(plain.suffixes)}")
+    if format.kind == "arrow":
+        return bad_rows.of_arrow(plain, path, target), target, format
+    if format.kind == LANCE:
+        return bad_rows.of_lance(plain, path, target), target, format
     if len(plain.suffixes) != 1:  # compressed
         return [], plain, format
     if format.kind == "json" and ("field" in format.settings or faults.is_array(plain)):

@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 
 from hf_assets import fingerprint, schema
 from hf_assets.errors import DatasetError
-from hf_assets.sources.formats import conversion
+from hf_assets.sources.formats import bad_rows, conversion
 from hf_assets.sources.formats.conversion import LANCE, Format
+from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.spec import DataFile, Part
 
 # Bump when a change to this module changes the rows of a fragment.
@@ -170,7 +171,8 @@ class Repository:
             raise DatasetError(f'"{file.path}" has changed since raw_dataset was made: materialize raw_dataset again')
         laid_out = self._lay_out(fragment.root, fragment.manifest, fragment.needed)
         with laid_out as folder, conversion.unreadable(file.path, LANCE, folder):
-            conversion.write(lambda: _batches(folder, fragment, format), target)
+            lost: list[Fault] = []
+            conversion.write(lambda: _batches(folder, fragment, format, lost), target, lost)
 
     def fragments(self, root: str) -> list[Fragment]:
         """What the newest manifest of a Lance dataset lists, in the order of the rows.
@@ -282,8 +284,12 @@ def _field_identity(field: Any) -> list[Any]:
     return [field.name(), field.id(), [_field_identity(child) for child in field.children()]]
 
 
-def _batches(folder: str, fragment: Fragment, format: Format) -> Iterator[pa.Table]:
-    """The rows of a fragment as `datasets` gives them, with blobs as bytes."""
+def _batches(folder: str, fragment: Fragment, format: Format, lost: list[Fault]) -> Iterator[pa.Table]:
+    """The rows of a fragment as `datasets` gives them, with blobs as bytes.
+
+    Args:
+        lost: is given the rows that can't be read, anew with each call.
+    """
     import datasets
 
     lance = conversion.require_lance()
@@ -296,16 +302,46 @@ def _batches(folder: str, fragment: Fragment, format: Format) -> Iterator[pa.Tab
         return
     found = dataset.get_fragment(fragment.number)
     _require_own_blobs(found, columns)
-    batches = found.to_batches(
-        columns=columns,
-        blob_handling="all_binary",
-        batch_size=BATCH_ROWS,
-        batch_size_bytes=BATCH_BYTES,
-        batch_readahead=1,
-        io_buffer_size=BUFFER_BYTES,
-    )
-    for batch in batches:
+    lost.clear()
+    for batch in _around_bad_rows(found, columns, lost):
         yield _without_lance_types(pa.Table.from_batches([batch]), features)
+
+
+def _around_bad_rows(fragment: Any, columns: list[str] | None, lost: list[Fault]) -> Iterator[pa.RecordBatch]:
+    """The rows that can be read; Lance itself ends at the first that can't.
+
+    Raises:
+        ArrowException: none can.
+    """
+
+    def scan(start: int, num_rows: int | None = None) -> Iterator[pa.RecordBatch]:
+        return iter(
+            fragment.scanner(
+                columns=columns,
+                offset=start or None,
+                limit=num_rows,
+                blob_handling="all_binary",
+                batch_size=BATCH_ROWS,
+                batch_size_bytes=BATCH_BYTES,
+                batch_readahead=1,
+                io_buffer_size=BUFFER_BYTES,
+            ).to_batches()
+        )
+
+    start, num_rows = 0, fragment.count_rows()
+    while start < num_rows:
+        try:
+            for batch in scan(start):
+                yield batch
+                start += batch.num_rows
+            break
+        except (pa.ArrowException, ValueError) as error:
+            count = min(BATCH_ROWS, num_rows - start)
+            for some in bad_rows.read_around(lambda first, count: list(scan(first, count)), start, count, lost):
+                yield from some
+            start += count
+            if start == num_rows == len(lost):
+                raise error
 
 
 def _without_lance_types(table: pa.Table, features: pa.Schema | None) -> pa.Table:
