@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import zipfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 from hf_assets.errors import DatasetError
 from hf_assets.hub import api
 from hf_assets.sources import patterns, slices
-from hf_assets.sources.formats import conversion, lance_fragments
+from hf_assets.sources.formats import conversion, lance_fragments, zips
 from hf_assets.sources.formats.conversion import CONVERTED, FOLDERS, LANCE, Format
 from hf_assets.sources.spec import Part, SourceSpec
 
@@ -129,6 +130,9 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
             if (passing := api.hiccup(error)) is not None:
                 raise passing from None
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            if isinstance(error, zipfile.BadZipFile):
+                for path, file in zips.opened(spec.dataset_name, commit):
+                    zips.require_whole(file, path)
             if spec.data_files is not None and isinstance(error, FileNotFoundError):
                 remedy = _remedy(str(spec.data_files))
                 raise DatasetError(

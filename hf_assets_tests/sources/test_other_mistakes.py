@@ -17,6 +17,7 @@ from hf_assets.errors import DatasetError
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.spec import CaptionTable, FolderRules
 from hf_assets.stages import captions as stage
+from hf_assets_tests.local_hub import LocalHub
 from hf_assets_tests.sources.reading import read, samples
 from hf_assets_tests.sources.test_mistakes import (
     ARRAY,
@@ -235,3 +236,68 @@ def test_lists_may_name_files_in_place_of_holding_them(kind: str, tmp_path: Path
     for element, expected in ((0, [A, C]), (1, [B, None])):
         found = samples(where, tmp_path / "memory", WantedColumns(f"images[{element}]", ("caption",)))
         assert [media for _, media in found] == expected
+
+
+SEPARATED = {
+    "semicolons": (";", ""),
+    "tabs": ("\t", ""),
+    "pipes": ("|", ""),
+    "what Excel says": (";", "sep=;\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", ["train.csv", "train.tsv", "metadata.csv", "table"])
+@pytest.mark.parametrize("case", SEPARATED)
+def test_cells_may_be_separated_by_something_else_than_commas(case: str, kind: str, tmp_path: Path) -> None:
+    sep, first = SEPARATED[case]
+    name = "image" if kind.startswith("train") else "file_name"
+    rows_of = [f"{name}{sep}caption", f"a.png{sep}red, large", f'b.png{sep}"x{sep} y"', f"c.png{sep}one, two, three"]
+    data, expected = first.encode() + "\n".join(rows_of).encode(), ["red, large", f"x{sep} y", "one, two, three"]
+    path = "captions.csv" if kind == "table" else kind
+    files = {path: data, **{one: IMAGES[one] for one in ("a.png", "b.png", "c.png")}}
+    if kind != "table":
+        assert captions(tmp_path, files) == expected
+        return
+    rules = FolderRules(captions="table", table=CaptionTable(kind="csv", path=path, filename_column="file_name"))
+    found = samples(folder(tmp_path, files), tmp_path / "memory", folder=rules)
+    assert [caption for caption, _ in found] == expected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"image,caption;more\na.png,x;y\nb.png,z;w\n",  # as many cells by either
+        b"image,a;b;c\na.png,x;y;z\nb.png,x\n",  # not all rows have as many
+        b'image,caption\na.png,"x;y;z"\nb.png,"x;y;z"\n',
+    ],
+)
+def test_commas_separate_cells_where_they_make_a_table(data: bytes, tmp_path: Path) -> None:
+    found, _, _ = read(folder(tmp_path, {"train.csv": data, **IMAGES}), tmp_path / "memory", WantedColumns("image", ()))
+    assert len(found.table) == 2
+
+
+WHOLE = archive({"a/a.png": A, "a/b.png": B, "b/c.png": C})
+
+
+@pytest.mark.parametrize("is_listed", [True, False], ids=["listed by its members", "named"])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (WHOLE[:-60], "x.zip.* without its end"),
+        (b"", "x.zip.* is empty"),
+        (b"<html>no</html>", "x.zip.* none but a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "x.zip.* none but a Git LFS pointer"),
+    ],
+    ids=["cut", "empty", "page", "pointer"],
+)
+def test_a_zip_that_is_none_is_named(data: bytes, said: str, is_listed: bool, tmp_path: Path) -> None:
+    beside = {} if is_listed else {f"{name}.png": A for name in "defghij"}
+    files = {"w.zip": WHOLE, "x.zip": data, **beside}
+    with pytest.raises(DatasetError, match=said):
+        read(folder(tmp_path, files), tmp_path / "memory", WantedColumns("image", ()))
+
+
+def test_a_zip_that_was_cut_is_named_on_the_hub(hub: LocalHub, tmp_path: Path) -> None:
+    hub.commit("zips/cut", {"w.zip": WHOLE, "data/x.zip": WHOLE[:-60]})
+    with pytest.raises(DatasetError, match='"data/X.ZIP" is a ZIP without its end'):
+        read("zips/cut", tmp_path / "memory", WantedColumns("image", ()))

@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from hf_assets.errors import DatasetError
 from hf_assets.sources import unicode_names
+from hf_assets.sources.formats import zips
 
 # A member of an archive is held some times at once: as bytes, as a row, as a page, and compressed.
 MAX_MEMBER_BYTES = 256 << 20
@@ -124,6 +125,10 @@ def check(local: Path, path: str, kind: str, settings: Mapping[str, Any]) -> Non
         _check_tar(local, path)
     elif kind == "arrow":
         _check_arrow(local, path)
+    elif path.lower().endswith(".zip") and kind.endswith("folder"):
+        with local.open("rb") as file:
+            zips.require_whole(file, path)
+        _check_zip(local, path, None)
     elif start.startswith(b"PK\3\4"):
         _check_zip(local, path, None if kind.endswith("folder") else (kind, settings))
     elif not start.startswith(b"PAR1"):

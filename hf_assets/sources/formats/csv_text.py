@@ -5,6 +5,7 @@ A column whose other values are numbers keeps them as missing values. Empty cell
 
 import contextlib
 import csv
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,12 +28,19 @@ PATH_NAMES = (
 )
 # Those with which a CSV's rows are what Python's own reader takes them for.
 PLAIN_SETTINGS = {"sep", "delimiter", "quotechar", "encoding", "chunksize", "na_values", "keep_default_na", "na_filter"}
+# What stands between cells where no comma does, as office programs write it; and how many characters are looked at.
+SEPARATORS, HEAD_CHARACTERS = (",", ";", "\t", "|"), 1 << 16
+# So many of the first rows have as many cells as the header.
+MIN_ALIKE = 0.9
+# A first line of Excel's, which is no row.
+SAID_SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n")
 # What decoding leaves in place of bytes that aren't UTF-8.
 ESCAPES = "surrogateescape"
 
 
 def settings_of(local: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """A CSV's settings, with those by which words stay words; the user's own go first."""
+    """A CSV's settings, with its separator, and those by which words stay words; the user's own go first."""
+    settings = {**settings, **separator_of(local, settings)}
     if {"na_values", "keep_default_na", "na_filter"} & settings.keys():
         return settings
     try:
@@ -42,6 +50,38 @@ def settings_of(local: Path, settings: dict[str, Any]) -> dict[str, Any]:
     if not words:
         return settings
     return {**settings, "keep_default_na": False, "na_values": words}
+
+
+def separator_of(local: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings by which a table's cells are told apart, where they aren't those given, or a comma.
+
+    By another separator its header has more cells, and nearly all rows have as many as it.
+    """
+    if not settings.keys() <= PLAIN_SETTINGS:
+        return {}
+    with local.open(encoding=settings.get("encoding") or "utf-8-sig", errors=ESCAPES, newline="") as text:
+        head = text.read(HEAD_CHARACTERS)
+    if said := SAID_SEPARATOR.match(head):
+        return {"sep": said[1], "skiprows": 1}
+    given = settings.get("delimiter") or settings.get("sep") or ","
+    is_known, num_cells = _shape(head, given)
+    for sep in SEPARATORS if len(given) == 1 and not (is_known and num_cells > 1) else ():
+        is_table, more_cells = _shape(head, sep)
+        if is_table and more_cells > num_cells:
+            return {"delimiter" if "delimiter" in settings else "sep": sep}
+    return {}
+
+
+def _shape(head: str, sep: str) -> tuple[bool, int]:
+    """Whether a text is a table with rows by this separator, and the cells of its header."""
+    with contextlib.suppress(csv.Error):  # a cell of more characters than Python's reader takes
+        rows = [cells for cells in csv.reader(io.StringIO(head, newline=""), delimiter=sep) if cells]
+        if len(head) == HEAD_CHARACTERS:
+            rows = rows[:-1]  # cut
+        num_cells = len(rows[0]) if rows else 0
+        num_alike = sum(len(cells) == num_cells for cells in rows[1:])
+        return len(rows) > 1 and num_alike >= MIN_ALIKE * (len(rows) - 1), num_cells
+    return False, 0
 
 
 def _words(local: Path, settings: dict[str, Any]) -> dict[str, list[str]] | None:
@@ -182,21 +222,22 @@ def metadata_table(local: Path, target: Path, found: list[Fault]) -> None:
     """
     import pyarrow.parquet as pq
 
+    separator = separator_of(local, {})
     try:
         faults.require_utf_8(local)
-        table = _metadata(local)
+        table = _metadata(local, separator)
     except ValueError:
         mended = target.with_suffix(".mended")
-        found += without_bad_rows(local, {}, mended)
-        table = _metadata(mended)
+        found += without_bad_rows(local, separator, mended)
+        table = _metadata(mended, {})
     pq.write_table(with_file_name(table), target)
 
 
-def _metadata(local: Path) -> pa.Table:
+def _metadata(local: Path, separator: dict[str, Any]) -> pa.Table:
     import pandas
 
-    words = _words(local, {})
-    options: dict[str, Any] = {"keep_default_na": False, "na_values": words} if words else {}
+    words = _words(local, separator)
+    options: dict[str, Any] = {**separator, **({"keep_default_na": False, "na_values": words} if words else {})}
     with pandas.read_csv(local, chunksize=CHUNK_ROWS, **options) as reader:
         tables = [pa.Table.from_pandas(frame, preserve_index=False) for frame in reader]
     return pa.concat_tables(tables, promote_options="permissive").replace_schema_metadata(None)

@@ -259,8 +259,13 @@ def first_rows(path: Path) -> pa.Table | None:
             case ".jsonl":
                 return pyarrow.json.read_json(io.BytesIO(whole))
             case ending:
-                options = pa.csv.ParseOptions(delimiter="\t" if ending == ".tsv" else ",", newlines_in_values=True)
-                return pa.csv.read_csv(io.BytesIO(whole), parse_options=options)
+                by: dict[str, Any] = {"sep": "\t" if ending == ".tsv" else ","}
+                by |= csv_text.separator_of(path, by)
+                return pa.csv.read_csv(
+                    io.BytesIO(whole),
+                    read_options=pa.csv.ReadOptions(skip_rows=by.get("skiprows", 0)),
+                    parse_options=pa.csv.ParseOptions(delimiter=by["sep"], newlines_in_values=True),
+                )
     except (pa.ArrowException, OSError, StopIteration):
         return None
 
@@ -270,18 +275,19 @@ def _read(path: Path, rules: CaptionTable, found: list[Fault]) -> pa.Table:
         if rules.kind == "parquet":
             return parquet.read_table(path)
         with tempfile.TemporaryDirectory() as folder:
-            plain, separator = path, "\t" if path.suffix.lower() == ".tsv" else ","
+            plain, by = path, {"sep": "\t" if path.suffix.lower() == ".tsv" else ","}
             if (encoding := faults.encoding_of(path)) is not None:
                 plain = Path(folder) / path.name
                 faults.in_utf_8(path, plain, encoding)
+            by |= csv_text.separator_of(plain, by)
             bad: list[Fault] = []
             plain = csv_text.without_open_quotes(plain, '"', Path(folder) / "closed.csv", bad)
             try:
-                table = _read_csv(plain, rules, separator)
+                table = _read_csv(plain, rules, **by)
             except pa.ArrowInvalid:
                 mended = Path(folder) / "mended.csv"
-                bad += csv_text.without_bad_rows(plain, {"sep": separator}, mended)
-                table = _read_csv(mended, rules, ",")
+                bad += csv_text.without_bad_rows(plain, by, mended)
+                table = _read_csv(mended, rules)
                 if not len(table):
                     raise
             found += [one._replace(member=f"{path.name}#{one.member}") for one in bad]
@@ -291,11 +297,12 @@ def _read(path: Path, rules: CaptionTable, found: list[Fault]) -> pa.Table:
         raise DatasetError(f'"{path}" can\'t be read as {rules.kind} ({line}): mend the file') from None
 
 
-def _read_csv(path: Path, rules: CaptionTable, separator: str) -> pa.Table:
+def _read_csv(path: Path, rules: CaptionTable, sep: str = ",", skiprows: int = 0) -> pa.Table:
     named = filter(None, [rules.filename_column, *rules.caption_columns, rules.fallback_column])
     return pa.csv.read_csv(
         path,
-        parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        read_options=pa.csv.ReadOptions(skip_rows=skiprows),
+        parse_options=pa.csv.ParseOptions(delimiter=sep, newlines_in_values=True),
         # text, also where all of it looks like numbers
         convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(named, pa.string())),
     )
