@@ -27,7 +27,7 @@ from hf_assets.errors import MediaError
 from hf_assets.media import audio_headers, containers, signatures, steps
 
 # Bump where a change lets other files be read, or finds other facts; see `media.image.VERSION`.
-VERSION = 3
+VERSION = 4
 # Part of each latent's key. Bump when a change to this module changes a plain clip's samples, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1

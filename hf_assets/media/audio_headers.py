@@ -13,6 +13,12 @@ from typing import NamedTuple
 from hf_assets.errors import MediaError
 
 W64_RIFF = b"riff.\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0"
+# A recorder that writes into a pipe announces as much as the field holds.
+UNKNOWN_BYTES = 2**31 - 2**16
+# What is written behind a WAV's audio.
+CHUNKS_BEHIND = re.compile(
+    rb"LIST|ID3 |id3 |bext|iXML|_PMX|cue |smpl|inst|acid|fact|PEAK|cart|afsp|JUNK|junk|PAD |FLLR|axml|chna"
+)
 # Less than this may be missing behind what is there.
 SLACK_S = 0.1
 
@@ -27,14 +33,18 @@ MPEG_RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (1
 
 
 def with_sizes(data: bytes) -> bytes:
-    """A WAV or AU file whose header leaves the size of its audio out, as 0, with that size; any other file as it is."""
+    """A WAV or AU file whose header leaves the size of its audio out, as 0 or as much as the field holds, with that
+    size; any other file as it is.
+    """
     if data[:4] == b".snd" and data[8:12] == bytes(4) and len(data) > int.from_bytes(data[4:8]) >= 24:
         return data[:8] + b"\xff" * 4 + data[12:]
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return data
     for kind, start, size in _riff_chunks(data, 12):
-        if kind == b"data" and size == 0 and start < len(data) and not _are_chunks(data, start):
-            rest = min(len(data) - start, 2**32 - 1)
+        if kind == b"data" and size == 0 and (start >= len(data) or _are_chunks(data, start)):  # it has no audio
+            break
+        if kind == b"data" and (size == 0 or (size >= UNKNOWN_BYTES and start + size > len(data))):
+            rest = min(_end_of_audio(data, start) - start, 2**32 - 1)
             return data[: start - 4] + struct.pack("<I", rest) + data[start:]
         if kind == b"data":
             break
@@ -44,10 +54,10 @@ def with_sizes(data: bytes) -> bytes:
 def announced_and_there(log: str) -> tuple[int, int] | None:
     """Bytes of audio that a header announces, and that are there, from what libsndfile notes of it; None: they agree.
 
-    A recorder that writes into a pipe can't know the length, and announces as much as the field holds.
+    A recorder that writes into a pipe can't know the length (`UNKNOWN_BYTES`).
     """
     found = re.search(r"^ *(?:data|SSND|Data Size) *: *(\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if found is None or int(found[1]) >= 2**31 - 2**16 or int(found[1]) <= int(found[2]):
+    if found is None or int(found[1]) >= UNKNOWN_BYTES or int(found[1]) <= int(found[2]):
         return None
     return int(found[1]), int(found[2])
 
@@ -216,6 +226,12 @@ def _riff_chunks(data: bytes, position: int) -> Iterator[tuple[bytes, int, int]]
         kind, size = struct.unpack_from("<4sI", data, position)
         yield kind, position + 8, size
         position += 8 + size + size % 2
+
+
+def _end_of_audio(data: bytes, start: int) -> int:
+    """Where what stands behind a WAV's audio begins, such as its title; the file's end where nothing does."""
+    found = (name.start() for name in CHUNKS_BEHIND.finditer(data, start))
+    return next((at for at in found if _are_chunks(data, at)), len(data))
 
 
 def _are_chunks(data: bytes, position: int) -> bool:

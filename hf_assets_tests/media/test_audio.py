@@ -251,6 +251,9 @@ def wav_of_sizes(riff: int | None, samples: int) -> bytes:
     return data if riff is None else patched(data, 4, "<I", riff)
 
 
+TITLE = struct.pack("<4sI4s4sI6s", b"LIST", 18, b"INFO", b"INAM", 6, b"a song")
+
+
 @pytest.mark.parametrize(
     ("data", "missing"),
     [
@@ -260,6 +263,8 @@ def wav_of_sizes(riff: int | None, samples: int) -> bytes:
         (wav_of_sizes(0, 0), 0),
         (wav_of_sizes(None, 0), 0),
         (wav_of_sizes(0xFFFFFFFF, 0xFFFFFFFF), 0),
+        (wav_of_sizes(0, 0) + TITLE, 0),
+        (wav_of_sizes(None, 0xFFFFFFFF) + b"ID3 " + struct.pack("<I", 3) + b"ID3\0" + TITLE, 0),
         (encoded(PIECE, "WAV")[:-1], 1),
         (encoded(PIECE, "AIFF")[:-1], 1),
     ],
@@ -270,6 +275,8 @@ def wav_of_sizes(riff: int | None, samples: int) -> bytes:
         "WAV of 0",
         "WAV data of 0",
         "WAV of -1",
+        "WAV of 0 with a title",
+        "WAV of -1 with titles",
         "WAV -1",
         "AIFF -1",
     ],
