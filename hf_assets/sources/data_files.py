@@ -1,5 +1,6 @@
 """Which files make up a split, and how they are read: `datasets`' own resolution, never a guess from names."""
 
+import json
 import os
 import tempfile
 import zipfile
@@ -12,10 +13,10 @@ from hf_assets.hub import api
 from hf_assets.sources import patterns, slices
 from hf_assets.sources.formats import conversion, lance_fragments, zips
 from hf_assets.sources.formats.conversion import CONVERTED, FOLDERS, LANCE, Format
-from hf_assets.sources.spec import Part, SourceSpec
+from hf_assets.sources.spec import PARQUET, Part, SourceSpec
 
 # Bump when a change to this module changes which files a split has, or how they are read.
-VERSION = 3
+VERSION = 4
 
 PARQUET_CONVERSION = 'use its Parquet conversion (revision "refs/convert/parquet")'
 
@@ -32,7 +33,7 @@ class SplitFiles(NamedTuple):
         paths: paths or URLs of files, or of folders of Lance datasets with a slash behind, in the order of the rows.
         parts: how many of these belong to each slice; empty where all rows of all files are taken.
         siblings: the files of all splits, which decide a folder's labels.
-        format: None for Parquet.
+        format: None for Parquet of which README.md names no classes.
     """
 
     paths: list[str]
@@ -54,7 +55,7 @@ def data_files_of(spec: SourceSpec, commit: str | None) -> SplitFiles:
     builder = _builder(spec, commit)
     shown = f'dataset "{spec.dataset_name}"'
     kind = type(builder).__module__.rsplit(".", 1)[-1]
-    if kind not in ("parquet", *CONVERTED, *FOLDERS):
+    if kind not in (PARQUET, *CONVERTED, *FOLDERS):
         raise DatasetError(f"{shown} holds {kind} files, which aren't read: {PARQUET_CONVERSION}")
     if getattr(builder.config, "filters", None) is not None:
         raise DatasetError(
@@ -82,8 +83,15 @@ def data_files_of(spec: SourceSpec, commit: str | None) -> SplitFiles:
         [path for split, _ in terms for path in files[split]],
         () if is_whole else parts,
         [path for listed in files.values() for path in listed],
-        None if kind == "parquet" else _format(kind, builder),
+        _classes(builder) if kind == PARQUET else _format(kind, builder),
     )
+
+
+def _classes(builder: Any) -> Format | None:
+    """What README.md says of the columns of Parquet files; None where it names no classes."""
+    features = {} if builder.info.features is None else builder.info.features.to_dict()
+    named = {name: one for name, one in features.items() if '"ClassLabel"' in json.dumps(one)}
+    return Format(PARQUET, {}, named) if named else None
 
 
 def _format(kind: str, builder: Any) -> Format:

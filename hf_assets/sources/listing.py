@@ -12,7 +12,7 @@ from hf_assets.errors import DatasetError
 from hf_assets.sources.formats import conversion, lance_fragments
 from hf_assets.sources.formats.conversion import FOLDERS, Format
 from hf_assets.sources.formats.lance_fragments import Repository
-from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, DataFile, Part
+from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, PARQUET, DataFile, Part
 
 # Of a table made from a listing, in place of the hash of a file's content.
 LISTED = "listed"
@@ -97,7 +97,7 @@ class Tables:
             listed: the split's files.
             siblings: paths of the files of all splits.
         """
-        if format is None:
+        if format is None or format.kind == PARQUET:
             return tuple(listed), parts
         if format.kind == TARS:
             beside = _metadata_of(repository, format)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -110,7 +110,8 @@ class Scan:
     def version(self) -> str:
         """Of the tables: of the contents of all that their rows were read from. It is known once all were taken."""
         taken = [rows for _, rows in self._slice_counts()] if self.snapshot.parts else []
-        return fingerprint.of_value([[file.hash for file in self.snapshot.files], self.wanted, taken, *self._named])
+        more = [*self._named, *([self.snapshot.classes] if self.snapshot.classes else [])]
+        return fingerprint.of_value([[file.hash for file in self.snapshot.files], self.wanted, taken, *more])
 
     @property
     def rests(self) -> tuple[Rest, ...] | None:
@@ -160,7 +161,8 @@ class Scan:
 
     def _kept(self, file: DataFile) -> Location:
         """Where a file's columns are kept; apart, where they were read of a file that was compared with its hash."""
-        more = [MEMBERS] if file.content else ["whole"] if self.source.spec.whole_files else []
+        more: list[Any] = [MEMBERS] if file.content else ["whole"] if self.source.spec.whole_files else []
+        more += [self.snapshot.classes] if self.snapshot.classes else []
         return self.memory / f"{file.hash}.{fingerprint.of_value([KEPT_VERSION, *self.wanted, *more])}.parquet"
 
     def _slice_counts(self) -> list[tuple[int, slices.Slice]]:
@@ -232,7 +234,14 @@ class Scan:
             return bool(pc.any(pc.is_valid(found.hash)).as_py())
 
         with self.source.open_ranges(self.snapshot, file) as handle:
-            columns = read_columns(handle, self.wanted, file.path, is_any_there, with_members=bool(file.content))
+            columns = read_columns(
+                handle,
+                self.wanted,
+                file.path,
+                is_any_there,
+                with_members=bool(file.content),
+                features=self.snapshot.classes,
+            )
             if not file.content:
                 return columns
             # it was turned into Parquet, as far as it could be read; and all of it was read

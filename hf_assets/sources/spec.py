@@ -1,5 +1,6 @@
 """Which rows: a dataset's name, configuration, split and revision; and what these resolve to."""
 
+import json
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,6 +9,8 @@ from hf_assets import fingerprint
 from hf_assets.errors import MediaError
 from hf_assets.hub import api, whole_files
 
+# The kind of files that are read as they are.
+PARQUET = "parquet"
 # `schema.LOCATION`'s `file_row` of a row whose media is a whole file.
 WHOLE_FILE = -1
 
@@ -157,7 +160,8 @@ class Snapshot(NamedTuple):
         commit: commit sha; of a local folder: the hash of its files.
         files: hold the rows, in their order.
         media: hash of the files that rows may name as their media; empty where there are none.
-        format: how files are read that aren't Parquet (`conversion.Format` as JSON); empty for Parquet.
+        format: how files are read that aren't Parquet (`conversion.Format` as JSON); of Parquet what README.md says of
+            its columns, where it names classes, else empty.
         parts: which slices are taken; empty: all rows of all files.
     """
 
@@ -173,4 +177,13 @@ class Snapshot(NamedTuple):
     def fingerprint(self) -> str:
         """Hash of the files' contents in their order. Their names, and files of other splits, don't matter."""
         hashes = [file.hash for file in self.files]
-        return fingerprint.of_value([hashes, self.media, self.parts] if self.media or self.parts else hashes)
+        named = [self.classes] if self.classes else []
+        return fingerprint.of_value(
+            [hashes, self.media, self.parts, *named] if self.media or self.parts or named else hashes
+        )
+
+    @property
+    def classes(self) -> dict[str, Any]:
+        """What README.md says of the columns of Parquet files, where it names classes that they hold by number."""
+        kind, _, features = json.loads(self.format or '["", {}, null]')
+        return (features or {}) if kind == PARQUET else {}

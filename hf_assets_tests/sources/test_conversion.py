@@ -120,11 +120,11 @@ def test_texts_beside_media_are_said_to_be_no_table(hub: LocalHub, name: str, tm
 
 
 def test_settings_of_the_readme_change_rows_and_so_their_identity(hub: LocalHub, name: str, tmp_path: Path) -> None:
-    hub.commit(name, {"data/train.csv": b"image;caption\na.png;x\n", "data/a.png": ROWS[0].image or b""})
+    hub.commit(name, {"data/train.csv": b"image^caption\na.png^x\n", "data/a.png": ROWS[0].image or b""})
     with pytest.raises(DatasetError, match='column "image" is not in the dataset'):
         read(name, tmp_path)
     before = source_of(SourceSpec(dataset_name=name), tmp_path).resolve()
-    readme = b'---\nconfigs:\n- config_name: default\n  data_files: data/train.csv\n  sep: ";"\n---\n'
+    readme = b'---\nconfigs:\n- config_name: default\n  data_files: data/train.csv\n  sep: "^"\n---\n'
     hub.commit(name, {"README.md": readme})
     assert samples(name, tmp_path) == [("x", ROWS[0].image)]
     after = source_of(SourceSpec(dataset_name=name), tmp_path).resolve()

@@ -30,7 +30,7 @@ from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES
 
 # Bump where a change here changes the rows of a kind of file; 1 where it isn't named.
-VERSIONS = {"csv": 4, "json": 3, "text": 2, "webdataset": 4, "imagefolder": 4, "audiofolder": 4, "videofolder": 4}
+VERSIONS = {"csv": 4, "json": 3, "text": 2, "webdataset": 5, "imagefolder": 4, "audiofolder": 4, "videofolder": 4}
 
 # Builders of `datasets` of which each file is turned by itself. Pickled data frames are not among them.
 CONVERTED = ("arrow", "csv", "json", "lance", "text", "webdataset", "xml")
@@ -179,7 +179,8 @@ def _convert_tar(plain: Path, path: str, format: Format, target: Path, beside: S
     if format.features is not None:
         import datasets
 
-        features = datasets.Features.from_dict(format.features).arrow_schema.remove_metadata()
+        said = datasets.Features.from_dict(format.features)
+        features = said.arrow_schema.with_metadata(_with_classes(said))
 
     def batches() -> Iterator[pa.Table]:
         for table in tars.tables(archive):
@@ -435,7 +436,10 @@ def _batches(plain: Path, path: str, format: Format, lost: list[Fault]) -> Itera
             if format.kind in FOLDERS:
                 for part in _few_bytes(table, _media_columns(rows.features), archive):
                     made = _with_paths(part, _media_columns(rows.features), plain, archive, lost)
-                    yield made if labels is None else _with_labels(made, FOLDERS[format.kind], labels)
+                    if labels is not None:
+                        yield _with_labels(made, FOLDERS[format.kind], labels)
+                    else:
+                        yield made.replace_schema_metadata(_with_classes(features))
                 continue
             if "__url__" in table.column_names:  # where the file lies here
                 url = pa.array([path] * len(table), pa.string())

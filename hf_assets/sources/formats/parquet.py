@@ -84,6 +84,7 @@ def read_columns(
     is_any_there: Callable[[pa.Array], bool] = lambda paths: True,
     *,
     with_members: bool = False,
+    features: dict[str, Any] | None = None,
 ) -> Columns:
     """Read columns, of structs the named fields only, and of the file no more bytes than these and its footer.
 
@@ -92,6 +93,7 @@ def read_columns(
         is_any_there: whether any of some paths names a file of the dataset. Rows that hold their media may well name
             files, too, but seldom such.
         with_members: the file was made of an archive, and notes beside each row's media which member it was.
+        features: of columns that hold classes by number, as `datasets` writes them; before what the file says.
 
     Raises:
         DatasetError: a required column is missing, or the file is no Parquet.
@@ -127,7 +129,8 @@ def read_columns(
     # By name, since `a` also selects a column that is called `a.b`.
     found = {top: table[top].combine_chunks() if top in table.column_names else None for top in tree}
     arrays = [_select_fields(found[top], kinds[top], below, num_rows) for top, below in tree.items()]
-    named_classes = _class_names(parquet, tree, dict(zip(tree, arrays, strict=True)))
+    said = {**_features(parquet), **(features or {})}
+    named_classes = _class_names(said, tree, dict(zip(tree, arrays, strict=True)))
     struct = pa.StructArray.from_arrays([*arrays, *named_classes.values()], names=[*tree, *named_classes])
     return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes, paths, members=members)
 
@@ -146,16 +149,24 @@ def read_table(path: Path) -> pa.Table:
     return pa.table({name: _plain(table[name].combine_chunks()) for name in table.column_names})
 
 
-def _class_names(parquet: pq.ParquetFile, tree: Tree, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-    """The names of those columns and fields that hold classes by number, as `datasets` notes them in a file."""
+def _features(parquet: pq.ParquetFile) -> dict[str, Any]:
+    """What `datasets` notes of the columns in a file."""
     try:
         features = json.loads((parquet.metadata.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return {}
+    return features if isinstance(features, dict) else {}
+
+
+def _class_names(features: dict[str, Any], tree: Tree, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """The names of those columns and fields that hold classes by number.
+
+    Args:
+        features: of columns, as `datasets` writes them.
+    """
     found = {}
     for top, *path in _paths(tree):
-        feature = features.get(top) if isinstance(features, dict) else None
-        named = _named_classes(feature, columns[top], path, top)
+        named = _named_classes(features.get(top), columns[top], path, top)
         if named is not None:
             found[".".join([top, *path]) + schema.CLASS_NAMES] = named
     return found

@@ -275,7 +275,8 @@ def _read(path: Path, rules: CaptionTable, found: list[Fault]) -> pa.Table:
         if rules.kind == "parquet":
             return parquet.read_table(path)
         with tempfile.TemporaryDirectory() as folder:
-            plain, by = path, {"sep": "\t" if path.suffix.lower() == ".tsv" else ","}
+            plain = path
+            by: dict[str, Any] = {"sep": "\t" if path.suffix.lower() == ".tsv" else ","}
             if (encoding := faults.encoding_of(path)) is not None:
                 plain = Path(folder) / path.name
                 faults.in_utf_8(path, plain, encoding)
