@@ -60,6 +60,8 @@ class Text(NamedTuple):
         shell: the component to stand in for without its weights.
         unsupported: why captions can't be encoded as generation does, if so.
         own_defaults: arguments that `encode_prompt` makes of None just as `__call__` makes them (tested).
+        rewriter: whether a language model of the pipeline may write captions anew when it generates, which isn't done
+            here: they are encoded as they are.
     """
 
     outputs: Mapping[str, Output] = MappingProxyType({})
@@ -67,6 +69,7 @@ class Text(NamedTuple):
     shell: Shell | None = None
     unsupported: str | None = None
     own_defaults: tuple[str, ...] = ()
+    rewriter: bool = False
 
     @property
     def ignored(self) -> dict[str, str]:
@@ -164,7 +167,7 @@ FAMILIES: dict[str, Family] = {
         "Cosmos video to world", "nvidia/Cosmos-1.0-Diffusion-7B-Video2World", "video", latents=_BY_SIGMA
     ),
     # Its statistics were trained with this number, which its configuration doesn't hold.
-    "ErnieImagePipeline": Family("ERNIE-Image", latents=Latents(batch_norm_eps=1e-5)),
+    "ErnieImagePipeline": Family("ERNIE-Image", text=Text(rewriter=True), latents=Latents(batch_norm_eps=1e-5)),
     "Flux2KleinPipeline": Family(
         "Flux.2 Klein",
         "black-forest-labs/FLUX.2-klein-base-9B",
@@ -279,6 +282,7 @@ FAMILIES: dict[str, Family] = {
         text=Text({"prompt_embeds": masked(512, 12, 2560, by="prompt_embeds_mask")}, batches=True),
     ),
     "LongCatImageEditPipeline": Family("LongCat image edit", "meituan-longcat/LongCat-Image-Edit", text=_WITH_IMAGE),
+    "LongCatImagePipeline": Family("LongCat image", "meituan-longcat/LongCat-Image", text=Text(rewriter=True)),
     "LTX2Pipeline": Family(
         "LTX-2",
         "Lightricks/LTX-2",

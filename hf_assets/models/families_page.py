@@ -23,7 +23,8 @@ CAPTIONS = """## How captions are encoded
   calls twice, once for each text encoder, and the second call's outputs end in `_2`), derived arguments
   (NucleusMoE's 1,024 tokens, Sana WM's instruction), and changes of the caption itself (LongCat-AudioDiT lowers its
   case; BRIA FIBO 2 writes JSON compactly; DreamLite puts its task in front). What can't be followed is refused by
-  name (LTX's pipeline of several prompts).
+  name (LTX's pipeline of several prompts): never is a caption encoded as it isn't given. So is a length or another
+  argument that depends on the caption, and a choice between calls that a component makes.
 - What a language model would write anew when generating (ERNIE-Image's enhancer, LongCat-Image's rewriting) is not
   rewritten: captions are encoded as they are.
 - Components that `encode_prompt` reads are loaded, found in its source; all others aren't. Where it needs the

@@ -14,11 +14,12 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from hf_assets.errors import MediaError, ModelError
 from hf_assets.models import call_trace, class_memory, families, model_loading
-from hf_assets.models.call_trace import UNKNOWN, Passed, source_of
+from hf_assets.models.call_trace import Passed, source_of
+from hf_assets.models.known_values import UNKNOWN, same
 from hf_assets.models.pipeline import Pipeline
 
 # Bump when `usage` changes what it says of the same class.
-VERSION = 4
+VERSION = 5
 
 # What belongs to one caption, under the name that `encode_prompt` gives it.
 LYRICS, DURATION = PER_CAPTION = "lyrics", "audio_duration"
@@ -37,9 +38,18 @@ GUIDANCE = "do_classifier_free_guidance"
 TEXT_ENCODER = "text_encoder_index"
 # Annotations of an argument that takes one caption, and no list of them.
 ONE_CAPTION = (str, str | None, "str", "str | None", "Optional[str]")
-OTHER = "zwei Hunde"
-# What `__call__` changes if it changes anything: case, quotes, spaces; and captions that are written as JSON.
-PROBES = ("A \u201cphoto\u201d,\n  of a Cat ", '{"text":  "A cat"}')
+# Captions that another one is held against, to see what of a call comes from it.
+OTHERS = ("zwei Hunde", "trois chats")
+# What `__call__` changes if it changes anything: case, quotes, spaces; captions that are written as JSON; markup; and
+# long ones.
+PROBES = (
+    "A \u201cphoto\u201d,\n  of a Cat ",
+    '{"text":  "A cat"}',
+    "It's <b>100%</b> &amp; (red:1.2) [x]\tbreak https://a.example/b?c=1 BREAK e\u0301",
+    "a cat, asleep. " * 400,
+    "7",
+    "",
+)
 
 
 class Call(NamedTuple):
@@ -106,17 +116,16 @@ def usage(kind: Any) -> Usage:
         ModelError: the class has no `encode_prompt`, or one that needs more than a caption, or is given what can't be
             followed.
     """
-    name = caption_of(kind)
     found = _passed(kind)
-    common = arguments(kind, found[0].values if found else {})
+    common = arguments(kind, found[0].values)
     wanted = inspect.signature(kind.encode_prompt).parameters
     return Usage(
         _calls(kind, common, found),
         tuple(one for one in wanted if one in GIVEN),
         returned_names(kind),
         tuple(sorted(_reads(kind, "encode_prompt"))),
-        takes_one=bool(found) and isinstance(found[0].values[name], str),
-        rewrites=bool(found) and any(rewritten(kind, probe) != probe for probe in PROBES),
+        takes_one=found[0].takes_one,
+        rewrites=any(rewritten(kind, probe) != probe for probe in PROBES),
     )
 
 
@@ -147,14 +156,12 @@ def rewritten(kind: Any, caption: str) -> str:
     Raises:
         MediaError: with this caption `__call__` gives also what can't be given here (BRIA FIBO 2: pictures of text).
     """
-    name = caption_of(kind)
-    found, usual = (_of_captions(kind, one)[:1] for one in (caption, PROBES[0]))
+    found, usual = (_of_captions(kind, one) for one in (caption, PROBES[0]))
     if not found:
         raise MediaError("not_followed", f"{kind.__name__} changes this caption in a way that can't be followed")
-    for argument, value in found[0].values.items():
-        if argument != name and _is_plain(usual[0].values.get(argument)) and not _is_plain(value):
-            raise MediaError("not_followed", f"{kind.__name__} makes {argument} of this caption, and reads that too")
-    return _text(found[0], name, caption) or ""
+    if name := _another_argument(found[0], usual[0]):
+        raise MediaError("not_followed", f"{kind.__name__} makes {name} of this caption, and reads that too")
+    return found[0].caption
 
 
 def remembered_usage(pipeline: Pipeline) -> Usage:
@@ -286,15 +293,26 @@ def returned_names(kind: Any) -> tuple[str, ...]:
     return tuple(_first_name(element) or f"output_{number}" for number, element in enumerate(elements, start=1))
 
 
-def _passed(kind: Any) -> list[Passed]:
-    """The calls of `encode_prompt` for a caption: most classes call once, HunyuanDiT once for each text encoder. Empty
-    where none is written in `__call__`.
+class _OfCaption(NamedTuple):
+    """A call of `encode_prompt` with a caption.
+
+    Attributes:
+        caption: as it is passed.
+        takes_one: whether it is passed as text, and not in a list.
+    """
+
+    values: dict[str, Any]
+    written: frozenset[str]
+    caption: str
+    takes_one: bool
+
+
+def _passed(kind: Any) -> list[_OfCaption]:
+    """The calls of `encode_prompt` for a caption: most classes call once, HunyuanDiT once for each text encoder.
 
     Raises:
-        ModelError: `__call__` changes the caption in a way that can't be followed.
+        ModelError: `__call__` changes the caption, or calls, in a way that can't be followed.
     """
-    if not call_trace.num_calls(kind):
-        return []
     found = _of_captions(kind, PROBES[0])
     if not found:
         raise ModelError(
@@ -303,19 +321,44 @@ def _passed(kind: Any) -> list[Passed]:
         )
     if all(TEXT_ENCODER in one.written for one in found):
         return sorted(found, key=lambda one: int(one.values[TEXT_ENCODER]))
-    return found[:1]  # ways of calling for different tasks: the first is for text alone
+    first = found[0]
+    if any(one.caption != first.caption or _another_argument(one, first) for one in found):
+        raise ModelError(
+            f"{kind.__name__} calls encode_prompt in several ways, of which none can be preferred: "
+            "choose another pipeline"
+        )
+    return found[:1]
 
 
-def _of_captions(kind: Any, caption: str) -> list[Passed]:
+def _another_argument(one: _OfCaption, other: _OfCaption) -> str | None:
+    """An argument beside the caption that isn't the same in two calls."""
+    names = {*one.values, *other.values} - GIVEN
+    return next(
+        (
+            name
+            for name in sorted(names)
+            if _is_read(name) and not same(one.values.get(name, UNKNOWN), other.values.get(name, UNKNOWN))
+        ),
+        None,
+    )
+
+
+def _is_read(name: str) -> bool:
+    """Whether what `__call__` gives for an argument reaches captions here."""
+    return not _is_set(name) and not name.startswith((*NEGATIVE, *TYPES))
+
+
+def _of_captions(kind: Any, caption: str) -> list[_OfCaption]:
     """The calls with the caption, changed or not, and not with a negative prompt."""
     name = caption_of(kind)
-    calls, others = _trace(kind, caption), _trace(kind, OTHER)
-    return [
-        call
-        for index, call in enumerate(calls)
-        if (text := _text(call, name, caption)) is not None
-        and (index >= len(others) or text != _text(others[index], name, OTHER))
-    ]
+    calls, others = _trace(kind, caption), [_trace(kind, other) for other in OTHERS]
+    found = []
+    for index, call in enumerate(calls):
+        at_once = [other[index].values.get(name) if index < len(other) else None for other in others]
+        text = _text(kind, call, name, caption, at_once)
+        if text is not None:
+            found.append(_OfCaption(call.values, call.written, text, isinstance(call.values[name], str)))
+    return found
 
 
 @functools.lru_cache(maxsize=16)
@@ -333,21 +376,28 @@ def _texts_in(call: Passed) -> Iterator[str]:
         yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str))
 
 
-def _text(call: Passed, name: str, caption: str) -> str | None:
+def _text(kind: Any, call: Passed, name: str, caption: str, others: list[Any]) -> str | None:
     """The caption as it is passed; None where it isn't known.
 
-    What `__call__` lets a language model write anew by then (ERNIE-Image, LongCat-Image) is the caption itself: where
-    it passes on its own `prompt`, whatever that has become.
+    Args:
+        others: what the same call is given of `OTHERS`. Of several texts, those that are the same there are none of
+            the caption (DreamLite's first one is for a negative prompt).
     """
     value = call.values.get(name)
-    if isinstance(value, list) and value:
-        value = value[-1]  # DreamLite's first one is for a negative prompt
-    if isinstance(value, str):
-        return value
-    return caption if value is UNKNOWN and name in call.plain else None
+    if value is UNKNOWN and name in call.plain and families.of(kind.__name__).text.rewriter:
+        return caption
+    texts, *there = (one if isinstance(one, list) else [one] for one in (value, *others))
+    if UNKNOWN in texts:
+        return None
+    own = {
+        text
+        for index, text in enumerate(texts)
+        if not all(len(other) == len(texts) and same(text, other[index]) for other in there)
+    }
+    return own.pop() if len(own) == 1 and all(isinstance(text, str) for text in own) else None
 
 
-def _calls(kind: Any, common: dict[str, Any], found: list[Passed]) -> tuple[Call, ...]:
+def _calls(kind: Any, common: dict[str, Any], found: list[_OfCaption]) -> tuple[Call, ...]:
     """With what `__call__` passes where that is something else than what is given by default.
 
     Raises:
@@ -355,17 +405,20 @@ def _calls(kind: Any, common: dict[str, Any], found: list[Passed]) -> tuple[Call
     """
     parameters = inspect.signature(kind.encode_prompt).parameters
     own = families.of(kind.__name__).text.own_defaults
+    of_probes = [_of_captions(kind, probe) for probe in PROBES]
     calls = []
-    for number, (values, written, _) in enumerate(found, start=1):
+    for number, one in enumerate(found, start=1):
         passed = {}
-        for name, value in values.items():
+        for name, value in one.values.items():
             if name in GIVEN or name in own or _is_set(name):
                 continue
-            if name in written:
+            if name in one.written:
                 passed[name] = value
-            elif name not in parameters or name.startswith((*NEGATIVE, *TYPES)) or _depends_on_caption(kind, name):
+            elif name not in parameters or not _is_read(name):
                 continue
-            elif not _is_plain(value):
+            elif not _is_plain(value) or not all(
+                of_probe and same(of_probe[0].values.get(name), found[0].values.get(name)) for of_probe in of_probes
+            ):
                 raise ModelError(
                     f"{kind.__name__} makes {name} for its text encoders in a way that can't be followed: "
                     "choose another pipeline"
@@ -373,18 +426,12 @@ def _calls(kind: Any, common: dict[str, Any], found: list[Passed]) -> tuple[Call
             elif value != common.get(name, parameters[name].default):
                 passed[name] = value
         calls.append(Call({**common, **passed}, f"_{number}" if number > 1 else ""))
-    return tuple(calls) or (Call(common),)
+    return tuple(calls)
 
 
 def _is_set(name: str) -> bool:
     """Whether an argument is the same for all pipelines: one caption is encoded once, without a negative prompt."""
     return name == GUIDANCE or (name.startswith("num_") and name.endswith("_per_prompt"))
-
-
-def _depends_on_caption(kind: Any, name: str) -> bool:
-    """Whether it is another form of the caption, which `encode_prompt` makes itself where it isn't given."""
-    one, other = (_of_captions(kind, caption)[0].values.get(name) for caption in PROBES)
-    return _is_plain(one) and one != other
 
 
 def _is_plain(value: Any) -> bool:

@@ -222,7 +222,7 @@ class Trap:
     """A pipeline with as little as it takes."""
 
     def __call__(self, prompt=None):
-        return None
+        self.encode_prompt(prompt)
 
 
 def lengths(prompt):
@@ -337,7 +337,8 @@ def test_a_pipeline_is_called_as_often_as_it_calls_itself():
 class Sings(Trap):
     """As ACE-Step, whose text also says the duration."""
 
-    def __call__(self, prompt=None, lyrics="", audio_duration=60.0): ...
+    def __call__(self, prompt=None, lyrics="", audio_duration=60.0):
+        self.encode_prompt(prompt, lyrics=lyrics, audio_duration=audio_duration)
 
     def encode_prompt(self, prompt, lyrics, audio_duration=10.0):
         lyrics = [lyrics] if isinstance(lyrics, str) else lyrics
