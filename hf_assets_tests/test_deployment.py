@@ -81,7 +81,7 @@ MUTATIONS = [
 def test_a_page_that_only_shows_refuses_what_would_change_something(tmp_path: Path) -> None:
     user, folder = User(tmp_path / "user", "user/model", entry("photos", "user/photos")), tmp_path / "page"
     assert user.definitions  # writes the config
-    (user.folder / "dagster_home").mkdir()
+    user.write_history(user.home)
     folder.mkdir()
     with served(folder, user.folder, "--read-only") as page:
         assert len(page.ask("{ assetNodes { id } }")["assetNodes"]) == 10

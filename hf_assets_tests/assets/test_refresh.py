@@ -312,6 +312,7 @@ def test_the_config_says_what_runs_by_itself(
 def test_the_schedule_runs_everything_but_what_runs_already(user: User, hub: LocalHub, name: str) -> None:
     user.config["refresh"] = {"cron": "0 3 * * *"}
     user.config["datasets"].append(entry("other", name))
+    user.write_history(user.home)  # a schedule wants an instance that others could open
     defs = user.definitions
     with (
         user.instance() as instance,

@@ -27,7 +27,9 @@ def user(hub: LocalHub, model: str, tmp_path: Path) -> Iterator[User]:
     hub.add_token(TOKEN)
     hub.commit(NAME, files_of(ROWS[:2]))
     hub.set_private(NAME)
-    yield User(tmp_path / "user", model, entry("photos", NAME))
+    user = User(tmp_path / "user", model, entry("photos", NAME))
+    user.write_history(user.home)  # in databases and logs, as everybody's
+    yield user
     hub.delete_repo(NAME)
 
 

@@ -1,6 +1,8 @@
 """What Dagster's page calls unsynced, asked of it by GraphQL as the page does."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,10 +20,26 @@ QUERY = "{ assetNodes { assetKey { path } staleStatus } }"
 
 @pytest.fixture(scope="module")
 def page(first: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
-    assert first.definitions  # writes the config
-    (first.folder / "dagster_home").mkdir(exist_ok=True)
-    with served(tmp_path_factory.mktemp("page"), first.folder) as page:
+    shown = first.copy(tmp_path_factory.mktemp("shown") / "user")
+    assert shown.definitions  # writes the config
+    shown.write_history(shown.home)
+    with served(tmp_path_factory.mktemp("page"), shown.folder) as page:
         yield page
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The history of a user who is up to date, once it is written."""
+    return tmp_path_factory.mktemp("history") / "dagster_home"
+
+
+@pytest.fixture
+def user(user: User, home: Path) -> User:
+    """One whose history lies where the page looks."""
+    if not home.exists():
+        user.write_history(home)
+    shutil.copytree(home, user.home)
+    return user
 
 
 def loaded(page: PageServer, user: User) -> set[str]:

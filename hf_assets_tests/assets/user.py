@@ -12,6 +12,7 @@ import dagster as dg
 from hf_assets.building import build_definitions
 from hf_assets.config import loading
 from hf_assets.orchestrate import history
+from hf_assets_tests.instances import History, lasting, write
 
 STAGES = ("raw_dataset", "filtered", "captions", "buckets", "vae_latents", "text_embeds", "training_set")
 
@@ -67,12 +68,14 @@ class User:
         self.cursor: str | None = None
         self.events: list[dg.AssetObservation] = []
         self.said = ""
+        self.history = History()
 
     def copy(self, folder: Path) -> "User":
         """The same user's files and history elsewhere."""
         shutil.copytree(self.folder, folder)
         twin = User(folder, "")
         twin.config, twin.cursor = json.loads(json.dumps(self.config)), self.cursor
+        twin.history = self.history.copy()
         return twin
 
     @property
@@ -83,12 +86,23 @@ class User:
         made = build_definitions(loading.load(file), key_prefix=self.key_prefix, resource_prefix=self.resource_prefix)
         return dg.Definitions.merge(made, self.others) if self.others else made
 
+    @property
+    def home(self) -> Path:
+        """Where the history lies if others look at it; else it is in memory."""
+        return self.folder / "dagster_home"
+
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
-        home = self.folder / "dagster_home"
-        home.mkdir(parents=True, exist_ok=True)
-        with dg.DagsterInstance.local_temp(str(home)) as instance:
+        if not self.home.exists():
+            yield self.history.instance
+            return
+        with lasting(self.home) as instance:
             yield instance
+
+    def write_history(self, home: Path) -> None:
+        """Note what happened so far in a folder, as `home`."""
+        with lasting(home) as instance:
+            write(self.history.instance, instance)
 
     def tick(self) -> list[dg.RunRequest]:
         """Evaluate the sensor, and keep its events and cursor as the daemon does; returns what it requests."""

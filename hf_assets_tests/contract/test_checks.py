@@ -28,13 +28,12 @@ ALL = {
 def run(world: World) -> tuple[dg.ExecuteInProcessResult, dict[str, dg.AssetCheckEvaluation]]:
     """A run with all checks, and what came of these by `asset.check`."""
     defs = world.definitions()
-    with dg.DagsterInstance.local_temp(str(world.folder / "dagster_home")) as instance:
-        done = dg.materialize(
-            [*(defs.assets or ()), *(defs.asset_checks or ())],  # type: ignore[list-item]
-            instance=instance,
-            resources=defs.resources,
-            raise_on_error=False,
-        )
+    done = dg.materialize(
+        [*(defs.assets or ()), *(defs.asset_checks or ())],  # type: ignore[list-item]
+        instance=world.history.instance,
+        resources=defs.resources,
+        raise_on_error=False,
+    )
     found = {f"{one.asset_key.path[-1]}.{one.check_name}": one for one in done.get_asset_check_evaluations()}
     return done, found
 

@@ -19,7 +19,7 @@ from hf_assets.training import TrainingSet
 from hf_assets_tests.contract import oracle
 from hf_assets_tests.contract.image_rows import Row, files_of
 from hf_assets_tests.contract.media import MEDIA, Medium
-from hf_assets_tests.instances import lasting
+from hf_assets_tests.instances import History
 from hf_assets_tests.local_hub import LocalHub
 
 TOLERANCE = 1e-5
@@ -67,6 +67,7 @@ class World:
         self.run_config: dict[str, Any] = {}
         self.address: str | None = None
         self.runs: list[Counts] = []
+        self.history = History()
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -110,14 +111,13 @@ class World:
     def materialize(self, *, selection: str | None = None, run_config: Mapping[str, Any] | None = None) -> Counts:
         """Materialize the graph in this process, on an instance that remembers earlier runs."""
         defs = self.definitions()
-        with lasting(self.folder / "dagster_home") as instance:
-            done = dg.materialize(
-                list(defs.assets or ()),
-                instance=instance,
-                resources=defs.resources,
-                run_config=dict(self.run_config if run_config is None else run_config),
-                selection=selection,
-            )
+        done = dg.materialize(
+            list(defs.assets or ()),
+            instance=self.history.instance,
+            resources=defs.resources,
+            run_config=dict(self.run_config if run_config is None else run_config),
+            selection=selection,
+        )
         assert done.success
         events = {
             event.asset_key.path[-1]: event.step_materialization_data.materialization
@@ -150,6 +150,7 @@ class World:
         shutil.copytree(self.folder, folder)
         twin = World(folder, self.hub, self.dataset, self.config, list(self.rows), self.medium)
         twin.pipeline_folder, twin.vae_folder = self.pipeline_folder, self.vae_folder
+        twin.history = self.history.copy()
         return twin
 
     def move_to(self, address: str) -> "World":

@@ -16,7 +16,7 @@ from hf_assets.definitions import build_definitions
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.export.simpletuner_reader import Caches
-from hf_assets_tests.instances import lasting
+from hf_assets_tests.instances import History
 
 ROWS = [Row(image_bytes(number, *size), f"picture {number}") for number, size in enumerate([(64, 64), (96, 64)])]
 NEW = Row(image_bytes(7), "a new picture")
@@ -27,6 +27,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.history = History()
         tiny_pipelines.build("sd15", folder / "model")
         self.entry: dict[str, Any] = {
             "id": "photos",
@@ -55,8 +56,7 @@ class Project:
     def materialize(self) -> dict[str, dict[str, Any]]:
         """Metadata of each asset, with its data version."""
         defs = self.definitions()
-        with lasting(self.folder / "dagster_home") as instance:
-            done = dg.materialize(list(defs.assets or ()), instance=instance, resources=defs.resources)
+        done = dg.materialize(list(defs.assets or ()), instance=self.history.instance, resources=defs.resources)
         found = {}
         for event in done.get_asset_materialization_events():
             made = event.step_materialization_data.materialization

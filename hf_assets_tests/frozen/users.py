@@ -21,7 +21,6 @@ from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.audio_files import wav
-from hf_assets_tests.instances import lasting
 from hf_assets_tests.video_files import clip
 
 GEOMETRY = {"resolution": 64, "resolution_type": "pixel_area", "aspect_bucket_alignment": 8, "crop_style": "center"}
@@ -52,7 +51,7 @@ def config(kind: str) -> dict[str, Any]:
 def materialize(folder: Path) -> dict[str, int]:
     """How many each stage computed."""
     defs = build_definitions(loading.load(folder / "datasets.json"))
-    with lasting(folder.parent / f"{folder.name}_dagster_home") as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         done = dg.materialize(list(defs.assets or ()), instance=instance, resources=defs.resources)
     assert done.success
     events = [event.step_materialization_data.materialization for event in done.get_asset_materialization_events()]
@@ -103,7 +102,6 @@ def make(root: Path) -> None:
             (folder / "data" / name).with_suffix(".txt").write_text(captions)
         (folder / "datasets.json").write_text(json.dumps(config(kind), indent=2) + "\n")
         print(kind, materialize(folder))
-        shutil.rmtree(root / f"{kind}_dagster_home")
         for made in (folder / "cache").iterdir():
             if made.name not in STORES:
                 shutil.rmtree(made)
