@@ -4,8 +4,8 @@ python -m benchmarks.text [--captions 96] [--batch-size 16] [--device cpu] [--si
 
 CLIP is of the size of SD 1.5's, T5 of T5-base's, both with random weights: what they compute costs the same. The bare
 encoder is timed before and after the run, since other work on the machine changes its speed. On a busy machine the
-clock says little, so processor time is given too: from the moment when the encoder is loaded until all is stored. A
-run also encodes the empty caption, once to see whether it can be; so few captions make a run look slower than it is.
+clock says little, so processor time is given too: from the moment when the encoder is loaded until all is stored. Both
+encode the empty caption as well.
 """
 
 import argparse

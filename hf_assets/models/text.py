@@ -195,6 +195,7 @@ class TextEncoder:
         self.pipeline = pipeline
         self._usage = usage
         self._unreadable: dict[str, bool] = {}
+        self._computed: dict[str, Outputs] = {}
         self._tokens: tokenizing.Ahead | None = None
         self._batch_axes = self._probe()
         self.names = tuple(self._batch_axes)
@@ -246,10 +247,15 @@ class TextEncoder:
         captions = self._rewritten(captions)
         if self.batches and captions and not own:
             return [Outputs(len(captions), self._call(list(captions), {}))]
-        calls = (
-            ([caption], {name: values[index] for name, values in own.items()}) for index, caption in enumerate(captions)
-        )
-        return [Outputs(1, self._call(alone, extra)) for alone, extra in calls]
+        return [
+            self._compute_alone(caption, {name: values[index] for name, values in own.items()})
+            for index, caption in enumerate(captions)
+        ]
+
+    def _compute_alone(self, caption: str, extra: dict[str, Any]) -> Outputs:
+        if not extra and (computed := self._computed.pop(caption, None)) is not None:
+            return computed
+        return Outputs(1, self._call([caption], extra))
 
     def take_apart(self, outputs: Outputs) -> list[dict[str, "torch.Tensor"]]:
         """What of it belongs to each caption, as `encode` returns it. In any thread.
@@ -304,17 +310,25 @@ class TextEncoder:
         return MediaError("no_tokens", "the tokenizer makes no token of an empty caption, so there is none to encode")
 
     def _is_unreadable(self, caption: str) -> bool:
+        """Whether it has no token and can't be encoded. It is tried only where it has none, and what comes of that
+        counts where captions are encoded alone.
+        """
         import torch
 
         try:
-            self.encode([caption])
+            counts = [limited.tokens for limited in self.tokens([caption]).values()]
+        except Exception:  # a tokenizer that nobody tried in this way: what it does shows when captions are encoded
+            return False
+        if [0] not in counts:
+            return False
+        try:
+            [outputs] = self.compute([caption])
         except torch.OutOfMemoryError:
             raise
         except Exception:  # of the pipeline's code, or of torch, whichever counts on a token
-            counts = [limited.tokens for limited in self.tokens([caption]).values()]
-            if [0] not in counts:
-                raise
             return True
+        if not self.batches:
+            self._computed[caption] = outputs
         return False
 
     def num_tokens(self, captions: list[str]) -> list[int] | None:

@@ -314,6 +314,30 @@ def test_an_empty_caption_without_a_token_is_that_caption_s_failure(built):
     assert (problem.reason, "no token" in str(problem)) == ("no_tokens", True)
 
 
+@pytest.mark.parametrize(
+    ("family", "num_calls"),
+    [
+        ("sd15", 1),  # CLIP's tokenizer adds a beginning and an end: no caption is without a token
+        ("zimage", 2),  # Qwen's adds nothing, so it is tried alone whether the pipeline adds something
+        ("qwenimage", 2),  # the same, and captions are encoded alone anyway: what was tried counts
+    ],
+)
+def test_the_empty_caption_is_encoded_once(built, family, num_calls):
+    captions = ["a cat", ""]
+    with load_text(resolved(built(family)), "cpu", torch.float32) as text:
+        expected = text.encode(captions)
+        calls, encode_prompt = [], text.pipeline.encode_prompt
+        text.pipeline.encode_prompt = lambda *given, **named: calls.append(None) or encode_prompt(*given, **named)
+        assert [text.problem(one) for one in captions] == [None, None]
+        found = text.encode(captions)
+        assert len(calls) == num_calls
+        again = text.encode(captions)
+    for one in (found, again):
+        assert [{name: value.tolist() for name, value in each.items()} for each in one] == [
+            {name: value.tolist() for name, value in each.items()} for each in expected
+        ]
+
+
 class Some:
     """In place of text encoders that can't read an empty caption."""
 
