@@ -5,6 +5,7 @@ import sys
 
 BENCHMARKS = (
     ("benchmarks.plan_1m", "--refresh"),
+    ("benchmarks.rows",),
     ("benchmarks.mixing",),
     ("benchmarks.reading",),
     ("benchmarks.decoding",),

@@ -29,7 +29,7 @@ from hf_assets.store.memo import Rest
 UNIT_ROWS = 8192
 # So many rows, or of so many bytes, a thread looks at before it gives its looks back.
 BUNCH_ROWS = 64
-BUNCH_BYTES = 4 << 20
+BUNCH_BYTES = 1 << 20
 # So much of what was read may wait for a look, or one larger media file beside half of that.
 AHEAD_BYTES = 256 << 20
 

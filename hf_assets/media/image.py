@@ -27,6 +27,7 @@ from hf_assets.media import (
     animations,
     image_formats,
     jpeg_ends,
+    jpeg_headers,
     memory,
     pixels,
     png_chunks,
@@ -59,6 +60,8 @@ MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 USUAL_BYTES, PROGRESSIVE_BYTES, DEEP_BYTES = 4, 6, 22
 # (H, W, 3) uint8
 PAGE_BYTES = 3
+# So many pixels of any plain JPEG are within the limit.
+PLAIN_JPEG_PIXELS = MAX_DECODED_BYTES // (USUAL_BYTES + PROGRESSIVE_BYTES + PAGE_BYTES)
 # TIFF's tags.
 TILE_EDGES = (322, 323)
 
@@ -111,6 +114,9 @@ def probe(data: bytes) -> ImageFacts:
     Raises:
         MediaError: `empty`, `undecodable` (not an image of a known format), `too_large` (more than `MAX_PIXELS`).
     """
+    size = jpeg_headers.plain_size(data)
+    if size is not None and math.prod(size) <= PLAIN_JPEG_PIXELS:
+        return ImageFacts(*size, "JPEG")
     opened = _open(data)
     steps = (*opened.steps, *_scale_steps(opened, data))
     return ImageFacts(*opened.size, opened.format, pixels.note_of(opened.meaning, *steps))
