@@ -1,5 +1,6 @@
 """Decide from columns which rows are worth reading, and say why the others are not."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -22,6 +23,8 @@ VERSION = 4
 USUAL_SIZE_COLUMNS = ("width", "height")
 COLLECTION_COLUMN = "collection"
 SIZE_REASONS = ("too_narrow", "too_low")
+# A few names are faster compared than looked up.
+MOST_COMPARED = 3
 
 
 class FilterRules(BaseModel):
@@ -134,20 +137,20 @@ def judge_tables(tables: Callable[[], Iterator[pa.Table]], rules: FilterRules) -
 
 def _first_reasons(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray:
     """Each row's reason, but for the choice among those that have none."""
-    broken = np.zeros(len(raw_dataset), np.int16)  # the number of the first reason; 0 where there is none
-    is_kept = np.ones(len(raw_dataset), bool)
-    reasons = [""]
+    broken: list[tuple[np.ndarray, str]] = []
     for passes, missing, reason in _rule_results(raw_dataset, rules):
         for breaks, name in (
-            (_flags(missing, len(broken)).copy(), f"{reason}_missing"),
-            (~_flags(passes, len(broken)), reason),
+            (_flags(missing, len(raw_dataset)), f"{reason}_missing"),
+            (~_flags(passes, len(raw_dataset)), reason),
         ):
-            breaks &= is_kept
             if breaks.any():
-                np.copyto(broken, len(reasons), where=breaks)
-                is_kept ^= breaks
-                reasons.append(name)
-    dropped_for = pa.chunked_array([pa.array(reasons).take(pa.array(broken, mask=is_kept))])
+                broken.append((breaks, name))
+    # the earlier a reason, the larger its number, so that the largest of a row is its first; 0 where there is none
+    numbers = np.zeros(len(raw_dataset), np.min_scalar_type(len(broken)))
+    for number, (breaks, _) in zip(range(len(broken), 0, -1), broken, strict=True):
+        np.maximum(numbers, breaks * numbers.dtype.type(number), out=numbers)
+    reasons = pa.array([None, *(name for _, name in reversed(broken))], pa.string())
+    dropped_for = pa.chunked_array([reasons.take(pa.array(numbers))])
     if rules.custom is not None:
         dropped_for = _drop_by_function(raw_dataset, rules.custom, dropped_for)
     return dropped_for
@@ -277,14 +280,20 @@ def _rule_results(raw_dataset: pa.Table, rules: FilterRules) -> Iterator[tuple[F
 def _is_of(raw_dataset: pa.Table, collection: tuple[str, ...]) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     """Whether a row is of one of the collections, and whether it names none."""
     values = schema.column(raw_dataset, COLLECTION_COLUMN)
-    accepted = pa.array(collection)
     missing = pc.is_null(values)
     if not schema.is_list(values.type):
-        return pc.is_in(_names(values), value_set=accepted), missing
+        return _is_one_of(_names(values), collection), missing
     passes = np.zeros(len(values), bool)
-    is_accepted = pc.is_in(_names(pc.list_flatten(values)), value_set=accepted)
+    is_accepted = pc.is_in(_names(pc.list_flatten(values)), value_set=pa.array(collection))
     passes[schema.list_parents(values)[is_accepted.to_numpy()]] = True
     return pa.chunked_array([pa.array(passes)]), missing
+
+
+def _is_one_of(names: pa.ChunkedArray, accepted: tuple[str, ...]) -> pa.ChunkedArray:
+    """Whether each name is among these; null may come out null."""
+    if len(accepted) > MOST_COMPARED:
+        return pc.is_in(names, value_set=pa.array(accepted))
+    return functools.reduce(pc.or_, (pc.equal(names, one) for one in accepted))
 
 
 def _names(values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -159,6 +159,25 @@ def test_a_row_must_be_of_one_of_the_collections(collection: Any, reason: str | 
     assert judge(samples({"collection": collection}), rules)["dropped_for"].to_pylist() == [reason]
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 300])
+def test_as_many_collections_as_one_likes_are_accepted(count: int) -> None:
+    """A few are compared, more are looked up."""
+    rows = [{"collection": name} for name in ("0", str(count - 1), str(count), None)]
+    judged = judge(samples(*rows), FilterRules(collection=tuple(map(str, range(count)))))
+    assert judged["dropped_for"].to_pylist() == [None, None, "other_collection", "other_collection_missing"]
+
+
+def test_of_more_reasons_than_a_byte_counts_the_first_is_named() -> None:
+    metrics = [f"m{number}" for number in range(300)]
+    rules = FilterRules(quality_column="q", quality_thresholds=tuple((metric, 1.0) for metric in metrics))
+    rows = [{"q": {metric: float(at != number) for number, metric in enumerate(metrics)}} for at in range(300)]
+    rows.append({"q": dict.fromkeys(metrics, 0.0)})
+    assert judge(samples(*rows), rules)["dropped_for"].to_pylist() == [
+        *(f"low_{metric}" for metric in metrics),
+        "low_m0",
+    ]
+
+
 def test_numbered_collections_are_named_by_their_numbers() -> None:
     judged = judge(samples({"collection": 3}, {"collection": 4}), FilterRules(collection=("3",)))
     assert judged["dropped_for"].to_pylist() == [None, "other_collection"]
