@@ -167,7 +167,7 @@ def test_check_finds_what_the_dataset_holds(project: Project) -> None:
     done = project.run("hf-assets", "check", "--tokens")
     assert done.returncode == 0, done.stderr
     assert "tokenizer cuts 0 of 5 captions at 77 tokens" in done.stdout
-    assert done.stdout.splitlines()[0].endswith(": pretrained_model_name_or_path")
+    assert done.stdout.splitlines()[0].endswith(": named by pretrained_model_name_or_path")
     assert "rows: 7; columns image, caption found" in done.stdout
     assert "rows with captions: 6, without: 1; distinct captions: 5" in done.stdout
     assert "of the first 6 media, " in done.stdout

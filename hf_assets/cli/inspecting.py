@@ -36,7 +36,7 @@ def check(
                 for line in check_recipe(recipe, tokens=tokens):
                     options.say(f"  {line}")
             except HfAssetsError as error:  # the other datasets are looked at, too
-                failures.append(str(error))
+                failures.append(options.naming(recipe.id, error))
         if failures:
             raise DatasetError("\n".join(failures))
 
@@ -99,7 +99,8 @@ def plan(
             raise ConfigError("--json and --markdown: give one of them")
         plans = {}
         for recipe in options.recipes(options.load(config).usable(), ids, id):
-            plans[recipe.id] = plan_recipe(recipe, options.progress, with_names=names).as_json()
+            with options.about(recipe.id):
+                plans[recipe.id] = plan_recipe(recipe, options.progress, with_names=names).as_json()
             if not as_json and not as_markdown:
                 options.say(plan_text.plan(recipe.id, plans[recipe.id]))
         if as_json:

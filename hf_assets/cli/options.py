@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hf_assets import inert
-from hf_assets.errors import ConfigError, HfAssetsError
+from hf_assets.errors import ConfigError, DatasetError, HfAssetsError
 
 if TYPE_CHECKING:
     from hf_assets.config.loading import Config
@@ -76,6 +76,22 @@ def say(text: str, err: bool = False) -> None:
 def progress(line: str) -> None:
     """Say on standard error how far a command is."""
     say(line, err=True)
+
+
+@contextmanager
+def about(id: str) -> Iterator[None]:
+    """Errors begin with the dataset that they are about."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(naming(id, error)) from None
+    except HfAssetsError as error:
+        raise DatasetError(naming(id, error)) from None
+
+
+def naming(id: str, error: HfAssetsError) -> str:
+    """What an error says, with the dataset that it is about."""
+    return str(error) if f'"{id}"' in str(error) else f"{id}: {error}"
 
 
 @contextmanager

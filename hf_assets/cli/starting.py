@@ -92,12 +92,14 @@ def _entry(
     if path.is_dir():
         relative = os.path.relpath(path.resolve())
         shown = relative if relative.count("..") <= NEAR else str(path.resolve())
-        shown = shown if shown.startswith((".", "/")) else f"./{shown}"
+        shown = _beside(shown)
         if (media := first_look.at_folder(path)) is not None:
             if caption_column is not None:
                 raise ConfigError(f'--caption-column: "{source}" is a folder of media and has no columns; leave it out')
             return starter.of_folder(name, shown, media, prompt), _of_media(media, prompt)
         repository, shown_name = str(path.resolve()), shown
+    elif path.is_file():
+        raise ConfigError(f'"{source}" is a file; name the folder that it lies in, "{path.parent}"')
     elif first_look.is_repository_id(source):
         options.say(f'there is no folder "{source}" here, so it is looked up on the Hub', err=True)
         repository = shown_name = source
@@ -113,6 +115,11 @@ def _entry(
     entry = starter.of_columns(name, shown_name, found, caption_column, prompt)
     captions = entry.get("caption_column") or "the prompt that was given"
     return entry, [f"{found.kind}s in column {found.media}, captions: {captions}"]
+
+
+def _beside(path: str) -> str:
+    """A path as nobody takes it for a name on the Hub."""
+    return path if path.startswith((".", "/")) else f"./{path}"
 
 
 def _of_media(found: Any, prompt: str | None) -> list[str]:
@@ -131,7 +138,7 @@ def _of_media(found: Any, prompt: str | None) -> list[str]:
 def _repository(model: str) -> str:
     """What to write of a pipeline: a folder relative to the config file, else as it is."""
     path = Path(model).expanduser()
-    return f"./{os.path.relpath(path)}" if path.is_dir() and not path.is_absolute() else model
+    return _beside(os.path.relpath(path)) if path.is_dir() and not path.is_absolute() else model
 
 
 def _family(family: str, flavour: str | None) -> dict[str, str]:
@@ -145,9 +152,9 @@ def _family(family: str, flavour: str | None) -> dict[str, str]:
     try:
         choice = model_choice.choose(family, flavour, None)
     except model_choice.ChoiceError as error:
-        raise ConfigError(f"--{error.key} {error.message}") from None
+        raise ConfigError(f"--{error.key}: {error.message}") from None
     if choice is not None and choice.refusal:
-        raise ConfigError(f"--family is {choice.refusal}")
+        raise ConfigError(f"--family: is {choice.refusal}")
     return {"family": family, **({"flavour": flavour} if flavour else {})}
 
 

@@ -23,6 +23,9 @@ from hf_assets.spellings import boolean
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
 
+# What to write for a block that is missing.
+EXAMPLES = {Model: ', such as {"family": "sdxl"}'}
+
 
 class Collector:
     """Collects all mistakes of one file before it gives up."""
@@ -65,7 +68,8 @@ class Collector:
     def block(self, model: type[T], content: Any, path: str, origins: Mapping[str, At] | None = None) -> T | None:
         """Validate one block; `origins` says where each key was written, where that isn't in `path` itself."""
         if not isinstance(content, dict):
-            self.error(path, f"is {quote(content)}; write an object" if content is not None else "is missing; add it")
+            missing = f"is missing; add it{EXAMPLES.get(model, '')}"
+            self.error(path, f"is {quote(content)}; write an object" if content is not None else missing)
             return None
         try:
             return model.model_validate(numerals.read(model, content))

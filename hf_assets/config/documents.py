@@ -75,6 +75,8 @@ def read(file: Path, missing: str) -> Document:
         content = json.loads(text, object_pairs_hook=Object.of)
     except FileNotFoundError:
         raise ConfigError(f"{file}: there is no such file; {missing}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{file}: is a folder; name the file in it") from None
     except OSError as error:
         raise ConfigError(f"{file}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError:

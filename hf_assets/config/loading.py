@@ -74,7 +74,8 @@ def load(file: Path) -> Config:
     Raises:
         ConfigError: the file is missing, no JSON, or wrong; one line per mistake.
     """
-    return _parse(documents.read(file, f"create it, or name another in {ENVIRONMENT_VARIABLE}"))
+    way = f"make one with `hf-assets init`, or name another in {ENVIRONMENT_VARIABLE} or by --config"
+    return _parse(documents.read(file, way))
 
 
 def parse(content: Any, file: Path, where: Callable[[], positions.Node | None] | None = None) -> Config:

@@ -13,6 +13,8 @@ WITHOUT = {
 }
 # A family whose name is as near to a known one as this is a slip of the pen.
 NEAR = 0.7
+# Why it is the repository that the config names.
+NAMED = "named by pretrained_model_name_or_path"
 
 
 class ChoiceError(Exception):
@@ -79,16 +81,16 @@ def choose(family: str | None, flavour: str | None, repository: str | None) -> C
         ChoiceError: the family or the flavour is unknown, or the family has no default flavour.
     """
     if family is None:
-        return Choice(repository, "pretrained_model_name_or_path") if repository else None
+        return Choice(repository, NAMED) if repository else None
     facts = FAMILIES.get(family)
     if facts is None:
         near = difflib.get_close_matches(family.lower(), FAMILIES, n=1, cutoff=NEAR)
         if repository and not near:  # one that came after the table was made: nothing of it is known, nothing needed
-            return Choice(repository, "pretrained_model_name_or_path", family, flavour)
+            return Choice(repository, NAMED, family, flavour)
         hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(sorted(FAMILIES))}"
         raise ChoiceError("family", f'is "{family}", which is not known; {hint}')
     if repository:
-        return Choice(repository, "pretrained_model_name_or_path", family, flavour or facts.default)
+        return Choice(repository, NAMED, family, flavour or facts.default)
     return _of_family(family, flavour, facts)
 
 

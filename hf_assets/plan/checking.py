@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
@@ -69,20 +69,25 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         yield f"filter keeps {len(kept):,} ({_share(len(kept), len(table))})"
         yield from _dropped_text(dropped)
         yield from (f"  {line}" for line in filtering.lacking(table, recipe.filter))
-        yield from _refuse_empty(recipe, kept, lambda: emptiness.no_row_kept(recipe, table, dropped))
+        if not len(kept):
+            yield from _refuse_empty(recipe, emptiness.no_row_kept(recipe, table, dropped))
         captioned, without = captions.extract(kept, recipe.captions)
         yield from _caption_lines(recipe, captioned, without)
-        yield from _refuse_empty(recipe, captioned, lambda: emptiness.no_caption(recipe, kept, table))
+        if not len(captioned):
+            yield from _refuse_empty(recipe, emptiness.no_caption(recipe, kept, table))
         for fault in read.faults.slice(0, SHOWN_FAULTS).to_pylist():
             yield f"  {fault['address']} can't be read: {fault['message']}"
         if len(read.faults) > SHOWN_FAULTS:
             yield f"  {_count(len(read.faults) - SHOWN_FAULTS, 'more row')} can't be read"
         try:
-            yield from _check_sample(recipe, source, snapshot, captioned, table, sources)
+            emptied = yield from _check_sample(recipe, source, snapshot, captioned, table, sources)
         except DatasetError as error:
             if not reachability.is_offline() and not reachability.outages(recipe):
                 raise
+            emptied = None
             yield f"the first media are not looked at: {error}"
+        if emptied is not None:
+            yield from _refuse_empty(recipe, emptied)
     hash_cache = folder.model_hashes(root) if by_runs.is_dir() else None
     pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=hash_cache)
     yield from reachability.outages(recipe)
@@ -105,17 +110,17 @@ def _caption_lines(recipe: Recipe, captioned: pa.Table, without: pa.Table) -> It
     yield from unused_tables(recipe)
 
 
-def _refuse_empty(recipe: Recipe, rows: pa.Table, why: Callable[[], str]) -> Iterator[str]:
+def _refuse_empty(recipe: Recipe, why: str) -> Iterator[str]:
     """What a run would say of a table without rows, as severely.
 
     Raises:
         DatasetError: that fails a run.
     """
     severity = recipe.checks.not_empty.severity
-    if not len(rows) and severity == "error":
-        raise DatasetError(f'nothing is left of dataset "{recipe.id}": {why()}')
-    if not len(rows) and severity == "warn":
-        yield f"nothing is left: {why()}"
+    if severity == "error":
+        raise DatasetError(f'nothing is left of dataset "{recipe.id}": {why}')
+    if severity == "warn":
+        yield f"nothing is left: {why}"
 
 
 def _argument_lines(pipeline: Pipeline) -> Iterator[str]:
@@ -213,8 +218,12 @@ def unused_texts(recipe: Recipe) -> Iterator[str]:
 
 def _check_sample(
     recipe: Recipe, source: Source, snapshot: Snapshot, captioned: pa.Table, table: pa.Table, memory: Path
-) -> Iterator[str]:
-    """What becomes of the first rows once their media are read."""
+) -> Generator[str, None, str | None]:
+    """What becomes of the first rows once their media are read.
+
+    Returns:
+        Why nothing is left of the dataset, where these are all of it and nothing is.
+    """
     medium = medium_of(recipe)
     wanted = bucketing.locations(captioned.slice(0, SAMPLED), table)
     if not any(file.content for file in snapshot.files):  # in place, so that a few bytes of a large file are enough
@@ -222,7 +231,7 @@ def _check_sample(
     media = media_of(by_file(wanted, snapshot), source, snapshot, recipe.media_column)
     looks = [(one.row, _look(medium, one.data)) for one in media]
     if not looks:
-        return
+        return None
     failed = [(row, found) for row, found in looks if isinstance(found, str)]
     facts = [{"row": row, **found} for row, found in looks if not isinstance(found, str)]
     fields = [pa.field("row", pa.int64()), pa.field("media_hash", pa.string()), *medium.facts]
@@ -230,13 +239,6 @@ def _check_sample(
     buckets, dropped = bucketing.fit(recipe, described, filtering.sizeless(table, recipe.filter))
     yield f"of the first {len(looks)} media, {len(buckets)} can be used ({_share(len(buckets), len(looks))})"
     yield from _dropped_text(dropped)
-    if len(captioned) == len(looks):
-
-        def why() -> str:
-            broken = {"unreadable": len(failed)} if failed else {}
-            return empty_text.no_media(len(looks), emptiness.reasons(dropped), broken)
-
-        yield from _refuse_empty(recipe, buckets, why)
     named = table.select(["row", schema.SOURCE_PATH.name]).take(pa.array([row for row, _ in failed[:3]], pa.int64()))
     for row, (_, message) in zip(named.to_pylist(), failed, strict=False):
         yield f"  {naming.name_of(row)} can't be read: {message}"
@@ -244,6 +246,9 @@ def _check_sample(
     if counts:
         shown = ", ".join(f"{one['values']}: {one['counts']}" for one in counts[:SHOWN_BUCKETS])
         yield f"  buckets: {shown}{', …' if len(counts) > SHOWN_BUCKETS else ''}"
+    if len(buckets) or len(captioned) > len(looks):
+        return None
+    return empty_text.no_media(len(looks), emptiness.reasons(dropped), {"unreadable": len(failed)} if failed else {})
 
 
 def _look(medium: Medium, data: bytes | None) -> dict[str, object] | str:

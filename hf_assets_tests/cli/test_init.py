@@ -106,7 +106,8 @@ def test_a_dataset_in_the_hubs_layout_is_looked_into(columns: tuple[str, ...], e
     [
         (("photos",), 2, 'there is no folder "photos"; name one, or a dataset on the Hub as user/name'),
         (("empty",), 1, "holds no images, videos or audio"),
-        (("my photos", "--family", "sdx"), 2, '--family is "sdx", which is not known; did you mean "sdxl"?'),
+        (("my photos/a.jpg",), 2, '"my photos/a.jpg" is a file; name the folder that it lies in, "my photos"'),
+        (("my photos", "--family", "sdx"), 2, '--family: is "sdx", which is not known; did you mean "sdxl"?'),
         (("my photos", "--family", "deepfloyd", "--flavour", "ii-large-1.2b"), 2, "it works on pixels and has no VAE"),
         (("my photos", "--family", "flux", "--model", "x/y"), 2, "--family and --model: give one of them"),
         (("my photos", "--caption-column", "text"), 2, "is a folder of media and has no columns"),
@@ -144,6 +145,28 @@ def test_a_folder_beside_is_named_relative_to_the_config(monkeypatch: pytest.Mon
     monkeypatch.chdir("work")
     assert init("../my photos", *MODEL).exit_code == 0
     assert entry()["instance_data_dir"] == "../my photos"
+
+
+@pytest.mark.parametrize(("named", "written"), [("model", "./model"), ("../model", "../model")])
+def test_a_folder_of_a_model_is_written_as_a_path(named: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    media("a.jpg", folder="work/photos")
+    Path("model").mkdir()
+    Path("work/model").mkdir()
+    monkeypatch.chdir("work")
+    assert init("photos", "--model", named).exit_code == 0
+    assert json.loads(Path("datasets.json").read_text())["model"]["pretrained_model_name_or_path"] == written
+
+
+@pytest.mark.parametrize("command", ["plan", "check"])
+def test_what_is_wrong_with_one_of_several_datasets_names_it(command: str) -> None:
+    media("a.jpg")
+    assert init("my photos", "--id", "one", "--model", "./none").exit_code == 0
+    config = json.loads(Path("datasets.json").read_text())
+    config["datasets"].append(config["datasets"][0] | {"id": "two", "instance_data_dir": "./gone"})
+    Path("datasets.json").write_text(json.dumps(config))
+    done = CliRunner().invoke(app, [command, "two"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith('two: instance_data_dir "')
 
 
 @pytest.mark.parametrize(

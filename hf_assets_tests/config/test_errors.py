@@ -189,7 +189,13 @@ def test_what_is_wrong_with_a_video_is_named_likewise(edit: dict[str, Any], line
             ['plug\\nins\\u2028\\ud800: is not a known key; did you mean "plugins"?'],
         ),
         ("3", ['holds 3; write an object with "model" and "datasets"']),
-        ("{}", ["model: is missing; add it", "datasets: is missing; list at least one dataset"]),
+        (
+            "{}",
+            [
+                'model: is missing; add it, such as {"family": "sdxl"}',
+                "datasets: is missing; list at least one dataset",
+            ],
+        ),
         (config(), ["datasets: is []; list at least one dataset"]),
         (config("a"), ['datasets[0]: is "a"; write an object']),  # type: ignore[arg-type]
         ({"datasets": [ENTRY], "model": "user/model"}, ['model: is "user/model"; write an object']),
@@ -356,9 +362,11 @@ def test_a_text_embeds_entry_with_a_mistake_is_still_known_by_its_id(tmp_path: P
 
 
 def test_a_missing_file_names_the_variable(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.json: there is no such file; .*HF_ASSETS_CONFIG"):
+    with pytest.raises(
+        ConfigError, match=r"none\.json: there is no such file; make one with `hf-assets init`, or .*HF_ASSETS_CONFIG"
+    ):
         loading.load(tmp_path / "none.json")
-    with pytest.raises(ConfigError, match=r"can't be read: Is a directory"):
+    with pytest.raises(ConfigError, match=r"is a folder; name the file in it"):
         loading.load(tmp_path)
     (tmp_path / "latin.json").write_bytes('{"é": 1}'.encode("latin-1"))
     with pytest.raises(ConfigError, match="is not UTF-8 text"):

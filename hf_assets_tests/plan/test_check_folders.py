@@ -13,6 +13,7 @@ from hf_assets.config.recipe import Folders, Recipe
 from hf_assets.errors import StoreError
 from hf_assets.plan import checking
 from hf_assets.sources.spec import CaptionTable, FolderRules, SourceSpec
+from hf_assets_tests.contract.image_rows import image_bytes
 
 
 def lines(folder: Path, captions: Any) -> list[str]:
@@ -71,6 +72,26 @@ def test_media_in_a_bucket_are_not_looked_for_on_this_machine() -> None:
     source = SourceSpec(dataset_name="s3://photos/2024", folder=FolderRules())
     recipe = Recipe.model_construct(source=source)
     assert [*checking.unused_texts(recipe), *checking.unused_tables(recipe)] == []
+
+
+def test_media_none_of_which_can_be_used_fail_the_check_without_the_hub_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(image_bytes(0))
+    entry = {"id": "photos", "type": "local", "instance_data_dir": "photos", "minimum_image_size": 1024}
+    entry |= {"resolution": 64, "resolution_type": "pixel"}
+    config = {"model": {"pretrained_model_name_or_path": "./none"}, "datasets": [entry]}
+    (tmp_path / "datasets.json").write_text(json.dumps(config))
+    done = CliRunner().invoke(app, ["check", "--config", str(tmp_path / "datasets.json")])
+    assert done.exit_code == 1
+    assert done.stderr == (
+        'nothing is left of dataset "photos": none of the media of 1 row can be used (dropped: 1 too_small): change the '
+        "limits of size or length\n"
+    )
 
 
 def test_text_behind_a_link_out_of_the_folder_is_not_shown(tmp_path: Path) -> None:
