@@ -35,7 +35,7 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "toy_data", help="where all of it lies")
     parser.add_argument("--vae-steps", type=int, default=400)
-    parser.add_argument("--unet-steps", type=int, default=700)
+    parser.add_argument("--unet-steps", type=int, default=400)
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
     say(f"Eight photographs with captions, and a config, in {folder} …")

@@ -75,7 +75,12 @@ def require_folder(folder: Path, *, writable: bool = False) -> None:
     Raises:
         StoreError: why.
     """
-    place = next(one for one in (folder, *folder.parents) if one.exists())
+    place = next(one for one in (folder, *folder.parents) if one.exists() or one.is_symlink())
+    if not place.exists():
+        raise StoreError(
+            f'"{place}" leads to "{place.readlink()}", which isn\'t there, and results are to lie in "{folder}": mount '
+            "what it leads to, or correct cache_dir"
+        )
     if not place.is_dir():
         raise StoreError(f'"{place}" is a file, and results are to lie in "{folder}": correct cache_dir')
     if writable and not os.access(place, os.W_OK | os.X_OK):

@@ -5,6 +5,10 @@ One module for each group of commands: `starting` (init), `running` (run, page),
 `options`. Open `options` first.
 """
 
+import importlib.metadata
+import platform
+from typing import Annotated
+
 import typer
 
 from hf_assets.cli import exporting_command, inspecting, running, starting, tidying
@@ -17,8 +21,21 @@ app = typer.Typer(
 )
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        names = ("hf_assets", "dagster", "diffusers", "torch")
+        python = f"Python {platform.python_version()}"
+        typer.echo(", ".join([*(f"{name} {importlib.metadata.version(name)}" for name in names), python]))
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print versions, for a report.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
     """Begin with `init`, then `run`, then `page`."""
 
 

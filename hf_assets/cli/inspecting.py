@@ -17,12 +17,12 @@ def check(
 ) -> None:
     """Validate the config against the real datasets and models. Nothing is encoded.
 
-    Shows which model was taken and why, what is for the trainer only, rows, columns found, what each filter keeps,
-    captions found, what becomes of the first few media and their buckets, and the
-    encoders.
+    Shows which model was taken and why, what is for the trainer only, rows,
+    columns found, what each filter keeps, captions found, what becomes of the
+    first few media and their buckets, and the encoders.
 
-    Exit codes: 0 fine, 1 a dataset or model can't be read, or nothing is left of a
-    dataset, 2 wrong config.
+    Exit codes: 0 fine, 1 a dataset or model can't be read, or nothing is left
+    of a dataset, 2 wrong config.
     """
     from hf_assets.plan.checking import check as check_recipe
 
@@ -85,9 +85,9 @@ def plan(
 
     JSON: {id: {"vae_latents": {"reuse": n, "compute": {reason: n}},
     "text_embeds": {…}, "bytes_to_fetch": n, "bytes_to_store": n,
-    "seconds": n or null, "device_hours": n or null, "training_set": {"before": n or null, "after": n,
-    "added": n, "media": n, "recaptioned": n, "recropped": n, "unread": n,
-    "removed": {reason: n}}, …}}
+    "seconds": n or null, "device_hours": n or null,
+    "training_set": {"before": n or null, "after": n, "added": n, "media": n,
+    "recaptioned": n, "recropped": n, "unread": n, "removed": {reason: n}}, …}}
 
     Exit codes: 0 planned, 1 a dataset or model can't be read, 2 wrong config.
     """
@@ -110,11 +110,15 @@ def plan(
 
 
 def families() -> None:
-    """List the pipelines that are known by name, and which of them the tests go through.
+    """List the names of models for --family, and the pipelines that are known, with what tests go through.
 
-    Others work where the general rules suffice: see docs/models.md.
+    First the names, each with its flavours, of which the first is the default.
+    Then pipelines of diffusers: any repository of one can be named in a
+    family's place. Others work where the general rules suffice: see
+    docs/models.md.
     """
+    from hf_assets.config import model_choice
     from hf_assets.models.families_page import listing
 
-    for line in listing():
+    for line in (*model_choice.listing(), "", *listing()):
         options.say(line)

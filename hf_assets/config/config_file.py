@@ -296,10 +296,10 @@ class Dataset(GeometryKeys, EntryKeys):
             if key == self.metadata_backend and self.parquet is not None:
                 continue  # it has sizes, and captions where `caption_strategy` says so
             if (getattr(self, key) is None) == (self.caption_strategy == key):
-                remedy = (
-                    "add it" if self.caption_strategy == key else f'it has no effect; set caption_strategy to "{key}"'
-                )
-                raise ValueError(f"{key} is {'missing' if self.caption_strategy == key else 'given'}; {remedy}")
+                if self.caption_strategy != key:
+                    raise ValueError(f'{key} is given; it has no effect; set caption_strategy to "{key}"')
+                example = f'{{"path": "captions.{key}", "filename_column": "file", "caption_column": "text"}}'
+                raise ValueError(f"{key} is missing; add it, such as {example}")
         return self
 
     @model_validator(mode="after")

@@ -74,6 +74,17 @@ class Choice(NamedTuple):
         return prefix is not None and (self.flavour or "").startswith(prefix)
 
 
+def listing() -> list[str]:
+    """The names of families that can be encoded, each with its flavours, the default first."""
+    known = {name: facts for name, facts in FAMILIES.items() if facts.pipeline is not None}
+    width = max(map(len, known))
+    lines = [f"{'NAME':<{width}}  FLAVOURS"]
+    for name, facts in sorted(known.items()):
+        flavours = sorted(facts.repositories, key=lambda one: one != facts.default)
+        lines.append(f"{name:<{width}}  {', '.join(flavours)}")
+    return lines
+
+
 def choose(family: str | None, flavour: str | None, repository: str | None) -> Choice | None:
     """The model that these name; a repository wins. None where nothing is named.
 

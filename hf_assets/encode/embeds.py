@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from hf_assets import fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
+from hf_assets.draw.upkeep_text import count_text
 from hf_assets.encode import encoders, lookup, rates
 from hf_assets.encode.embed_stage import EmbedStage, jobs_of, relative_error
 from hf_assets.encode.lookup import Found, Lookup
@@ -107,7 +108,8 @@ def encode(
             asked.add(pa.chunked_array([numbers]), keyed["embed_key"], second)
         found = asked.look_up()
         if len(found.missing):
-            say(f"{len(found.missing):,} captions to encode with the text encoders of {encoder.pipeline.name}")
+            many = count_text(len(found.missing), "caption")
+            say(f"{many} to encode with the text encoders of {encoder.pipeline.name}")
             if not families.of(encoder.pipeline.class_name).text.outputs:
                 say(
                     f"{encoder.pipeline.class_name} is not in the table of families (`hf-assets families`): "

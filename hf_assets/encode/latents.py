@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from hf_assets import fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
+from hf_assets.draw.upkeep_text import count_text
 from hf_assets.encode import bucketing, decoders, encoders, lookup, rates
 from hf_assets.encode.latent_stage import LatentStage, jobs_of
 from hf_assets.encode.lookup import Lookup
@@ -100,7 +101,7 @@ def encode(
             asked.add(rows["row"], latent_keys(recipe, rows, encoder))
         found = asked.look_up()
         if len(found.missing):
-            say(f"{len(found.missing):,} latents to encode with the VAE of {encoder.pipeline.name}")
+            say(f"{count_text(len(found.missing), 'latent')} to encode with the VAE of {encoder.pipeline.name}")
             if note := families.unlisted(encoder.pipeline.class_name):
                 say(note)
             with hold_device(say) as engine:  # while this run waited, another may have encoded some of them

@@ -239,6 +239,7 @@ def _check_sample(
     buckets, dropped = bucketing.fit(recipe, described, filtering.sizeless(table, recipe.filter))
     yield f"of the first {len(looks)} media, {len(buckets)} can be used ({_share(len(buckets), len(looks))})"
     yield from _dropped_text(dropped)
+    yield from _enlarged(buckets)
     named = table.select(["row", schema.SOURCE_PATH.name]).take(pa.array([row for row, _ in failed[:3]], pa.int64()))
     for row, (_, message) in zip(named.to_pylist(), failed, strict=False):
         yield f"  {naming.name_of(row)} can't be read: {message}"
@@ -249,6 +250,18 @@ def _check_sample(
     if len(buckets) or len(captioned) > len(looks):
         return None
     return empty_text.no_media(len(looks), emptiness.reasons(dropped), {"unreadable": len(failed)} if failed else {})
+
+
+def _enlarged(buckets: pa.Table) -> Iterator[str]:
+    """How many pictures are smaller than what is made of them."""
+    if not {"original_size", "resized_size"} <= set(buckets.column_names) or not len(buckets):
+        return
+    before, after = (pc.list_element(buckets[name], 0) for name in ("original_size", "resized_size"))
+    times = pc.divide(pc.cast(after, pa.float64()), before)
+    if num_enlarged := pc.sum(pc.greater(times, 1)).as_py():
+        verb, most = "is" if num_enlarged == 1 else "are", f"{pc.max(times).as_py():.1f} times"
+        ways = "max_upscale_threshold leaves such out, a smaller resolution takes them as they are"
+        yield f"  {num_enlarged:,} of them {verb} enlarged, up to {most}: {ways}"
 
 
 def _look(medium: Medium, data: bytes | None) -> dict[str, object] | str:

@@ -1,9 +1,13 @@
 """The command's process ends with the command's exit code, and after everything that is to be tidied up."""
 
+import importlib.metadata
 import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
+
+from hf_assets.cli import app
 
 SCRIPT = """
 import atexit, sys, threading, time
@@ -31,6 +35,12 @@ def test_the_exit_code_is_the_commands_and_nothing_is_cut_off(asked: int, code: 
     assert ended.returncode == code
     assert ended.stdout.split() == ["done", "thread", "tidied"]
     assert ("RuntimeError: broken" in ended.stderr) == (asked == 7)
+
+
+def test_versions_are_printed_for_a_report() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert done.exit_code == 0
+    assert done.output.startswith(f"hf_assets {importlib.metadata.version('hf_assets')}, dagster 1.")
 
 
 def test_wrong_usage_is_two() -> None:

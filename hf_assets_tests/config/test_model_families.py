@@ -27,6 +27,15 @@ def test_a_row_fits_together(name: str, family: ModelFamily) -> None:
         assert (choice.refusal is None) is (family.pipeline is not None)
 
 
+def test_the_list_has_each_family_that_can_be_encoded_with_its_default_flavour_first() -> None:
+    header, *lines = model_choice.listing()
+    assert header.split() == ["NAME", "FLAVOURS"]
+    named = {line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1].split(", ") for line in lines}
+    assert set(named) == {name for name, facts in FAMILIES.items() if facts.pipeline}
+    assert {name: flavours[0] for name, flavours in named.items()} == {name: FAMILIES[name].default for name in named}
+    assert named["sdxl"] == ["base-1.0", "refiner-1.0", "base-0.9", "refiner-0.9"]
+
+
 def test_families_have_the_pipelines_that_diffusers_has() -> None:
     """Read from its source, since importing it takes seconds."""
     spec = importlib.util.find_spec("diffusers")

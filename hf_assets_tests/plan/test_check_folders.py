@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -89,9 +90,17 @@ def test_media_none_of_which_can_be_used_fail_the_check_without_the_hub_too(
     done = CliRunner().invoke(app, ["check", "--config", str(tmp_path / "datasets.json")])
     assert done.exit_code == 1
     assert done.stderr == (
-        'nothing is left of dataset "photos": none of the media of 1 row can be used (dropped: 1 too_small): change the '
-        "limits of size or length\n"
+        'nothing is left of dataset "photos": none of the media of 1 row can be used (dropped: 1 too_small): change '
+        "the limits of size or length\n"
     )
+
+
+def test_pictures_that_are_enlarged_are_counted() -> None:
+    sizes = {"original_size": [[240, 240], [64, 100], [20, 30]], "resized_size": [[64, 64], [64, 100], [64, 96]]}
+    (line,) = checking._enlarged(pa.table(sizes))
+    assert line.startswith("  1 of them is enlarged, up to 3.2 times: max_upscale_threshold leaves such out, a smaller")
+    assert list(checking._enlarged(pa.table(sizes).slice(0, 2))) == []
+    assert list(checking._enlarged(pa.table({"samples": [1]}))) == []
 
 
 def test_text_behind_a_link_out_of_the_folder_is_not_shown(tmp_path: Path) -> None:
@@ -112,6 +121,12 @@ def test_a_cache_dir_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r'cache" is a file, and results are to lie in ".*x": correct cache_dir'):
         folders(tmp_path / "cache" / "x").require()
     folders(tmp_path / "other" / "x").require(writable=True)
+
+
+def test_a_cache_dir_behind_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "disk").symlink_to(tmp_path / "not_mounted")
+    with pytest.raises(StoreError, match=r'disk" leads to ".*not_mounted", which isn\'t there, and results .*: mount'):
+        folders(tmp_path / "disk/cache").require()
 
 
 def test_a_cache_dir_that_cannot_be_written_to_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
