@@ -24,7 +24,7 @@ T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
 
 # What to write for a block that is missing.
-EXAMPLES = {Model: ', such as {"family": "sdxl"}'}
+EXAMPLES: dict[type[BaseModel], str] = {Model: ', such as {"family": "sdxl"}'}
 
 
 class Collector:

@@ -77,7 +77,8 @@ class SinceLast:
             f"{_number(len(rows))} gone: {_names(self._root, 'training_set', rows)}" for rows in found.removed.values()
         ]
         if count := self._num_new_latents():
-            lines.append(f"{count:,} samples have a latent that the last training set didn't have.")
+            verb = "has" if count == 1 else "have"
+            lines.append(f"{_number(count)} {verb} a latent that the last training set didn't have.")
         return lines or ["Nothing: the training set is the one of the last run."]
 
     def _num_new_latents(self) -> int:

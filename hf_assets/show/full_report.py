@@ -92,7 +92,7 @@ class Report:
         number, model = self._num_samples, recipe.model.pipeline.repository
         head = Head(
             f"{recipe.id}: {number:,} {'sample' if number == 1 else 'samples'}",
-            f"{recipe.source.dataset_name}, split {recipe.source.split}, for {model} in {recipe.model.dtype}",
+            f"{recipe.source.dataset_name}{_split(recipe)}, for {model} in {recipe.model.dtype}",
             self._facts(),
             [Lines("Since the last run", self._changed.lines()), Details("Config", [_config(recipe)])],
         )
@@ -105,7 +105,7 @@ class Report:
         return {
             "revision": f"{snapshot.commit} (a folder on this machine)" if snapshot.is_local else snapshot.commit,
             "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "rows of the split": f"{self._gallery.num_rows:,}",
+            ("rows" if self._recipe.source.folder else "rows of the split"): f"{self._gallery.num_rows:,}",
             "captions": f"{self._lengths.counts.sum():,}",
             "buckets": f"{len(self._sizes):,}",
             "training set": str(folder.table(root, "training_set")),
@@ -157,6 +157,11 @@ class Report:
         if len(mean):
             rows = [[at, one, other] for at, (one, other) in enumerate(zip(mean.tolist(), std.tolist(), strict=True))]
             yield Details("Channels", [Table(["channel", "mean", "standard deviation"], rows)])
+
+
+def _split(recipe: Recipe) -> str:
+    """Which split; a folder of media has none."""
+    return "" if recipe.source.folder is not None else f", split {recipe.source.split}"
 
 
 def rests(recipe: Recipe) -> tuple[Rest, ...]:

@@ -459,8 +459,12 @@ def _states(recipe: Recipe, rows: _Rows) -> dict[int, tuple[str, str]]:
     kept = rows.kept.filter(pc.is_valid(rows.kept["row"]))
     for number in kept["row"].to_pylist() if found else ():
         found.pop(number, None)
-    for row in kept.filter(pc.not_equal(kept["first"], kept["row"])).to_pylist():
-        found[row["row"]] = (DUPLICATE, f"the same file as row {row['first']:,}")
+    doubles = kept.filter(pc.not_equal(kept["first"], kept["row"]))
+    firsts = _only(rows.located.select(["row", naming.NAME]), doubles["first"].combine_chunks())
+    names = {row["row"]: naming.name_of(row) for row in firsts.to_pylist()}
+    for row in doubles.to_pylist():  # of very many rows, the first of two may not be shown
+        first = names.get(row["first"]) or naming.name_of({"row": row["first"]})
+        found[row["row"]] = (DUPLICATE, f"the same file as {first}")
     return found
 
 

@@ -126,7 +126,10 @@ def test_without_a_config_the_way_to_one_is_named(tmp_path: Path) -> None:
 
 
 def test_the_gallery_has_a_picture_of_a_local_file_that_was_left_out_before_it_was_read(folder: Folder) -> None:
-    (folder.path / "others" / "a_1.txt").write_text("a caption")
+    others = folder.path / "others"
+    (others / "a_1.txt").write_text("a caption")
+    (others / "b_1.png").write_bytes((others / "a_1.png").read_bytes())
+    (others / "b_1.txt").write_text("another caption")
     folder.write(caption_strategy="textfile")
     definitions = build_definitions(folder.path / "datasets.json")
     keys = dg.AssetSelection.groups("others").resolve(definitions.resolve_asset_graph())
@@ -135,6 +138,8 @@ def test_the_gallery_has_a_picture_of_a_local_file_that_was_left_out_before_it_w
         assert job.execute_in_process(instance=instance, asset_selection=sorted(keys)).success
     report = folder.path / "cache/others/huggingface_metadata/others/reports/gallery"
     (samples,) = [path.read_text() for path in report.glob("*.js")]
-    dropped = json.loads(samples.partition(",")[2].removesuffix(");\n"))[0]
+    dropped, _, double = json.loads(samples.partition(",")[2].removesuffix(");\n"))
     assert dropped[3] == "no caption"
     assert dropped[6] is not None  # where its picture lies
+    assert double[3] == "the same file as a_1.png"
+    assert f"others, for {folder.path / 'model'} in float32" in (report.parents[1] / "report.html").read_text()
