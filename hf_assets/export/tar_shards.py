@@ -10,11 +10,10 @@ are AMD Primus' pre-encoded ones: `.latents.pth`, packed as Flux reads them, `.p
 
 import functools
 import json
-import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import ModelError
@@ -22,6 +21,7 @@ from hf_assets.export import sharding
 from hf_assets.export.job import Job
 from hf_assets.export.place import Generation, Place, write_bytes
 from hf_assets.export.sharding import Sample, ShardFormat
+from hf_assets.export.torch_files import TorchFiles
 from hf_assets.export.view import PLACED
 from hf_assets.export.writing import Written
 from hf_assets.models import normalisation
@@ -29,8 +29,12 @@ from hf_assets.models import normalisation
 if TYPE_CHECKING:
     import torch
 
-# Bump when a change to this module changes a shard.
+# Bump when a change to this module changes what a reader finds in a shard.
 VERSION = 1
+# Of the number that a sample is called by.
+DIGITS = 10
+# Where the sum of a header's bytes is in it, in octal digits.
+CHECKSUM = slice(148, 154)
 # The suffix of a file in a tar, and what is in it.
 Member = tuple[str, "bytes | torch.Tensor"]
 
@@ -56,7 +60,7 @@ def make(job: Job) -> tuple[Generation, Written]:
         named = {name(number, len(counts)): count for number, count in enumerate(counts)}
         return {"sizes.json": write_bytes(json.dumps(named, indent=2).encode())}
 
-    write = functools.partial(_write, members)
+    write = functools.partial(_write, members, TorchFiles())
     return sharding.make(job, ShardFormat(["webdataset", VERSION, job.rules.names], facts, ".tar", write, name, sizes))
 
 
@@ -70,32 +74,33 @@ def reads(recipe: Recipe) -> Any:
     return None
 
 
-def _write(members: Callable[[Sample], Iterator[Member]], path: Path, samples: Iterator[Sample]) -> None:
+def _write(
+    members: Callable[[Sample], Iterator[Member]], files: TorchFiles, path: Path, samples: Iterator[Sample]
+) -> None:
     with path.open("wb") as file:
         for sample in samples:
             for suffix, content in members(sample):
-                _add(file, f"{sample.serial:010d}.{suffix}", content)
+                pieces = [content] if isinstance(content, bytes) else files.file_of(content)
+                size = sum(map(len, pieces))
+                file.writelines([_header(sample.serial, suffix, size), *pieces, bytes(-size % tarfile.BLOCKSIZE)])
         end = file.tell() + 2 * tarfile.BLOCKSIZE
         file.write(bytes(2 * tarfile.BLOCKSIZE + -end % tarfile.RECORDSIZE))
 
 
-def _add(file: BinaryIO, name: str, content: "bytes | torch.Tensor") -> None:
-    """A member; a tensor as `torch.load` reads it with `weights_only=True`, written where it will lie."""
-    entry, start = tarfile.TarInfo(name), file.tell()
-    if isinstance(content, bytes):
-        entry.size = len(content)
-        file.write(entry.tobuf(tarfile.USTAR_FORMAT))
-        file.write(content)
-    else:
-        import torch
+def _header(serial: int, suffix: str, size: int) -> bytes:
+    """The block before a member."""
+    digits = b"%0*d" % (DIGITS, serial)
+    first = _first_header(suffix, size)
+    checksum = int(first[CHECKSUM], 8) + sum(digits) - DIGITS * ord("0")
+    return digits + first[DIGITS : CHECKSUM.start] + b"%06o" % checksum + first[CHECKSUM.stop :]
 
-        file.seek(tarfile.BLOCKSIZE, os.SEEK_CUR)
-        torch.save(content.clone(memory_format=torch.contiguous_format), file)  # of a view, all that it is a view of
-        entry.size = file.tell() - start - tarfile.BLOCKSIZE
-        file.seek(start)
-        file.write(entry.tobuf(tarfile.USTAR_FORMAT))
-        file.seek(entry.size, os.SEEK_CUR)
-    file.write(bytes(-entry.size % tarfile.BLOCKSIZE))
+
+@functools.lru_cache(maxsize=4096)
+def _first_header(suffix: str, size: int) -> bytes:
+    """That of the sample whose number is 0: `tarfile` takes longer for one than the disk for a small member."""
+    entry = tarfile.TarInfo(f"{0:0{DIGITS}}.{suffix}")
+    entry.size = size
+    return entry.tobuf(tarfile.USTAR_FORMAT)
 
 
 def _own(sample: Sample) -> Iterator[Member]:
