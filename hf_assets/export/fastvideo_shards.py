@@ -9,7 +9,6 @@ Shape letters: C latent channels, f h w latent cells, L tokens, D width.
 """
 
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +23,13 @@ from hf_assets.export.job import Job
 from hf_assets.export.place import Generation, Place
 from hf_assets.export.raw_latents import undo_scaling
 from hf_assets.export.sharding import Sample, ShardFormat
+from hf_assets.export.tensor_columns import column_of, row_groups
 from hf_assets.export.writing import Written
 
 if TYPE_CHECKING:
     import torch
 
-# Bump when a change to this module changes a shard.
+# Bump when a change to this module changes what a reader finds in a shard.
 VERSION = 1
 LATENT, TEXT = "vae_latent", "text_embedding"
 SCHEMA = pa.schema(
@@ -46,7 +46,6 @@ SCHEMA = pa.schema(
         *(("duration_sec", pa.float64()), ("fps", pa.float64())),
     ]
 )
-GROUP_ROWS = 16
 
 
 def make(job: Job) -> tuple[Generation, Written]:
@@ -90,23 +89,33 @@ def reads(recipe: Recipe) -> Any:
 
 def _write(raw: "Callable[[torch.Tensor], torch.Tensor]", kind: str, path: Path, samples: Iterator[Sample]) -> None:
     with pq.ParquetWriter(path, SCHEMA, compression="none", use_dictionary=False, write_statistics=False) as writer:
-        while group := list(itertools.islice(samples, GROUP_ROWS)):
-            writer.write_table(_table([_row(raw, kind, sample) for sample in group]))
+        for group in row_groups(_as_read(raw, sample) for sample in samples):
+            writer.write_table(_table(group, kind))
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    return pa.table([pa.array([row[field.name] for row in rows], field.type) for field in SCHEMA], schema=SCHEMA)
+def _as_read(raw: "Callable[[torch.Tensor], torch.Tensor]", sample: Sample) -> Sample:
+    """With the tensors that are written, in float32."""
+    latents, text = raw(sample.tensors["latents"]), _without_padding(sample.tensors["prompt_embeds"])
+    return sample._replace(tensors={LATENT: latents.float(), TEXT: text.float()})
 
 
-def _row(raw: "Callable[[torch.Tensor], torch.Tensor]", kind: str, sample: Sample) -> dict[str, Any]:
-    facts = sample.facts
-    width, height = facts["target_size"]
-    num_frames, rate = facts.get("num_frames", 1), facts.get("fps")
+def _table(samples: Sequence[Sample], kind: str) -> pa.Table:
+    rows = [_facts(sample, kind) for sample in samples]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    for name in (LATENT, TEXT):
+        tensors = [sample.tensors[name] for sample in samples]
+        columns[f"{name}_bytes"] = column_of(tensors, pa.binary())
+        columns[f"{name}_shape"] = [list(tensor.shape) for tensor in tensors]
+        columns[f"{name}_dtype"] = ["float32"] * len(tensors)
+    return pa.table({field.name: columns[field.name] for field in SCHEMA}, schema=SCHEMA)
+
+
+def _facts(sample: Sample, kind: str) -> dict[str, Any]:
+    width, height = sample.facts["target_size"]
+    num_frames, rate = sample.facts.get("num_frames", 1), sample.facts.get("fps")
     return {
         "id": sample.identity,
-        **_columns(LATENT, raw(sample.tensors["latents"])),
-        **_columns(TEXT, _without_padding(sample.tensors["prompt_embeds"])),
-        "file_name": facts["media_hash"],
+        "file_name": sample.facts["media_hash"],
         "caption": sample.caption,
         "media_type": kind,
         "width": width,
@@ -115,11 +124,6 @@ def _row(raw: "Callable[[torch.Tensor], torch.Tensor]", kind: str, sample: Sampl
         "duration_sec": num_frames / rate if rate else 0.0,
         "fps": rate or 0.0,
     }
-
-
-def _columns(name: str, tensor: "torch.Tensor") -> dict[str, Any]:
-    numbers = tensor.float().contiguous().numpy()
-    return {f"{name}_bytes": numbers.data, f"{name}_shape": list(numbers.shape), f"{name}_dtype": str(numbers.dtype)}
 
 
 def _without_padding(embeds: "torch.Tensor") -> "torch.Tensor":

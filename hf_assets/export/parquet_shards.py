@@ -31,17 +31,16 @@ from hf_assets.export.job import Job
 from hf_assets.export.place import Generation, Place, Write, write_bytes
 from hf_assets.export.raw_latents import undo_scaling
 from hf_assets.export.sharding import Sample, ShardFormat
+from hf_assets.export.tensor_columns import column_of, row_groups
 from hf_assets.export.view import PLACED, View
 from hf_assets.export.writing import Written
 
 if TYPE_CHECKING:
     import torch
 
-# Bump when a change to this module changes a shard.
+# Bump when a change to this module changes what a reader finds in a shard.
 VERSION = 1
 SHAPE, DTYPE = "_shape", "_dtype"
-# Of a row group, so that a sample can be read without many others, and few are in memory.
-GROUP_BYTES = 1 << 20
 # What a repository of such a dataset holds.
 OWN = (r"README\.md", r"data/train-\d{5}-of-\d{5}\.parquet")
 
@@ -93,27 +92,18 @@ def _write(schema: pa.Schema, path: Path, samples: Iterator[Sample]) -> None:
     for name in first.tensors:
         made = made.append(pa.field(name, pa.large_binary()))
         made = made.append(pa.field(name + SHAPE, pa.list_(pa.int32()))).append(pa.field(name + DTYPE, pa.string()))
-    rest = itertools.chain([first], samples)
-    rows = max(1, GROUP_BYTES // sum(one.nbytes for one in first.tensors.values()))
-    # Tensors as they are: random bits can't be compressed, and trying costs more than the disk.
-    small = [name for name in made.names if name not in first.tensors]
-    compression = {name: "none" if name in first.tensors else "zstd" for name in _leaves(made)}
+    # As it is: random bits can't be compressed, and what is said of them is too little for the time that it takes.
     with pq.ParquetWriter(
         path,
         made,
-        compression=compression,
-        use_dictionary=[*_leaves(made.empty_table().select(small).schema)],
+        compression="none",
+        use_dictionary=False,
         write_statistics=False,
         write_page_checksum=True,
         store_schema=True,
     ) as writer:
-        while group := list(itertools.islice(rest, rows)):
+        for group in row_groups(itertools.chain([first], samples)):
             writer.write_table(_table(group, made))
-
-
-def _leaves(schema: pa.Schema) -> list[str]:
-    """Names of the columns as Parquet has them: those of lists have a path."""
-    return [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema]
 
 
 def _table(samples: Sequence[Sample], schema: pa.Schema) -> pa.Table:
@@ -121,7 +111,7 @@ def _table(samples: Sequence[Sample], schema: pa.Schema) -> pa.Table:
     columns |= {name: [one.facts[name] for one in samples] for name in samples[0].facts}
     for name in samples[0].tensors:
         tensors = [one.tensors[name] for one in samples]
-        columns[name] = bytes_of(tensors)
+        columns[name] = column_of(tensors, pa.large_binary())
         columns[name + SHAPE] = [list(tensor.shape) for tensor in tensors]
         columns[name + DTYPE] = [str(tensor.dtype).removeprefix("torch.") for tensor in tensors]
     arrays = [
@@ -129,17 +119,6 @@ def _table(samples: Sequence[Sample], schema: pa.Schema) -> pa.Table:
         for field in schema
     ]
     return pa.table(arrays, schema=schema)
-
-
-def bytes_of(tensors: "Sequence[torch.Tensor]") -> pa.Array:
-    """Each tensor's numbers in order, little-endian, as one value of a column."""
-    import numpy as np
-    import torch
-
-    flat = [tensor.contiguous().flatten().view(torch.uint8).numpy() for tensor in tensors]
-    offsets = np.cumsum([0, *(len(one) for one in flat)], dtype=np.int64)
-    data = flat[0] if len(flat) == 1 else np.concatenate(flat)
-    return pa.Array.from_buffers(pa.large_binary(), len(flat), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
 # --- MLPerf's names
