@@ -1,23 +1,28 @@
 """How fast a training set is exported, against the disk, and in how much memory.
 
-python -m benchmarks.export [--samples 2000] [--formats parquet,webdataset] [--folder FOLDER]
+python -m benchmarks.export [--samples 2000] [--formats parquet,webdataset] [--rounds 5] [--folder FOLDER]
 
-Samples are as large as SDXL's at 1024 px: latents of 128 KiB and text of 315 kB, in bfloat16. The disk's speed is that
-of a plain file of as many bytes as the export wrote, in pieces of 8 MiB and flushed at the end, right before and after;
-the store's is that of reading all tensors with their checksums; a core's what a second of the processor's time writes,
-which other work on the machine changes less. Memory is what the process had more at its peak than after it had read
-the store: half the samples take as much.
+Samples are as large as SDXL's at 1024 px: latents of 128 KiB and text of 315 kB, in bfloat16. In each round plain files
+of as many bytes as the export's are written and flushed, one after the other, then the export is, then plain files
+again: a disk gives twice as much in one minute as in another. Figures are medians of the rounds; the ratio is that of
+the rounds' ratios, with the least and the most. Seconds of a core for each GB are the process's own time in user and
+kernel mode, which other work on the machine changes less. Memory is what the process had more at its peak than after it
+had read the store: half the samples take as much.
 """
 
 import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import pyarrow as pa
 import torch
@@ -33,29 +38,32 @@ from hf_assets.training import TrainingSet
 
 LATENTS, TEXT, POOLED = (4, 128, 128), (77, 2048), (1280,)
 SHARD_SAMPLES = 256
+PIECE = memoryview(os.urandom(8 << 20))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--formats", default="parquet,webdataset")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="on the disk to measure; by default the one for temporary files")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.only:
-        print(json.dumps(measure(given.folder, given.only)))
+        print(json.dumps(measure(given.folder, given.only, given.rounds)))
         return
-    print("format       samples      MB  MB/s  of the disk  of the store  of a core  to the disk  memory MB")
+    print("format       samples     MB  MB/s  of the disk  to the disk (least to most)  core s/GB  plain  memory MB")
     for num_samples in (given.samples // 2, given.samples):
         with TemporaryDirectory(dir=given.folder) as root:
             write(Path(root), num_samples)
             for format in given.formats.split(","):
                 command = [sys.executable, "-m", "benchmarks.export", "--folder", root, "--only", format]
+                command += ["--rounds", str(given.rounds)]
                 found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
                 print(
-                    f"{format:<12} {num_samples:7,} {found['mb']:7,.0f} {found['rate']:5,.0f} {found['disk']:12,.0f}"
-                    f" {found['store']:13,.0f} {found['core']:10,.0f} {found['rate'] / found['disk']:12.2f}"
-                    f" {found['memory']:10,.0f}",
+                    f"{format:<12} {num_samples:7,} {found['mb']:6,.0f} {found['rate']:5,.0f} {found['disk']:12,.0f}"
+                    f" {found['ratio']:12.2f} ({found['least']:.2f} to {found['most']:.2f})"
+                    f" {found['core']:10.2f} {found['plain']:6.2f} {found['memory']:10,.0f}",
                     flush=True,
                 )
 
@@ -100,50 +108,77 @@ def write(root: Path, num_samples: int) -> None:
     files.write_table(folder.table(recipe.folders.metadata, "training_set"), table.replace_schema_metadata(metadata))
 
 
-def measure(root: Path, format: str) -> dict[str, float]:
-    """MB/s of an export, of the disk and of the store, and MB of memory."""
+class Speed(NamedTuple):
+    """Of bytes that were written."""
+
+    num_bytes: int
+    seconds: float
+    core_seconds: float
+
+    @property
+    def rate(self) -> float:
+        """MB/s."""
+        return self.num_bytes / self.seconds / 1e6
+
+    @property
+    def core(self) -> float:
+        """Seconds of a core for each GB."""
+        return self.core_seconds / self.num_bytes * 1e9
+
+
+def measure(root: Path, format: str, num_rounds: int) -> dict[str, float]:
+    """Medians of the rounds."""
     recipe = loading.load(root / "datasets.json").recipes[0]
     training = TrainingSet.open(recipe.folders.metadata)
-    started = time.perf_counter()
-    num_bytes = sum(
-        sum(tensor.nbytes for tensor in training[index].values() if isinstance(tensor, torch.Tensor))
-        for index in range(len(training))
-    )
-    store = num_bytes / (time.perf_counter() - started)
+    for index in range(len(training)):
+        training[index]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    disk = [disk_speed(root, num_bytes)]
     rules = ExportRules.model_validate({"format": format, "to": str(root / format)})
-    started, worked = time.perf_counter(), time.process_time()
-    done = exporting.export(recipe, rules, lambda _: None)
-    rate = done.bytes_written / (time.perf_counter() - started)
-    core = done.bytes_written / (time.process_time() - worked)
-    disk.append(disk_speed(root, num_bytes))
+
+    def export() -> None:
+        exporting.export(recipe, rules, lambda _: None)
+
+    export()  # loads what is loaded once
+    sizes = [path.stat().st_size for path in Path(rules.to).rglob(".objects/*/*")]
+    exports, disks, plain = [], [], root / "plain"
+    for _ in range(num_rounds):
+        first = timed(lambda: write_plain(plain, sizes), sizes)
+        shutil.rmtree(plain)
+        shutil.rmtree(rules.to)
+        exports.append(timed(export, sizes))
+        second = timed(lambda: write_plain(plain, sizes), sizes)
+        shutil.rmtree(plain)
+        disks.append(Speed(*map(sum, zip(first, second, strict=True))))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    mean = sum(disk) / len(disk)
+    ratios = [one.rate / disk.rate for one, disk in zip(exports, disks, strict=True)]
     return {
-        "mb": done.bytes_written / 1e6,
-        "rate": rate / 1e6,
-        "disk": mean / 1e6,
-        "store": store / 1e6,
-        "core": core / 1e6,
+        "mb": sum(sizes) / 1e6,
+        "rate": median(one.rate for one in exports),
+        "disk": median(disk.rate for disk in disks),
+        "ratio": median(ratios),
+        "least": min(ratios),
+        "most": max(ratios),
+        "core": median(one.core for one in exports),
+        "plain": median(disk.core for disk in disks),
         "memory": memory / 1e3,
     }
 
 
-def disk_speed(root: Path, num_bytes: int) -> float:
-    """Bytes per second of one file."""
-    piece = os.urandom(8 << 20)
-    path = root / "plain"
-    started = time.perf_counter()
-    with path.open("wb") as file:
-        for _ in range(max(1, num_bytes // len(piece))):
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    seconds = time.perf_counter() - started
-    written = path.stat().st_size
-    path.unlink()
-    return written / seconds
+def timed(write: Callable[[], None], sizes: list[int]) -> Speed:
+    """What it takes to write files that then have these sizes."""
+    started, worked = time.perf_counter(), time.process_time()
+    write()
+    return Speed(sum(sizes), time.perf_counter() - started, time.process_time() - worked)
+
+
+def write_plain(folder: Path, sizes: list[int]) -> None:
+    """Files of these sizes, each flushed before the next."""
+    folder.mkdir()
+    for number, size in enumerate(sizes):
+        with (folder / str(number)).open("wb", buffering=0) as file:
+            for start in range(0, size, len(PIECE)):
+                file.write(PIECE[: size - start])
+            os.fsync(file.fileno())
 
 
 if __name__ == "__main__":
