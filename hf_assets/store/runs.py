@@ -155,6 +155,16 @@ class OpenIndex:
         self.layout = layout(self._blobs)
         self._small: pa.Table | None = None
 
+    def is_whole(self) -> bool:
+        """Whether nothing of it is damaged: all is read."""
+        inside = self._blobs.within(FOLDER)
+        if any(_open(inside, blob) is None for blob in inside.list()):
+            return False
+        try:
+            return all(_part(self._blobs, name) is not None for name in self.layout.alone)
+        except FileNotFoundError:  # moved by garbage collection
+            return False
+
     def find(self, wanted: Wanted, columns: Sequence[str]) -> pa.Table:
         """See `find`."""
         while True:
