@@ -1,7 +1,9 @@
 """JSON files as they were written: their content, and where in them each key stands."""
 
+import codecs
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +73,7 @@ def read(file: Path, missing: str) -> Document:
         ConfigError: it is missing, or no JSON.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = _text(file, file.read_bytes())
         content = json.loads(text, object_pairs_hook=Object.of)
     except FileNotFoundError:
         raise ConfigError(f"{file}: there is no such file; {missing}") from None
@@ -79,8 +81,6 @@ def read(file: Path, missing: str) -> Document:
         raise ConfigError(f"{file}: is a folder; name the file in it") from None
     except OSError as error:
         raise ConfigError(f"{file}: can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file}: is not UTF-8 text; save it as UTF-8") from None
     except json.JSONDecodeError as error:
         raise _not_json(file, error) from None
     except ValueError:
@@ -98,6 +98,35 @@ def unwrap(document: Document) -> Document:
     return document
 
 
+def _text(file: Path, data: bytes) -> str:
+    """A file's text, with line ends as they are counted.
+
+    Raises:
+        ConfigError: it is no UTF-8.
+    """
+    # One of four bytes is no zero in JSON's text but where each character takes several.
+    other = next((name for mark, name in ENCODINGS.items() if data.startswith(mark)), None)
+    if other is None and b"\0" in data[:4]:
+        other = "UTF-16 or UTF-32"
+    if other is not None:
+        raise ConfigError(f"{file}: is {other} text; save it as UTF-8")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        before = _with_line_ends(data[: error.start].decode())
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        said = f"is not UTF-8 text: byte 0x{data[error.start]:02x} is no character of it; save it as UTF-8"
+        raise ConfigError(
+            f"{file}: {said} (line {line}, column {column})", located=f"{file}:{line}:{column}: {said}"
+        ) from None
+    return _with_line_ends(text)
+
+
+def _with_line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _not_json(file: Path, error: json.JSONDecodeError) -> ConfigError:
     """That a file is no JSON, and where."""
     said = f"is not JSON: {_cause(error) or error.msg}"
@@ -107,16 +136,37 @@ def _not_json(file: Path, error: json.JSONDecodeError) -> ConfigError:
     )
 
 
-# What people write that JSON doesn't have, by the character at which parsers stop.
+# How files in other encodings begin; the longer marks first.
+ENCODINGS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+COMMENT = "comments are not part of JSON; remove this one"
+CURLY = "texts stand in straight double quotes, not in curly ones"
+QUOTES = "texts and keys stand in double quotes"
+NUMBER = "numbers are written like 64, 0.5 or 1e-4, without + or leading zeros"
+# What people write that JSON doesn't have, by what stands where parsers stop. The first that fits counts.
 CAUSES = {
-    "'": "texts stand in double quotes, not in single ones",
-    "/": "comments are not part of JSON; remove this one",
-    "#": "comments are not part of JSON; remove this one",
-    "T": "true is written in small letters",
-    "F": "false is written in small letters",
-    "N": "nothing is written null",
-    "\u201c": "texts stand in straight double quotes, not in curly ones",
-    "\u2018": "texts stand in straight double quotes, not in curly ones",
+    r"'": "texts stand in double quotes, not in single ones",
+    r"//|/\*|#": COMMENT,
+    r"True\b": "true is written in small letters",
+    r"False\b": "false is written in small letters",
+    r"None\b": "nothing is written null",
+    "[\u201c\u201d\u201e\u2018\u2019]": CURLY,
+    r"=": "a colon stands between a key and its value",
+    r"[-+.]?\d|\.\d": NUMBER,
+    r"[A-Za-z_$./~]": QUOTES,
+    "[\u00a0\u2000-\u200b\u3000]": "a space that isn't one of JSON's stands here; write a usual one",
+}
+# The same by what the parser says.
+MESSAGES = {
+    "Invalid \\escape": 'write \\\\ for \\ in a text, or / in a path ("C:/data")',
+    "Invalid control character at": "a text ends on the line that it begins on; write \\n for a line break",
+    "Extra data": "something stands behind the end",
+    "Expecting ',' delimiter": "a comma is missing, or a bracket isn't closed",
+    "Unterminated string starting at": "a text's closing quote is missing",
 }
 
 
@@ -124,13 +174,25 @@ def _cause(error: json.JSONDecodeError) -> str | None:
     """The mistake that is likely meant; None where none is known."""
     if not error.doc.strip():
         return "the file is empty"
-    rest = error.doc[error.pos :].lstrip()
+    rest = error.doc[error.pos :]
+    rest = rest.lstrip(" \t\n") if error.msg != "Invalid control character at" else rest
     before = error.doc[: error.pos].rstrip()
     if (rest[:1] in ("}", "]") and before[-1:] == ",") or (rest[:1] == "," and rest[1:].lstrip()[:1] in ("}", "]")):
         return f"a comma stands before the closing {rest.lstrip(', ')[:1].strip() or 'bracket'}; remove it"
-    if rest[:1] in "TFN" and not rest.startswith(("True", "False", "None")):
-        return None
-    return CAUSES.get(rest[:1])
+    if error.msg.startswith("Invalid \\"):
+        return MESSAGES["Invalid \\escape"]
+    if error.msg == "Invalid control character at" and rest[:1] not in ("", "\n"):
+        return f"{rest[0]!a} stands in a text as it is; leave it out, or write \\u{ord(rest[0]):04x}"
+    if error.msg in ("Invalid control character at", "Unterminated string starting at"):
+        return MESSAGES[error.msg]
+    found = next((cause for pattern, cause in CAUSES.items() if re.match(pattern, rest)), None)
+    if found == NUMBER and error.msg.startswith("Expecting property name"):
+        return QUOTES
+    if error.msg == "Extra data" and found != COMMENT:
+        return MESSAGES[error.msg]
+    if found == NUMBER and error.msg == "Expecting ',' delimiter" and not before[-1:].isdigit():
+        return MESSAGES[error.msg]
+    return found or MESSAGES.get(error.msg)
 
 
 def _too_long(file: Path) -> ConfigError:

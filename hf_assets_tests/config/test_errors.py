@@ -417,7 +417,7 @@ def test_each_mistake_is_reported_with_its_line_and_column(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("{\n  3", "2:3: is not JSON: Expecting property name enclosed in double quotes"),
+        ("{\n  3", "2:3: is not JSON: texts and keys stand in double quotes"),
         ("\n 3", '2:2: holds 3; write an object with "model" and "datasets"'),
     ],
 )
@@ -441,7 +441,20 @@ def test_a_mistake_of_the_whole_file_has_a_place_too(text: str, line: str, tmp_p
         ('{"a": 1 # mine\n}', "comments are not part of JSON"),
         ('{"a": True}', "true is written in small letters"),
         ('{"a": None}', "nothing is written null"),
-        ('{"a": 1 "b": 2}', "Expecting ',' delimiter"),
+        ('{"a": 1 "b": 2}', "a comma is missing, or a bracket isn't closed (line 1, column 9)"),
+        ('{"a": 1, "b": [', "Expecting value"),
+        ('{"a": 1', "a comma is missing, or a bracket isn't closed"),
+        ('{"a": 1}}', "something stands behind the end (line 1, column 9)"),
+        ('{"a": "C:\\data"}', "write \\\\ for \\ in a text, or / in a path"),
+        ('{"a": "b\nc"}', "a text ends on the line that it begins on"),
+        ('{"a": "b\x01"}', "'\\x01' stands in a text as it is"),
+        ('{"a": 064}', "numbers are written like 64"),
+        ('{"a": .5}', "numbers are written like 64"),
+        ('{"a": /data/pictures}', "texts and keys stand in double quotes"),
+        ("{a: 1}", "texts and keys stand in double quotes (line 1, column 2)"),
+        ('{"a" = 1}', "a colon stands between a key and its value"),
+        ('{"a":\u00a01}', "a space that isn't one of JSON's stands here"),
+        ('{"a": \u201cb\u201d}', "texts stand in straight double quotes"),
     ],
 )
 def test_what_json_does_not_have_is_named(text: str, says: str, tmp_path: Path) -> None:
@@ -450,3 +463,27 @@ def test_what_json_does_not_have_is_named(text: str, says: str, tmp_path: Path) 
     with pytest.raises(ConfigError) as caught:
         loading.load(file)
     assert f"is not JSON: {says}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ('{"a": 1}'.encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        ('{"a": 1}'.encode("utf-16-le"), "is UTF-16 or UTF-32 text"),
+        ('{"a": 1}'.encode("utf-32"), "is UTF-32 text"),
+        (
+            '{\r\n"\u00fc": "\u00e9"}'.encode("cp1252"),
+            "byte 0xfc is no character of it; save it as UTF-8 (line 2, column 2)",
+        ),
+        (
+            '\ufeff{"\u00fc": "'.encode() + b"\xe9",
+            "byte 0xe9 is no character of it; save it as UTF-8 (line 1, column 8)",
+        ),
+    ],
+)
+def test_another_encoding_is_named(data: bytes, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "datasets.json"
+    file.write_bytes(data)
+    with pytest.raises(ConfigError) as caught:
+        loading.load(file)
+    assert says in str(caught.value)
