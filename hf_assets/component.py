@@ -170,7 +170,7 @@ class _Origin(NamedTuple):
 
     def named(self, config: str) -> Path:
         """The file that `config` names."""
-        return Path(os.path.normpath(self.file.parent / Path(config).expanduser()))
+        return Path(os.path.normpath(self.file.parent / Path(os.path.expanduser(config))))
 
 
 def _fill_in(value: Any, path: str, context: dg.ResolutionContext, found: list[Mistake]) -> Any:

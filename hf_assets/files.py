@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 import xxhash
 
 from hf_assets.blobs import Location, ObjectPath, at
-from hf_assets.blobs.atomic import explain_refusals, open_atomically
+from hf_assets.blobs.atomic import explain_refusals, full_disk, open_atomically
 from hf_assets.blobs.interface import DAMAGED_PREFIX, TEMPORARY_PREFIX
 
 __all__ = [
     "DAMAGED_PREFIX",
     "TEMPORARY_PREFIX",
     "explain_refusals",
+    "full_disk",
     "is_whole_file",
     "is_whole_table",
     "metadata_of",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hf_assets import fingerprint
 from hf_assets.blobs import Location
+from hf_assets.errors import StoreError
 
 SUFFIX = ".parquet"
 # Files that were turned into Parquet.
@@ -80,10 +81,19 @@ def local_memory(root: Location) -> Path:
 
 
 def machine_cache() -> Path:
-    """`HF_ASSETS_CACHE`, else a folder in this user's cache."""
+    """`HF_ASSETS_CACHE`, else a folder in this user's cache.
+
+    Raises:
+        StoreError: neither is known.
+    """
     if named := os.environ.get("HF_ASSETS_CACHE"):
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hf_assets"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hf_assets"
+    except RuntimeError:  # a user whom the system doesn't know, as containers have them
+        raise StoreError(
+            "this user has no home: set HOME, or HF_ASSETS_CACHE, to a folder that may be written"
+        ) from None
 
 
 def model_hashes(root: Location) -> Path:

@@ -10,6 +10,11 @@ from pathlib import Path
 from hf_assets.blobs.interface import TEMPORARY_PREFIX
 from hf_assets.errors import StoreError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_DISK = "the disk of {} is full: free space, then run again; nothing that was stored is lost"
+# What libraries say that keep no number: of Rust, SQLite.
+FULL_WORDS = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a temporary file, flush it to the disk, rename it: a reader or a crash sees all of it or nothing.
@@ -58,15 +63,27 @@ def explain_refusals(path: Path, setting: str = "cache_dir") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                f"the disk of {path.parent} is full: free space, then run again; nothing that was stored is lost"
-            ) from error
+        if error.errno in FULL:
+            raise StoreError(FULL_DISK.format(path.parent)) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(
                 f"{path.parent} may not be written by this user: change its rights, or name another {setting}"
             ) from error
         raise
+
+
+def full_disk(error: BaseException | str) -> StoreError | None:
+    """What to say of an error, of whichever library, where it says that a disk is full; None where it doesn't.
+
+    Args:
+        error: or its message.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number not in FULL and not any(words in str(error) for words in FULL_WORDS):
+        return None
+    place = getattr(error, "filename", None)
+    where = f'of "{place}"' if place else "of cache_dir, of temporary files (TMPDIR) or of Dagster's history"
+    return StoreError(f"the disk {where} is full: free space, then run again; nothing that was stored is lost")
 
 
 def require_folder(folder: Path, *, writable: bool = False) -> None:
@@ -75,16 +92,37 @@ def require_folder(folder: Path, *, writable: bool = False) -> None:
     Raises:
         StoreError: why.
     """
-    place = next(one for one in (folder, *folder.parents) if one.exists() or one.is_symlink())
-    if not place.exists():
+    try:
+        place = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+        is_there, is_folder = place.exists(), place.is_dir()
+    except OSError as error:
+        raise StoreError(f'"{folder}": {error.strerror}: correct cache_dir, or who may read there') from None
+    if not is_there:
         raise StoreError(
             f'"{place}" leads to "{place.readlink()}", which isn\'t there, and results are to lie in "{folder}": mount '
             "what it leads to, or correct cache_dir"
         )
-    if not place.is_dir():
+    if not is_folder:
         raise StoreError(f'"{place}" is a file, and results are to lie in "{folder}": correct cache_dir')
-    if writable and not os.access(place, os.W_OK | os.X_OK):
-        raise StoreError(f'"{place}" can\'t be written to: correct cache_dir, or who may write there')
+    if writable:
+        _try_to_write(place)
+
+
+def _try_to_write(folder: Path) -> None:
+    """A folder's rights don't say all: of a superuser, of a disk that is mounted to be read, of a folder of the system.
+
+    Raises:
+        StoreError: it can't be written to.
+    """
+    refusal = f'"{folder}" can\'t be written to%s: correct cache_dir, or who may write there'
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(refusal % "")
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=folder))
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreError(FULL_DISK.format(folder)) from None
+        raise StoreError(refusal % f" ({error.strerror})") from None
 
 
 def make_folder(folder: Path) -> str | None:

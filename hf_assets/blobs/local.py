@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from hf_assets import fingerprint
 from hf_assets.blobs.atomic import explain_refusals, open_atomically, write_atomically
@@ -132,10 +133,22 @@ class LocalBlobs(Blobs):
 
 @contextlib.contextmanager
 def _lock(path: Path, how: int) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
+    with explain_refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _open_lock(path)
+    with lock:
         fcntl.flock(lock, how)
         yield
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    """A lock's file: of another user's, who made it, to be read, which is enough for a lock."""
+    try:
+        return path.open("ab")
+    except OSError:
+        if not path.exists():
+            raise
+        return path.open("rb")
 
 
 def _describe(name: str, status: os.stat_result) -> Blob:

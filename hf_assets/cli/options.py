@@ -105,8 +105,14 @@ def errors() -> Iterator[None]:
     except HfAssetsError as error:
         say(str(error), err=True)
         raise typer.Exit(FAILED) from None
-    except OSError as error:  # of the disk: what the Hub raises was one of ours before
-        if error.filename is None:
+    except Exception as error:
+        from hf_assets.blobs import atomic
+
+        if (full := atomic.full_disk(error)) is not None:
+            say(str(full), err=True)
+            raise typer.Exit(FAILED) from None
+        # of the disk: what the Hub raises was one of ours before
+        if not isinstance(error, OSError) or error.filename is None:
             raise
         say(f'"{error.filename}": {error.strerror}: check the path in the config, and who may write there', err=True)
         raise typer.Exit(FAILED) from None

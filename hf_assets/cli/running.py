@@ -118,6 +118,10 @@ def _run(file: Path, groups: list[str], heard: _Heard) -> bool:
             done = live_run.run(build_definitions(file), groups, instance, heard)
     except KeyboardInterrupt:
         done = None
+    except Exception as error:
+        if (refusal := homes.refusal_of(home, error)) is None:
+            raise
+        raise refusal from None
     finally:
         os.chdir(before)
     if done is None or done.is_stopped:

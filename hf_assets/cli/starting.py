@@ -87,7 +87,7 @@ def _entry(
     from hf_assets.config import starter
     from hf_assets.sources import first_look
 
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     name = id or starter.dataset_id(str(path.resolve()) if path.is_dir() else source)
     if path.is_dir():
         relative = os.path.relpath(path.resolve())
@@ -137,7 +137,7 @@ def _of_media(found: Any, prompt: str | None) -> list[str]:
 
 def _repository(model: str) -> str:
     """What to write of a pipeline: a folder relative to the config file, else as it is."""
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     return _beside(os.path.relpath(path)) if path.is_dir() and not path.is_absolute() else model
 
 

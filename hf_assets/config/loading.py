@@ -65,7 +65,7 @@ class Config(NamedTuple):
 
 def config_file() -> Path:
     """The file that `HF_ASSETS_CONFIG` names, else `datasets.json` in the working directory."""
-    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FILE).expanduser()
+    return Path(os.path.expanduser(os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FILE))
 
 
 def load(file: Path) -> Config:

@@ -160,7 +160,7 @@ def found_from(folder: Path, name: str) -> Path:
     """A file or folder by its name in this folder, in one above it, or in the working directory; the first that is
     there. SimpleTuner runs in a folder above its files, and names are relative to that one.
     """
-    asked = Path(name).expanduser()
+    asked = Path(os.path.expanduser(name))
     places = [base / asked for base in (folder, *folder.parents, Path.cwd())]
     return Path(os.path.normpath(next((one for one in places if one.exists()), places[0])))
 
@@ -318,7 +318,7 @@ def _folder(given: Mapping[str, Any], key: str, at: At, output_dir: str | None) 
         filled = fill_in(given[key], {"model_family": given.get("model_family"), "output_dir": output_dir})
     except PlaceholderError as wrong:
         raise _error(at.document, at.path, f"is {quote(given[key])}, which {wrong}") from None
-    return filled if filled.startswith(SCHEMES) else str(at.document.folder / Path(filled).expanduser())
+    return filled if filled.startswith(SCHEMES) else str(at.document.folder / Path(os.path.expanduser(filled)))
 
 
 def _family(content: Mapping[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ import json
 from hf_assets import files, fingerprint, folder
 from hf_assets.blobs import Location
 from hf_assets.encode.encoders import Encoder
+from hf_assets.errors import StoreError
 
 
 def note(encoder: Encoder, samples_per_second: float | None, volume: float = 1.0) -> None:
@@ -19,7 +20,7 @@ def note(encoder: Encoder, samples_per_second: float | None, volume: float = 1.0
     """
     if samples_per_second and volume:
         content = json.dumps({"volume_per_second": samples_per_second * volume}).encode()
-        with contextlib.suppress(OSError):  # where nothing can be kept, a plan knows no time
+        with contextlib.suppress(OSError, StoreError):  # where nothing can be kept, a plan knows no time
             files.write_atomically(_file(encoder), content)
 
 

@@ -33,7 +33,7 @@ def hold(device: str, say: Callable[[str], None], folder: Path | None = None) ->
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all") if device.startswith("cuda") else ""
     name = f"{device}-{visible}.lock".replace(":", "_").replace(",", "_").replace("/", "_")
-    with _open(folder or _own_folder(), name) as lock:
+    with open_lock(folder or own_folder(), name) as lock:
         if not _try_lock(lock.fileno()):
             say(f"waiting for the {device} device, on which another run encodes")
             while not _try_lock(lock.fileno()):
@@ -41,8 +41,12 @@ def hold(device: str, say: Callable[[str], None], folder: Path | None = None) ->
         yield
 
 
-def _own_folder() -> Path:
-    """A folder that nobody else may write in: in the temporary folder, others could put links under a lock's name."""
+def own_folder() -> Path:
+    """A folder that nobody else may write in: in the temporary folder, others could put links under a lock's name.
+
+    Raises:
+        StoreError: that is another user's, or a link.
+    """
     folder = Path(tempfile.gettempdir()) / f"hf_assets-{os.getuid()}"
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
@@ -52,8 +56,12 @@ def _own_folder() -> Path:
     return folder
 
 
-def _open(folder: Path, name: str) -> IO[bytes]:
-    """A lock's file: neither through a link nor emptied."""
+def open_lock(folder: Path, name: str) -> IO[bytes]:
+    """A lock's file: neither through a link nor emptied.
+
+    Raises:
+        StoreError: a link lies there.
+    """
     try:
         return os.fdopen(os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+b")
     except OSError as error:

@@ -6,6 +6,7 @@ message: errors of libraries, which may hold a header or a signed address, are n
 
 import errno
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,6 +124,7 @@ class _Unanswered(Exception):
 def _call(request: Callable[[], T], subject: Subject) -> T:
     global _missed_at
     is_patient = _is_patient.get() and time.monotonic() - _missed_at > IMPATIENT_S
+    has_no_name = False
     for wait_s in (*WAITS_S, None) if is_patient else (None,):
         started = time.monotonic()
         try:
@@ -141,7 +143,9 @@ def _call(request: Callable[[], T], subject: Subject) -> T:
                 if message is None:
                     raise
                 raise subject.error(message) from None
-            if wait_s is None or time.monotonic() - started > LAST_ATTEMPT_AFTER_S:
+            # A machine without a connection finds no name, and soon says so: once more, and no longer.
+            had_no_name, has_no_name = has_no_name, _finds_no_name(failure)
+            if wait_s is None or (had_no_name and has_no_name) or time.monotonic() - started > LAST_ATTEMPT_AFTER_S:
                 status = getattr(getattr(passing, "response", None), "status_code", None)
                 if status == 429:
                     raise subject.error(_given_up(passing, subject)) from None
@@ -184,6 +188,14 @@ def hiccup(error: BaseException) -> Exception | None:
             return seen
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _finds_no_name(error: BaseException) -> bool:
+    """Whether no address of the Hub was found."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, socket.gaierror):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None
 
 
 def _refusal(failure: Exception, subject: Subject) -> str | None:

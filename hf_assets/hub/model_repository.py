@@ -54,14 +54,19 @@ def resolve(repository: str, revision: str | None = None, *, hash_cache: Path | 
     Raises:
         ModelError: there is no such repository, revision or folder, or the Hub can't be reached.
     """
-    folder = Path(repository).expanduser()
+    folder = Path(os.path.expanduser(repository))
     if folder.is_dir():
         if revision is not None:
             raise ModelError(f"{repository} is a folder, which has no revisions: remove revision {revision!r}")
         return FolderRepository(folder.resolve(), hash_cache)
     if repository.startswith((".", "/", "~")) or repository.count("/") > 1 or "\\" in repository:
         raise ModelError(f"the model folder {folder} does not exist: check it, or give a Hub id such as user/model")
-    return _list_hub(repository, revision, hash_cache)
+    try:
+        return _list_hub(repository, revision, hash_cache)
+    except ModelError as error:
+        if not any(words in str(error) for words in ("is not on the Hub", "can't be reached")):
+            raise
+        raise ModelError(f'there is no folder "{repository}" here, and {error}') from None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from hf_assets import files, fingerprint, folder
+from hf_assets.errors import StoreError
 
 
 def recall(question: list[Any], answer: Callable[[], Any]) -> Any:
@@ -25,6 +26,6 @@ def recall(question: list[Any], answer: Callable[[], Any]) -> Any:
     except (OSError, ValueError):
         # as it looks after a round trip, so that the first answer is the same as later ones
         found = json.dumps(answer())
-    with contextlib.suppress(OSError):  # where nothing can be kept, it is found out each time
+    with contextlib.suppress(OSError, StoreError):  # where nothing can be kept, it is found out each time
         files.write_atomically(path, found.encode())
     return json.loads(found)

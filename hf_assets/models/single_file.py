@@ -4,6 +4,7 @@ The settings (`model_index.json`, configurations, tokenizers) are those of the r
 a file; weights are converted by diffusers' own loading of single files.
 """
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,7 @@ class SingleFile:
 
 def names_one(name: str) -> bool:
     """Whether a model is named that is one file, and no folder or repository."""
-    return name.endswith((SUFFIX, *PICKLED)) and not Path(name).expanduser().is_dir()
+    return name.endswith((SUFFIX, *PICKLED)) and not Path(os.path.expanduser(name)).is_dir()
 
 
 def resolve(name: str, revision: str | None, *, hash_cache: Path | None = None) -> SingleFile:
@@ -84,7 +85,7 @@ def resolve(name: str, revision: str | None, *, hash_cache: Path | None = None) 
         raise ModelError(
             f"{name} is a pickle, which can run code and is never loaded: name a {SUFFIX} file, or convert it"
         )
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.is_file():
         if revision is not None:
             raise ModelError(f"{name} is a file, which has no revisions: remove revision {revision!r}")

@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import os
-import tempfile
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from hf_assets.engines import device_lock
 from hf_assets.errors import ConfigError
 
 HOME_VARIABLE = "DAGSTER_HOME"
@@ -87,7 +88,35 @@ def instance(home: Home) -> dg.DagsterInstance:
     once, and a second process that makes them at the same time would die in "already exists".
 
     The working directory has to be `home.working`.
+
+    Raises:
+        ConfigError: the history can't lie there.
     """
+    try:
+        return _open(home)
+    except OSError as error:
+        raise _not_kept(home, f"{error.strerror or error} ({error.filename})" if error.filename else error) from None
+    except Exception as error:
+        if (refusal := refusal_of(home, error)) is None:
+            raise
+        raise refusal from None
+
+
+def refusal_of(home: Home, error: Exception) -> ConfigError | None:
+    """What to say of an error of SQLite's, which reaches us through SQLAlchemy: of a full disk, a file that may only be
+    read, a file that is no database. None of others.
+    """
+    return _not_kept(home, error.__cause__) if isinstance(error.__cause__, sqlite3.Error) else None
+
+
+def _not_kept(home: Home, reason: object) -> ConfigError:
+    return ConfigError(
+        f'the history of runs can\'t be kept in "{home.settings}": {reason}. Mend that, or set {HOME_VARIABLE} to the '
+        "absolute path of a folder of yours on another disk"
+    )
+
+
+def _open(home: Home) -> dg.DagsterInstance:
     with _alone(home.settings):
         if home.settings.name == STATE:
             home.settings.mkdir(exist_ok=True)
@@ -105,6 +134,6 @@ def instance(home: Home) -> dg.DagsterInstance:
 def _alone(folder: Path) -> Iterator[None]:
     """Among this user's processes on this machine; a process that dies lets others in."""
     name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    with (Path(tempfile.gettempdir()) / f"hf_assets-{os.getuid()}-home-{name}.lock").open("a") as lock:
+    with device_lock.open_lock(device_lock.own_folder(), f"home-{name}.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

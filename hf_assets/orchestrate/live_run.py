@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
+from hf_assets import errors, files
+
+# Errors that say what is wrong, and what to do.
+OURS = frozenset(kind.__name__ for kind in errors.HfAssetsError.__subclasses__())
 # Of Dagster, where a check fails a run.
 CHECK_FAILED = "DagsterAssetCheckFailedError"
 # Of Dagster, where somebody stops a run.
@@ -135,10 +139,23 @@ class _Listener(logging.Handler):
                 if any(error.cls_name == STOPPED for error in _chain(failure.error)):
                     self.is_stopped = True
                     return []
-                return [Failed(event.step_key or "", failure.error.to_string() if failure.error else "failed")]
+                return [Failed(event.step_key or "", _said(failure.error))]
             case _:
                 pass
         return []
+
+
+def _said(error: Any) -> str:
+    """What a step died of, while its table is published too: a line of our own errors and of a full disk, of others the
+    stack.
+    """
+    for one in _chain(error):
+        said = str(one.message).removeprefix(f"hf_assets.errors.{one.cls_name}: ").strip()
+        if one.cls_name in OURS and said != str(one.message).strip():
+            return said
+        if (full := files.full_disk(str(one.message))) is not None:
+            return str(full)
+    return str(error.to_string()) if error else "failed"
 
 
 def _chain(error: Any) -> Iterator[Any]:

@@ -153,6 +153,8 @@ def fail_in_one_line(asset: Callable[P, R]) -> Callable[P, R]:
         except HfAssetsError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
         except Exception as error:
+            if (full := files.full_disk(error)) is not None:
+                raise dg.Failure(description=str(full), allow_retries=False) from None
             if inert.is_inert(error):
                 raise
             line = inert.text(f"{type(error).__name__}: {error}")

@@ -1,6 +1,7 @@
 """A training set that was exported as Parquet, from a folder or from the Hub, as a torch dataset."""
 
 import bisect
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
@@ -78,7 +79,7 @@ class ExportedSet(Dataset[dict[str, Any]]):
         Raises:
             StoreError, DatasetError: there is none, or it isn't whole.
         """
-        folder = Path(name).expanduser()
+        folder = Path(os.path.expanduser(name))
         if not folder.is_dir():
             folder = _fetched(str(name), revision)
         files = sorted((folder / "data").glob("*.parquet"))

@@ -1,5 +1,6 @@
 """Several training sets as one torch dataset, in shares that the config gives."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -72,7 +73,7 @@ class Mixture(Dataset[dict[str, Any]]):
         """
         from hf_assets.config import loading
 
-        config = loading.load(Path(file).expanduser() if file is not None else loading.config_file())
+        config = loading.load(Path(os.path.expanduser(file)) if file is not None else loading.config_file())
         parts = {recipe.id: Part.of(recipe.trainer) for recipe in config.recipes}
         wanted = [recipe for recipe in config.recipes if parts[recipe.id].probability != 0]
         if not wanted:

@@ -1,5 +1,6 @@
 """Whether the Hub was reached for what a dataset was made from: an outage never looks like fresh data."""
 
+import os
 from pathlib import Path
 
 from hf_assets import folder
@@ -23,7 +24,7 @@ def asked(recipe: Recipe, asset: str) -> list[tuple[str, str, str | None]]:
     sources = [(pipeline.repository, pipeline.revision)]
     if beside is not None:
         sources.append((beside.repository, beside.revision))
-    return [model_repository.asked(*one) for one in sources if not Path(one[0]).expanduser().is_dir()]
+    return [model_repository.asked(*one) for one in sources if not Path(os.path.expanduser(one[0])).is_dir()]
 
 
 def hub_reached(recipe: Recipe, asset: str) -> CheckResult:

@@ -1,12 +1,15 @@
 """Blobs on a disk."""
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hf_assets import blobs as places
 from hf_assets.blobs import Blobs
+from hf_assets.errors import StoreError
 from hf_assets_tests.blobs.suite import BlobsSuite
 
 
@@ -25,6 +28,25 @@ def test_a_blob_on_a_disk_has_a_path_for_memory_maps(tmp_path: Path) -> None:
     blobs.put("folder/a", b"0123")
     assert blobs.local_path("folder/a") == tmp_path / "folder/a"
     assert (tmp_path / "folder/a").read_bytes() == b"0123"
+
+
+def test_a_lock_that_another_user_made_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be read, and not written to."""
+    real = Path.open
+
+    def open_as_another(path: Path, mode: str = "r", *more: Any) -> Any:
+        if mode == "ab":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, mode, *more)
+
+    blobs = places.at(tmp_path)
+    with blobs.alone():
+        pass
+    monkeypatch.setattr(Path, "open", open_as_another)
+    with blobs.in_use(), pytest.raises(StoreError, match="a run is using"), blobs.alone():
+        pass
+    with pytest.raises(StoreError, match="may not be written by this user"), places.at(tmp_path / "other").alone():
+        pass
 
 
 def test_a_blob_that_another_process_removes_at_once_was_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,9 +237,10 @@ def test_what_the_hub_refuses_is_said_in_one_line(built, tmp_path):
         shown = ask(asked, environment(hub, tmp_path / "home"))
     shown += ask(["user/open@"], environment(hub, tmp_path / "empty"))  # the Hub is down
     expected = ["fine", 'model "user/open" has no revision "nowhere"', 'model "user/gated" is gated: accept its terms',
-                'model "user/private" is not on the Hub, or is private', 'model "user/absent" is not on the Hub',
+                'there is no folder "user/private" here, and model "user/private" is not on the Hub, or is private',
+                'there is no folder "user/absent" here, and model "user/absent" is not on the Hub',
                 "user/other is not a diffusers pipeline", "fine", '"not a name" is neither a folder nor a Hub id',
-                'the Hub can\'t be reached for model "user/open"']  # fmt: skip
+                'there is no folder "user/open" here, and the Hub can\'t be reached for model "user/open"']  # fmt: skip
     assert [line[: len(start)] for line, start in zip(shown, expected, strict=True)] == expected
 
 

@@ -7,7 +7,7 @@ from hf_assets.config import loading
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import DatasetError
 from hf_assets.orchestrate.asset import stage_asset
-from hf_assets.orchestrate.results import Step
+from hf_assets.orchestrate.results import Step, fail_in_one_line
 from hf_assets.resources.tables import FOLDER
 from hf_assets.store.table_file import TableFile
 
@@ -31,6 +31,15 @@ def test_an_asset_is_named_described_and_placed_by_its_body_and_its_recipe(recip
     assert (spec.description, spec.code_version, spec.group_name) == ("How many rows there are.", "7", "photos")
     assert spec.metadata[FOLDER] == str(recipe.folders.metadata)
     assert (list(spec.owners), spec.kinds) == (["team:data"], {"arrow", "dataset"})
+
+
+def test_a_full_disk_is_one_line_whichever_library_meets_it() -> None:
+    @fail_in_one_line
+    def write() -> None:
+        raise OSError(28, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    with pytest.raises(dg.Failure, match="is full: free space, then run again"):
+        write()
 
 
 def test_an_asset_fails_with_its_one_line_and_not_with_a_stack(recipe: Recipe) -> None:

@@ -54,6 +54,22 @@ def test_dagsters_settings_are_looked_for_beside_the_config_and_then_here(
     assert home_of(beside / "datasets.json").settings == tmp_path
 
 
+def test_a_history_that_cannot_be_kept_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dagster_state").write_text("")
+    with pytest.raises(
+        ConfigError, match=r'history of runs can\'t be kept in ".*\.dagster_state": .* set DAGSTER_HOME'
+    ):
+        home.instance(home_of(tmp_path / "datasets.json"))
+    (tmp_path / ".dagster_state").unlink()
+    database = tmp_path / ".dagster_state" / "history" / "runs.db"
+    database.parent.mkdir(parents=True)
+    database.write_bytes(b"no database, and longer than its header is " * 20)
+    with pytest.raises(ConfigError, match="file is not a database"):
+        home.instance(home_of(tmp_path / "datasets.json"))
+
+
 def test_what_init_writes_is_the_shipped_dagster_yaml() -> None:
     assert yaml.safe_load((ROOT / "dagster.yaml").read_text()) == yaml.safe_load(home.SETTINGS_BESIDE)
 

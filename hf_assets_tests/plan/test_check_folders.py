@@ -1,5 +1,6 @@
 """What `check` says of a folder of media, and every command of places that can't hold results."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,40 @@ def test_a_cache_dir_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r'cache" is a file, and results are to lie in ".*x": correct cache_dir'):
         folders(tmp_path / "cache" / "x").require()
     folders(tmp_path / "other" / "x").require(writable=True)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("target", ["nowhere", "cache"])
+def test_a_cache_dir_that_is_a_link_to_nothing_is_an_error(tmp_path: Path, target: str) -> None:
+    (tmp_path / "cache").symlink_to(target)
+    with pytest.raises(StoreError, match=rf'cache" leads to "{target}", which isn\'t there'):
+        folders(tmp_path / "cache" / "x").require()
+    (tmp_path / "nowhere").mkdir()
+    if target == "nowhere":
+        folders(tmp_path / "cache" / "x").require(writable=True)
+
+
+def test_a_cache_dir_that_only_the_system_fills_is_an_error() -> None:
+    """Its rights let a superuser write."""
+    with pytest.raises(StoreError, match='"/proc" can\'t be written to'):
+        folders(Path("/proc/x")).require(writable=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 'the disk of "/a/b" is full: free space'),
+        (OSError(errno.EDQUOT, "over"), "the disk of cache_dir, of temporary files"),
+        (pa.ArrowInvalid("No space left on device"), "the disk of cache_dir"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "is full"),  # of safetensors
+        (OSError(errno.EIO, "Input/output error"), None),
+        (ValueError("no space"), None),
+    ],
+)
+def test_a_full_disk_is_known_whoever_says_so(error: Exception, said: str | None) -> None:
+    found = atomic.full_disk(error)
+    assert (found is None) == (said is None)
+    assert said is None or said in str(found)
 
 
 def test_a_cache_dir_behind_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:

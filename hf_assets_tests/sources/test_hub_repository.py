@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import socket
 import time
 import traceback
 from pathlib import Path
@@ -436,3 +437,20 @@ def test_a_different_content_has_a_different_fingerprint_and_order_counts(
         hub.commit(name, {"data/train-0.parquet": first, "data/train-1.parquet": second})
         prints.append(resolve(name, tmp_path).fingerprint)
     assert len(set(prints)) == 3
+
+
+def test_a_machine_that_finds_no_name_is_soon_done_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a connection, and for a folder that isn't there but might be a dataset's name."""
+    monkeypatch.setattr(api, "_missed_at", float("-inf"))
+    asked = []
+
+    def unnamed() -> None:
+        asked.append(1)
+        try:
+            raise socket.gaierror(-2, "Name or service not known")
+        except socket.gaierror as error:
+            raise ConnectionError("no connection") from error
+
+    with pytest.raises(DatasetError, match="the Hub can't be reached"):
+        api.call(unnamed, api.Subject("dataset", "data/pictures", None, DatasetError))
+    assert len(asked) == 2
