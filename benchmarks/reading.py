@@ -2,6 +2,9 @@
 
 python -m benchmarks.reading [--samples 2000] [--workers 0,2,4] [--only "…,…"]
 
+How `DataLoader` scales is measured as far as there are cores: with 1, 2 and 4 workers that each have one, over many
+epochs, by the clock, with what a sample costs of processors: where that stays the same, only cores are missing.
+
 Each sample is a latent of 128 KiB of float32 with a short text; all readers give the same batches of 32 of one shape,
 stacked. Rates without workers are by processor time of one thread, of files that the machine has in memory: what the
 reading itself costs. Rates with workers are by the clock. `webdataset`, MosaicML's `streaming` and `litdata` are
@@ -14,11 +17,13 @@ import gc
 import json
 import os
 import random
+import resource
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -38,6 +43,7 @@ SHAPES = [(4, 64, 128), (8, 64, 64), (16, 32, 64), (16, 64, 32)]
 BATCH_SIZE = 32
 SERVERS = contextlib.ExitStack()
 ROUNDS = 3
+SCALING_WORKERS, SCALING_EPOCHS = (1, 2, 4), 20
 
 Batches = Iterator[torch.Tensor]
 
@@ -251,6 +257,7 @@ def main() -> None:
     print(f"{given.samples:,} samples of 128 KiB, batches of {BATCH_SIZE}, {os.cpu_count()} cores")
     workers = [int(number) for number in given.workers.split(",")]
     print(_objects(), flush=True)
+    print(_scaling(given.samples), flush=True)
     with SERVERS:
         for name in given.only.split(","):
             try:
@@ -287,6 +294,33 @@ def _objects() -> str:
 def _header(path: Path) -> Any:
     data = path.read_bytes()
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+
+
+def _scaling(num_samples: int) -> str:
+    """Samples per second of this project with more and more workers, against one."""
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said, first = [], 0.0
+    with TemporaryDirectory() as made:
+        _write_ours(Path(made), num_samples)
+        mixture = Mixture({"photos": TrainingSet.open(Path(made) / "cache/huggingface_metadata/photos")})
+        batches = list(mixture.batches(batch_size=BATCH_SIZE)) * SCALING_EPOCHS
+        for num_workers in SCALING_WORKERS:
+            if num_workers > num_cores:
+                said.append(f"{num_workers} workers: not measured, with {num_cores} cores")
+                continue
+            start, used = time.perf_counter(), _processors_s()
+            loader = DataLoader(mixture, batch_sampler=batches, collate_fn=collate, num_workers=num_workers)
+            count = sum(len(batch["latents"]) for batch in loader)
+            del loader
+            rate, used_ms = count / (time.perf_counter() - start), 1e3 * (_processors_s() - used) / count
+            first = first or rate
+            said.append(f"{num_workers} workers {rate:,.0f}/s: {rate / first:.2f}, {used_ms:.3f} ms of processors each")
+    return f"DataLoader: {'; '.join(said)}"
+
+
+def _processors_s() -> float:
+    """Of this process and of those that it waited for."""
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN)))
 
 
 def _measured(reader: Reader, num_samples: int, workers: list[int]) -> str:

@@ -141,7 +141,7 @@ def _jpegs(edge: int, quality: int) -> list[bytes]:
     draw = np.random.default_rng(0)
     found = []
     for _ in range(NUM_DISTINCT):
-        left, top = draw.integers(0, 344), draw.integers(0, 144)
+        left, top = draw.integers(0, [344, 144]).tolist()
         file = BytesIO()
         _photograph().crop((left, top, left + 256, top + 256)).resize((edge, edge)).save(file, "JPEG", quality=quality)
         found.append(file.getvalue())
