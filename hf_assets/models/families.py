@@ -271,6 +271,10 @@ FAMILIES: dict[str, Family] = {
         "video",
         latents=Latents(ignores_shift=True),
     ),
+    "Kandinsky6SRPipeline": Family(
+        "Kandinsky 6 super resolution",
+        latents=Latents(unsupported="its VAE is given pixels of -1 to 0.9922, as no other is"),
+    ),
     "KolorsPipeline": Family(
         "Kolors",
         "Kwai-Kolors/Kolors-diffusers",

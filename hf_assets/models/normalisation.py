@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # What pipelines call an autoencoder that is quantized in its decoder only: they scale its latents by nothing, whatever
 # its configuration or its class has for a factor.
 MOVQ = "movq"
+# What Stable Cascade's and Wuerstchen's pipelines call theirs, of which they decode latents times its `scale_factor`.
+VQGAN, VQGAN_SCALE = "vqgan", 0.3764
 SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 
 
@@ -80,6 +82,10 @@ def rule_of(pipeline: Pipeline) -> Rule:
     family = families.of(pipeline.class_name).latents
     if MOVQ in pipeline.components:
         family = family._replace(ignores_factor=True)
+    if VQGAN in pipeline.components and family.factor is None:
+        config = f"{VQGAN}/config.json"
+        known = pipeline.repository.read_json(config) if config in pipeline.repository.paths else {}
+        family = family._replace(factor=1 / float(known.get("scale_factor", VQGAN_SCALE)))
     return Rule(family, _sigma_data(pipeline) if family.times_sigma_data else 1.0)
 
 

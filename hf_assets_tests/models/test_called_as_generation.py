@@ -11,7 +11,7 @@ import torch
 
 from hf_assets.encode.embed_stage import EmbedModel
 from hf_assets.errors import MediaError, ModelError
-from hf_assets.models import model_loading, prompt
+from hf_assets.models import model_loading, normalisation, prompt
 from hf_assets.models.components import text_components, text_fingerprint, vae_component, vae_fingerprint
 from hf_assets.models.inputs import input_of
 from hf_assets.models.pipeline import PipelineSource, resolve_pipeline
@@ -259,6 +259,44 @@ def test_latents_of_stable_cascade_are_scaled_as_its_decoder_reads_them(other):
         torch.testing.assert_close(latents * vae.model.config.scale_factor, z, rtol=0, atol=1e-5)
     with pytest.raises(ModelError, match="an EfficientNet makes them, which is no part of the pipeline"):
         vae_component(resolved(other("cascade_prior")))
+
+
+def test_the_scale_of_a_vqgan_is_undone_whatever_the_pipeline(other, tmp_path):
+    """Wuerstchen's decoder and the combined pipelines decode `scale_factor * latents`, too."""
+    folder = shutil.copytree(other("cascade_decoder"), tmp_path / "wuerstchen")
+    for name, value in (("model_index.json", ("_class_name", "WuerstchenDecoderPipeline")),
+                        ("vqgan/config.json", ("scale_factor", 0.5))):  # fmt: skip
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**content, value[0]: value[1]}))
+    assert normalisation.rule_of(resolved(folder)).family.factor == 2.0
+    assert normalisation.rule_of(resolved(other("cascade_decoder"))).changed == {"factor": 1 / 0.3764}
+
+
+def test_latents_of_hunyuan_image_s_refiner_are_scaled(other):
+    """Its pipeline then lays a picture's frame twice into the channels, which its denoiser reads."""
+    pixels = torch.randint(0, 256, (1, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with load_vae(resolved(other("hunyuan_refiner")), "cpu", torch.float32) as vae:
+        latents = vae.encode(pixels)
+        with torch.inference_mode():
+            z = vae.model.encode((pixels / 255 * 2 - 1).unsqueeze(2)).latent_dist.mode()
+    assert z.shape == (1, 8, 1, 2, 3)
+    torch.testing.assert_close(latents.view(z.shape), z * 1.03682, rtol=0, atol=1e-5)
+
+
+def test_latents_of_kandinsky_6_are_its_pipeline_s(other):
+    pixels = torch.randint(0, 256, (1, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with load_vae(resolved(other("kandinsky6")), "cpu", torch.float32) as vae:
+        latents = vae.encode(pixels)
+        with torch.inference_mode():
+            z = vae.model.encode((pixels / 255 * 2 - 1).unsqueeze(2)).latent_dist.mode()
+    torch.testing.assert_close(latents.view(z.shape), z * 0.476986, rtol=0, atol=1e-5)
+
+
+def test_a_vae_that_reads_other_pixels_is_refused():
+    """Kandinsky 6's super resolution scales them by 127.5 / 128."""
+    pipeline = SimpleNamespace(class_name="Kandinsky6SRPipeline")
+    with pytest.raises(ModelError, match=r"its VAE is given pixels of -1 to 0\.9922"):
+        vae_component(pipeline)
 
 
 @pytest.mark.parametrize("family", ["dreamlite", "dreamlite_mobile"])

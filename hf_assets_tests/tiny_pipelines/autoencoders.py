@@ -177,6 +177,12 @@ def hunyuan_video() -> Any:
     ).eval()
 
 
+def hunyuan_image_refiner() -> Any:
+    return diffusers.AutoencoderKLHunyuanImageRefiner(
+        latent_channels=8, block_out_channels=(32,) * 5, layers_per_block=1
+    ).eval()
+
+
 def hunyuan_video15() -> Any:
     return diffusers.AutoencoderKLHunyuanVideo15(
         in_channels=3,

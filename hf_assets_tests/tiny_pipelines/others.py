@@ -118,14 +118,16 @@ def helios_pyramid() -> Any:
 
 
 def hunyuan_refiner() -> Any:
-    return diffusers.HunyuanImageRefinerPipeline(scheduler=flow(), vae=None, transformer=None, **_qwen2_5_vl())
+    return diffusers.HunyuanImageRefinerPipeline(
+        scheduler=flow(), vae=autoencoders.hunyuan_image_refiner(), transformer=None, **_qwen2_5_vl()
+    )
 
 
 def kandinsky6() -> Any:
     clip = tokenizers.clip()
     return diffusers.Kandinsky6TI2VAPipeline(
         transformer=None,
-        vae=None,
+        vae=autoencoders.hunyuan_video(),
         text_encoder_2=text_encoders.clip(clip),
         tokenizer_2=clip,
         scheduler=flow(),
