@@ -37,6 +37,25 @@ os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 atexit.register(_HUB.down)
 
+# Those with a test of half a minute or more, which is then not what is left when all others are done.
+FIRST = (
+    "test_refresh_for_real.py",
+    "test_demo.py",
+    "test_histories.py",
+    "test_page.py",
+    "test_processes.py",
+    "test_ci.py",
+    "test_command_line.py",
+    "test_toy_example.py",
+    "test_train_example.py",
+    "test_side_by_side.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+
 
 @pytest.fixture(scope="session")
 def hub() -> LocalHub:
