@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-OF_ASSETS = {kind for kind in dg.DagsterEventType if kind.name.startswith("ASSET_")}
+OF_ASSETS = {kind for kind in dg.DagsterEventType if kind.name.startswith("ASSET_") and "PLANNED" not in kind.name}
 
 
 class History:
