@@ -1,10 +1,11 @@
-"""Runs that are killed with SIGKILL: `python -m hf_assets_tests.contract.killed FOLDER MOMENTS`.
+"""Runs that are killed with SIGKILL: `python -m hf_assets_tests.contract.killed`, asked line by line.
 
-FOLDER holds a user's files as `World` makes them. For each of MOMENTS, a JSON list, a run starts in a process of its
-own and dies there: `{"after_s": 0.8}` after so long, `{"replace": 3, "when": "before"}` at its third rename of a
-finished file, before or after it took place, `{"fsync": 3}` while its third file is half on the disk, `{"put": 3,
-"when": "before"}` at its third object of a bucket. A last run lives. Everything is imported once, and each run, and
-each look at what is stored, is a fork: who used a bucket can't fork. Prints, as JSON, what the stores held after each.
+A line of its input is a JSON object: `folder` holds a user's files as `World` makes them, `environment` is that of the
+runs. For each of `moments` a run starts in a process of its own and dies there: `{"after_s": 0.8}` after so long,
+`{"replace": 3, "when": "before"}` at its third rename of a finished file, before or after it took place, `{"fsync": 3}`
+while its third file is half on the disk, `{"put": 3, "when": "before"}` at its third object of a bucket. A last run
+lives. Everything is imported once; each line, each run, and each look at what is stored, is a fork: who used a bucket
+can't fork. Prints a line for each: as JSON, what the stores held after each run; null if that failed.
 """
 
 import io
@@ -13,25 +14,30 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import diffusers
+import imagehash
+import pandas
 import pyarrow.parquet as pq
+import transformers
 
 from hf_assets import blobs
 from hf_assets.blobs.objects import ObjectBlobs
 from hf_assets.config import loading
 from hf_assets.definitions import build_definitions
 
-assert diffusers.AutoencoderKL, "imported before the forks"
+assert all((diffusers.StableDiffusionPipeline, transformers.CLIPTextModel, imagehash, pandas)), "imported once"
+dg.DagsterInstance.ephemeral().dispose()  # imports what keeps it
 
 
 def run(folder: Path) -> None:
     defs = build_definitions(loading.load(folder / "datasets.json"))
-    with dg.DagsterInstance.local_temp(str(folder / "dagster_home")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         run_config = {"resources": {"gpu": {"config": {"batch_size": 2, "unit_samples": 2}}}}
         done = dg.materialize(
             list(defs.assets or ()),
@@ -109,14 +115,29 @@ def in_fork(look: Callable[[], list[str]]) -> list[str]:
     return found
 
 
-def main(folder: Path, moments: list[dict[str, Any]]) -> None:
-    (folder / "dagster_home").mkdir(exist_ok=True)
+def history(folder: Path, moments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the stores held after each killed run, and after one that lives."""
     seen = []
     for moment in [*moments, None]:
         ended = start(folder, moment)
         seen.append({"moment": moment, "ended": ended, "keys": in_fork(lambda: committed(folder))})
-    print(json.dumps(seen))
+    return seen
+
+
+def main() -> None:
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if os.fork() == 0:
+            os.environ.update(asked["environment"])
+            try:
+                print(json.dumps(history(Path(asked["folder"]), asked["moments"])), flush=True)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.wait()[1]) != 0:
+            print("null", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    main()
