@@ -113,6 +113,7 @@ def export(recipe: Recipe, rules: ExportRules, say: Callable[[str], None]) -> Ex
                 raise StoreError(f"the training set of {id} is empty: see what its filters dropped")
             version = _version(recipe, rules, view.version)
             known = place.manifest(id, place.current(id))
+            place.remove_begun()
             made, written = format.make(Job(view, rules, place, version, known, say))
             facts = {**made.facts, "payloads": written.computed + written.reused + written.copied}
             renamed = place.publish(id, made._replace(facts=facts))

@@ -175,6 +175,11 @@ class Place:
             self._lead_to(id, version)
         return noted
 
+    def remove_begun(self) -> None:
+        """Remove payloads that killed exports had begun to write: many such would fill the disk."""
+        for path in (self.root / OBJECTS).glob(f"*/{files.TEMPORARY_PREFIX}*"):
+            path.unlink()
+
     def collect(self) -> int:
         """Remove the payloads that no generation links to. Returns how many."""
         removed = 0
@@ -251,7 +256,7 @@ def opened(root: Path, format: str, id: str, say: Callable[[str], None]) -> Iter
 
 
 def _remove_rests(root: Path, id: str) -> None:
-    """What a killed export had begun to write; payloads that it had begun go with the garbage."""
+    """What a killed export had begun to write, but payloads, see `Place.remove_begun`."""
     for folder in (root, root / ENTRIES, root / MANIFESTS / id, root / GENERATIONS / id):
         for path in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

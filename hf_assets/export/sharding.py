@@ -109,16 +109,15 @@ def make(job: Job, format: ShardFormat) -> tuple[Generation, Written]:
     def write(shard: _Shard) -> int:
         return job.place.write(shard.name, lambda path: format.write(path, source.samples(shard)))
 
+    todo = [shard for shard in shards if shard.name in missing]
+    num_written = sum(len(shard.lines) for shard in todo)
     with (
         ThreadPoolExecutor(min(WRITERS, os.cpu_count() or 1)) as pool,
-        Progress(f"exporting {job.view.recipe.id}", sum(len(one.lines) for one in shards), job.say) as progress,
+        Progress(f"exporting {job.view.recipe.id}", num_written, job.say) as progress,
     ):
-        todo = [shard for shard in shards if shard.name in missing]
-        progress.add(sum(len(one.lines) for one in shards if one.name not in missing))
         for shard, size in zip(todo, pool.map(write, todo), strict=True):
             num_bytes += size
             progress.add(len(shard.lines))
-    num_written = sum(len(shard.lines) for shard in todo)
     named = [*kept, *shards]
     samples_table = pa.table(
         {

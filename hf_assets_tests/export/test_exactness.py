@@ -4,14 +4,15 @@ import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
+from hf_assets.config.export_rules import ExportRules
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import StoreError
-from hf_assets.export import sharding, view
+from hf_assets.export import exporting, sharding, view
 from hf_assets.export.place import Place
 from hf_assets_tests.export.readers import READERS
 from hf_assets_tests.export.sets import Photo, TinySet, photos
@@ -90,6 +91,15 @@ def test_an_edit_costs_just_what_changed(format: str, edit: str, videos: TinySet
     videos.write(FIVE)
     undone = videos.export(format, tmp_path / "out")
     assert (undone.computed, undone.copied, undone.version) == (0, 0, first.version)
+
+
+def test_progress_counts_what_is_written(videos: TinySet, tmp_path: Path) -> None:
+    said: list[str] = []
+    rules = ExportRules.model_validate({"format": "parquet", "to": str(tmp_path)})
+    for samples in (FIVE, [NEW, *FIVE], FIVE[:2]):
+        videos.write(samples)
+        exporting.export(videos.recipe, rules, said.append)
+    assert [line.split(" in ")[0] for line in said] == ["exporting photos: all 5", "exporting photos: all 1"]
 
 
 def test_a_row_in_front_renames_all_latents_and_copies_none(videos: TinySet, tmp_path: Path) -> None:
@@ -220,6 +230,28 @@ def test_a_payload_that_was_cut_is_written_again(videos: TinySet, tmp_path: Path
     assert 0 < done.computed + done.copied <= 2
     assert len(READERS["parquet"](tmp_path)) == 5
     assert videos.export("parquet", tmp_path).bytes_written == 0
+
+
+@pytest.mark.parametrize("format", ["simpletuner", "parquet"])
+def test_what_killed_exports_had_begun_is_gone_before_more_is_written(
+    format: str, videos: TinySet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos.write(FIVE)
+    videos.export(format, tmp_path)
+    folder = next((tmp_path / ".objects").iterdir())
+    for number in range(3):
+        (folder / f".tmp-{number}").write_bytes(b"half of a payload")
+    begun: list[int] = []
+    write = Place.write
+
+    def counted(self: Place, *arguments: Any) -> int:
+        begun.append(len(list(folder.glob(".tmp-[0-9]"))))
+        return write(self, *arguments)
+
+    monkeypatch.setattr(Place, "write", counted)
+    videos.write([NEW, *FIVE])
+    assert videos.export(format, tmp_path).removed == 0
+    assert set(begun) == {0}
 
 
 def test_a_training_set_that_a_run_replaces_while_it_is_opened_has_its_own_version(
