@@ -117,3 +117,18 @@ def test_the_table_of_rooms_is_in_the_order_of_the_import_rules() -> None:
 def test_no_two_modules_have_one_name_for_two_things() -> None:
     names = Counter(path.stem for path in PACKAGE.rglob("*.py") if path.stem != "__init__")
     assert {name for name, count in names.items() if count > 1} <= SIDES
+
+
+def test_text_is_read_and_written_as_utf_8_whatever_the_locale() -> None:
+    """In the locale C, and in those of a Latin encoding, a page's style would be read as something else."""
+    calls = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("read_text", "write_text")
+        and not any(keyword.arg == "encoding" for keyword in node.keywords)
+        and not (node.func.attr == "read_text" and node.args)
+    ]
+    assert not calls

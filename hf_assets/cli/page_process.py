@@ -46,7 +46,7 @@ def serve(port: int, say: Callable[[str], None]) -> None:
             say("stopping …")
             _stop(process)
             return
-        said = Path(log.name).read_text(errors="replace").strip().splitlines()[-15:]
+        said = Path(log.name).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-15:]
     raise StoreError("\n".join([*said, "", f"the page stopped with exit code {process.returncode}"]))
 
 

@@ -64,7 +64,7 @@ def init(
         written = [CONFIG_FILE]
         for name, content_of in (("dagster.yaml", home.SETTINGS_BESIDE), ("workspace.yaml", starter.WORKSPACE)):
             if not Path(name).exists():
-                Path(name).write_text(content_of)
+                Path(name).write_text(content_of, encoding="utf-8")
                 written.append(name)
         ignore = Path(".gitignore")
         before = ignore.read_text(encoding="utf-8") if ignore.exists() else ""

@@ -16,7 +16,7 @@ import numpy as np
 
 from hf_assets import inert
 
-STYLE, SCRIPT = (Path(__file__).with_name(name).read_text() for name in ("report.css", "gallery.js"))
+STYLE, SCRIPT = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("report.css", "gallery.js"))
 # What a browser may do with the file, whatever a caption holds. The gallery's script may load others.
 _HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 POLICY = (

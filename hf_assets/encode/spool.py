@@ -104,7 +104,7 @@ class Keeping:
         listed = [[row, *place[1:]] for row, place in zip(self._rows, self._listed, strict=True)]
         with contextlib.suppress(OSError):
             temporary = self._path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(listed))
+            temporary.write_text(json.dumps(listed), encoding="utf-8")
             temporary.rename(self._path.with_suffix(".json"))
 
 

@@ -49,7 +49,7 @@ def usual_bytes() -> int:
     most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in LIMITS:
         try:
-            most = min(most, int(path.read_text()))
+            most = min(most, int(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):  # no container, or "max"
             continue
     return max(LEAST_BYTES, most // SHARE)

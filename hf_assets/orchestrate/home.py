@@ -121,7 +121,7 @@ def _open(home: Home) -> dg.DagsterInstance:
         if home.settings.name == STATE:
             home.settings.mkdir(exist_ok=True)
             if not (home.settings / SETTINGS).exists():
-                (home.settings / SETTINGS).write_text(COMMON)
+                (home.settings / SETTINGS).write_text(COMMON, encoding="utf-8")
         made = dg.DagsterInstance.get() if home.is_named else dg.DagsterInstance.from_config(str(home.settings))
         # each of these makes what it asks
         made.get_run_records(limit=1)
