@@ -1,5 +1,6 @@
 """Nothing that a model's repository brings is run, and nobody is asked whether it may."""
 
+import io
 import json
 import resource
 import shutil
@@ -227,3 +228,30 @@ def test_a_tokenizer_makes_no_text_of_any_length_of_a_caption(normalizers: list[
     else:
         with pytest.raises(ModelError, match=f"may make captions {factor:,d} times as long"):
             size_limits.require_tokens(Fast(), "stranger/model")
+
+
+@pytest.mark.parametrize("longest", [5, 400])
+def test_a_model_of_sentencepiece_makes_no_text_of_any_length_of_a_caption(tmp_path: Path, longest: int) -> None:
+    import sentencepiece
+
+    (tmp_path / "rules.tsv").write_text(f"61\t{' '.join(['62'] * longest)}\n")  # a: b, so often
+    made = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a cat", "a dog"] * 10),
+        model_writer=made,
+        vocab_size=10,
+        hard_vocab_limit=False,
+        normalization_rule_tsv=str(tmp_path / "rules.tsv"),
+        minloglevel=2,
+    )
+
+    class Slow:
+        sp_model = sentencepiece.SentencePieceProcessor(model_proto=made.getvalue())
+
+    assert len(Slow.sp_model.normalize("a")) >= longest
+    assert text_growth.growth_of_model(made.getvalue()) == longest
+    if longest < text_growth.MAX_GROWTH:
+        size_limits.require_tokens(Slow(), "stranger/model")
+    else:
+        with pytest.raises(ModelError, match="a model of SentencePiece's that may make captions 400 times as long"):
+            size_limits.require_tokens(Slow(), "stranger/model")
