@@ -130,8 +130,13 @@ def to_srgb(pixels: np.ndarray, colours: Colours, peak: float | None = None) -> 
         light *= gain if light.ndim == 2 else gain[..., None]
     if colours.primaries is not None and light.ndim == 3:
         light = light @ to_srgb_matrix(colours.primaries).T
-    np.clip(light, 0, 1, out=light)
-    return _encoding()[(light * 65_535 + 0.5).astype(np.uint16)]
+    return encoded(light)
+
+
+def encoded(light: np.ndarray) -> npt.NDArray[np.uint8]:
+    """sRGB's code values of linear light; what is below 0 or above 1 is clipped."""
+    found: npt.NDArray[np.uint8] = _encoding()[(np.clip(light, 0, 1) * 65_535 + 0.5).astype(np.uint16)]
+    return found
 
 
 def _display_light(pixels: np.ndarray, colours: Colours) -> Floats:
@@ -201,11 +206,7 @@ def from_lab(lab: np.ndarray) -> npt.NDArray[np.uint8]:
     f_y = (lab[..., 0] + 16) / 116
     each = np.stack([f_y + lab[..., 1] / 500, f_y, f_y - lab[..., 2] / 200], axis=-1)
     light = np.where(each > 6 / 29, each**3, 3 * (6 / 29) ** 2 * (each - 4 / 29)) * D50
-    target = to_xyz(SRGB)
-    whites = CONES @ D50, CONES @ target.sum(axis=1)
-    to_light = np.linalg.inv(target) @ np.linalg.inv(CONES) @ np.diag(whites[1] / whites[0]) @ CONES
-    made: npt.NDArray[np.uint8] = _encoding()[(np.clip(light @ to_light.T, 0, 1) * 65_535 + 0.5).astype(np.uint16)]
-    return made
+    return encoded(light @ np.linalg.inv(adapted_to_d50(SRGB)).T)
 
 
 _M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
@@ -237,6 +238,13 @@ def to_srgb_matrix(primaries: Chromaticities) -> Floats:
     whites = CONES @ source.sum(axis=1), CONES @ target.sum(axis=1)
     adapted = np.linalg.inv(CONES) @ np.diag(whites[1] / whites[0]) @ CONES
     return np.asarray(np.linalg.inv(target) @ adapted @ source, np.float32)
+
+
+def adapted_to_d50(primaries: Chromaticities) -> np.ndarray:
+    """(3, 3) from linear light of these primaries to XYZ of the white D50, as profiles have it."""
+    source = to_xyz(primaries)
+    whites = CONES @ source.sum(axis=1), CONES @ D50
+    return np.asarray(np.linalg.inv(CONES) @ np.diag(whites[1] / whites[0]) @ CONES @ source)
 
 
 def to_xyz(primaries: Chromaticities) -> np.ndarray:

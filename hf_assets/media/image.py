@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # Bump where a change lets other files be read, or finds other facts: media are probed once more. What plain decoding
 # makes of pixels is frozen; what is done beyond it has versions of its own (`media.steps`).
-VERSION = 3
+VERSION = 4
 # Part of each latent's key. Bump when a change to this module changes a plain image's pixels, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
@@ -200,7 +200,8 @@ def _num_bytes(opened: _Opened, data: bytes) -> int:
     assert opened.image is not None
     each = FORMAT_BYTES.get(opened.format) or MODE_BYTES.get(opened.image.mode, USUAL_BYTES)
     each += PROGRESSIVE_BYTES * bool(opened.image.info.get("progressive"))
-    each += DEEP_BYTES * (not opened.meaning.colours.is_plain and pixels.is_deep(data))
+    is_converted = opened.meaning.icc is None and not opened.meaning.is_plain
+    each += DEEP_BYTES * (is_converted and (pixels.is_deep(data) or opened.meaning.shaper is not None))
     return max(width * height, _tile_pixels(opened.image)) * (max(each, USUAL_BYTES) + PAGE_BYTES)
 
 
@@ -319,7 +320,9 @@ def _open(data: bytes) -> _Opened:
     try:
         with _pillow_errors(plugin.format or "image"):
             image = plugin(BytesIO(animations.mend(data) if plugin is WebPImagePlugin.WebPImageFile else data))
-            if plugin is TiffImagePlugin.TiffImageFile and tiff_samples.is_misread(image):
+            if plugin is TiffImagePlugin.TiffImageFile and (
+                tiff_samples.is_misread(image) or tiff_samples.is_coarsened(image)
+            ):
                 raise MediaError("undecodable", "TIFF: samples that Pillow misreads")
     except MediaError as error:
         if plugin is not TiffImagePlugin.TiffImageFile or error.reason != "undecodable":

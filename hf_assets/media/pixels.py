@@ -12,6 +12,7 @@ from PIL import Image, ImageFile
 from hf_assets.errors import MediaError
 from hf_assets.media import boxes, colour, png_chunks, profiles, steps
 from hf_assets.media.colour import Colours
+from hf_assets.media.profiles import Shaper
 
 PLAIN = Colours()
 
@@ -35,6 +36,7 @@ class Meaning:
         colours: where no profile says it.
         white: the largest value of gray that isn't in 8 bits.
         is_inverted: 0 is white, and the decoder doesn't know.
+        shaper: in place of `icc`, of more than 8 bits a channel.
         steps: what is done beyond the plain case (`media.steps`).
     """
 
@@ -43,11 +45,12 @@ class Meaning:
     white: int = 65_535
     is_inverted: bool = False
     steps: tuple[str, ...] = ()
+    shaper: Shaper | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether colours of 8 bits are sRGB as they are."""
-        return self.icc is None and self.colours.is_plain
+        return self.icc is None and self.shaper is None and self.colours.is_plain
 
 
 def meaning_of(image: ImageFile.ImageFile, data: bytes) -> Meaning:
@@ -55,7 +58,9 @@ def meaning_of(image: ImageFile.ImageFile, data: bytes) -> Meaning:
     icc, colours, colour_steps = _colours(image, data)
     white, is_inverted, gray_steps = _gray(image)
     is_keyed = image.format == "PNG" and image.mode == "RGB" and "transparency" in image.info and is_deep(data)
-    return Meaning(icc, colours, white, is_inverted, (*colour_steps, *gray_steps, *(["trns"] if is_keyed else [])))
+    noted = (*colour_steps, *gray_steps, *(["trns"] if is_keyed else []))
+    shaper = profiles.shaper_of(icc, _profiled_mode(image.mode)) if icc and "icc16" in colour_steps else None
+    return Meaning(None if shaper else icc, colours, white, is_inverted, noted, shaper)
 
 
 def _colours(image: ImageFile.ImageFile, data: bytes) -> tuple[bytes | None, Colours, tuple[str, ...]]:
@@ -69,8 +74,11 @@ def _colours(image: ImageFile.ImageFile, data: bytes) -> tuple[bytes | None, Col
         if read.is_hdr:
             return None, read, colour.steps_of(read)
     if icc:
-        is_srgb = profiles.is_srgb(icc, _profiled_mode(image.mode))
-        return (None, PLAIN, ()) if is_srgb else (icc, PLAIN, ("icc",))
+        mode = _profiled_mode(image.mode)
+        if profiles.is_srgb(icc, mode):
+            return None, PLAIN, ()
+        has_more = image.mode.startswith(("I", "F")) or is_deep(data)
+        return icc, PLAIN, ("icc16" if has_more and profiles.shaper_of(icc, mode) else "icc",)
     if image.format in ("AVIF", "HEIF"):
         read = boxes.colours(data) or PLAIN
         return None, read, colour.steps_of(read)
@@ -158,6 +166,8 @@ def _to_rgb(image: Image.Image, meaning: Meaning, whole: _Whole, top: int) -> Im
     alpha = None
     if image.mode.startswith(("I", "F")):
         colour_, alpha = _gray_to_8_bits(image, meaning, whole.largest)
+        if meaning.shaper is not None and whole.deep is None:
+            whole, top = replace(whole, deep=_gray_values(image, meaning, whole.largest, 65_535)), 0
     elif whole.alpha is not None:
         colour_, alpha = image, Image.fromarray(whole.alpha[top : top + image.height])
     elif image.has_transparency_data:
@@ -191,8 +201,8 @@ def scale_step(largest: float) -> tuple[str, ...]:
     return ("scale",) if 1 < largest <= MAX_OF_ONE or largest > MAX_OF_8_BITS else ()
 
 
-def floats_to_8_bits(values: np.ndarray, largest: float | None = None) -> np.ndarray:
-    """Floats as uint8, of which `white_of` is white.
+def scaled_floats(values: np.ndarray, largest: float | None = None, top: int = 255) -> np.ndarray:
+    """Floats as uint8, or uint16 of which `top` is 65,535; `white_of` is white.
 
     Args:
         largest: value of all; None: of these.
@@ -203,32 +213,42 @@ def floats_to_8_bits(values: np.ndarray, largest: float | None = None) -> np.nda
     if not np.isfinite(values).all():
         raise MediaError("undecodable", "the image's floats hold NaN or infinity")
     largest = values.max() if largest is None else largest
-    scaled: np.ndarray = np.rint(np.clip(values * (255 / white_of(largest)), 0, 255)).astype(np.uint8)
-    return scaled
+    scaled: np.ndarray = np.rint(np.clip(values * (top / white_of(largest)), 0, top))
+    return scaled.astype(np.uint8 if top == 255 else np.uint16)
 
 
 def _gray_to_8_bits(
     image: Image.Image, meaning: Meaning, largest: float | None
 ) -> tuple[Image.Image, Image.Image | None]:
     """(L, alpha) of gray in integers of more than 8 bits, or in floats."""
+    transparent = image.info.get("transparency")
+    alpha = None
+    if transparent is not None:
+        alpha = Image.fromarray(np.where(np.asarray(image) == transparent, 0, 255).astype(np.uint8))
+    return Image.fromarray(_gray_values(image, meaning, largest, 255)), alpha
+
+
+def _gray_values(image: Image.Image, meaning: Meaning, largest: float | None, top: int) -> np.ndarray:
+    """Gray in more than 8 bits as 0 to `top`, in 8 or 16 bits. (H, W)"""
     values = np.asarray(image)
     if image.mode == "F":
-        scaled = floats_to_8_bits(values, largest)
+        scaled = scaled_floats(values, largest, top)
     else:
         whole = values.astype(np.int64) if meaning.white < 2**31 else values.astype(np.int32).view(np.uint32)
         white = meaning.white
-        scaled = ((np.clip(whole, 0, white).astype(np.uint64) * 255 + white // 2) // white).astype(np.uint8)
-    if meaning.is_inverted:
-        scaled = 255 - scaled
-    transparent = image.info.get("transparency")
-    alpha = None if transparent is None else Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
-    return Image.fromarray(scaled), alpha
+        kind = np.uint8 if top == 255 else np.uint16
+        scaled = ((np.clip(whole, 0, white).astype(np.uint64) * top + white // 2) // white).astype(kind)
+    return top - scaled if meaning.is_inverted else scaled
 
 
 def _convert(picture: Image.Image, meaning: Meaning, whole: _Whole, top: int) -> Image.Image:
     """RGB in sRGB, of an image in one of the modes that a profile can describe."""
     if meaning.icc is not None:
         return profiles.to_srgb(picture, meaning.icc)
+    if meaning.shaper is not None and whole.deep is not None:
+        return Image.fromarray(meaning.shaper.to_srgb(whole.deep[top : top + picture.height]))
+    if meaning.shaper is not None:  # FFmpeg doesn't read what Pillow does: 8 bits are what is left
+        return Image.fromarray(meaning.shaper.to_srgb(np.asarray(picture).astype(np.uint16) * 257))
     if meaning.colours.is_plain:
         return picture.convert("RGB")
     values = _values(picture, whole.deep, top)
@@ -244,7 +264,7 @@ def _values(picture: Image.Image, deep: np.ndarray | None, top: int) -> np.ndarr
 
 def _whole_of(image: Image.Image, meaning: Meaning, data: bytes) -> _Whole:
     """Of a PNG of 16 bits a channel what Pillow doesn't keep."""
-    is_keyed, is_converted = "trns" in meaning.steps, meaning.icc is None and not meaning.colours.is_plain
+    is_keyed, is_converted = "trns" in meaning.steps, meaning.icc is None and not meaning.is_plain
     layers = _in_16_bits(data, (image.height, image.width)) if is_keyed or is_converted else None
     if layers is None:
         return _Whole()

@@ -2,10 +2,14 @@
 
 import functools
 import struct
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms
+
+from hf_assets.media import colour
 
 # The modes that an embedded profile can describe; every other mode is converted to RGB first.
 MODES = ("RGB", "L", "CMYK")
@@ -48,13 +52,112 @@ def _convert(picture: Image.Image, icc: bytes) -> Image.Image | None:
         return None
 
 
-def code_points(icc: bytes) -> tuple[int, int] | None:
-    """(primaries, transfer) of H.273, where a profile has the tag `cicp` (ICC.1:2022, 9.2.17) and describes RGB."""
-    if len(icc) < 132 or icc[16:20] != b"RGB ":
+@dataclass(frozen=True)
+class Shaper:
+    """A profile that is a curve for each channel, and of colour a matrix (ICC.1, F.3).
+
+    Attributes:
+        curves: (channels, 65,536) float32: the light of each code value.
+        matrix: (3, 3) from it to that of sRGB; None of gray.
+    """
+
+    curves: npt.NDArray[np.float32]
+    matrix: npt.NDArray[np.float32] | None
+
+    def to_srgb(self, values: np.ndarray) -> npt.NDArray[np.uint8]:
+        """Convert pixels: Pillow's profiles know 8 bits only, of which a linear curve leaves few to the shadows.
+
+        Args:
+            values: (H, W) or (H, W, 3) uint16. Of gray in three channels, the first is taken.
+
+        Returns:
+            (H, W, 3) RGB
+        """
+        if self.matrix is None:
+            light = self.curves[0][values if values.ndim == 2 else values[..., 0]]
+            return np.repeat(colour.encoded(light)[..., None], 3, axis=2)
+        each = [curve[values[..., channel]] for channel, curve in enumerate(self.curves)]
+        return colour.encoded(np.stack(each, axis=-1) @ self.matrix.T)
+
+
+@functools.lru_cache(64)
+def shaper_of(icc: bytes, mode: str) -> Shaper | None:
+    """A profile's curves and matrix; None of one that is described by tables, or isn't of RGB or gray."""
+    tags = _tags(icc)
+    if any(tag[:3] in (b"A2B", b"D2B") for tag in tags) or icc[20:24] != b"XYZ ":
         return None
+    names = {b"RGB ": (b"rTRC", b"gTRC", b"bTRC"), b"GRAY": (b"kTRC",)}.get(icc[16:20], ())
+    curves = [_curve(tags.get(name, b"")) for name in names]
+    found = [one for one in curves if one is not None]
+    if not found or len(found) < len(names) or (len(names) == 3) != (mode == "RGB"):
+        return None
+    if len(names) == 1:
+        return Shaper(np.stack(found), None)
+    columns = [tags.get(name, b"") for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    if any(len(one) < 20 for one in columns):
+        return None
+    to_xyz = np.array([struct.unpack_from(">3i", one, 8) for one in columns]).T / 65_536
+    from_xyz = np.linalg.inv(colour.adapted_to_d50(colour.SRGB))
+    return Shaper(np.stack(found), np.asarray(from_xyz @ to_xyz, np.float32))
+
+
+def _curve(tag: bytes) -> np.ndarray | None:
+    """The light of each code value of 16 bits (ICC.1, 10.6 and 10.18); None where the tag says none."""
+    signal = np.arange(65_536) / 65_535
+    if tag[:4] == b"curv" and len(tag) >= 12:
+        count = int.from_bytes(tag[8:12])
+        if len(tag) < 12 + 2 * count:
+            return None
+        table = np.frombuffer(tag, ">u2", count, 12)
+        if count == 0:
+            light = signal
+        elif count == 1:
+            light = signal ** (table[0] / 256)
+        else:
+            light = np.interp(signal, np.linspace(0, 1, count), table / 65_535)
+    elif tag[:4] == b"para" and len(tag) >= 12 and (kind := int.from_bytes(tag[8:10])) < len(_NUM_PARAMETERS):
+        count = _NUM_PARAMETERS[kind]
+        if len(tag) < 12 + 4 * count:
+            return None
+        g, *more = (value / 65_536 for value in struct.unpack_from(f">{count}i", tag, 12))
+        a, b, c, d, e, f = _parameters(kind, more)
+        light = np.where(signal >= d, np.maximum(a * signal + b, 0) ** g + e, c * signal + f)
+    else:
+        return None
+    return np.asarray(np.clip(light, 0, 1), np.float32)
+
+
+_NUM_PARAMETERS = (1, 3, 4, 5, 7)
+
+
+def _parameters(kind: int, more: list[float]) -> tuple[float, ...]:
+    """a to f of Y = (aX + b)^g + e from d on, cX + f below, of each kind of parametric curve."""
+    if kind == 0:
+        return 1.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    a, b = more[:2]
+    start = -b / a if a else 0.0
+    if kind == 1:
+        return a, b, 0.0, start, 0.0, 0.0
+    if kind == 2:
+        return a, b, 0.0, start, more[2], more[2]
+    c, d = more[2:4]
+    e, f = more[4:] if kind == 4 else (0.0, 0.0)
+    return a, b, c, d, e, f
+
+
+def _tags(icc: bytes) -> dict[bytes, bytes]:
+    """What a profile holds, by name."""
+    if len(icc) < 132:
+        return {}
+    found: dict[bytes, bytes] = {}
     (count,) = struct.unpack_from(">I", icc, 128)
     for at in range(132, min(132 + 12 * count, len(icc) - 11), 12):
-        kind, offset, size = struct.unpack_from(">4sII", icc, at)
-        if kind == b"cicp" and size >= 12 and offset + 12 <= len(icc):
-            return icc[offset + 8], icc[offset + 9]
-    return None
+        name, offset, size = struct.unpack_from(">4sII", icc, at)
+        found.setdefault(name, icc[offset : offset + size])
+    return found
+
+
+def code_points(icc: bytes) -> tuple[int, int] | None:
+    """(primaries, transfer) of H.273, where a profile has the tag `cicp` (ICC.1:2022, 9.2.17) and describes RGB."""
+    tag = _tags(icc).get(b"cicp", b"")
+    return (tag[8], tag[9]) if len(tag) >= 12 and icc[16:20] == b"RGB " else None

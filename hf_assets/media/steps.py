@@ -11,7 +11,9 @@ VERSIONS = {
     "float": 1,  # colour in floats, brought to 8 bits
     "gama": 1,  # colours given by PNG's gAMA and cHRM, converted to sRGB
     "hlg": 1,  # BT.2100 HLG, tone-mapped
+    "bits": 1,  # a TIFF's integers of another number of bits than 8, 16, 32 and 64
     "icc": 1,  # an ICC profile that isn't sRGB's, converted to sRGB
+    "icc16": 1,  # the same by the profile's own curves and matrix, of more than 8 bits a channel
     "inverted": 1,  # gray of more than 8 bits in which 0 is white
     "pq": 1,  # BT.2100 PQ, tone-mapped
     "range": 1,  # gray of another range than 8 or 16 bits, brought to 8 bits
@@ -20,7 +22,7 @@ VERSIONS = {
     "xing": 1,  # an MP3 read without the frame that says how long it is, since that is false
 }
 
-CONVERTED = ("cicp", "gama", "icc")
+CONVERTED = ("cicp", "gama", "icc", "icc16")
 TONE_MAPPED = ("hlg", "pq")
 
 

@@ -24,6 +24,8 @@ NUM_COLOURS = {0: 1, 1: 1, RGB: 3, PALETTE: 1, CMYK: 4, CIELAB: 3, ICCLAB: 3}
 MODES = {0: "L", 1: "L", CMYK: "CMYK"}
 LAB_BITS = (8, 16)
 BITS_PER_SAMPLE, SAMPLES_PER_PIXEL, PLANAR, SAMPLE_FORMAT, SIGNED, IN_PLANES = 258, 277, 284, 339, 2, 2
+# Compressions that tifffile unpacks without `imagecodecs`: none, deflate and PackBits.
+COMPRESSION, BUILT_IN = 259, (1, 8, 32946, 32773)
 # What the sample behind the colours is: alpha, by which they were multiplied, or not.
 ASSOCIATED, UNASSOCIATED = 1, 2
 
@@ -53,6 +55,21 @@ def is_misread(image: Image.Image) -> bool:
     samples = tags.get(SAMPLES_PER_PIXEL, 1)
     in_planes = samples > 1 and tags.get(PLANAR, 1) == IN_PLANES
     return image.mode == "La" or (bits == 8 and kind == SIGNED) or (in_planes and (bits != 8 or samples == 2))
+
+
+def is_coarsened(image: Image.Image) -> bool:
+    """Whether Pillow keeps 8 of the 16 bits of colours that have a profile of curves, and tifffile reads all."""
+    tags, icc = image.tag_v2, image.info.get("icc_profile")  # type: ignore[attr-defined]
+    bits = tags.get(BITS_PER_SAMPLE, (1,))
+    return (
+        image.mode in ("RGB", "RGBA", "RGBX")
+        and isinstance(bits, tuple)
+        and set(bits) == {16}
+        and tags.get(COMPRESSION, 1) in BUILT_IN
+        and bool(icc)
+        and not profiles.is_srgb(icc, "RGB")
+        and profiles.shaper_of(icc, "RGB") is not None
+    )
 
 
 def open_samples(data: bytes, why: str) -> Samples:
@@ -88,8 +105,12 @@ def open_samples(data: bytes, why: str) -> Samples:
         found.append("inverted")
     if photometric in (PALETTE, CIELAB, ICCLAB):
         icc = None
-    if icc and not profiles.is_srgb(bytes(icc), MODES.get(photometric, "RGB")):
-        found.append("icc")
+    mode = MODES.get(photometric, "RGB")
+    if kind != "f" and bits not in (8, 16, 32, 64):
+        found.append("bits")
+    if icc and not profiles.is_srgb(bytes(icc), mode):
+        is_shaped = bits != 8 and profiles.shaper_of(bytes(icc), mode) is not None
+        found.append("icc16" if is_shaped else "icc")
     size = (width, height) if orientation < 5 else (height, width)
     taken = 2 * num_bytes + 20 * width * height * samples
     return Samples(page, size, orientation, tuple(found), taken)
@@ -113,14 +134,17 @@ def load(samples: Samples) -> Image.Image:
     if values.ndim == 2:
         values = values[..., None]
     num_colours = NUM_COLOURS[int(page.photometric)]
-    picture = _picture(page, values[..., :num_colours], "inverted" in samples.steps)
     others = values[..., num_colours:]
+    if "icc16" in samples.steps:
+        picture = _shaped(page, values[..., :num_colours], "inverted" in samples.steps)
+    else:
+        picture = _picture(page, values[..., :num_colours], "inverted" in samples.steps)
     if "icc" in samples.steps:
         picture = profiles.to_srgb(picture, bytes(page.tags[34675].value))
     kind = int(page.extrasamples[0]) if page.extrasamples else None
     if kind not in (ASSOCIATED, UNASSOCIATED):
         return picture.convert("RGB")
-    alpha = _to_8_bits(others[..., 0])
+    alpha = _scaled(others[..., 0], page.bitspersample)
     if kind == UNASSOCIATED:
         return pixels.over_white(picture.convert("RGB"), Image.fromarray(alpha))
     premultiplied = np.asarray(picture.convert("RGB")).astype(np.uint16)
@@ -145,6 +169,15 @@ def largest(samples: Samples) -> float:
     return float(values.max())
 
 
+def _shaped(page: Any, values: np.ndarray, is_inverted: bool) -> Image.Image:
+    """The colours of more than 8 bits in sRGB, by a profile of curves."""
+    icc = bytes(page.tags[34675].value)
+    shaper = profiles.shaper_of(icc, MODES.get(int(page.photometric), "RGB"))
+    assert shaper is not None, "`icc16` is a step of profiles that are"
+    scaled = _scaled(values, page.bitspersample, 65_535)
+    return Image.fromarray(shaper.to_srgb(65_535 - scaled if is_inverted else scaled))
+
+
 def _picture(page: Any, values: np.ndarray, is_inverted: bool) -> Image.Image:
     """The colours in 8 bits.
 
@@ -154,8 +187,8 @@ def _picture(page: Any, values: np.ndarray, is_inverted: bool) -> Image.Image:
     if page.photometric in (CIELAB, ICCLAB):
         return Image.fromarray(colour.from_lab(_lab(values, page.photometric == ICCLAB)))
     if page.photometric == PALETTE:
-        return Image.fromarray(_to_8_bits(np.moveaxis(page.colormap, 0, -1)[values[..., 0]]))
-    colours = np.ascontiguousarray(_to_8_bits(values))
+        return Image.fromarray(_scaled(np.moveaxis(page.colormap, 0, -1)[values[..., 0]], 16))
+    colours = np.ascontiguousarray(_scaled(values, page.bitspersample))
     if is_inverted:
         colours = 255 - colours
     if page.photometric == CMYK:
@@ -175,8 +208,9 @@ def _lab(values: np.ndarray, is_icc: bool) -> np.ndarray:
     return np.concatenate([values[..., :1] * (100 / top), chroma / unit], axis=-1)
 
 
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
+def _scaled(values: np.ndarray, bits: int, top: int = 255) -> np.ndarray:
+    """Samples of so many bits as 0 to `top`, which is the largest of 8 or of 16 bits."""
     if values.dtype.kind == "f":
-        return pixels.floats_to_8_bits(values.astype(np.float64))
-    top = np.iinfo(values.dtype).max
-    return np.asarray(np.rint(np.clip(values, 0, None) * (255 / top)), np.uint8)
+        return pixels.scaled_floats(values.astype(np.float64), top=top)
+    white = 2 ** (bits - (values.dtype.kind == "i")) - 1
+    return np.asarray(np.rint(np.clip(values, 0, None) * (top / white)), np.uint8 if top == 255 else np.uint16)

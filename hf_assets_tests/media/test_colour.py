@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from hf_assets.media import colour, image, profiles, video
+from hf_assets.media import colour, image, profiles, tiff_samples, video
 
 P3, BT2020, SRGB_CURVE, LINEAR, PQ, HLG = 12, 9, 13, 8, 16, 18
 
@@ -162,6 +162,8 @@ CASES: dict[str, tuple[bytes, int, float, str | None]] = {
     "PQ in AVIF": (avif(BT2020, PQ), 60, 4.0, "pq-1"),
     "a linear profile called sRGB": (saved(LINEAR_8, "PNG", icc_profile=profile(1, 1.0)), 8, 1.0, "icc-1"),
     "P3 called sRGB": (saved(in_8_bits(in_colours(P3, 13)), "PNG", icc_profile=profile(P3, None)), 8, 0.3, "icc-1"),
+    "a linear profile in 16 bits": (png(in_colours(1, LINEAR), iccp(profile(1, 1.0))), 1, 0.1, "icc16-1"),
+    "P3's profile in 16 bits": (png(in_colours(P3, SRGB_CURVE), iccp(profile(P3, None))), 1, 0.1, "icc16-1"),
     "sRGB called otherwise": (saved(PICTURE, "PNG", icc_profile=profile(1, None, "mine")), 0, 0, None),
 }
 
@@ -299,6 +301,18 @@ SAMPLES: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "CMYK in floats": (lambda: tiff((CMYK / 255).astype(np.float32), photometric="separated"), 1, "float-1"),
     "CIELAB of 16 bits": (lambda: tiff(lab(is_icc=False), photometric="cielab"), 2, "range-1"),
     "ICCLAB of 16 bits": (lambda: tiff(lab(is_icc=True), photometric="icclab"), 2, "range-1"),
+    "a profile in 16 bits": (
+        lambda: tiff(in_colours(P3, LINEAR), photometric="rgb", iccprofile=profile(P3, 1.0)),
+        1,
+        "icc16-1 range-1",
+    ),
+    "a profile of floats": (
+        lambda: tiff(
+            (in_colours(1, LINEAR) / 65_535).astype(np.float32), photometric="rgb", iccprofile=profile(1, 1.0)
+        ),
+        1,
+        "float-1 icc16-1",
+    ),
     "floats a little above 1": (
         lambda: tiff(np.where(PICTURE == 255, 1.3, PICTURE / 255).astype(np.float32), photometric="rgb"),
         1,
@@ -343,6 +357,45 @@ def test_gray_with_alpha_of_any_kind_is_composited_on_white() -> None:
     )
     for data in files:
         assert np.abs(np.asarray(image.decode(data))[..., 0] - expected).max() <= 1.5
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "floats"])
+def test_a_gray_profile_is_applied_to_all_bits(kind: str) -> None:
+    shadows = np.linspace(0, 1300, 32 * 24).reshape(24, 32)  # of 65,535: five of 255
+    icc = gray_profile(1.0)
+    if kind == "PNG":
+        data = png(np.rint(shadows).astype(np.uint16), iccp(icc))
+    else:
+        values = (shadows / 65_535).astype(np.float32) if kind == "floats" else np.rint(shadows).astype(np.uint16)
+        data = tiff(values, photometric="minisblack", iccprofile=icc)
+    light_ = shadows / 65_535
+    expected = 255 * np.where(light_ <= 0.0031308, light_ * 12.92, 1.055 * light_ ** (1 / 2.4) - 0.055)
+    assert image.probe(data).decoding == "icc16-1"
+    assert np.abs(np.asarray(image.decode(data)) - expected[..., None]).max() < 1.1
+
+
+def gray_profile(exponent: float) -> bytes:
+    """An ICC profile of gray with a gamma curve."""
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63_190, 65_536, 54_061)
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"gray\0" + bytes(79),
+        b"wtpt": white,
+        b"kTRC": b"curv" + bytes(4) + struct.pack(">IHH", 1, round(256 * exponent), 0),
+    }
+    table, content = struct.pack(">I", len(tags)), b""
+    for name, tag in tags.items():
+        table += name + struct.pack(">II", 132 + 12 * len(tags) + len(content), len(tag))
+        content += tag
+    size = 128 + len(table) + len(content)
+    header = struct.pack(">I4sI4s4s4s", size, b"none", 0x02100000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
+    return header.ljust(68, b"\0") + white[8:] + bytes(48) + table + content
+
+
+def test_samples_of_any_number_of_bits_take_their_whole_range() -> None:
+    values = np.array([0, 2048, 4095], np.uint16)  # tifffile unpacks 12 bits where imagecodecs is installed
+    assert tiff_samples._scaled(values, 12).tolist() == [0, 128, 255]
+    assert tiff_samples._scaled(values, 12, 65_535).tolist() == [0, 32_776, 65_535]
+    assert tiff_samples._scaled((values // 2).astype(np.int16), 12).tolist() == [0, 128, 255]
 
 
 def test_signed_bytes_take_their_whole_range() -> None:
