@@ -153,7 +153,7 @@ def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
 
     given = data
     data = audio_headers.without_false_length(audio_headers.with_sizes(data))
-    if len(data) < len(given):
+    if len(data) < len(given) and data[:4] != b"RIFF":
         with _container(data) as container:
             yield _Container(container, "xing")
         return
@@ -167,9 +167,11 @@ def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
     with file, _errors(f"{file.format} audio"):
         # what was streamed out as FLAC it can't read; of an MP3 that doesn't say how long it is, it reads a guess
         is_misjudged = file.format == "MP3" and audio_headers.is_longer(data, file.frames)
-        if file.channels > 2 or is_misjudged or (file.format == "FLAC" and file.frames >= 2**48):
+        is_misjudged |= file.format != "MP3" and file.subtype.startswith("MPEG")  # within a WAV
+        is_chained = file.format == "OGG" and audio_headers.is_chained(data)  # of which it reads the first piece
+        if file.channels > 2 or is_misjudged or is_chained or (file.format == "FLAC" and file.frames >= 2**48):
             with _container(data) as container:
-                yield _Container(container, *(["xing"] if is_misjudged else []))
+                yield _Container(container, *(["xing"] if is_misjudged else []), *(["links"] if is_chained else []))
         else:
             yield _SoundFile(file, data, announced)
 

@@ -22,6 +22,9 @@ CHUNKS_BEHIND = re.compile(
 # Less than this may be missing behind what is there.
 SLACK_S = 0.1
 
+# Behind it stands what kind of page it is.
+OGG_PAGE = re.compile(rb"OggS\0(?=[\0-\7])")
+
 # No frame is longer: 65,535 samples of 8 channels of 32 bits are, but nobody writes them.
 FLAC_TAIL_BYTES = 1 << 18
 
@@ -36,6 +39,8 @@ def with_sizes(data: bytes) -> bytes:
     """A WAV or AU file whose header leaves the size of its audio out, as 0 or as much as the field holds, with that
     size; any other file as it is.
     """
+    if data[:3] == b"ID3" and data[_behind_id3(data) :][:4] == b"RIFF":  # libsndfile leaves as much out at the end
+        data = data[_behind_id3(data) :]
     if data[:4] == b".snd" and data[8:12] == bytes(4) and len(data) > int.from_bytes(data[4:8]) >= 24:
         return data[:8] + b"\xff" * 4 + data[12:]
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
@@ -85,6 +90,12 @@ def long_announced_and_there(data: bytes) -> tuple[int, int] | None:
     if not start or not 0 < announced < 2**62 or announced <= len(data) - start:
         return None
     return announced, len(data) - start
+
+
+def is_chained(data: bytes) -> bool:
+    """Whether an Ogg begins anew within the file, as recordings of a station do with each title (RFC 3533)."""
+    starts = [data[found.end()] & 2 for found in OGG_PAGE.finditer(data)] if data[:4] == b"OggS" else []
+    return any(starts[starts.index(0) :]) if 0 in starts else False
 
 
 def require_whole_pages(data: bytes) -> None:

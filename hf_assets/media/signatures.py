@@ -103,6 +103,10 @@ def describe(data: bytes) -> str:
     for start, name in OTHERS:
         if head[: len(start)].lower() == start:
             return name
+    if re.match(rb"\n[\x00\x02-\x05]\x01[\x01\x02\x04\x08]", data):
+        return "a PCX image: save it as PNG"
+    if data[-18:].startswith(b"TRUEVISION-XFILE"):
+        return "a Targa image (TGA): save it as PNG"
     if head[:5].lower() == b"<?xml":
         return SVG if b"<svg" in data[:MAX_XML_BYTES].lower() else "XML"
     if not data.strip(b"\0"):

@@ -15,6 +15,7 @@ VERSIONS = {
     "icc": 1,  # an ICC profile that isn't sRGB's, converted to sRGB
     "icc16": 1,  # the same by the profile's own curves and matrix, of more than 8 bits a channel
     "inverted": 1,  # gray of more than 8 bits in which 0 is white
+    "links": 1,  # an Ogg of several pieces, one behind the other
     "pq": 1,  # BT.2100 PQ, tone-mapped
     "range": 1,  # gray of another range than 8 or 16 bits, brought to 8 bits
     "scale": 1,  # floats of which the largest is neither at most 1 nor that of 8 bits

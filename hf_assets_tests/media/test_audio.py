@@ -265,6 +265,7 @@ TITLE = struct.pack("<4sI4s4sI6s", b"LIST", 18, b"INFO", b"INAM", 6, b"a song")
         (wav_of_sizes(0xFFFFFFFF, 0xFFFFFFFF), 0),
         (wav_of_sizes(0, 0) + TITLE, 0),
         (wav_of_sizes(None, 0xFFFFFFFF) + b"ID3 " + struct.pack("<I", 3) + b"ID3\0" + TITLE, 0),
+        (b"ID3\3\0\0\0\0\0\x0a" + bytes(10) + encoded(PIECE, "WAV"), 0),
         (encoded(PIECE, "WAV")[:-1], 1),
         (encoded(PIECE, "AIFF")[:-1], 1),
     ],
@@ -277,6 +278,7 @@ TITLE = struct.pack("<4sI4s4sI6s", b"LIST", 18, b"INFO", b"INAM", 6, b"a song")
         "WAV of -1",
         "WAV of 0 with a title",
         "WAV of -1 with titles",
+        "WAV with ID3 in front",
         "WAV -1",
         "AIFF -1",
     ],
@@ -288,6 +290,24 @@ def test_what_players_play_is_read_as_far_as_it_goes(data: bytes, missing: int) 
     assert np.abs(all_of(data, RATE, 2) - whole[:, : facts.num_samples]).max() < 1e-4
     part = audio.waveform(data, sample_rate=RATE, channels=2, first_sample=RATE, num_samples=RATE // 2)
     assert np.abs(part - whole[:, RATE : RATE * 3 // 2]).max() < 1e-4
+
+
+def test_each_piece_of_an_ogg_is_read() -> None:
+    first, second = (encoded(tone(pitch, 1.0, channels=2), "OGG", subtype="VORBIS") for pitch in (440, 880))
+    assert audio.probe(first).decoding is None
+    facts = audio.probe(first + second)
+    assert (abs(facts.duration_s - 2) < 0.05, facts.decoding) == (True, "links-1")
+    whole = all_of(first + second, RATE, 2)[0]
+    assert [abs(pitch_hz(part, RATE) - pitch) < 2 for part, pitch in ((whole[:RATE], 440), (whole[-RATE:], 880))] == [
+        True,
+        True,
+    ]
+
+
+def test_an_mp3_within_a_wav_is_as_long_as_its_frames() -> None:
+    data = contained(PIECE, "wav", "libmp3lame")
+    facts = audio.probe(data)
+    assert (abs(facts.duration_s - 2) < 0.1, all_of(data, RATE, 2).shape[1]) == (True, facts.num_samples)
 
 
 @pytest.mark.parametrize("factor", [0.5, 2])

@@ -90,6 +90,8 @@ def test_what_begins_as_it_should_or_as_nothing_known_is_not_called_another_kind
         (b"data:image/png;base64,iVBORw0KGgo", "base64 text"),
         (b"<!DOCTYPE html><html><body>404</body></html>", "a web page (HTML)"),
         (b"\n<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (picture("PCX"), "a PCX image"),
+        (picture("TGA"), "a Targa image (TGA)"),
         (bytes(4096), "all of them zero"),
         (b"\x81\x92\xa3" * 100, "300 bytes of no known format"),
         (b"ein Bild", "8 bytes of text"),
