@@ -18,6 +18,7 @@ from hf_assets.sources.formats.parquet import (
     media_bytes,
     read_media,
 )
+from hf_assets.sources.near_names import Missing
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import MAX_MEDIA_BYTES, WHOLE_FILE, DataFile, Snapshot
 
@@ -86,15 +87,21 @@ def media_of(
         keeps: what is streamed now is kept, within a bound, for who wants it next (`spool`).
     """
     spool = Spool() if source.spec.streaming else None
+    missing = Missing(source, snapshot, column)
     for is_whole, group in itertools.groupby(parts, key=lambda part: part.is_whole):
         if is_whole:
             yield from _whole(group, source, snapshot, spool, keeps)
         else:
             for part in group:
                 if spool is None:
-                    yield from _rows(part, source, snapshot, column)
+                    found = _rows(part, source, snapshot, column)
                 else:
-                    yield from _spooled_rows(part, source, snapshot, column, spool, keeps)
+                    found = _spooled_rows(part, source, snapshot, column, spool, keeps)
+                for one in found:
+                    if one.data is None and one.error is None:
+                        yield one._replace(error=missing.error_of(one.file, one.file_row))
+                    else:
+                        yield one
 
 
 def _whole(

@@ -243,10 +243,8 @@ def _look(medium: Medium, thumbnails: Thumbnails, media: Media) -> _Look:
     fact: dict[str, Any] = {"file_row": media.file_row, "file_hash": media.file.hash, "seen_at": datetime.now(UTC)}
     if media.error is not None:
         fact |= {"reason": media.error.reason, "message": str(media.error)}
-    elif media.data is None:
-        message = "the row holds no media bytes, and names no file that the dataset has"
-        fact |= {"reason": "missing", "message": message}
     else:
+        assert media.data is not None, "media without an error have bytes"
         fact["media_hash"] = fingerprint.of_bytes(media.data)
         try:
             fact |= medium.probe(media.data)

@@ -13,7 +13,7 @@ from hf_assets import fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import empty_text
 from hf_assets.encode import bucketing
-from hf_assets.encode.media_files import by_file, media_of
+from hf_assets.encode.media_files import Media, by_file, media_of
 from hf_assets.errors import DatasetError, MediaError
 from hf_assets.kinds.medium import Medium, medium_of
 from hf_assets.models import model_loading, prompt, token_limits
@@ -229,7 +229,7 @@ def _check_sample(
     if not any(file.content for file in snapshot.files):  # in place, so that a few bytes of a large file are enough
         source = source_of(recipe.source.model_copy(update={"streaming": True}), memory)
     media = media_of(by_file(wanted, snapshot), source, snapshot, recipe.media_column)
-    looks = [(one.row, _look(medium, one.data)) for one in media]
+    looks = [(one.row, _look(medium, one)) for one in media]
     if not looks:
         return None
     failed = [(row, found) for row, found in looks if isinstance(found, str)]
@@ -264,12 +264,13 @@ def _enlarged(buckets: pa.Table) -> Iterator[str]:
         yield f"  {num_enlarged:,} of them {verb} enlarged, up to {most}: {ways}"
 
 
-def _look(medium: Medium, data: bytes | None) -> dict[str, object] | str:
+def _look(medium: Medium, media: Media) -> dict[str, object] | str:
     """Facts of one medium, or why there are none."""
-    if data is None:
-        return "it holds no bytes"
+    if media.error is not None:
+        return str(media.error)
+    assert media.data is not None, "media without an error have bytes"
     try:
-        return {"media_hash": fingerprint.of_bytes(data), **medium.probe(data)}
+        return {"media_hash": fingerprint.of_bytes(media.data), **medium.probe(media.data)}
     except MediaError as error:
         return str(error)
 

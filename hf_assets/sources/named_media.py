@@ -3,6 +3,7 @@
 import os
 import posixpath
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -13,8 +14,9 @@ from hf_assets.errors import DatasetError
 from hf_assets.media import signatures
 from hf_assets.sources import unicode_names
 from hf_assets.sources.formats.parquet import Columns
+from hf_assets.sources.near_names import NearNames
 from hf_assets.sources.source import Source
-from hf_assets.sources.spec import WHOLE_FILE, Snapshot
+from hf_assets.sources.spec import WHOLE_FILE, DataFile, Snapshot
 
 
 class NamedFiles(NamedTuple):
@@ -59,24 +61,27 @@ class Named:
         self._is_any_there = False
         self._names_all = True
         self._first_name: str | None = None
+        self._beside = ""
         self._hash = fingerprint.TableHash(_HASHES)
         self._pieces = fingerprint.Pieces()
 
-    def add(self, parts: list[Columns], hashes: pa.Array) -> None:
+    def add(self, files: Sequence[DataFile], parts: list[Columns], hashes: pa.Array) -> None:
         """
         Args:
+            files: which these parts are of.
             hashes: of the files that the rows of these parts name; null where there is no such file.
         """
         self._is_any_there |= hashes.null_count < len(hashes)
         for piece in self._pieces.add(pa.table([hashes], schema=_HASHES)):
             self._hash.add(piece)
-        for part in parts:
+        for file, part in zip(files, parts, strict=True):
             if part.media_paths is None:
                 self._names_all = False
             elif self._first_name is None:
                 self._first_name = next(filter(None, part.media_paths.to_pylist()), None)
+                self._beside = file.path
 
-    def settle(self, column: str, snapshot: Snapshot) -> str:
+    def settle(self, column: str, snapshot: Snapshot, source: Source) -> str:
         """Once all rows were seen.
 
         Returns:
@@ -92,9 +97,10 @@ class Named:
         if self._first_name is not None and self._names_all:
             if what := signatures.describe_text(self._first_name):
                 raise DatasetError(f'column "{column}" of dataset "{snapshot.repository}" holds {what}')
+            hint = NearNames(source.paths(snapshot)).hint(self._first_name, self._beside)
             raise DatasetError(
                 f'column "{column}" names files such as "{self._first_name[:200]}", and none of them is in dataset '
-                f'"{snapshot.repository}": name the column that holds the media, or add the files'
+                f'"{snapshot.repository}"{hint or ": name the column that holds the media, or add the files"}'
             )
         return ""
 
@@ -121,7 +127,7 @@ def with_named_media(
         paths.append(found.path)
         hashes.append(found.hash)
     path, content = pa.concat_arrays(paths), pa.concat_arrays(hashes)
-    named.add(parts, content)
+    named.add(snapshot.files, parts, content)
     is_there = pc.is_valid(content)
     if content.null_count == len(content):
         return table

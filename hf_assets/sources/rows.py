@@ -150,7 +150,7 @@ class Scan:
                     row += len(some)
                     num_tables += 1
             file += num_files
-        self._named = [named.settle(self.wanted.media, self.snapshot), *paths.hash()]
+        self._named = [named.settle(self.wanted.media, self.snapshot, self.source), *paths.hash()]
         if not num_tables:
             first = self._table(range(min(len(self.counts), 1)), named_media.Named(), unpacked)
             yield self._numbered(first.slice(0, 0), 0)

@@ -1,6 +1,6 @@
 """Where a dataset's rows come from, behind one interface."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -39,6 +39,10 @@ class Source(Protocol):
         Args:
             paths: within it.
         """
+        ...
+
+    def paths(self, snapshot: Snapshot) -> Iterable[str]:
+        """The files of the repository or folder."""
         ...
 
     def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_assets import schema
+from hf_assets.encode.media_files import by_file, media_of
 from hf_assets.errors import DatasetError
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.spec import CaptionTable, FolderRules
@@ -341,3 +342,26 @@ def test_the_readme_s_names_of_classes_are_captions(kind: str, tmp_path: Path) -
     table, _ = stage.extract(other.table, stage.CaptionRules(columns_of_captions=("label",)))
     assert table["captions"].to_pylist() == [["a dog"], ["a mouse"]]
     assert other.version != found.version
+
+
+NEARLY = {
+    "capitals": ("A.PNG", "a.png"),
+    "a space": ("a b.png", "a_b.png"),
+    "%20": ("a%20b.png", "a b.png"),
+    "a slash": ("/img/a.png", "img/a.png"),
+    "another folder": ("C:\\data\\img\\a.png", "img/a.png"),
+}
+
+
+@pytest.mark.parametrize("case", NEARLY)
+def test_a_name_that_no_file_has_is_said_with_the_one_it_nearly_is(case: str, tmp_path: Path) -> None:
+    name, there = NEARLY[case]
+    table = "\n".join(json.dumps({"image": one, "caption": "x"}) for one in (name, "c.png")).encode()
+    data = folder(tmp_path, {"train.jsonl": table, there: A})
+    with pytest.raises(DatasetError, match=f'the dataset has "{there}"'):
+        read(data, tmp_path / "memory")
+    (Path(data) / "c.png").write_bytes(C)
+    found, source, snapshot = read(data, tmp_path / "memory")
+    first, second = media_of(by_file(found.table, snapshot), source, snapshot, "image")
+    assert (first.error and first.error.reason, second.data) == ("missing", C)
+    assert f'names "{name}", which isn\'t in the dataset; the dataset has "{there}"' in str(first.error)

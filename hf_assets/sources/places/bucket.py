@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -73,6 +73,9 @@ class BucketFiles:
     def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
         names = {name for name in paths.unique().to_pylist() if name is not None} & self.objects.keys()
         return listing.look_up(paths, listing.table_of(self._entries(sorted(names))), "hash")
+
+    def paths(self, snapshot: Snapshot) -> Iterable[str]:
+        return list(self.objects)
 
     def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
         return sum(self.objects[file.path].num_bytes for file in files if file.path in self.objects)

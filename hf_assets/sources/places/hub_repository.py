@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -100,6 +100,9 @@ class HubSource:
 
     def locate(self, snapshot: Snapshot, paths: pa.Array) -> pa.Array:
         return listing.look_up(paths, self._listing(snapshot), "hash")
+
+    def paths(self, snapshot: Snapshot) -> Iterable[str]:
+        return self._repository(snapshot).list()
 
     def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
         kept = _cache_of(snapshot)

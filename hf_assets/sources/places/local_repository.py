@@ -1,7 +1,7 @@
 """Splits of local folders in the Hub's layout."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,6 +53,9 @@ class LocalFiles:
         hashes = self.hashes.of([root / name for name in names])
         known = listing.table_of(DataFile(name, hashes[root / name], 0) for name in names)
         return listing.look_up(paths, known, "hash")
+
+    def paths(self, snapshot: Snapshot) -> Iterable[str]:
+        return self._repository(snapshot).list()
 
     def bytes_to_read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> int:
         return 0
