@@ -3,6 +3,7 @@
 HfAssetsError
 ├── ConfigError    the JSON file is wrong: file, JSON path, value and remedy are in the message
 ├── DatasetError   the dataset is not there, not readable, or not as the config says
+│   └── MissingColumnError   it lacks a column that the config names
 ├── ModelError     the pipeline is not there, not readable, or not one that can encode
 ├── MediaError     one sample's bytes can't be used: the sample is quarantined, the run goes on
 └── StoreError     a shard or an index part is not what it should be
@@ -32,6 +33,10 @@ class ConfigError(HfAssetsError):
 
 class DatasetError(HfAssetsError):
     """The dataset can't be found, read, or doesn't hold what the config names."""
+
+
+class MissingColumnError(DatasetError):
+    """The dataset lacks a column that the config names."""
 
 
 class ModelError(HfAssetsError):

@@ -157,6 +157,7 @@ def _rows_of(dataset: Dataset, places: Places) -> SourceSpec:
     assert dataset.dataset_name is not None
     return SourceSpec(
         dataset_name=_repository(places, places.entries, dataset.dataset_name),
+        folder=rules.folder_rules(dataset) if dataset.caption_strategy == "textfile" else None,
         dataset_config=dataset.dataset_config,
         split=dataset.split,
         revision=dataset.revision,

@@ -52,13 +52,15 @@ HUB_KEYS = ("dataset_name", "dataset_config", "split", "revision", "data_files",
 
 
 FOLDER_KEYS = ("instance_data_dir", "parquet", "csv")
+# Keys of tables, of which media with texts beside them have none.
+TABLE_KEYS = ("dataset_config", "split", "data_files", "image_column", "video_column", "audio_column")
 
 
 NEEDED = {"huggingface": "dataset_name", "local": "instance_data_dir"}
 
 
 CAPTION_STRATEGIES = {
-    "huggingface": ("huggingface", "instanceprompt"),
+    "huggingface": ("huggingface", "textfile", "instanceprompt"),
     "local": ("filename", "textfile", "instanceprompt", "parquet", "csv"),
 }
 
@@ -139,7 +141,8 @@ class EntryKeys(Block):
     )
     caption_strategy: CaptionStrategy | None = Field(
         None,
-        description="Of type `huggingface`: `huggingface` (the default): captions come from the dataset's columns. Of "
+        description="Of type `huggingface`: `huggingface` (the default): captions come from the dataset's columns; "
+        "`textfile`: the dataset is media files, loose or in ZIPs, with a text beside each, as of type `local`. Of "
         "type `local`: `filename` (the default): the file's name, `_` as spaces; `textfile`: the `.txt` file of that "
         "name, each line a caption; `parquet`, `csv`: a table. Of both: `instanceprompt`: `instance_prompt` is every "
         "caption.",
@@ -284,6 +287,10 @@ class Dataset(GeometryKeys, EntryKeys):
             if given is not None and given not in allowed[self.type]:
                 names = ", ".join(f'"{name}"' for name in allowed[self.type])
                 raise ValueError(f'{key} is "{given}"; use {names} where type is "{self.type}"')
+        if self.type == "huggingface" and self.caption_strategy == "textfile":
+            for key in TABLE_KEYS:
+                if key in self.model_fields_set:
+                    raise ValueError(f'{key} has no effect where caption_strategy is "textfile"; remove it')
         if not str(self.instance_data_dir or self.dataset_name).startswith(SCHEMES):
             for key in ("aws_endpoint_url", "aws_region_name"):
                 if getattr(self, key) is not None:

@@ -100,7 +100,7 @@ def _caption_file(dataset: Dataset) -> CaptionFile | None:
 
 def media_column(dataset: Dataset) -> str:
     """The column that holds a row's media."""
-    if dataset.type == "local":
+    if dataset.type == "local" or dataset.caption_strategy == "textfile":
         return dataset.dataset_type
     images = media_columns.SEPARATOR.join(dataset.image_column)
     by_kind = {"image": images, "video": dataset.video_column, "audio": dataset.audio_column}
@@ -210,7 +210,7 @@ def _default_fields(dataset: Dataset) -> tuple[str, ...]:
 
 def _has_caption_column(dataset: Dataset) -> bool:
     """Whether captions lie in `caption_column`, as those of a folder always do."""
-    is_usual = dataset.dataset_type != "audio" or dataset.type == "local"
+    is_usual = dataset.dataset_type != "audio" or dataset.type == "local" or dataset.caption_strategy == "textfile"
     return is_usual or "caption_column" in dataset.model_fields_set
 
 

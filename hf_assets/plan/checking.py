@@ -20,6 +20,7 @@ from hf_assets.models import model_loading, prompt, token_limits
 from hf_assets.models.components import text_components, vae_component
 from hf_assets.models.pipeline import INDEX, Pipeline, resolve_pipeline
 from hf_assets.sources import rows, unicode_names
+from hf_assets.sources.formats import text_files
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.places import media_folder
 from hf_assets.sources.places.local_repository import media_below
@@ -154,7 +155,7 @@ def _token_lines(pipeline: Pipeline, texts: list[str]) -> Iterator[str]:
 def _media_folder(recipe: Recipe) -> Path | None:
     """The folder of media on this machine that a dataset is; None where it is anything else."""
     name = recipe.source.dataset_name
-    return None if recipe.source.folder is None or "://" in name else Path(name)
+    return Path(name) if recipe.source.folder is not None and Path(name).is_absolute() else None
 
 
 def unused_tables(recipe: Recipe) -> Iterator[str]:
@@ -199,10 +200,10 @@ def unused_texts(recipe: Recipe) -> Iterator[str]:
     rules, root = recipe.source.folder, _media_folder(recipe)
     if root is None or rules is None or rules.captions != "filename":
         return
-    media = {media_folder.key(os.path.relpath(path, root)) for path in media_below(root)}
+    media = {text_files.key(os.path.relpath(path, root)) for path in media_below(root)}
     beside = [
         path
-        for key, path in sorted(media_folder.text_files(root).items())
+        for key, path in sorted(media_folder.texts_of(root).items())
         if key in media and path.resolve().is_relative_to(root.resolve())
     ]
     if not beside:

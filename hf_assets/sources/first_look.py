@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from hf_assets.errors import DatasetError
 from hf_assets.sources import listing
+from hf_assets.sources.formats import text_files
 from hf_assets.sources.places import media_folder
 from hf_assets.sources.places.local_repository import media_below
 from hf_assets.sources.source import source_of
@@ -75,8 +76,8 @@ def at_folder(folder: Path) -> MediaFolder | None:
         raise DatasetError(f'"{folder}" holds no images, videos or audio, and no dataset: name another folder')
     kind = counts.most_common(1)[0][0]
     ours = sorted(path for path in files if path.name.lower().endswith(MEDIA_SUFFIXES[kind]))
-    texts = media_folder.text_files(folder)
-    captioned = sum(media_folder.key(os.path.relpath(path, folder)) in texts for path in ours)
+    texts = media_folder.texts_of(folder)
+    captioned = sum(text_files.key(os.path.relpath(path, folder)) in texts for path in ours)
     return MediaFolder(kind, len(ours), captioned, tuple(path.name for path in ours[:3]))
 
 

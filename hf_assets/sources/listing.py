@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from hf_assets import fingerprint
 from hf_assets.errors import DatasetError
-from hf_assets.sources.formats import conversion, lance_fragments
+from hf_assets.sources.formats import conversion, lance_fragments, member_texts
 from hf_assets.sources.formats.conversion import FOLDERS, Format
 from hf_assets.sources.formats.lance_fragments import Repository
-from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, PARQUET, DataFile, Part
+from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, PARQUET, DataFile, FolderRules, Part
 
 # Of a table made from a listing, in place of the hash of a file's content.
 LISTED = "listed"
@@ -50,6 +50,14 @@ def is_metadata(path: str, format: Format | None) -> bool:
 def is_of_folder(path: str, format: Format | None) -> bool:
     """Whether a file that a folder's builder looks at is one of its media."""
     return not is_archive(path) and not is_metadata(path, format)
+
+
+def archives_of(archives: Iterable[DataFile], rules: FolderRules) -> Split:
+    """ZIPs of media, each with a text beside it, as the files of a split."""
+    kind = next(kind for kind, column in FOLDERS.items() if column == rules.media)
+    settings = {"drop_labels": True, "drop_metadata": True, member_texts.CAPTIONS: rules.captions}
+    format = Format(kind, settings, None)
+    return Split(tuple(_read_by(format, file) for file in archives), "", format.dumps(), ())
 
 
 def media_fingerprint(entries: Iterable[DataFile]) -> str:
@@ -155,7 +163,8 @@ class Tables:
         else:
             by = Format.loads(format)
             beside: list[DataFile] = []
-            if by.kind == TARS or (by.kind in FOLDERS and is_archive(file.path)):
+            is_joined = by.kind in FOLDERS and is_archive(file.path) and member_texts.CAPTIONS not in by.settings
+            if by.kind == TARS or is_joined:
                 beside = _nearest_beside(file, _metadata_of(repository, by))
             conversion.convert(repository.fetch(file), file.path, by, path, [repository.fetch(one) for one in beside])
         return path

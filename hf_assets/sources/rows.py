@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint, schema
 from hf_assets.blobs import Location
-from hf_assets.errors import DatasetError
-from hf_assets.sources import named_media, slices
+from hf_assets.errors import DatasetError, MissingColumnError
+from hf_assets.sources import named_media, slices, texts_beside
 from hf_assets.sources.formats import faults
 from hf_assets.sources.formats.parquet import Columns, WantedColumns, missing_field, read_columns
 from hf_assets.sources.source import Source
@@ -205,7 +205,10 @@ class Scan:
             kept = self._kept(file)
             if (found := known(kept)) is not None:
                 return found, False
-            columns = self._read_file(file)
+            try:
+                columns = self._read_file(file)
+            except MissingColumnError as error:
+                raise DatasetError(f"{error}{texts_beside.hint(self.source, self.snapshot, file)}") from None
             _save(columns, kept)
             self._read_now[kept.name] = columns.bytes_read
             return columns, True

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from hf_assets.blobs.location import SCHEMES
 from hf_assets.sources.places.bucket import BucketFolder, BucketSource
+from hf_assets.sources.places.hub_folder import HubFolder
 from hf_assets.sources.places.hub_repository import HubSource
 from hf_assets.sources.places.local_repository import LocalSource
 from hf_assets.sources.places.media_folder import FolderSource
@@ -67,5 +68,5 @@ def source_of(spec: SourceSpec, memory: Path) -> Source:
     if spec.dataset_name.startswith(SCHEMES):
         return BucketFolder(spec, memory) if spec.folder is not None else BucketSource(spec, memory)
     if spec.folder is not None:
-        return FolderSource(spec, memory)
+        return FolderSource(spec, memory) if Path(spec.dataset_name).is_absolute() else HubFolder(spec, memory)
     return LocalSource(spec, memory) if Path(spec.dataset_name).is_absolute() else HubSource(spec, memory)

@@ -17,7 +17,7 @@ def asked(recipe: Recipe, asset: str) -> list[tuple[str, str, str | None]]:
     """What an asset asks the Hub for: nothing where it reads folders and addresses."""
     if asset == "raw_dataset":
         name, revision = recipe.source.dataset_name, recipe.source.revision
-        is_elsewhere = Path(name).is_absolute() or "://" in name or recipe.source.folder is not None
+        is_elsewhere = Path(name).is_absolute() or "://" in name
         return [] if is_elsewhere else [("dataset", name, revision)]
     pipeline = recipe.model.pipeline
     beside = pipeline.vae if asset == "vae_latents" else pipeline.t5

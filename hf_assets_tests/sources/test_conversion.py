@@ -115,7 +115,9 @@ def test_a_new_archive_is_the_only_one_that_is_turned(hub: LocalHub, name: str, 
 
 def test_texts_beside_media_are_said_to_be_no_table(hub: LocalHub, name: str, tmp_path: Path) -> None:
     hub.commit(name, {"0.png": ROWS[0].image or b"", "0.txt": b"a cat", "1.png": ROWS[0].image or b"", "1.txt": b"x"})
-    with pytest.raises(DatasetError, match=r'its files for lines of text .*"local" and caption_strategy "textfile"'):
+    with pytest.raises(
+        DatasetError, match=r'its files for lines of text .*"caption_strategy": "textfile".* as "a cat", "x"'
+    ):
         read(name, tmp_path)
 
 

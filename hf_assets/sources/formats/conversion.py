@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError, HfAssetsError
-from hf_assets.sources.formats import archive_metadata, bad_rows, bounds, csv_text, faults, tars
+from hf_assets.sources.formats import archive_metadata, bad_rows, bounds, csv_text, faults, member_texts, tars
 from hf_assets.sources.formats.faults import Fault
-from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES
+from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, MEDIA_SUFFIXES
 
 # Bump where a change here changes the rows of a kind of file; 1 where it isn't named.
 VERSIONS = {"csv": 4, "json": 3, "text": 2, "webdataset": 5, "imagefolder": 4, "audiofolder": 4, "videofolder": 4}
@@ -423,6 +423,7 @@ def _batches(plain: Path, path: str, format: Format, lost: list[Fault]) -> Itera
         format = format._replace(settings={**format.settings, "drop_labels": True}, features=kept)
     features = None if format.features is None else datasets.Features.from_dict(format.features)
     settings = {**SETTINGS.get(format.kind, {}), **format.settings}
+    captions = settings.pop(member_texts.CAPTIONS, None)
     with tempfile.TemporaryDirectory() as nowhere, _BUILDING:
         builder = datasets.load_dataset_builder(
             format.kind, data_files={"train": [str(plain)]}, features=features, cache_dir=nowhere, **settings
@@ -432,11 +433,16 @@ def _batches(plain: Path, path: str, format: Format, lost: list[Fault]) -> Itera
     is_archive = plain.suffix.lower() == ".zip"
     with contextlib.ExitStack() as stack:
         archive = stack.enter_context(zipfile.ZipFile(plain)) if is_archive and format.kind in FOLDERS else None
+        pair = member_texts.pairing(archive, captions, lost) if archive is not None and captions else None
         for table in _tables(rows, format, BATCH_ROWS[format.kind in EMBEDDING or archive is not None]):
             if format.kind in FOLDERS:
+                if archive is not None and set(table.column_names) <= {FOLDERS[format.kind], LABEL}:
+                    table = _of_media(table, FOLDERS[format.kind], tuple(builder.EXTENSIONS))
                 for part in _few_bytes(table, _media_columns(rows.features), archive):
                     made = _with_paths(part, _media_columns(rows.features), plain, archive, lost)
-                    if labels is not None:
+                    if pair is not None:
+                        yield pair(made, FOLDERS[format.kind])
+                    elif labels is not None:
                         yield _with_labels(made, FOLDERS[format.kind], labels)
                     else:
                         yield made.replace_schema_metadata(_with_classes(features))
@@ -445,6 +451,14 @@ def _batches(plain: Path, path: str, format: Format, lost: list[Fault]) -> Itera
                 url = pa.array([path] * len(table), pa.string())
                 table = table.set_column(table.column_names.index("__url__"), "__url__", url)
             yield table
+
+
+def _of_media(table: pa.Table, column: str, endings: tuple[str, ...]) -> pa.Table:
+    """The rows that are media, of a ZIP without metadata: `datasets` makes a row of each member, texts and all."""
+    known = (*endings, *MEDIA_SUFFIXES[column])
+    return table.filter(
+        pa.array([_member(path).lower().endswith(known) for path in table[column].to_pylist()], pa.bool_())
+    )
 
 
 def _tables(rows: Any, format: Format, batch_rows: int) -> Iterator[pa.Table]:

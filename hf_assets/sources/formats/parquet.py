@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hf_assets import json_text, schema
-from hf_assets.errors import DatasetError
+from hf_assets.errors import DatasetError, MissingColumnError
 from hf_assets.media.memory import Memory
 from hf_assets.sources.formats import arrays, parquet_pages
 from hf_assets.sources.formats.faults import Fault
@@ -428,7 +428,7 @@ def _top_level(column: str, names: list[str], file: str) -> str:
     """The top-level column that a dotted path leads into."""
     head = column if column in names else column.split(".")[0]
     if head not in names:
-        raise DatasetError(f'column "{head}" is not in the dataset ("{file}"): {_nearest(head, names)}')
+        raise MissingColumnError(f'column "{head}" is not in the dataset ("{file}"): {_nearest(head, names)}')
     if names.count(head) > 1:
         raise DatasetError(f'"{file}" has {names.count(head)} columns called "{head}": rename all but one')
     return head
@@ -472,10 +472,8 @@ def _only(choices: list[Choice], column: str, arrow: pa.Schema, file: str) -> Ch
     if choices:
         return choices[0]
     if file.lower().endswith(TEXTS) and column not in arrow.names:
-        raise DatasetError(
-            f'column "{column}" is not in the dataset: `datasets` takes its files for lines of text ("{file}"). If it '
-            "has media with a text beside each, fetch them, as with `hf download`, and read the folder with type "
-            '"local" and caption_strategy "textfile"'
+        raise MissingColumnError(
+            f'column "{column}" is not in the dataset: `datasets` takes its files for lines of text ("{file}")'
         )
     _top_level(column, arrow.names, file)
     raise DatasetError(f'column "{column}" ("{file}") lies inside another: media are read from top-level columns only')

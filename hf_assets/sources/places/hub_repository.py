@@ -262,11 +262,8 @@ class HubSource:
         return api.call(ask, self._subject(revision), otherwise)
 
     def _list(self, info: Any) -> listing.Split:
-        from huggingface_hub import HfApi
-
         spec = self.spec
-        if info.gated:  # open to see for everyone; `datasets` would hide why it can't be read
-            self._call(lambda: HfApi().auth_check(spec.dataset_name, repo_type="dataset"), spec.revision)
+        self._require_access(info)
         listed = self._call(lambda: data_files.data_files_of(spec, info.sha), spec.revision)
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
         root = f"hf://datasets/{spec.dataset_name}@{info.sha}/"
@@ -284,6 +281,13 @@ class HubSource:
             self._remember_listing(info)
         format = "" if listed.format is None else listed.format.dumps()
         return listing.Split(tables, listing.media_fingerprint(media), format, parts)
+
+    def _require_access(self, info: Any) -> None:
+        from huggingface_hub import HfApi
+
+        name = self.spec.dataset_name
+        if info.gated:  # open to see for everyone; `datasets` would hide why it can't be read
+            self._call(lambda: HfApi().auth_check(name, repo_type="dataset"), self.spec.revision)
 
     def _media(
         self, entries: list[DataFile], beside: list[str], siblings: dict[str, Any], format: Format | None

@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,25 +15,20 @@ import pyarrow.parquet as pq
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError
 from hf_assets.sources import listing, unicode_names
-from hf_assets.sources.formats import csv_text, faults, parquet
+from hf_assets.sources.formats import csv_text, faults, parquet, text_files
 from hf_assets.sources.formats.faults import Fault
+from hf_assets.sources.formats.text_files import LYRICS_SUFFIXES, TEXT_SUFFIXES
 from hf_assets.sources.places.local_repository import LocalFiles, media_below
 from hf_assets.sources.spec import MEDIA_SUFFIXES, CaptionTable, DataFile, FolderRules, Snapshot
 
 # Bump when a change to this module changes a row.
 VERSION = 3
 
-# Endings of files of captions, in capitals or not, in the order in which they are taken.
-TEXT_SUFFIXES = (".txt", ".caption")
-# Endings of files of lyrics beside audio.
-LYRICS_SUFFIXES = (".lyrics",)
 LYRICS = "lyrics"
+# Captions that lie in files beside media.
+TEXTS = ("textfile", "whole_textfile")
 # Of a table that is only looked at.
 FIRST_BYTES, FIRST_ROWS = 1 << 20, 100
-# Of a file of captions or lyrics, whose lines become texts one by one.
-MAX_TEXT_BYTES = 8 << 20
-# What ends a line; other separators that Unicode knows are part of it.
-LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class FolderSource(LocalFiles):
@@ -56,6 +50,12 @@ class FolderSource(LocalFiles):
         root = folder.resolve()
         suffixes = MEDIA_SUFFIXES[rules.media]
         media = self._entries(root, [path for path in media_below(root) if path.name.lower().endswith(suffixes)])
+        archives = [] if media or rules.captions not in TEXTS else [path for path in _zips(root) if path.is_file()]
+        if archives:
+            entries = self._entries(root, archives)
+            split = listing.archives_of(entries, rules)
+            commit = fingerprint.of_value([[file.path, file.hash] for file in entries])
+            return Snapshot(str(root), commit, True, split.files, "", split.format)
         if not media:
             raise DatasetError(f'instance_data_dir "{folder}" holds no {rules.media} files: add some, or correct it')
         unicode_names.require_distinct((file.path for file in media), f'instance_data_dir "{folder}"')
@@ -75,6 +75,10 @@ class FolderSource(LocalFiles):
         return Snapshot(str(root), commit, True, (table,), listing.media_fingerprint(media))
 
 
+def _zips(root: Path) -> list[Path]:
+    return [root / path for path in sorted(filter(listing.is_archive, _names(root)))]
+
+
 def sidecars(names: Iterable[str], media: list[str], rules: FolderRules) -> list[str]:
     """The text files that say something of media: their captions, and of audio their lyrics.
 
@@ -83,10 +87,10 @@ def sidecars(names: Iterable[str], media: list[str], rules: FolderRules) -> list
         media: those of the media.
     """
     wanted: list[tuple[str, ...]] = [LYRICS_SUFFIXES] if rules.media == "audio" else []
-    if rules.captions in ("textfile", "whole_textfile"):
+    if rules.captions in TEXTS:
         wanted.insert(0, TEXT_SUFFIXES)
-    found = [_by_key(names, suffixes) for suffixes in wanted]
-    return [path for known in found for one in media if (path := known.get(key(one))) is not None]
+    found = [text_files.by_key(names, suffixes) for suffixes in wanted]
+    return [path for known in found for one in media if (path := known.get(text_files.key(one))) is not None]
 
 
 def _table(root: Path, rules: FolderRules) -> list[Path]:
@@ -114,38 +118,25 @@ def table_of(root: Path, paths: list[str], rules: FolderRules, beside: list[Path
     columns[rules.media] = media
     match rules.captions:
         case "textfile":
-            texts_of = text_files(root)
-            columns["caption"] = _lines([texts_of.get(key(path)) for path in paths])
+            known = texts_of(root)
+            columns["caption"] = _lines([known.get(text_files.key(path)) for path in paths])
         case "whole_textfile":
-            texts_of = text_files(root)
-            texts = [text(texts_of.get(key(path))).strip() or None for path in paths]
+            known = texts_of(root)
+            texts = [text(known.get(text_files.key(path))).strip() or None for path in paths]
             columns["caption"] = pa.array(texts, pa.string())
         case "filename":
             columns["caption"] = pa.array([Path(path).stem.replace("_", " ") for path in paths], pa.string())
-    if rules.media == "audio" and (sung := text_files(root, LYRICS_SUFFIXES)):
+    if rules.media == "audio" and (sung := texts_of(root, LYRICS_SUFFIXES)):
         others = columns[LYRICS].to_pylist() if LYRICS in columns else [None] * len(paths)
-        own = [text(sung.get(key(path))).strip() for path in paths]
+        own = [text(sung.get(text_files.key(path))).strip() for path in paths]
         columns[LYRICS] = pa.array([one or other for one, other in zip(own, others, strict=True)], pa.string())
     made = pa.table(columns)
     return made.replace_schema_metadata({faults.KEY: faults.dumps(found)}) if found else made
 
 
-def text_files(root: Path, suffixes: tuple[str, ...] = TEXT_SUFFIXES) -> dict[str, Path]:
+def texts_of(root: Path, suffixes: tuple[str, ...] = TEXT_SUFFIXES) -> dict[str, Path]:
     """The files of captions in a folder, by path without ending; of `.txt` and `.caption`, the first."""
-    return {stem: root / path for stem, path in _by_key(_names(root), suffixes).items()}
-
-
-def _by_key(names: Iterable[str], suffixes: tuple[str, ...]) -> dict[str, str]:
-    """The files with these endings, by their path without ending; of several, the ending that comes first."""
-    found: dict[str, tuple[int, str]] = {}
-    for path in names:
-        suffix = os.path.splitext(path)[1].lower()
-        if suffix not in suffixes:
-            continue
-        rank, stem = suffixes.index(suffix), key(path)
-        if stem not in found or rank < found[stem][0]:
-            found[stem] = (rank, path)
-    return {stem: path for stem, (_, path) in found.items()}
+    return {stem: root / path for stem, path in text_files.by_key(_names(root), suffixes).items()}
 
 
 def _names(root: Path) -> list[str]:
@@ -163,14 +154,9 @@ def _is_text(path: str) -> bool:
     return path.lower().endswith((*TEXT_SUFFIXES, *LYRICS_SUFFIXES))
 
 
-def key(path: str) -> str:
-    """By what a file of captions belongs to a media file."""
-    return unicode_names.composed(os.path.splitext(path)[0])
-
-
 def _lines(paths: list[Path | None]) -> pa.Array:
     """The text of each file; where one has several lines, each line of each file is a caption."""
-    captions = [[line.strip() for line in LINE_END.split(text(path)) if line.strip()] for path in paths]
+    captions = [text_files.lines(text(path)) for path in paths]
     if any(len(lines) > 1 for lines in captions):
         return pa.array(captions, pa.list_(pa.string()))
     return pa.array([lines[0] if lines else None for lines in captions], pa.string())
@@ -178,14 +164,9 @@ def _lines(paths: list[Path | None]) -> pa.Array:
 
 def text(path: Path | None) -> str:
     """What a file says; nothing where there is none, or it isn't text, or too large (`_faults` says so)."""
-    if path is None or path.stat().st_size > MAX_TEXT_BYTES:
+    if path is None or path.stat().st_size > text_files.MAX_TEXT_BYTES:
         return ""
-    data = path.read_bytes()
-    encoding = faults.wide_encoding(data[: faults.HEAD_BYTES]) or "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        return ""
+    return text_files.text_of(path.read_bytes())
 
 
 def _faults(root: Path, beside: list[Path]) -> list[Fault]:
@@ -194,12 +175,7 @@ def _faults(root: Path, beside: list[Path]) -> list[Fault]:
     for path in beside:
         if path.suffix.lower() in (*TEXT_SUFFIXES, *LYRICS_SUFFIXES) and path.stat().st_size and not text(path):
             name = os.path.relpath(path, root)
-            if path.stat().st_size > MAX_TEXT_BYTES:
-                found.append(
-                    Fault(name, "too_large", f'"{name}" has more than the {MAX_TEXT_BYTES:,d} bytes of captions')
-                )
-                continue
-            found.append(Fault(name, "undecodable", f'"{name}" is not UTF-8 text: save it as UTF-8'))
+            found.append(text_files.fault_of(name, path.stat().st_size))
     return found
 
 

@@ -1,0 +1,38 @@
+"""What to say where a column of captions isn't there, and texts lie beside media: how they are read, with examples."""
+
+import zipfile
+
+import pyarrow as pa
+
+from hf_assets.errors import DatasetError
+from hf_assets.sources import listing
+from hf_assets.sources.formats import member_texts, text_files
+from hf_assets.sources.source import Source
+from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, DataFile, Snapshot
+
+NUM_EXAMPLES, SHOWN_CHARACTERS = 3, 80
+
+
+def hint(source: Source, snapshot: Snapshot, file: DataFile) -> str:
+    """Words to put behind a message about the columns of a file; none where no text lies beside media."""
+    try:
+        texts = _of_archive(source, snapshot, file) if listing.is_archive(file.path) else _loose(source, snapshot)
+    except (DatasetError, OSError, zipfile.BadZipFile):  # of a message, the first part is what matters
+        return ""
+    shown = ", ".join(f'"{" ".join(text.split())[:SHOWN_CHARACTERS]}"' for text in texts)
+    return f'; texts lie beside its media: set "caption_strategy": "textfile" to read them, as {shown}' if shown else ""
+
+
+def _loose(source: Source, snapshot: Snapshot) -> list[str]:
+    paths = list(source.paths(snapshot))
+    held = {text_files.key(path) for path in paths if listing.is_media(path)}
+    beside = sorted(path for stem, path in text_files.by_key(paths).items() if stem in held)[:NUM_EXAMPLES]
+    hashes = source.locate(snapshot, pa.array(beside, pa.string())).to_pylist()
+    files = [DataFile(path, content, 0) for path, content in zip(beside, hashes, strict=True) if content is not None]
+    read = [text_files.text_of(source.fetch(snapshot, one).read_bytes()) for one in files]
+    return [line for text in read for line in text_files.lines(text)[:1]]
+
+
+def _of_archive(source: Source, snapshot: Snapshot, file: DataFile) -> list[str]:
+    with zipfile.ZipFile(source.fetch(snapshot, file)) as archive:
+        return list(member_texts.examples(archive, ALL_MEDIA_SUFFIXES, NUM_EXAMPLES))
