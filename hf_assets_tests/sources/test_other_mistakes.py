@@ -365,3 +365,9 @@ def test_a_name_that_no_file_has_is_said_with_the_one_it_nearly_is(case: str, tm
     first, second = media_of(by_file(found.table, snapshot), source, snapshot, "image")
     assert (first.error and first.error.reason, second.data) == ("missing", C)
     assert f'names "{name}", which isn\'t in the dataset; the dataset has "{there}"' in str(first.error)
+
+
+def test_names_with_dots_that_make_thousands_of_columns_are_named(tmp_path: Path) -> None:
+    data = tar([(f"cat.{number}.jpg", b"x") for number in range(1001)])
+    with pytest.raises(DatasetError, match=r'such as "cat\.1000\.jpg".*first dot of a name, "1000\.jpg"'):
+        read(folder(tmp_path, {"x.tar": data}), tmp_path / "memory", WantedColumns("image", ()))

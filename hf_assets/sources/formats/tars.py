@@ -14,12 +14,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from hf_assets.errors import DatasetError
 from hf_assets.sources import unicode_names
 from hf_assets.sources.formats import faults
 from hf_assets.sources.formats.faults import Fault, has_surrogate
 from hf_assets.sources.unicode_names import composed
 
 KEY, URL = "__key__", "__url__"
+# Columns of one archive; the time to make a table of them grows faster than their number.
+MAX_FIELDS = 1000
 
 
 class _Member(tarfile.TarInfo):
@@ -112,6 +115,7 @@ class Archive:
         from datasets.packaged_modules.webdataset.webdataset import base_plus_ext
 
         last = "the archive's first member"
+        fields: set[str] = set()
         seen: dict[str, str] = {}
         try:
             with tarfile.open(self.local, "r|*", tarinfo=_Member) as tar:
@@ -127,6 +131,13 @@ class Archive:
                     if not member.isreg() or key is None or is_hidden(name) or _basename(name) in self.ignored:
                         continue
                     last = name
+                    fields.add(field)
+                    if len(fields) > MAX_FIELDS:
+                        raise DatasetError(
+                            f'"{self.url}" has members of more than {MAX_FIELDS:,d} kinds, such as "{name[:200]}": '
+                            f'WebDataset takes what stands behind the first dot of a name, "{field[:100]}", for the '
+                            "column. Rename the members, so that names have one dot, or pack them as a ZIP"
+                        )
                     content = tar.extractfile(member)
                     data = b"" if content is None else content.read()
                     if len(data) < member.size:
