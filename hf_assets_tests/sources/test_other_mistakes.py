@@ -371,3 +371,55 @@ def test_names_with_dots_that_make_thousands_of_columns_are_named(tmp_path: Path
     data = tar([(f"cat.{number}.jpg", b"x") for number in range(1001)])
     with pytest.raises(DatasetError, match=r'such as "cat\.1000\.jpg".*first dot of a name, "1000\.jpg"'):
         read(folder(tmp_path, {"x.tar": data}), tmp_path / "memory", WantedColumns("image", ()))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected", "num_faults"),
+    [
+        ("metadata.csv", b"file_name,caption\nb.png,None\na.png,NA\n", ["None", "NA"], 0),
+        ("metadata.csv", b"file_name;caption\nb.png;x, y\na.png;z\n", ["x, y", "z"], 0),
+        ("metadata.csv", b"file_name,caption\nb.png,x\na.png," + LATIN + b"\n", ["x"], 1),
+        ("metadata.csv", "file_name,caption\nb.png,grün\na.png,y\n".encode("utf-16"), ["grün", "y"], 0),
+        ("d/metadata.jsonl", b'{"file_name": "b.png", "caption": "x"}\n{bad}\n', ["x"], 1),
+        ("metadata.jsonl", b'{"file_name": "./d/b.png", "caption": "x"}\n', ["x"], 0),
+    ],
+)
+def test_metadata_within_a_zip_are_read_as_those_of_a_folder(
+    name: str, data: bytes, expected: list[str], num_faults: int, tmp_path: Path
+) -> None:
+    inside = "d/" if name.startswith("d/") or b"d/b" in data else ""
+    files = {"x.zip": archive({name: data, f"{inside}a.png": A, f"{inside}b.png": B})}
+    found = samples(folder(tmp_path, files), tmp_path / "memory")
+    assert found == list(zip(expected, (B, A), strict=False))
+    read_, _, _ = read(str(tmp_path / "data"), tmp_path / "memory")
+    assert len(read_.faults) == num_faults
+
+
+def test_one_name_in_two_folders_of_an_archive_is_no_row_of_metadata_beside_it(tmp_path: Path) -> None:
+    members = {"x/a.png": A, "y/a.png": B, "c.png": C}
+    metadata = b"file_name,caption\na.png,which\nx/a.png,first\nimg/c.png,other\n"
+    found = samples(folder(tmp_path, {"x.zip": archive(members), "metadata.csv": metadata}), tmp_path / "memory")
+    assert sorted(found, key=str) == sorted([("first", A), (None, B), ("other", C)], key=str)
+
+
+@pytest.mark.parametrize("kind", ["train.csv", "metadata.csv"])
+def test_more_cells_than_the_header_shift_no_column(kind: str, tmp_path: Path) -> None:
+    name = "image" if kind.startswith("train") else "file_name"
+    images = {one: IMAGES[one] for one in ("a.png", "b.png")}
+    data = f"{name},caption\na.png,x,\nb.png,y,\n".encode()
+    assert faults(tmp_path / "one", {kind: data, **images}) == (["x", "y"], [])
+    data = f"{name},caption\na.png,'x, z'\nb.png,y\n".encode()
+    found, whys = faults(tmp_path / "two", {kind: data, **images})
+    assert (found, len(whys)) == (["y"], 1)
+    assert "row 1: it has 3 cells, more than the header names" in whys[0]
+
+
+def test_lines_of_json_with_commas_behind_them_are_read(tmp_path: Path) -> None:
+    data = b'{"image": "a.png", "caption": "x"},\n{"image": "b.png", "caption": "y"},\n'
+    assert faults(tmp_path, {"train.jsonl": data, **IMAGES}) == (["x", "y"], [])
+
+
+def test_what_systems_leave_in_folders_is_no_sample_and_a_mark_is_no_text(tmp_path: Path) -> None:
+    members = [("d/Thumbs.db", b"x"), ("d/desktop.ini", b"x"), ("d/a.png", A), ("d/a.txt", b"\xef\xbb\xbfx")]
+    members += [("d/b.png", B), ("d/b.txt", "grün".encode("utf-16"))]
+    assert captions(tmp_path, {"x.tar": tar(members)}, "txt") == ["x", "grün"]

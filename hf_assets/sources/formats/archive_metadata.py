@@ -2,6 +2,7 @@
 
 import posixpath
 import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,17 +33,17 @@ def joiner(
     if NAME not in table.column_names or any(name.startswith("metadata.") for name in names):
         return None
     rows: dict[str, int] = {}
+    alone: dict[str, int] = {}  # by names alone, where they are distinct: the archive's folder may be part of the path
     for row, name in enumerate(table[NAME].to_pylist()):
         if name is not None:
             path = str(name).replace("\\", "/").removeprefix("./")
             rows.setdefault(_key(path), row)
-            # alone where names are distinct, as the archive's folder may be part of the path
             if counts[_key(posixpath.basename(path))] == 1:
-                rows.setdefault(_key(posixpath.basename(path)), row)
+                alone.setdefault(_key(posixpath.basename(path)), row)
 
     def join(part: pa.Table) -> pa.Table:
         paths = [_key(path or "") for path in _paths(part).to_pylist()]
-        at = [rows.get(path, rows.get(posixpath.basename(path))) for path in paths]
+        at = [rows.get(path, alone.get(posixpath.basename(path))) for path in paths]
         found = table.take(pa.array(at, pa.int64()))
         for name in found.column_names:
             if name != NAME and name not in part.column_names:
@@ -50,6 +51,34 @@ def joiner(
         return part
 
     return join
+
+
+def inside(archive: zipfile.ZipFile, named: Sequence[str], found: list[Fault]) -> pa.Table | None:
+    """What metadata within a ZIP say of its media, with the members' names as `file_name`; None where there are none,
+    or such as name several files a row. Words are words in them, and a bad row costs itself.
+
+    Args:
+        named: what metadata are called.
+        found: is given the rows that can't be read.
+    """
+    tables = []
+    for member in sorted(archive.namelist()):
+        folder, name = posixpath.split(member)
+        if name not in named or member.startswith("__MACOSX/"):
+            continue
+        with tempfile.TemporaryDirectory() as place:
+            copy = Path(place) / name
+            copy.write_bytes(archive.read(member))
+            table = _read(copy, found)
+        others = [one for one in table.column_names if one.endswith(("_file_name", "file_names"))]
+        if NAME not in table.column_names or others:
+            return None
+        if not (pa.types.is_string(table[NAME].type) or pa.types.is_large_string(table[NAME].type)):
+            return None
+        paths = [path and posixpath.normpath(posixpath.join(folder, path)) for path in table[NAME].to_pylist()]
+        at = table.column_names.index(NAME)
+        tables.append(table.set_column(at, NAME, pa.array(paths, pa.string())))
+    return pa.concat_tables(tables, promote_options="permissive") if tables else None
 
 
 def _paths(part: pa.Table) -> pa.ChunkedArray:
@@ -67,7 +96,12 @@ def _key(path: str) -> str:
 
 def _read(path: Path, found: list[Fault]) -> pa.Table:
     with path.open("rb") as file:
-        start = file.read(64).lstrip()
+        start = file.read(faults.HEAD_BYTES)
+    if (encoding := faults.wide_encoding(start)) is not None:
+        plain = path.with_name(f"utf8_{path.name}")
+        faults.in_utf_8(path, plain, encoding)
+        return _read(plain, found)
+    start = start.lstrip()
     if start.startswith(b"PAR1"):
         return csv_text.with_file_name(pq.read_table(path))
     with tempfile.TemporaryDirectory() as folder:

@@ -123,19 +123,24 @@ def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequ
             plain, format, found = _with_words(plain, path, format)
             try:
                 _require_utf_8(plain, format)
+                if format.kind == "csv":
+                    csv_text.require_header(plain, format.settings)
                 join = None
-                if metadata:
+                listed = _listed_inside(plain, format, found)
+                if metadata and listed is None:
                     format = format._replace(settings={"drop_labels": True, **format.settings})
                     with zipfile.ZipFile(plain) as members:
                         join = archive_metadata.joiner(members.namelist(), metadata, found)
                 lost: list[Fault] = []  # of an archive, known when it was read
                 read = functools.partial(_batches, plain, path, format, lost)
+                if listed is not None:
+                    read = functools.partial(_named_members, plain, format, listed, lost)
                 write(read if join is None else lambda: map(join, read()), target, found, lost)
             except Exception as error:
                 more, mended, format = _without_bad_members(plain, path, format)
                 if not more and mended == plain:
                     raise
-                plain = _with_settled_types(mended, error if not more else None)
+                plain = _with_settled_types(mended, None if more or format.kind == "csv" else error)
                 write(lambda: _batches(plain, path, format, []), target, [*found, *more])
 
 
@@ -459,6 +464,39 @@ def _of_media(table: pa.Table, column: str, endings: tuple[str, ...]) -> pa.Tabl
     return table.filter(
         pa.array([_member(path).lower().endswith(known) for path in table[column].to_pylist()], pa.bool_())
     )
+
+
+def _listed_inside(plain: Path, format: Format, found: list[Fault]) -> pa.Table | None:
+    """The rows of metadata within a ZIP of media: `datasets` reads their words as missing values, and none of them
+    where one is bad.
+    """
+    is_read = format.kind in FOLDERS and plain.suffix.lower() == ".zip" and not format.settings.get("drop_metadata")
+    if not is_read or "filters" in format.settings:
+        return None
+    with zipfile.ZipFile(plain) as archive:
+        return archive_metadata.inside(archive, format.settings.get("metadata_filenames") or METADATA, found)
+
+
+def _named_members(plain: Path, format: Format, listed: pa.Table, lost: list[Fault]) -> Iterator[pa.Table]:
+    """The rows that metadata within a ZIP list, with their media.
+
+    Args:
+        lost: is given the members that can't be read, anew with each call.
+    """
+    import datasets
+
+    lost.clear()
+    column = FOLDERS[format.kind]
+    features = None if format.features is None else datasets.Features.from_dict(format.features)
+    names = [column if name == archive_metadata.NAME else name for name in listed.column_names]
+    listed = listed.rename_columns(names)
+    for name, feature in () if features is None else features.items():
+        if name in names and name != column:
+            kind = datasets.Features({name: feature}).arrow_schema.field(name).type
+            listed = listed.set_column(names.index(name), name, listed[name].cast(kind))
+    with zipfile.ZipFile(plain) as archive:
+        for part in _few_bytes(listed, [column], archive):
+            yield _with_paths(part, [column], plain, archive, lost).replace_schema_metadata(_with_classes(features))
 
 
 def _tables(rows: Any, format: Format, batch_rows: int) -> Iterator[pa.Table]:

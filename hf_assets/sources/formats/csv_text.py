@@ -27,7 +27,10 @@ PATH_NAMES = (
     *("video_path", "video", "audio_path", "audio", "image_file", "media_path", "media"),
 )
 # Those with which a CSV's rows are what Python's own reader takes them for.
-PLAIN_SETTINGS = {"sep", "delimiter", "quotechar", "encoding", "chunksize", "na_values", "keep_default_na", "na_filter"}
+PLAIN_SETTINGS = {
+    *("sep", "delimiter", "quotechar", "encoding", "chunksize", "na_values", "keep_default_na", "na_filter"),
+    "converters",
+}
 # What stands between cells where no comma does, as office programs write it; and how many characters are looked at.
 SEPARATORS, HEAD_CHARACTERS = (",", ";", "\t", "|"), 1 << 16
 # So many of the first rows have as many cells as the header.
@@ -70,6 +73,25 @@ def separator_of(local: Path, settings: dict[str, Any]) -> dict[str, Any]:
         if is_table and more_cells > num_cells:
             return {"delimiter" if "delimiter" in settings else "sep": sep}
     return {}
+
+
+def require_header(local: Path, settings: dict[str, Any]) -> None:
+    """pandas takes the first column of a table for its index where the first row has more cells than the header.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if not settings.keys() <= PLAIN_SETTINGS:
+        return
+    with local.open(encoding=settings.get("encoding") or "utf-8-sig", errors=ESCAPES, newline="") as text:
+        sep, quote = settings.get("delimiter") or settings.get("sep") or ",", settings.get("quotechar") or '"'
+        if len(sep) > 1:
+            return
+        rows = (cells for cells in csv.reader(text, delimiter=sep, quotechar=quote) if cells)
+        with contextlib.suppress(csv.Error):
+            header, first = next(rows, []), next(rows, [])
+            if len(first) > len(header):
+                raise ValueError("its first row has more cells than the header names")
 
 
 def _shape(head: str, sep: str) -> tuple[bool, int]:
@@ -179,6 +201,8 @@ def _copy_good_rows(local: Path, settings: dict[str, Any], target: Path) -> list
         writer.writerow(header)
         for number, cells in enumerate(rows, start=1):
             message = ""
+            while len(cells) > len(header) and not cells[-1]:  # a comma behind each row
+                cells.pop()
             if len(cells) > len(header):
                 message = f"it has {len(cells):,} cells, more than the header names"
             elif faults.has_surrogate(cells):
@@ -225,6 +249,7 @@ def metadata_table(local: Path, target: Path, found: list[Fault]) -> None:
     separator = separator_of(local, {})
     try:
         faults.require_utf_8(local)
+        require_header(local, separator)
         table = _metadata(local, separator)
     except ValueError:
         mended = target.with_suffix(".mended")

@@ -20,6 +20,8 @@ from hf_assets.sources.formats import faults
 from hf_assets.sources.formats.faults import Fault, has_surrogate
 from hf_assets.sources.unicode_names import composed
 
+# Members that are text; a mark in front of it that says how it is written is none of it.
+TEXT_FIELDS = ("txt", "text", "transcript")
 KEY, URL = "__key__", "__url__"
 # Columns of one archive; the time to make a table of them grows faster than their number.
 MAX_FIELDS = 1000
@@ -149,6 +151,8 @@ class Archive:
             yield key or last, field or "", Fault(key or last, "truncated", message)
 
 
+# What Windows leaves in folders.
+OF_SYSTEMS = ("thumbs.db", "desktop.ini")
 # Tables in a tar of bare images, as a folder of images has them.
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
@@ -158,7 +162,7 @@ def _basename(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    return _basename(name).startswith((".", "__"))
+    return _basename(name).startswith((".", "__")) or _basename(name).lower() in OF_SYSTEMS
 
 
 def is_media(name: str) -> bool:
@@ -219,7 +223,10 @@ def undecided(schemas: list[pa.Schema]) -> set[str]:
 def _decoded(field: str, data: bytes) -> Any:
     from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
-    decoder = WebDataset.DECODERS.get(field.rsplit(".", 1)[-1])
+    ending = field.rsplit(".", 1)[-1]
+    if ending in TEXT_FIELDS:
+        return data.decode(faults.wide_encoding(data[: faults.HEAD_BYTES]) or "utf-8-sig")
+    decoder = WebDataset.DECODERS.get(ending)
     return data if decoder is None else decoder(data)
 
 
