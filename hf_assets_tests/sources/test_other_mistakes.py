@@ -1,6 +1,7 @@
 """More that people do to their files: what can be read is read with its right value, the rest has a reason."""
 
 import base64
+import gzip
 import io
 import json
 import zipfile
@@ -15,6 +16,7 @@ import pytest
 from hf_assets import schema
 from hf_assets.encode.media_files import by_file, media_of
 from hf_assets.errors import DatasetError
+from hf_assets.sources.formats import csv_text
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.spec import CaptionTable, FolderRules
 from hf_assets.stages import captions as stage
@@ -423,3 +425,24 @@ def test_what_systems_leave_in_folders_is_no_sample_and_a_mark_is_no_text(tmp_pa
     members = [("d/Thumbs.db", b"x"), ("d/desktop.ini", b"x"), ("d/a.png", A), ("d/a.txt", b"\xef\xbb\xbfx")]
     members += [("d/b.png", B), ("d/b.txt", "grün".encode("utf-16"))]
     assert captions(tmp_path, {"x.tar": tar(members)}, "txt") == ["x", "grün"]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "compressed"])
+def test_members_of_a_sample_that_lie_apart_are_one_sample(pack: Any, tmp_path: Path) -> None:
+    members = [("a.png", A), ("d/b.png", B), ("a.txt", b"x"), ("d/b.txt", b"y"), ("c.png", C), ("c.txt", b"z")]
+    found = samples(
+        folder(tmp_path, {"x.tar": pack(tar(members))}), tmp_path / "memory", WantedColumns("image", ("txt",))
+    )
+    assert found == [("x", A), ("y", B), ("z", C)]
+
+
+@pytest.mark.parametrize("kind", ["train.csv", "metadata.csv"])
+@pytest.mark.parametrize("is_text_first", [True, False])
+def test_a_column_that_is_text_far_from_its_numbers_is_text(kind: str, is_text_first: bool, tmp_path: Path) -> None:
+    texts = ["007"] * csv_text.CHUNK_ROWS
+    texts.insert(0 if is_text_first else len(texts), "a text")
+    if is_text_first:
+        texts = ["a text", *texts, "8"]
+    name = "image" if kind.startswith("train") else "file_name"
+    data = "\n".join([f"{name},caption", *(f"a.png,{text}" for text in texts)]).encode()
+    assert captions(tmp_path, {kind: data, "a.png": A}) == texts

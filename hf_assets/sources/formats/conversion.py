@@ -202,6 +202,12 @@ def _convert_tar(plain: Path, path: str, format: Format, target: Path, beside: S
         if not archive.as_text:
             raise
         write(batches, target, lost, archive.faults)
+    if archive.is_scattered and not archive.faults and not archive.is_grouped:
+        grouped = plain.with_name("grouped.tar")
+        with bounds.unpacked(plain, bounds.start_of(plain)) as stream, grouped.open("wb") as copy:
+            shutil.copyfileobj(stream, copy, 1 << 20)
+        archive.local, archive.is_grouped = grouped, True
+        write(batches, target, lost, archive.faults)
 
 
 def _with_words(plain: Path, path: str, format: Format) -> tuple[Path, Format, list[Fault]]:
@@ -218,7 +224,10 @@ def _with_words(plain: Path, path: str, format: Format) -> tuple[Path, Format, l
         else:
             plain = copy
     if format.kind == "csv" and len(plain.suffixes) == 1:
-        return plain, format._replace(settings=csv_text.settings_of(plain, format.settings)), []
+        settings = csv_text.settings_of(plain, format.settings)
+        if format.features is not None:  # README.md says what they are
+            settings = {name: value for name, value in settings.items() if name != "converters"}
+        return plain, format._replace(settings=settings), []
     found: list[Fault] = []
     if (
         ending == ".csv"
@@ -275,7 +284,9 @@ def _without_bad_members(plain: Path, path: str, format: Format) -> tuple[list[F
         folder.mkdir()
         return found, target.replace(folder / plain.name), format  # by its name it is known as metadata
     if format.kind == "csv":
-        settings = {name: value for name, value in format.settings.items() if name in ("chunksize", "na_values")}
+        settings = {
+            name: value for name, value in format.settings.items() if name in ("chunksize", "na_values", "converters")
+        }
         if "na_values" in settings:
             settings["keep_default_na"] = False
         return csv_text.without_bad_rows(plain, format.settings, target), target, format._replace(settings=settings)

@@ -47,12 +47,12 @@ def settings_of(local: Path, settings: dict[str, Any]) -> dict[str, Any]:
     if {"na_values", "keep_default_na", "na_filter"} & settings.keys():
         return settings
     try:
-        words = _words(local, settings)
+        words, mixed = _words(local, settings)
     except ValueError:  # its rows can't be read as they are: that is dealt with when they are
         return settings
-    if not words:
-        return settings
-    return {**settings, "keep_default_na": False, "na_values": words}
+    if mixed and "converters" not in settings:
+        settings = {**settings, "converters": dict.fromkeys(mixed, str)}
+    return {**settings, "keep_default_na": False, "na_values": words} if words else settings
 
 
 def separator_of(local: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -106,10 +106,9 @@ def _shape(head: str, sep: str) -> tuple[bool, int]:
     return False, 0
 
 
-def _words(local: Path, settings: dict[str, Any]) -> dict[str, list[str]] | None:
-    """What is a missing value in each column: in columns of numbers what pandas knows, in others an empty cell.
-
-    None where no column has one of these words.
+def _words(local: Path, settings: dict[str, Any]) -> tuple[dict[str, list[str]] | None, list[str]]:
+    """What is a missing value in each column: in columns of numbers what pandas knows, in others an empty cell; None
+    where no column has one of these words. And the columns that are numbers in some chunks of rows, and text in others.
     """
     from pandas._libs.parsers import STR_NA_VALUES
 
@@ -124,13 +123,14 @@ def _words(local: Path, settings: dict[str, Any]) -> dict[str, list[str]] | None
             is_missing = values.isin(STR_NA_VALUES) | (values == "")
             has_word |= bool((is_missing & (values != "")).any())
             others = values[~is_missing]
-            if name in texts or not len(others):
+            if not len(others) or (name in texts and not _are_numbers(others[:1])):
                 continue
             (numbers if _are_numbers(others) else texts).add(name)
+    mixed = sorted(numbers & texts)
     if not has_word:
-        return None
+        return None, mixed
     # a column of which nothing is left holds text, if it holds anything
-    return {name: sorted({*STR_NA_VALUES, ""}) if name in numbers - texts else [""] for name in names}
+    return {name: sorted({*STR_NA_VALUES, ""}) if name in numbers - texts else [""] for name in names}, mixed
 
 
 def _are_numbers(values: Any) -> bool:
@@ -261,8 +261,10 @@ def metadata_table(local: Path, target: Path, found: list[Fault]) -> None:
 def _metadata(local: Path, separator: dict[str, Any]) -> pa.Table:
     import pandas
 
-    words = _words(local, separator)
+    words, mixed = _words(local, separator)
     options: dict[str, Any] = {**separator, **({"keep_default_na": False, "na_values": words} if words else {})}
+    if mixed:
+        options["converters"] = dict.fromkeys(mixed, str)
     with pandas.read_csv(local, chunksize=CHUNK_ROWS, **options) as reader:
         tables = [pa.Table.from_pandas(frame, preserve_index=False) for frame in reader]
     return pa.concat_tables(tables, promote_options="permissive").replace_schema_metadata(None)

@@ -68,6 +68,8 @@ class Archive:
         faults: of the samples that were left out, as far as it was read last.
         as_text: columns of JSON of which each value is given as JSON text.
         ignored: names of members, without folders, that belong to no sample.
+        is_scattered: members of one name lie apart, as far as it was read last.
+        is_grouped: they are put together, as far as the first of them lies in front.
     """
 
     def __init__(self, local: Path, url: str) -> None:
@@ -75,15 +77,20 @@ class Archive:
         self.faults: list[Fault] = []
         self.as_text: set[str] = set()
         self.ignored: list[str] = []
+        self.is_scattered = self.is_grouped = False
 
     def samples(self) -> Iterator[dict[str, Any]]:
         """Each sample by the names of its columns; media as bytes."""
         self.faults.clear()
         sample: dict[str, Any] = {}
         usual: set[str] = set()
+        seen: dict[str, set[str]] = {}
         fault: Fault | None = None
-        for key, field, data in self._members():
+        for key, field, data in self._grouped() if self.is_grouped else self._members():
             if sample and composed(sample[KEY]) != composed(key):
+                before = seen.setdefault(composed(sample[KEY]), set())
+                self.is_scattered |= bool(before) and before.isdisjoint(sample.keys() - {KEY})
+                before.update(sample.keys() - {KEY})
                 yield from self._finished(sample, fault)
                 usual, sample, fault = set(sample), {}, None
             sample.setdefault(KEY, key)
@@ -104,6 +111,8 @@ class Archive:
                 line = (str(error).splitlines() or [type(error).__name__])[0]
                 fault = fault or Fault(key, "undecodable", f'"{key}.{field}" can\'t be read: {line[:200]}')
         if sample:
+            before = seen.get(composed(sample[KEY]), set())
+            self.is_scattered |= bool(before) and before.isdisjoint(sample.keys() - {KEY})
             yield from self._finished(sample, fault)
 
     def _finished(self, sample: dict[str, Any], fault: Fault | None) -> Iterator[dict[str, Any]]:
@@ -111,6 +120,28 @@ class Archive:
             self.faults.append(fault)
             return
         yield {**{name: value for name, value in sample.items() if name != KEY}, KEY: sample[KEY], URL: self.url}
+
+    def _grouped(self) -> Iterator[tuple[str, str, bytes | Fault]]:
+        """`_members` of an archive that isn't compressed, those of a name together."""
+        from datasets.packaged_modules.webdataset.webdataset import base_plus_ext
+
+        groups: dict[str, list[tuple[str, str, int, int]]] = {}
+        with tarfile.open(self.local, "r:") as tar:
+            for member in tar:
+                tar.members = []  # type: ignore[attr-defined]  # it would remember all of them
+                key, field = base_plus_ext(member.name)
+                if member.isreg() and key is not None and self._is_sample_s(member.name):
+                    place = (key, field.lower(), member.offset_data, member.size)
+                    groups.setdefault(composed(key), []).append(place)
+        with self.local.open("rb") as file:
+            for places in groups.values():
+                for _, field, start, size in places:
+                    file.seek(start)
+                    yield places[0][0], field, file.read(size)
+
+    def _is_sample_s(self, name: str) -> bool:
+        """Whether a member isn't hidden, or about others."""
+        return not is_hidden(name) and _basename(name) not in self.ignored
 
     def _members(self) -> Iterator[tuple[str, str, bytes | Fault]]:
         """(key, field, content) of each file; a fault in place of the one in which the archive ends."""
@@ -130,7 +161,7 @@ class Archive:
                     unicode_names.require_another(name, seen, f'archive "{self.url}"')
                     key, field = base_plus_ext(name)
                     # hidden files, and those that are about others
-                    if not member.isreg() or key is None or is_hidden(name) or _basename(name) in self.ignored:
+                    if not member.isreg() or key is None or not self._is_sample_s(name):
                         continue
                     last = name
                     fields.add(field)
