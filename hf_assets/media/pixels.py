@@ -59,7 +59,7 @@ def meaning_of(image: ImageFile.ImageFile, data: bytes) -> Meaning:
     white, is_inverted, gray_steps = _gray(image)
     is_keyed = image.format == "PNG" and image.mode == "RGB" and "transparency" in image.info and is_deep(data)
     noted = (*colour_steps, *gray_steps, *(["trns"] if is_keyed else []))
-    shaper = profiles.shaper_of(icc, _profiled_mode(image.mode)) if icc and "icc16" in colour_steps else None
+    shaper = profiles.shaper_of(icc, _profiled_mode(image.mode, data)) if icc and "icc16" in colour_steps else None
     return Meaning(None if shaper else icc, colours, white, is_inverted, noted, shaper)
 
 
@@ -74,21 +74,30 @@ def _colours(image: ImageFile.ImageFile, data: bytes) -> tuple[bytes | None, Col
         if read.is_hdr:
             return None, read, colour.steps_of(read)
     if icc:
-        mode = _profiled_mode(image.mode)
+        mode = _profiled_mode(image.mode, data)
         if profiles.is_srgb(icc, mode):
             return None, PLAIN, ()
         has_more = image.mode.startswith(("I", "F")) or is_deep(data)
-        return icc, PLAIN, ("icc16" if has_more and profiles.shaper_of(icc, mode) else "icc",)
+        if has_more and profiles.shaper_of(icc, mode):
+            return icc, PLAIN, ("icc16",)
+        return (None, PLAIN, ()) if _is_deep_gray(data) and image.mode == "RGBA" else (icc, PLAIN, ("icc",))
     if image.format in ("AVIF", "HEIF"):
         read = boxes.colours(data) or PLAIN
         return None, read, colour.steps_of(read)
     return None, PLAIN, ()
 
 
-def _profiled_mode(mode: str) -> str:
+def _is_deep_gray(data: bytes) -> bool:
+    """Whether a PNG is gray and alpha of 16 bits, which Pillow calls RGBA."""
+    return is_deep(data) and data[25:26] == b"\4"
+
+
+def _profiled_mode(mode: str, data: bytes) -> str:
     """The mode in which pixels of a mode are converted from their profile."""
     if mode in profiles.MODES:
         return mode
+    if mode == "RGBA" and _is_deep_gray(data):
+        return "L"
     return "L" if mode == "LA" or mode.startswith(("I", "F")) else "RGB"
 
 

@@ -374,6 +374,20 @@ def test_a_gray_profile_is_applied_to_all_bits(kind: str) -> None:
     assert np.abs(np.asarray(image.decode(data)) - expected[..., None]).max() < 1.1
 
 
+def test_gray_and_alpha_of_16_bits_have_their_profile() -> None:
+    values = (GRAY.astype(np.uint16) * 257)[..., None]
+    rows = np.concatenate([values, np.full_like(values, 0x8000)], axis=2).astype(">u2")
+    height, width = GRAY.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 4, 0, 0, 0)
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    parts = [chunk(b"IHDR", header), iccp(gray_profile(1.0)), chunk(b"IDAT", packed), chunk(b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    light_ = GRAY / 255
+    expected = 255 * np.where(light_ <= 0.0031308, light_ * 12.92, 1.055 * light_ ** (1 / 2.4) - 0.055) / 2 + 127.5
+    assert image.probe(data).decoding == "icc16-1"
+    assert np.abs(np.asarray(image.decode(data)) - expected[..., None]).max() < 1.6
+
+
 def gray_profile(exponent: float) -> bytes:
     """An ICC profile of gray with a gamma curve."""
     white = b"XYZ " + bytes(4) + struct.pack(">3i", 63_190, 65_536, 54_061)
