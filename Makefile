@@ -8,7 +8,7 @@ PORT ?= 3000
 SELECT ?= *
 APT_OPTIONS := -o Acquire::Retries=1 -o Acquire::http::Timeout=30
 
-.PHONY: demo page train toy materialize test quantized browser docs resolve soak check fix bench clean
+.PHONY: demo page train toy materialize test quantized browser docs resolve resolved soak check fix bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -31,7 +31,7 @@ materialize: $(STAMP)  ## the datasets of datasets.json (or $HF_ASSETS_CONFIG), 
 	$(BIN)/hf-assets check
 	$(BIN)/dagster asset materialize -m hf_assets.definitions --select '$(SELECT)'
 
-test: $(STAMP) browser  ## all tests
+test: $(STAMP) browser resolved  ## all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 	@$(MAKE) --no-print-directory quantized
 
@@ -54,13 +54,22 @@ docs: $(STAMP)  ## the site of the docs, in build/site; a broken link is an erro
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Each Python that torch has wheels for; nothing is installed.
-resolve: $(STAMP)  ## whether the pins hold on each Python, by pip's dry run
-	@for version in 3.11 3.12 3.13 3.14; do \
+PYTHONS := 3.11 3.12 3.13 3.14
+# What pip's answer depends on.
+ASKED := { echo $(PYTHONS); cat constraints.txt; sed -n '/^requires-python/p; /^dependencies/,/^\[project.scripts/p' pyproject.toml; }
+resolve: $(STAMP)  ## whether the pins hold on each Python, by pip's dry run; notes in .ci/resolved that they do
+	@$(ASKED) | cksum >.venv/resolved
+	@for version in $(PYTHONS); do \
 	  echo "Python $$version"; \
 	  $(BIN)/pip install --disable-pip-version-check --dry-run --ignore-installed --only-binary=:all: \
-	    --python-version $$version --target .venv/resolve --constraint constraints.txt '.[dev]' >.venv/resolve.log 2>&1 \
+	    --python-version $$version --target .venv/resolve --constraint constraints.txt '.[dev,quantize]' >.venv/resolve.log 2>&1 \
 	    || { tail -20 .venv/resolve.log; exit 1; }; \
 	done
+	@mv .venv/resolved .ci/resolved
+
+# A dry run reads 200 packages for each Python, which takes minutes: once per change of the pins is enough.
+resolved: $(STAMP)  ## the same, unless it was done for these pins
+	@$(ASKED) | cksum | cmp -s - .ci/resolved || $(MAKE) --no-print-directory resolve
 
 soak: $(STAMP)  ## a hundred killed runs, 1,000 mutations of each format, and every edit for every kind of media, and in a bucket
 	HF_ASSETS_KILLS=100 $(BIN)/python -m pytest --numprocesses 2 hf_assets_tests/contract/test_kill.py
