@@ -1,4 +1,4 @@
-"""What to say where a column of captions isn't there, and texts lie beside media: how they are read, with examples."""
+"""What to say where a column of captions isn't there, and texts or a table lie beside media: how they are read."""
 
 import zipfile
 
@@ -10,17 +10,25 @@ from hf_assets.sources.formats import member_texts, text_files
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, DataFile, Snapshot
 
+# What tables may be called that lie beside media, in capitals or not.
+TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 NUM_EXAMPLES, SHOWN_CHARACTERS = 3, 80
 
 
 def hint(source: Source, snapshot: Snapshot, file: DataFile) -> str:
-    """Words to put behind a message about the columns of a file; none where no text lies beside media."""
+    """Words to put behind a message about a file's columns; none where neither texts nor tables lie beside media."""
+    is_listed = file.content == listing.LISTED
     try:
         texts = _of_archive(source, snapshot, file) if listing.is_archive(file.path) else _loose(source, snapshot)
     except (DatasetError, OSError, zipfile.BadZipFile):  # of a message, the first part is what matters
         return ""
     shown = ", ".join(f'"{" ".join(text.split())[:SHOWN_CHARACTERS]}"' for text in texts)
-    return f'; texts lie beside its media: set "caption_strategy": "textfile" to read them, as {shown}' if shown else ""
+    if shown:
+        return f'; texts lie beside its media: set "caption_strategy": "textfile" to read them, as {shown}'
+    tables = sorted(path for path in source.paths(snapshot) if path.lower().endswith(TABLES)) if is_listed else []
+    if not tables:
+        return ""
+    return f"; \"{tables[0]}\" isn't read: set data_files to it, and image_column to its column of the media's names"
 
 
 def _loose(source: Source, snapshot: Snapshot) -> list[str]:

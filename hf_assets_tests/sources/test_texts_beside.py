@@ -76,6 +76,16 @@ def test_where_the_config_does_not_say_so_the_message_does(
         read(name, tmp_path / "memory")
 
 
+@pytest.mark.parametrize("name", ["captions.csv", "Metadata.CSV", "data/captions.parquet"])
+def test_a_table_beside_media_that_is_not_read_is_named(name: str, hub: LocalHub, tmp_path: Path) -> None:
+    files = {f"{letter}.png": A for letter in "abc"}
+    where = placed("hub", {name: b"image,caption\na.png,x\n", **files}, hub, tmp_path)
+    with pytest.raises(
+        DatasetError, match=f'"caption" is not in the dataset.*"{name}" isn\'t read: set data_files to it'
+    ):
+        read(where, tmp_path / "memory")
+
+
 def test_texts_in_a_zip_are_no_rows(tmp_path: Path) -> None:
     found, _, _ = read(folder(tmp_path, {"x.zip": archive(PAIRS)}), tmp_path / "memory", WantedColumns("image", ()))
     assert found.table["source_path"].to_pylist() == ["c.png", "one/a.png", "one/b.JPG"]
