@@ -56,10 +56,11 @@ def card(view: View, num_rows: int) -> str:
         ),
         "hf_assets": versions.release(),
     }
+    # Without `configs`: `datasets` 5.2 names its cache of a local folder by these patterns alone where it finds them,
+    # and so gives what it read of a former generation; without, by the files and their times.
     front = {
         "pretty_name": f"{recipe.id}, encoded",
         "tags": ["latents", "text-embeddings", "diffusion"],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
     }
     return "\n".join(
         [

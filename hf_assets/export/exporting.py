@@ -18,7 +18,7 @@ from hf_assets.hub import pushing
 from hf_assets.hub.pushing import Pushed
 
 # Bump when a change to this room changes what a generation holds.
-VERSION = 2
+VERSION = 3
 
 
 class Exported(NamedTuple):

@@ -49,6 +49,20 @@ def test_datasets_reads_typed_columns(made: TinySet, tmp_path: Path) -> None:
     assert row["target_size"] == [128, 64]
 
 
+def test_datasets_reads_what_the_last_export_left_and_not_what_it_read_before(made: TinySet, tmp_path: Path) -> None:
+    def captions() -> list[str]:
+        folder, cache = str(tmp_path / "photos"), str(tmp_path / "cache")
+        return sorted(datasets.load_dataset(folder, split="train", cache_dir=cache)["caption"])
+
+    try:
+        for samples in (SAMPLES, [*photos("zero"), *SAMPLES], SAMPLES[1:]):
+            made.write(samples)
+            made.export("parquet", tmp_path)
+            assert captions() == sorted(caption for photo in samples for caption in photo.captions)
+    finally:
+        made.write(SAMPLES)
+
+
 def test_our_reader_gives_what_the_training_set_does(made: TinySet, tmp_path: Path) -> None:
     made.export("parquet", tmp_path)
     exported, training = ExportedSet.open(tmp_path / "photos"), TrainingSet.open(made.recipe.folders.metadata)
