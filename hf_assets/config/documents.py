@@ -178,7 +178,8 @@ def _cause(error: json.JSONDecodeError) -> str | None:
     rest = rest.lstrip(" \t\n") if error.msg != "Invalid control character at" else rest
     before = error.doc[: error.pos].rstrip()
     if (rest[:1] in ("}", "]") and before[-1:] == ",") or (rest[:1] == "," and rest[1:].lstrip()[:1] in ("}", "]")):
-        return f"a comma stands before the closing {rest.lstrip(', ')[:1].strip() or 'bracket'}; remove it"
+        closing = rest.lstrip(", \t\r\n")[0]  # from Python 3.13 on, the comma is where the parser stops
+        return f"a comma stands before the closing {closing}; remove it"
     if error.msg.startswith("Invalid \\"):
         return MESSAGES["Invalid \\escape"]
     if error.msg == "Invalid control character at" and rest[:1] not in ("", "\n"):
