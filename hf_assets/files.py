@@ -21,6 +21,7 @@ __all__ = [
     "explain_refusals",
     "full_disk",
     "is_whole_file",
+    "is_whole_open",
     "is_whole_table",
     "metadata_of",
     "open_atomically",
@@ -144,7 +145,7 @@ def read_table(location: Location, columns: Sequence[str] | None = None) -> pa.T
     if isinstance(location, Path):
         try:
             with location.open("rb") as file:
-                return pq.read_table(file, columns=wanted) if _is_whole(file) else None
+                return pq.read_table(file, columns=wanted) if is_whole_open(file) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
     try:
@@ -172,7 +173,7 @@ def read_tables(
         file = location.open("rb")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not _is_whole(file):
+    if not is_whole_open(file):
         file.close()
         return None
     return _read_pieces(file, None if columns is None else list(columns), num_rows)
@@ -226,12 +227,12 @@ def is_whole_file(location: Location) -> bool:
         if not isinstance(location, Path):
             return is_whole_table(memoryview(location.read_bytes()))
         with location.open("rb") as file:
-            return _is_whole(file)
+            return is_whole_open(file)
     except OSError:
         return False
 
 
-def _is_whole(file: BinaryIO) -> bool:
+def is_whole_open(file: BinaryIO) -> bool:
     """Whether an open file is as `write_table` wrote it; it then stands at its beginning."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - 8, 0))
