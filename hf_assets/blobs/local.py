@@ -4,8 +4,9 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
@@ -78,19 +79,27 @@ class LocalBlobs(Blobs):
             return None
 
     def list(self, folder: str = "", *, recursive: bool = False, hidden: bool = False) -> Iterator[Blob]:
-        try:
-            with os.scandir(self.folder / folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        for entry in found:
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+        prefix = f"{folder}/" if folder else ""
+        for entry in self._entries(folder):
+            name = entry.name
+            try:
                 if entry.is_dir():
                     if recursive:
-                        yield from self.list(name, recursive=True, hidden=hidden)
-                elif entry.name.startswith(".") == hidden:
-                    yield _describe(name, entry.stat())
+                        yield from self.list(f"{prefix}{name}", recursive=True, hidden=hidden)
+                elif (name[0] == ".") is hidden:
+                    yield _describe(f"{prefix}{name}", entry.stat())
+            except FileNotFoundError:  # removed since it was listed
+                continue
+
+    def names(self) -> Sequence[str]:
+        return [entry.name for entry in self._entries("") if entry.name[0] != "." and not entry.is_dir()]
+
+    def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.folder / folder) as entries:
+                return sorted(entries, key=attrgetter("name"))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def is_empty(self) -> bool:
         return not any(names for _, _, names in os.walk(self.folder))

@@ -82,7 +82,7 @@ def read_part(blobs: Blobs, name: str) -> pa.Table | None:
 
 def part_names(blobs: Blobs) -> list[str]:
     """The parts that lie in an index folder, in order of their names."""
-    return [blob.name for blob in blobs.list() if blob.name.endswith(SUFFIX)]
+    return [name for name in blobs.names() if name.endswith(SUFFIX)]
 
 
 def join_parts(parts: Mapping[str, pa.Table | None]) -> pa.Table:
