@@ -35,20 +35,30 @@ def known_or_new(recipe: Recipe, asset: str, settings: Any, look: Callable[[], l
         settings: JSON of all that decides the results besides tables and stores.
     """
     folder, name = recipe.folders.metadata, f"{asset}_checks"
-    known, seen, listed = memo.load(folder, name), _seen(recipe, asset, settings), _listed(recipe, asset, settings)
+    known, seen = memo.load(folder, name), _seen(recipe, asset, settings)
+    listed = None
+    if known is not None and known.follows_from != seen:
+        listed = _listed(recipe, asset, settings)
     if known is not None and known.follows_from in (seen, listed):
         return [CheckResult(**one) for one in known.facts["results"]]
     results = look()
-    failed = {one.name for one in results if not one.passed and getattr(recipe.checks, one.name).severity != "off"}
+    failed = _failed(recipe, results)
     basis = None
     if failed <= {*OF_TABLES}:
         basis = seen if seen == _seen(recipe, asset, settings) else None
     elif failed <= {*OF_TABLES, *OF_LISTED_FILES} and _is_index_whole(recipe):
-        basis = listed if listed == _listed(recipe, asset, settings) else None
+        listed, results = _listed(recipe, asset, settings), look()  # what was there before they looked
+        is_same = _failed(recipe, results) == failed and listed == _listed(recipe, asset, settings)
+        basis = listed if is_same else None
     if basis is not None:
         with contextlib.suppress(StoreError):  # it saves time only
             memo.save(folder, name, Memo(basis, {}, "", {}, (), {"results": [one._asdict() for one in results]}))
     return results
+
+
+def _failed(recipe: Recipe, results: list[CheckResult]) -> set[str]:
+    """Names of the checks that failed, but for those that are off."""
+    return {one.name for one in results if not one.passed and getattr(recipe.checks, one.name).severity != "off"}
 
 
 def _seen(recipe: Recipe, asset: str, settings: Any) -> str | None:
