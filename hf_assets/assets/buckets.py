@@ -1,5 +1,7 @@
 """What is taken of each row's media, and in which shape it is encoded."""
 
+import functools
+
 import dagster as dg
 
 from hf_assets.config.recipe import Recipe
@@ -16,6 +18,7 @@ from hf_assets.previews.thumbnails import Thumbnails
 from hf_assets.resources.gpu import GpuResource
 from hf_assets.resources.hub import HubResource
 from hf_assets.show import views
+from hf_assets.store.remaking import Remaking
 from hf_assets.store.table_file import TableFile
 
 
@@ -41,20 +44,23 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         reads_model, run_id = medium_of(recipe).reads_model, context.run.run_id
         bound = pin(recipe, run_id) if reads_model else recipe
 
-        def make() -> Made:
+        def make(basis: str) -> Made:
             memory.DECODING.resize(gpu.decode_mb << 20)
             thumbnails = Thumbnails(recipe)
             shown = views.Buckets(recipe, thumbnails)
-            outcome = bucketing.assign(
-                bound,
-                captions.tables,
-                raw_dataset.tables,
-                hub.source(recipe),
-                gpu.threads,
-                say(context),
-                thumbnails,
-                shown.add,
-            )
+            paths = bucketing.output_paths(recipe.folders.metadata)
+            with Remaking(basis, [captions, raw_dataset], paths) as remaking:
+                outcome = bucketing.assign(
+                    bound,
+                    functools.partial(remaking.tables, captions),
+                    functools.partial(remaking.tables, raw_dataset),
+                    hub.source(recipe),
+                    gpu.threads,
+                    say(context),
+                    thumbnails,
+                    shown.add,
+                    bucketing.Before(remaking, captions, raw_dataset),
+                )
             num_failed = 0 if outcome.quarantined is None else len(outcome.quarantined)
             judged = views.FilteredSheet(recipe, thumbnails)
             for place in bucketing.judged(recipe, raw_dataset.tables):

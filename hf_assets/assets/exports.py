@@ -24,7 +24,7 @@ def _build(recipe: Recipe, rules: ExportRules) -> dg.AssetsDefinition:
     def export(context: dg.AssetExecutionContext, training_set: TableFile) -> Step:
         """The training set as another trainer reads it. Only what changed is written."""
 
-        def make() -> Made:
+        def make(basis: str) -> Made:
             done = exporting.export(recipe, rules, say(context))
             table = pa.table({name: [str(getattr(done, name))] for name in ("format", "version", "folder")})
             draft = DraftTable.of(folder.table(recipe.folders.metadata, f"export_{rules.format}"), table, identity=())

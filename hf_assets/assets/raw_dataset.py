@@ -32,10 +32,11 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         source = hub.source(recipe)
         snapshot = source.resolve()
 
-        def make() -> Made:
+        def make(basis: str) -> Made:
             root = recipe.folders.metadata
             scan = rows.Scan(source, snapshot, wanted, folder.columns(root), say(context))
-            table = DraftTable(folder.table(root, "raw_dataset"), identity=())
+            # nothing that is made of a row follows from its file's name
+            table = DraftTable(folder.table(root, "raw_dataset"), by_row=True, but=["file_path"])
             for some in scan.tables():
                 table.add(some)
             outcome = Outcome(

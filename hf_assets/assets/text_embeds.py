@@ -7,6 +7,7 @@ import dagster as dg
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import embeds, encoders, revisions, versions
 from hf_assets.encode.pins import pin
+from hf_assets.encode.taken_over import TakenOver
 from hf_assets.encode.versions import CODE_VERSIONS
 from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.logs import say
@@ -37,12 +38,22 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         models = pin(recipe, context.run.run_id)
         encoder = encoders.text_of(models, embeds.VERSION)
 
-        def make() -> Made:
+        def make(basis: str) -> Made:
             counted = Counted(recipe.folders.metadata)
-            captions, *buckets = (tables[name].tables for name in embeds.inputs(recipe))
-            outcome, facts, _, num_captions = embeds.encode(
-                models, captions, buckets[0] if buckets else None, gpu.hold_device, say(context), encoder, counted.add
-            )
+            inputs = [tables[name] for name in embeds.inputs(recipe)]
+            before = TakenOver(recipe.folders.metadata, embeds.STAGE, "embed_key", basis, inputs, in_a_row=True)
+            with before.remaking as remaking:
+                captions, *buckets = (functools.partial(remaking.tables, one) for one in inputs)
+                outcome, facts, _, num_captions = embeds.encode(
+                    models,
+                    captions,
+                    buckets[0] if buckets else None,
+                    gpu.hold_device,
+                    say(context),
+                    encoder,
+                    counted.add,
+                    before,
+                )
             num_embeds, stored_bytes = outcome.table.num_rows, facts["bytes_stored"]
             view = views.embeds(recipe, num_captions, counted.num_captions, num_embeds, stored_bytes, counted)
             return Made(outcome, {**facts, **as_metadata(view)})

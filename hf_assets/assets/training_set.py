@@ -1,10 +1,13 @@
 """What a trainer reads."""
 
+import contextlib
+import functools
+
 import dagster as dg
 
 from hf_assets import folder
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import versions
+from hf_assets.encode import embeds, versions
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.trainable import TrainingRows
 from hf_assets.encode.versions import CODE_VERSIONS
@@ -13,8 +16,8 @@ from hf_assets.orchestrate.metadata import as_metadata
 from hf_assets.orchestrate.results import Made, Step
 from hf_assets.show import full_report, views
 from hf_assets.store import generations, layout
-from hf_assets.store.draft import DraftTable
 from hf_assets.store.memo import with_files
+from hf_assets.store.remaking import Remaking
 from hf_assets.store.table_file import TableFile
 from hf_assets.upkeep.maintenance import record_generation
 
@@ -36,22 +39,30 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
     ) -> Step:
         """Every trainable sample with all that a trainer needs. Open it with `hf_assets.training.TrainingSet`."""
 
-        def make() -> Made:
+        def make(basis: str) -> Made:
             root = recipe.folders.metadata
             shown = full_report.rests(recipe)
             stores = layout.Stores(recipe.folders.latents, recipe.folders.embeds)
-            written = layout.to_metadata(stores, root)
-            table = DraftTable(folder.table(root, "training_set"))
-            tables = (one.tables for one in (raw_dataset, captions, buckets, vae_latents, text_embeds))
-            report, seen = full_report.Report(recipe), views.TrainingSet(recipe)
-            with TrainingRows(recipe, *tables) as rows:
-                for some in rows.tables():
-                    table.add(some.replace_schema_metadata(written))
-                    report.add(some)
-                    seen.add(some)
-                record_generation(recipe, rows.keys, table.version)
+            path, inputs = folder.table(root, "training_set"), (captions, buckets, vae_latents, raw_dataset)
+            with contextlib.ExitStack() as stack:
+                remaking = stack.enter_context(Remaking(embeds.answered(text_embeds, basis), inputs, [path]))
+                rows = stack.enter_context(
+                    TrainingRows(
+                        recipe,
+                        functools.partial(remaking.tables, raw_dataset),
+                        functools.partial(remaking.tables, captions),
+                        functools.partial(remaking.tables, buckets),
+                        functools.partial(remaking.tables, vae_latents),
+                        text_embeds.tables,
+                    )
+                )
+                report = full_report.Report(recipe, remaking.replaced(path))
+                seen = views.TrainingSet(recipe)
+                table = rows.write(remaking, captions, report.add, seen.add)
+                table.describe(layout.to_metadata(stores, root))
+                record_generation(recipe, rows.keys, table.version, table.pieces)
                 view = seen.view(rows.num_media())
-            report.write(table.version)
+                report.write(table.version)
             files = [generations.newest(root), full_report.path(recipe)]
             if "contact_sheet" in view.texts:
                 files.append(folder.sheet(root, "training_set"))

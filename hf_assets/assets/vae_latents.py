@@ -7,6 +7,7 @@ import dagster as dg
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import latents, revisions, versions
 from hf_assets.encode.pins import pin
+from hf_assets.encode.taken_over import TakenOver
 from hf_assets.encode.versions import CODE_VERSIONS
 from hf_assets.orchestrate.asset import stage_asset
 from hf_assets.orchestrate.logs import say
@@ -43,11 +44,19 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
         models = pin(recipe, context.run.run_id)
         encoder = latents.vae_of(models)
 
-        def make() -> Made:
-            source = hub.source(recipe)
-            outcome, facts, least, _ = latents.encode(
-                models, buckets.tables, raw_dataset.tables, source, gpu.hold_device, say(context), encoder
-            )
+        def make(basis: str) -> Made:
+            before = TakenOver(recipe.folders.metadata, latents.STAGE, "latent_key", basis, [buckets])
+            with before.remaking as remaking:
+                outcome, facts, least, _ = latents.encode(
+                    models,
+                    functools.partial(remaking.tables, buckets),
+                    raw_dataset.tables,
+                    hub.source(recipe),
+                    gpu.hold_device,
+                    say(context),
+                    encoder,
+                    before,
+                )
             return Made(outcome, {**facts, **as_metadata(views.latents(recipe, least))})
 
         return Step(

@@ -1,15 +1,19 @@
 """Give every captioned row its shape, its part of the media, and its bucket."""
 
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import files, folder, schema
+from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe, code_version
 from hf_assets.encode import decoders
+from hf_assets.encode.choosing import PLACE
 from hf_assets.encode.media_files import by_file, media_of
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.probe import Probe
@@ -23,11 +27,11 @@ from hf_assets.stages.aligning import Tables, side_by_side
 from hf_assets.store import memo
 from hf_assets.store.draft import DraftTable
 from hf_assets.store.memo import Rest
+from hf_assets.store.remaking import Remaking
+from hf_assets.store.table_file import TableFile
 
 # Of the rows that the filters drop, so many are looked at for the page.
 DROPPED_SHOWN = 12
-# Where a row lies, and which file it is.
-PLACE = ["row", *schema.LOCATION.names, schema.SOURCE_PATH.name]
 
 
 def version(recipe: Recipe) -> str:
@@ -78,6 +82,19 @@ def fit(
     return table, dropped
 
 
+class Before(NamedTuple):
+    """What the last run left, and the tables that it was made of."""
+
+    remaking: Remaking
+    captions: TableFile
+    raw_dataset: TableFile
+
+
+def output_paths(root: Location) -> tuple[Location, Location]:
+    """Where the table lies, and that of the rows which are left out."""
+    return folder.table(root, "buckets"), folder.dropped(root, "buckets")
+
+
 def assign(
     recipe: Recipe,
     captions: Tables,
@@ -87,16 +104,19 @@ def assign(
     say: Callable[[str], None],
     thumbnails: Thumbnails | None = None,
     show: Callable[[pa.Table, pa.Table, pa.Table], None] = lambda table, place, left_out: None,
+    before: Before | None = None,
 ) -> Outcome:
     """Probe the media that no earlier run has seen, then compute every row's shape and part (see `fit`).
 
     Args:
         thumbnails: of what is read, which are made.
         show: is given rows of the result, of each its `schema.LOCATION`, and rows that are left out.
+        before: what is taken over from the last run; `captions` and `raw_dataset` have the other rows.
     """
     root, medium = recipe.folders.metadata, medium_of(recipe)
     thumbnails = thumbnails or Thumbnails(recipe)
-    table, dropped = DraftTable(folder.table(root, "buckets")), DraftTable(folder.dropped(root, "buckets"))
+    paths = output_paths(root)
+    table, dropped = map(before.remaking.draft if before else functools.partial(DraftTable, by_row=True), paths)
     read = [*PLACE, *([schema.COLUMNS] if _reads_columns(recipe) else [])]
     snapshot = snapshot_of(next(raw_dataset(PLACE)).schema)
     dropped_file = folder.dropped(root, "filtered")
@@ -106,12 +126,20 @@ def assign(
     def survey() -> Iterator[pa.Table]:
         return (aligning.only(raw, some) for raw, some in side_by_side(raw_dataset(PLACE), captions(["row"])))
 
+    for number in before.remaking.kept if before else ():
+        assert before is not None
+        found, left_out = (before.remaking.kept_rows(path, number) for path in paths)
+        num_wanted += before.remaking.num_rows(before.captions, number)
+        decoded.update(decoders.counts(found))
+        show(found, aligning.only(before.remaking.rows_of(before.raw_dataset, number, PLACE), found), left_out)
     with contextlib.closing(Probe(recipe, source, snapshot, thumbnails, threads, say)) as probe:
         for raw, some in side_by_side(raw_dataset(read), captions(["row"])):
             wanted = aligning.only(raw, some)
             num_wanted += len(wanted)
             facts = probe.facts(wanted.select(PLACE), survey)
             quarantined.append(naming.with_source_paths(facts.quarantined, raw))
+            if before:
+                before.remaking.forget(facts.quarantined["row"])
             found, left_out = fit(recipe, facts.media, filtering.sizeless(raw, recipe.filter), medium)
             decoded.update(decoders.counts(found))
             table.add(decoders.with_decoder_version(medium.with_column_facts(found, raw), recipe))

@@ -1,5 +1,7 @@
 """Encode the captions whose embeds the store lacks."""
 
+import functools
+import itertools
 import json
 from collections.abc import Callable, Iterator
 
@@ -7,14 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import fingerprint, folder, schema
+from hf_assets import files, fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw.upkeep_text import count_text
-from hf_assets.encode import encoders, lookup, rates
+from hf_assets.encode import encoders, lookup, rates, taken_over
 from hf_assets.encode.embed_stage import EmbedStage, jobs_of, relative_error
 from hf_assets.encode.lookup import Found, Lookup
 from hf_assets.encode.outcome import Encoded, Outcome
 from hf_assets.encode.quarantine import failed_rows
+from hf_assets.encode.taken_over import TakenOver
 from hf_assets.encode.unit import Totals, run_units, units_of
 from hf_assets.engines.unit import HoldDevice
 from hf_assets.models import families, prompt
@@ -22,14 +25,19 @@ from hf_assets.models import text as text_side
 from hf_assets.previews import token_counts
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import joining, keys
-from hf_assets.stages.aligning import Tables, side_by_side
-from hf_assets.store import generations
+from hf_assets.stages.aligning import Cursor, Tables, side_by_side
+from hf_assets.store import generations, pieces
 from hf_assets.store.draft import DraftTable
+from hf_assets.store.table_file import TableFile
 from hf_assets.store.tensors import TensorStore
 
 STAGE = "text_embeds"
 # Of everything here that changes an embed: this module, the text side. Bump the first for a change to this module.
 VERSION = f"2.{text_side.VERSION}"
+# Of a table's metadata: what decides which embed a caption has.
+ANSWERS = b"hf_assets.answers"
+# Of a table's metadata: how many captions the rows have, by piece.
+NUM_CAPTIONS = b"hf_assets.num_captions"
 # Of what the table has, where that changes no embed.
 TABLE_VERSION = "2"
 
@@ -73,6 +81,7 @@ def encode(
     say: Callable[[str], None],
     encoder: encoders.Encoder | None = None,
     show: Callable[[pa.Table], None] = lambda table: None,
+    before: TakenOver | None = None,
 ) -> Encoded:
     """Give every distinct caption, and the empty one, its embed: those that the store holds are reused, each other one
     is computed once.
@@ -81,6 +90,7 @@ def encode(
         buckets: of audio, the rows' parts.
         encoder: the text encoders, where they are known already.
         show: is given rows of the result.
+        before: what is taken over from the last run: the embeds of the first rows, which are not among `captions`.
 
     Raises:
         ModelError: the text encoders can't be loaded.
@@ -95,17 +105,21 @@ def encode(
         both = side_by_side(captions(), buckets())
         return (joining.with_companions(some, clips, read) for some, clips in both)
 
-    num_captions = num_texts = 0
+    num_texts = 0
+    num_captions = _known_counts(before)
     empty: list[int] = []  # numbers of the empty caption, of which each key's first counts
+    known = _taken_over(before, rows, encoder)
     with store.in_use(root, say), Lookup(store, encoder, of_texts=True) as asked:
-        for some in rows():
-            num_captions += len(pc.list_flatten(some["captions"]))
+        for piece, some in _by_piece(rows()):
+            num_captions[piece] = num_captions.get(piece, 0) + len(pc.list_flatten(some["captions"]))
             keyed = with_keys(some, encoder)
             numbers = pa.array(np.arange(num_texts, num_texts + len(keyed)))
             empty += numbers.filter(_is_empty(keyed)).to_pylist()
             num_texts += len(keyed)
-            second = fingerprint.packed_second_of_strings(keyed["caption"])
-            asked.add(pa.chunked_array([numbers]), keyed["embed_key"], second)
+            is_new = pc.invert(pc.is_in(keyed["embed_key"], value_set=known)).combine_chunks()
+            new = keyed.filter(is_new)
+            second = fingerprint.packed_second_of_strings(new["caption"])
+            asked.add(pa.chunked_array([numbers.filter(is_new)]), new["embed_key"], second)
         found = asked.look_up()
         if len(found.missing):
             many = count_text(len(found.missing), "caption")
@@ -117,50 +131,106 @@ def encode(
                 )
             with hold_device(say) as engine:  # while this run waited, another may have encoded some of them
                 found = asked.look_up()
-                stage = EmbedStage(recipe, encoder, _counted(rows(), encoder, found))
+                stage = EmbedStage(recipe, encoder, _counted(rows(), encoder, found, before))
                 for texts in _slabs(rows(), encoder, found.missing):
                     units = units_of(jobs_of(texts), num_workers=engine.num_workers)
                     totals = totals.then(run_units(engine, stage, units, "encoding captions", say))
             found = asked.look_up()
-        table = DraftTable(folder.table(root, STAGE), identity=("caption", "embed_key"))
+        draft = before.remaking.draft if before else functools.partial(DraftTable, by_row=True)
+        table = draft(folder.table(root, STAGE), identity=("caption", "embed_key"))
         claim = generations.Claim(root, STAGE)
-        for texts, stored in side_by_side(_numbered(rows()), found.rows()):
+        for some in before.rows(["caption", "embed_key"]) if before else ():
+            show(some)
+        for piece, texts, stored in _side_by_side(_numbered(rows()), found.rows()):
             some = _stored_texts(texts, stored)
-            table.add(some)
+            table.add(some, number=piece)
             claim.add(stored["key"])
             show(some)
         claim.publish()
+        named = taken_over.stored(before, store, encoder, found)
+        table.note({NUM_CAPTIONS: json.dumps(num_captions)})
+        table.note({ANSWERS: fingerprint.of_value([encoder.fingerprint, read, _hexes(found.failed)])})
         _say_if_empty_failed(found.failed, empty, say)
         failed = _failed_rows(rows, encoder, found.failed)
     rates.note(encoder, totals.rate)
     error, seconds_each = relative_error(totals.report), totals.device_seconds_each
     record = encoders.record(encoder, table.path, totals.rate, error, seconds_each)
-    table.note({encoders.RECORD: json.dumps(record)})
+    table.note({encoders.RECORD: json.dumps(record), **named.noted})
     outcome = Outcome(
         table,
         computed=totals.report.computed,
         reused=table.num_rows - totals.report.computed,
         quarantined=failed,
-        rests=found.rests,
+        rests=named.rests,
     )
     facts = {
         "pipeline": encoder.pipeline.name,
         "pipeline_class": encoder.pipeline.class_name,
         "model_revision": encoder.pipeline.sha or "local folder",
-        "bytes_stored": found.num_bytes,
+        "bytes_stored": named.num_bytes,
         **totals.facts,
         **({} if record.relative_error is None else {"relative_error": record.relative_error}),
     }
-    return Encoded(outcome, facts, fingerprint.unpack(found.least), num_captions)
+    return Encoded(outcome, facts, fingerprint.unpack(found.least), sum(num_captions.values()))
 
 
-def _numbered(rows: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The texts of each table of rows, each once in its table; `row` numbers them from the first to the last."""
-    start = 0
+def _hexes(failed: pa.Table) -> list[str]:
+    return sorted(fingerprint.unpack(failed[lookup.KEY]).to_pylist())
+
+
+def answered(text_embeds: TableFile, basis: str) -> str | None:
+    """Hash of all that decides which embed a caption has, and of something more; None where it isn't known.
+
+    Args:
+        text_embeds: of all captions.
+    """
+    known = files.metadata_of(text_embeds.path)
+    return fingerprint.of_value([basis, known[ANSWERS].decode()]) if ANSWERS in known else None
+
+
+def _by_piece(rows: Iterator[pa.Table]) -> Iterator[tuple[int, pa.Table]]:
+    """Rows of captions by the piece in which they lie; there is at least one, if only of no rows."""
     for some in rows:
+        if not len(some):
+            yield 0, some
+        yield from pieces.cut(some)
+
+
+def _numbered(rows: Iterator[pa.Table]) -> Iterator[tuple[int, pa.Table]]:
+    """The texts of each piece of rows, each once; `row` numbers them from the first to the last."""
+    start = 0
+    for piece, some in _by_piece(rows):
         texts = _to_encode(some)
-        yield texts.add_column(0, schema.ROW, pa.array(np.arange(start, start + len(texts))))
+        yield piece, texts.add_column(0, schema.ROW, pa.array(np.arange(start, start + len(texts))))
         start += len(texts)
+
+
+def _side_by_side(
+    numbered: Iterator[tuple[int, pa.Table]], stored: Iterator[pa.Table]
+) -> Iterator[tuple[int, pa.Table, pa.Table]]:
+    """Texts by the piece in which they come first, with those of them that are stored."""
+    found, last = Cursor(stored), -1
+    for piece, texts in numbered:
+        last = texts["row"][-1].as_py() if len(texts) else last
+        yield piece, texts, found.until(last)
+
+
+def _known_counts(before: TakenOver | None) -> dict[int, int]:
+    """How many captions the rows have whose embeds are taken over, by piece."""
+    if before is None or not before.remaking.kept:
+        return {}
+    counts = json.loads(before.remaking.metadata(before.path)[NUM_CAPTIONS])
+    return {number: counts.get(str(number), 0) for number in before.remaking.kept}
+
+
+def _taken_over(
+    before: TakenOver | None, rows: Callable[[], Iterator[pa.Table]], encoder: encoders.Encoder
+) -> pa.Array:
+    """The keys of these rows' texts that a row which is taken over has already."""
+    if before is None or not before.remaking.kept:
+        return pa.array([], pa.string())
+    keys = (with_keys(some, encoder)["embed_key"] for some in rows())
+    return before.known(pa.chunked_array([chunk for some in keys for chunk in some.chunks], pa.string()).unique())
 
 
 def _slabs(rows: Iterator[pa.Table], encoder: encoders.Encoder, missing: np.ndarray) -> Iterator[pa.Table]:
@@ -171,7 +241,7 @@ def _slabs(rows: Iterator[pa.Table], encoder: encoders.Encoder, missing: np.ndar
     """
     waiting: list[pa.Table] = []
     num_waiting = 0
-    for texts in _numbered(rows):
+    for _, texts in _numbered(rows):
         wanted = texts.filter(pc.is_in(texts["row"], value_set=pa.array(missing)))
         waiting.append(_with_key(wanted.drop_columns("row"), encoder))
         num_waiting += len(wanted)
@@ -182,10 +252,12 @@ def _slabs(rows: Iterator[pa.Table], encoder: encoders.Encoder, missing: np.ndar
         yield pa.concat_tables(waiting)
 
 
-def _counted(rows: Iterator[pa.Table], encoder: encoders.Encoder, found: Found) -> pa.Table:
+def _counted(rows: Iterator[pa.Table], encoder: encoders.Encoder, found: Found, before: TakenOver | None) -> pa.Table:
     """The captions whose tokens are counted."""
-    least = fingerprint.unpack(found.wanted_least).combine_chunks()
-    keyed = (with_keys(some, encoder) for some in rows)
+    least = fingerprint.unpack(found.wanted_least)
+    least = (before.least_with(least, lookup.NUM_LEAST) if before else least).combine_chunks()
+    known = before.rows(["caption", "embed_key"]) if before else iter(())
+    keyed = itertools.chain(known, (with_keys(some, encoder).select(["caption", "embed_key"]) for some in rows))
     chosen = [some.filter(pc.is_in(some["embed_key"], value_set=least)) for some in keyed]
     return token_counts.chosen(pa.concat_tables(chosen))
 

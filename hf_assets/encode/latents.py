@@ -3,6 +3,7 @@
 Shape letters: B batch; what follows it depends on the medium.
 """
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 
@@ -13,12 +14,13 @@ import pyarrow.compute as pc
 from hf_assets import fingerprint, folder, schema
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw.upkeep_text import count_text
-from hf_assets.encode import bucketing, decoders, encoders, lookup, rates
+from hf_assets.encode import choosing, decoders, encoders, lookup, rates, taken_over
 from hf_assets.encode.latent_stage import LatentStage, jobs_of
 from hf_assets.encode.lookup import Lookup
 from hf_assets.encode.outcome import Encoded, Outcome
 from hf_assets.encode.quarantine import failed_rows
 from hf_assets.encode.spool import Spool
+from hf_assets.encode.taken_over import TakenOver
 from hf_assets.encode.unit import Totals, run_units, units_of
 from hf_assets.engines.unit import Engine, HoldDevice
 from hf_assets.kinds.medium import medium_of
@@ -38,6 +40,8 @@ from hf_assets.store.tensors import TensorStore
 STAGE = "vae_latents"
 # Bump when a change to this module changes a latent.
 VERSION = 1
+# Of the keys that come first, so many are enough for what is shown and checked.
+SHOWN_KEYS = 1024
 
 
 def version(recipe: Recipe) -> str:
@@ -81,11 +85,13 @@ def encode(
     hold_device: HoldDevice,
     say: Callable[[str], None],
     encoder: encoders.Encoder | None = None,
+    before: TakenOver | None = None,
 ) -> Encoded:
     """Give every bucketed row its latent: those that the store holds are reused, each other one is computed once.
 
     Args:
         encoder: the VAE, where it is known already.
+        before: what is taken over from the last run: rows that are not among `buckets`.
 
     Raises:
         ModelError: the VAE can't be loaded, or can't encode one of the shapes.
@@ -106,55 +112,59 @@ def encode(
                 say(note)
             with hold_device(say) as engine:  # while this run waited, another may have encoded some of them
                 found = asked.look_up()
+                wanted = fingerprint.unpack(found.wanted_least)
                 stage = LatentStage(
                     recipe,
                     encoder,
                     source,
                     snapshot_of(next(raw_dataset(["row"])).schema),
-                    DecodedSamples.of(root, fingerprint.unpack(found.wanted_least)),
+                    DecodedSamples.of(root, before.least_with(wanted, SHOWN_KEYS) if before else wanted),
                     pictures=Pictures(root),
                 )
-                pictured = pictures.chosen(raw_dataset(bucketing.PLACE))
+                pictured = pictures.chosen(raw_dataset(choosing.PLACE))
                 for missing, place in _slabs(buckets, raw_dataset, found.missing):
                     totals = totals.then(_run(stage, engine, missing, place, pictured, say))
             found = asked.look_up()
             if source.spec.streaming:
                 _drop_spooled(recipe, raw_dataset)
-        table = DraftTable(folder.table(root, STAGE), identity=("row", "latent_key", "latent_shape"))
+        draft = before.remaking.draft if before else functools.partial(DraftTable, by_row=True)
+        table = draft(folder.table(root, STAGE), identity=("row", "latent_key", "latent_shape"))
         claim = generations.Claim(root, STAGE)
         for rows in found.rows():
             claim.add(rows["key"])
             columns = [rows[name] for name in ("row", "key", "shape", "shard")]
             table.add(pa.table(columns, schema=schema.VAE_LATENTS))
         claim.publish()
+        stored, least = taken_over.stored(before, store, encoder, found), fingerprint.unpack(found.least)
+        least = before.least_with(least, SHOWN_KEYS) if before else least
     if totals.rate:
         rates.note(encoder, totals.rate, volume / num_rows)
     record = encoders.record(encoder, table.path, totals.rate, device_seconds=totals.device_seconds_each)
-    table.note({encoders.RECORD: json.dumps(record)})
+    table.note({encoders.RECORD: json.dumps(record), **stored.noted})
     failed = failed_rows(found.failed, STAGE, raw_dataset)
     outcome = Outcome(
         table,
         computed=totals.report.computed,
-        reused=found.num_keys - totals.report.computed,
+        reused=stored.num_keys - totals.report.computed,
         quarantined=failed,
         bytes_read=totals.report.bytes_read,
-        rests=found.rests,
+        rests=stored.rests,
     )
     facts = {
         "pipeline": encoder.pipeline.name,
         "pipeline_class": encoder.pipeline.class_name,
         "model_revision": encoder.pipeline.sha or "local folder",
-        "bytes_stored": found.num_bytes,
+        "bytes_stored": stored.num_bytes,
         **totals.facts,
     }
-    return Encoded(outcome, facts, fingerprint.unpack(found.least), num_rows)
+    return Encoded(outcome, facts, least, num_rows)
 
 
 def _slabs(buckets: Tables, raw_dataset: Tables, missing: np.ndarray) -> Iterator[tuple[pa.Table, pa.Table]]:
     """The rows to encode, and where they lie: as many at a time as are held in memory."""
     waiting: list[tuple[pa.Table, pa.Table]] = []
     num_waiting = 0
-    for place, rows in side_by_side(raw_dataset(bucketing.PLACE), buckets()):
+    for place, rows in side_by_side(raw_dataset(choosing.PLACE), buckets()):
         wanted = rows.filter(pc.is_in(rows["row"], value_set=pa.array(missing)))
         if not len(wanted):
             continue

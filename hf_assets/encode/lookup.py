@@ -56,6 +56,7 @@ class Found(NamedTuple):
         least: the first `NUM_LEAST` of them, in their order, packed.
         wanted_least: the same of all that were asked for.
         rests: the files of the store that say so; None where they changed meanwhile.
+        present, opened: the store's shards and its index, as they were asked.
     """
 
     stored: SpilledRows
@@ -66,6 +67,8 @@ class Found(NamedTuple):
     least: pa.ChunkedArray
     wanted_least: pa.ChunkedArray
     rests: tuple[Rest, ...] | None
+    present: Mapping[str, Blob]
+    opened: OpenIndex
 
     def rows(self) -> Iterator[pa.Table]:
         """The rows whose key is stored, in order: `row`, `key` and `shard` as texts, `shape`. At least one table."""
@@ -158,7 +161,7 @@ class Lookup(contextlib.AbstractContextManager["Lookup"]):
         rows = np.sort(np.concatenate(missing))
         known = pa.concat_tables(failed).sort_by("row")
         rests = _rests(self.store, shards, before, len(known)) if before[1] == after else None
-        return Found(stored, rows, known, num_keys, num_bytes, least.keys, wanted.keys, rests)
+        return Found(stored, rows, known, num_keys, num_bytes, least.keys, wanted.keys, rests, present, opened)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

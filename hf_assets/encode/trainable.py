@@ -5,7 +5,7 @@ any row before.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -21,14 +21,18 @@ from hf_assets.kinds.medium import medium_of
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import joining, naming
 from hf_assets.stages.aligning import Cursor, Tables, side_by_side
-from hf_assets.store import spilling
+from hf_assets.store import generations, pieces, spilling
+from hf_assets.store.draft import DraftTable
+from hf_assets.store.remaking import Remaking
 from hf_assets.store.spilling import DistinctTexts, SpilledRows
+from hf_assets.store.table_file import TableFile
 
 _LINE = pa.field("row", pa.int64())
 _TEXT, _KEY = pa.field("text", fingerprint.PACKED), pa.field("embed_key", fingerprint.PACKED)
-_NAMED = pa.schema([pa.field("key", fingerprint.PACKED)])
-# So many keys are made different ones at once.
-NAMED_ROWS = 262_144
+# The keys that rows name, with the number of the piece in which the rows lie.
+_NAMED = pa.schema([pa.field("piece", pa.int64()), pa.field("key", fingerprint.PACKED)])
+# Of so many captions at most, the embeds are looked for by the captions themselves.
+FEW_CAPTIONS = 262_144
 
 
 class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
@@ -45,18 +49,19 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
         captions: Tables,
         buckets: Tables,
         vae_latents: Tables,
-        text_embeds: Tables,
+        embeds: Tables,
     ) -> None:
         self._medium, self._has_text = medium_of(recipe), recipe.model.pipeline.has_text
         self._raw_dataset, self._captions, self._buckets = raw_dataset, captions, buckets
-        self._latents, self._embeds = vae_latents, text_embeds
+        self._latents, self._embeds = vae_latents, embeds
         self.num_incomplete = 0
 
     def __enter__(self) -> Self:
         self._folder = TemporaryDirectory(prefix="hf-assets-training-set-")
         self._media = DistinctTexts().__enter__()
         place = Path(self._folder.name)
-        self._named = {name: SpilledRows(place / name, _NAMED, "key") for name in ("latents", "embeds")}
+        self._path = place / "named"
+        self._named = pa.ipc.new_stream(str(self._path), _NAMED)
         return self
 
     def tables(self) -> Iterator[pa.Table]:
@@ -77,17 +82,60 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
                 has_text=self._has_text,
             )
             table = naming.with_source_paths(table, named)
-            self.num_incomplete += len(rows) - len(table)
-            self._media.add(table["media_hash"])
-            for name, keys in (("latents", table["latent_key"]), ("embeds", joining.embed_keys_of(table))):
-                self._named[name].add(pa.table([fingerprint.pack(keys)], schema=_NAMED))
+            self.count(len(rows), table)
+            self.name(table)
             yield table
 
-    def keys(self) -> Iterator[pa.Array]:
-        """The keys of the latents, and then of the embeds, that these rows name, each once."""
-        for spilled in self._named.values():
-            for piece in spilled.pieces(NAMED_ROWS):
-                yield fingerprint.unpack(pa.chunked_array([pc.unique(piece["key"])])).combine_chunks()
+    def write(
+        self,
+        remaking: Remaking,
+        captions: TableFile,
+        report: Callable[[pa.Table, bool], None],
+        show: Callable[[pa.Table], None],
+    ) -> DraftTable:
+        """The training set's table: these rows, and what is taken over from the last one.
+
+        Args:
+            remaking: whose first output is the training set.
+            captions: all captioned rows.
+            report, show: are given the rows, in order; the first also whether they are taken over.
+        """
+        path = remaking.outputs[0]
+        table, known = remaking.draft(path), generations.known_pieces(path.parent)
+        for number, some in remaking.in_order(self.tables(), path):
+            if number is not None:
+                self.count(remaking.num_rows(captions, number), some)
+                if known.get(number) != remaking.old_hash(path, number):
+                    self.name(some)
+            else:
+                table.add(some)
+            report(some, number is not None)
+            show(some)
+        table.complete()
+        return table
+
+    def count(self, num_captioned: int, table: pa.Table) -> None:
+        """Rows of the training set, made of so many captioned ones: those of `tables`, and who has others adds them."""
+        self.num_incomplete += num_captioned - len(table)
+        self._media.add_hashes(table["media_hash"])
+
+    def name(self, table: pa.Table) -> None:
+        """Note the keys that rows name: those of `tables`, and who has others adds them, in order."""
+        for number, rows in pieces.cut(table):
+            keys = pa.chunked_array([*rows["latent_key"].chunks, *joining.embed_keys_of(rows).chunks], pa.string())
+            packed = pc.unique(fingerprint.pack(keys))
+            self._named.write_table(pa.table([pa.repeat(number, len(packed)), packed], schema=_NAMED))
+
+    def keys(self) -> Iterator[tuple[int, pa.Array]]:
+        """The keys of the latents and embeds that these rows name, each once in its piece, with the piece's number.
+        Nothing is added after that.
+        """
+        self._named.close()
+        with pa.OSFile(str(self._path)) as file, pa.ipc.open_stream(file) as stream:
+            for batch in stream:
+                if len(batch):
+                    keys = pa.chunked_array([batch.column("key")])
+                    yield batch.column("piece")[0].as_py(), fingerprint.unpack(keys).combine_chunks()
 
     def num_media(self) -> int:
         """How many different media these rows have."""
@@ -114,7 +162,13 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
         place = Path(self._folder.name)
         known = SpilledRows(place / "known", pa.schema([_TEXT, _KEY]), "text")
         empty: list[pa.Table] = []
+        few = self._few_captions()
         for embeds in self._embeds():
+            if few is not None:
+                is_asked = pc.or_(
+                    pc.is_in(embeds["caption"], value_set=few), pc.equal(embeds["caption"], schema.EMPTY_CAPTION)
+                )
+                embeds = embeds.filter(is_asked)
             known.add(pa.table([_texts(embeds), fingerprint.pack(embeds["embed_key"])], schema=known.schema))
             read = captions_stage.companions(embeds)
             empty.append(embeds.filter(pc.equal(embeds["caption"], schema.EMPTY_CAPTION)))
@@ -135,12 +189,21 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
             answers.add(pa.table([questions["row"].filter(pc.is_valid(at)), keys], schema=answers.schema))
         return answers, pa.concat_tables(empty)
 
+    def _few_captions(self) -> pa.Array | None:
+        """The captions of these rows, each once; None where they are many."""
+        found = pa.array([], schema.CAPTION)
+        for rows in self._captions():
+            some = pa.chunked_array([found, captions_stage.distinct(rows)])
+            if len(some) > FEW_CAPTIONS:
+                return None
+            found = pc.unique(some)
+        return found
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._media.__exit__(kind, error, trace)
-        for spilled in self._named.values():
-            spilled.close()
+        self._named.close()
         self._folder.cleanup()
 
 

@@ -80,7 +80,7 @@ def _make_or_reuse(recipe: Recipe, code_version: str, body: Body) -> Callable[..
             before = recall(folder, name, basis, inputs)
         if before is not None:
             return made_before(recipe, name, before, step)
-        made = step.make()
+        made = step.make(basis)
         require_unchanged(inputs, read_versions)
         noted = {table: (version, states[table]) for table, version in read_versions.items()}
         return made_now(recipe, name, step, made, basis, noted)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import dagster as dg
 import pyarrow as pa
 
-from hf_assets import files, fingerprint, folder, inert
+from hf_assets import files, folder, inert
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import columns, sheets
 from hf_assets.encode.outcome import Outcome
@@ -18,6 +18,7 @@ from hf_assets.orchestrate import column_lineage
 from hf_assets.orchestrate.metadata import arranged
 from hf_assets.resources.tables import Draft
 from hf_assets.show import views
+from hf_assets.store import pieces
 from hf_assets.store.draft import DraftTable
 from hf_assets.store.memo import Memo, State, state_of
 from hf_assets.store.table_file import DATA_VERSION, MADE_FROM, facts_of
@@ -27,8 +28,6 @@ R = TypeVar("R")
 
 # How the names begin of what is measured while samples are computed.
 MEASURED = ("samples_per_second", "seconds", "device_", "waited_", "bytes_written")
-# A table of more rows is replaced without looking at the one that is there.
-COMPARED_ROWS = 10_000
 
 
 class Made(NamedTuple):
@@ -49,12 +48,13 @@ class Step(NamedTuple):
 
     Attributes:
         follows_from: JSON of all that decides the result, besides the input tables, what the code version says, and
-            the files that the outcome names as read (`Outcome.rests`).
+            the files that the outcome names as read (`Outcome.rests`). `make` is given its hash with all else but these
+            tables and files (`versions.follows_from`).
         tags: of the materialization; see `observations.record_used`.
         in_use: keeps what the result rests on as it is while it is looked at.
     """
 
-    make: Callable[[], Made]
+    make: Callable[[str], Made]
     follows_from: Any = None
     tags: Mapping[str, str] | None = None
     in_use: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
@@ -109,17 +109,17 @@ def made_now(
 
 
 def _write_beside(draft: DraftTable) -> State | None:
-    """Write a table of what was left out; a small one that is the same stays, and so does what was made of it.
+    """Write a table of what was left out; one that is the same stays, and so does what was made of it.
 
     Returns:
         the file's state.
     """
     before = state_of(draft.path)
-    if before is not None and draft.num_rows <= COMPARED_ROWS:
-        known = files.read_table(draft.path)
-        if known is not None and known.schema.equals(draft.schema) and fingerprint.of_table(known) == draft.version:
-            draft.discard()
-            return before
+    if before is not None and (known := pieces.open_pieces(draft.path)) is not None:
+        with known:
+            if known.schema.equals(draft.schema) and list(known.pieces.values()) == draft.pieces:
+                draft.discard()
+                return before
     draft.publish()
     return state_of(draft.path)
 

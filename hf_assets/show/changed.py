@@ -1,12 +1,12 @@
 """What a run changed in the training set, for the report's head."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import files, fingerprint, folder, schema
+from hf_assets import files, folder, schema
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.plan import changes
@@ -29,19 +29,22 @@ class SinceLast:
     Rows that are equal under one number are left out as they come; of the others, numbers are held.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, before: Iterator[pa.Table] | None) -> None:
+        """
+        Args:
+            before: the rows of the one on the disk, but for those that the new one takes over; None: there is none.
+        """
         self._root = recipe.folders.metadata
-        before = files.read_tables(folder.table(self._root, "training_set"))
         self._before = None if before is None else Cursor(before)
         self._num_samples = 0
         self._samples: tuple[changes.Samples, changes.Samples] | None = None
         self._compared: list[str] = []
-        self._new_keys = [np.empty(0, np.uint64)]
+        self._new_keys: list[pa.Array] = []
 
-    def add(self, samples: pa.Table) -> None:
-        """The next rows of the new one."""
+    def add(self, samples: pa.Table, is_kept: bool = False) -> None:
+        """The next rows of the new one, which may be taken over as they are."""
         self._num_samples += len(samples)
-        if self._before is not None:
+        if not is_kept and self._before is not None:
             self._compare(self._before.until(samples["row"][-1].as_py() if len(samples) else -1), samples)
 
     def _compare(self, old: pa.Table, new: pa.Table) -> None:
@@ -55,7 +58,7 @@ class SinceLast:
             self._compared = ["media_hash", "captions", *([naming.NAME] if has_paths else []), *geometry]
             self._compared += [schema.LYRICS.name] if schema.LYRICS.name in new.column_names else []
         if KEY in old.column_names:
-            self._new_keys.append(_halves(without_equal(old, new, [KEY])[1][KEY]))
+            self._new_keys += without_equal(old, new, [KEY])[1][KEY].chunks
         for samples, rows in zip(self._samples, without_equal(old, new, self._compared), strict=True):
             samples.add(rows)
 
@@ -83,16 +86,15 @@ class SinceLast:
 
     def _num_new_latents(self) -> int:
         """Samples whose latent no sample of the last training set has."""
-        keys = np.concatenate(self._new_keys)
+        keys = pa.chunked_array(self._new_keys, pa.string())
         if not len(keys):
             return 0
+        wanted = keys.unique()
         before = files.read_tables(folder.table(self._root, "training_set"), [KEY]) or ()
-        known = np.concatenate([np.empty(0, np.uint64), *(_halves(table[KEY]) for table in before)])
-        return int(np.count_nonzero(~np.isin(keys, known)))
-
-
-def _halves(keys: pa.ChunkedArray) -> "changes.Numbers":
-    return changes.first_halves(fingerprint.pack(keys))
+        for table in before:
+            known = table[KEY].filter(pc.is_in(table[KEY], value_set=wanted)).unique()
+            keys = keys.filter(pc.invert(pc.is_in(keys, value_set=known)))
+        return len(keys)
 
 
 def without_equal(old: pa.Table, new: pa.Table, names: Sequence[str]) -> tuple[pa.Table, pa.Table]:

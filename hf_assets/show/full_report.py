@@ -44,7 +44,7 @@ from hf_assets.store.memo import Rest
 # Bump when the page is made in another way.
 VERSION = 2
 # Of more samples, the words of so many are counted.
-COUNTED = 20_000
+COUNTED = 10_000
 PAIR_QUALITY = 90
 # The sheet of the asset that writes the report: it is drawn with it.
 OWN_SHEET = "training_set"
@@ -58,25 +58,34 @@ def path(recipe: Recipe) -> Location:
 class Report:
     """The report and its gallery, gathered while the training set is made: no row of it is kept that isn't shown."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, replaced: Iterator[pa.Table] | None) -> None:
+        """
+        Args:
+            replaced: the rows of the training set that is there, but for those that the new one takes over; None where
+                there is none.
+        """
         self._recipe = recipe
         self._num_samples = 0
         self._sizes: Counter[str] = Counter()
         self._lengths = Counts()
         self._words = Words(recipe.captions.instance_prompt)
         self._least: pa.Table | None = None
-        self._changed = changed.SinceLast(recipe)
+        self._changed = changed.SinceLast(recipe, replaced)
         self._gallery = gallery.Shown(recipe)
 
-    def add(self, samples: pa.Table) -> None:
-        """The next rows of the training set that is being made, while the last one is still there."""
+    def add(self, samples: pa.Table, is_kept: bool = False) -> None:
+        """The next rows of the training set that is being made, while the last one is still there.
+
+        Args:
+            is_kept: they are taken over from it.
+        """
         self._num_samples += len(samples)
         self._sizes.update(dict(draw.sizes(samples)))
         self._lengths.add(numbers.lengths(samples))
         counted = samples["captions"].slice(0, COUNTED - self._words.num_samples)
-        self._words.add(one.as_py() for one in counted)
+        self._words.add(counted.to_pylist())
         self._least = _with_least_keys(samples, self._least)
-        self._changed.add(samples)
+        self._changed.add(samples, is_kept)
         self._gallery.add(samples)
 
     def write(self, version: str) -> None:

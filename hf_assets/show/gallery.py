@@ -36,8 +36,8 @@ from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import WHOLE_FILE, Snapshot
 from hf_assets.stages import naming
 
-# Of larger datasets, so many rows are shown, by a draw.
-MOST = 100_000
+# So many rows are shown at most; of larger datasets some, by a draw.
+MOST, SOME = 100_000, 20_000
 # Samples of one file.
 AT_A_TIME = 1_000
 CAPTIONS, CAPTION_CHARACTERS, FACT_CHARACTERS, NAME_CHARACTERS = 4, 400, 200, 200
@@ -190,7 +190,7 @@ def _located(raw_dataset: Location, num_rows: int) -> pa.Table:
     tables = _there(raw_dataset, ["row", *schema.LOCATION.names, schema.SOURCE_PATH.name])
     if num_rows <= MOST:
         return pa.concat_tables(tables)
-    chosen = First(MOST)
+    chosen = First(SOME)
     for table in tables:
         chosen.add(table)
     return chosen.rows.sort_by("row")

@@ -183,6 +183,11 @@ class Lacking:
                 self._deferring.append((column, "the media"))
         self._empty = {column for column, _ in (*self._dropping, *self._deferring)}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether more rows may change the lines."""
+        return bool(self._empty) or self._num_sizeless == self._num_rows
+
     def add(self, raw_dataset: pa.Table) -> None:
         self._num_rows += len(raw_dataset)
         self._empty = {column for column in self._empty if _is_empty(raw_dataset, column)}

@@ -4,7 +4,9 @@
 index that appears is the commit, and `runs` holds the rows of many parts, sorted. `tensor_reader` reads tensors by key,
 a batch at a time (`extents`, `stacking`), from files (`local_shards`) or an object store (`remote_shards`). `ledger`
 keeps facts about media by the hash of their file, so that a row's bytes are looked at once in its life. `table_file`
-keeps an asset's table, and `memo` what it was made from, so that a run with nothing to do opens none.
+keeps an asset's table, and `memo` what it was made from, so that a run with nothing to do opens none. A table is
+written as a `draft`, in `pieces` of the split, and `remaking` takes over those of the last one that are as they were
+(`row_groups`).
 
 `generations` notes which keys training sets name; `gc` removes what none does; `verifying` and `spot_checks` read
 what is stored against its checksums. Concurrent writers are harmless: a key decides its bytes.

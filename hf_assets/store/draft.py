@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import pyarrow as pa
 
@@ -16,6 +16,20 @@ from hf_assets.store.pieces import PIECES, Piece, PiecedFile
 from hf_assets.store.row_groups import RowGroupWriter
 
 
+class Over(NamedTuple):
+    """What a draft takes over.
+
+    Attributes:
+        table: that has it.
+        kept: numbers of pieces, ascending, none of which comes among the rows that are added.
+        keys: of all pieces, what they follow from.
+    """
+
+    table: PiecedFile | None
+    kept: Sequence[int]
+    keys: Mapping[int, str]
+
+
 class DraftTable:
     """Rows are added, in order; then the table is published: only then anybody sees it, as a whole.
 
@@ -23,27 +37,41 @@ class DraftTable:
 
     Attributes:
         path: where the table will lie.
-        num_rows: that were added.
+        num_rows: that were added, or are taken over.
     """
 
-    def __init__(self, path: Location, identity: Sequence[str] | None = None, *, by_row: bool = False) -> None:
+    def __init__(
+        self,
+        path: Location,
+        identity: Sequence[str] | None = None,
+        *,
+        by_row: bool = False,
+        but: Sequence[str] = (),
+        over: Over | None = None,
+    ) -> None:
         """
         Args:
             identity: the columns that make its data version; None: all. Where a tensor lies is not part of what it is.
                 Empty: it has its version from elsewhere.
+            but: columns that don't.
             by_row: its `row` ascends, and says in which piece a row belongs (`store.pieces`).
+            over: pieces that are taken over, each in its place.
         """
         self.path = path
-        self.num_rows = 0
-        self._identity = identity
+        self._over = over = over or Over(None, (), {})
+        self.num_rows = 0 if over.table is None else sum(over.table.pieces[number].num_rows for number in over.kept)
+        self._identity, self._but = identity, but
         self._by_row = by_row
         self._schema: pa.Schema | None = None
         self._metadata: dict[bytes, bytes] = {}
         self._version: str | None = None
         self._open = contextlib.ExitStack()
         self._pieces: list[Piece] = []
-        self._waiting = Pieces()
+        self._counted = Pieces()
+        self._waiting: list[pa.Table] = []
         self._number = 0
+        self._num_kept = 0
+        self._is_complete = False
 
     @classmethod
     def of(cls, path: Location, table: pa.Table, identity: Sequence[str] | None = None) -> Self:
@@ -54,11 +82,16 @@ class DraftTable:
 
     @property
     def schema(self) -> pa.Schema:
-        assert self._schema is not None, "rows are added first, if only none of them"
+        if self._schema is None:
+            assert self._over.table is not None, "rows are added first, if only none of them"
+            return self._over.table.schema
         return self._schema
 
-    def add(self, rows: pa.Table) -> None:
+    def add(self, rows: pa.Table, number: int | None = None) -> None:
         """The next rows. The first ones decide about the schema; they may be none.
+
+        Args:
+            number: of the piece in which all of them belong, where they have no `row` that says so.
 
         Raises:
             StoreError: there is no room for them.
@@ -68,36 +101,26 @@ class DraftTable:
         self.num_rows += len(rows)
         rows = rows.replace_schema_metadata(self.schema.metadata).cast(self.schema)
         if not self._by_row:
-            for piece in self._waiting.add(rows):
+            for piece in self._counted.add(rows):
                 self._write(piece)
             return
-        for number, some in pieces.cut(rows):
-            if number != self._number:
+        for at, some in pieces.cut(rows) if number is None else [(number, rows)]:
+            if at != self._number:
                 self._write_waiting()
-                assert number > self._number, "rows come in the order of their numbers"
-                self._number = number
-            for piece in self._waiting.add(some):
-                self._write(piece)
+                assert at > self._number, "rows come in the order of their numbers"
+                self._keep_below(at)
+                self._number = at
+            self._waiting.append(some)
 
-    def settle(self, number: int, key: str | None) -> None:
-        """All rows of a piece were added, of which there may be none.
+    def _keep_below(self, number: int | None) -> None:
+        """Take over the pieces below one, or all that are left."""
+        over = self._over
+        while self._num_kept < len(over.kept) and (number is None or over.kept[self._num_kept] < number):
+            assert over.table is not None, "a table has what is taken over"
+            self._keep(over.table, over.table.pieces[over.kept[self._num_kept]])
+            self._num_kept += 1
 
-        Args:
-            key: hash of all that they follow from.
-        """
-        self._write_waiting()
-        if self._pieces and self._pieces[-1].number == number:
-            self._pieces[-1] = self._pieces[-1]._replace(key=key)
-        else:
-            self._pieces.append(Piece(number, 0, "", key))
-        self._number = number + 1
-
-    def keep(self, table: PiecedFile, piece: Piece) -> None:
-        """Take over a piece of an earlier table, in place of its rows.
-
-        Raises:
-            StoreError: there is no room for it.
-        """
+    def _keep(self, table: PiecedFile, piece: Piece) -> None:
         if self._schema is None:
             self._begin(table.schema)
         assert table.schema.equals(self.schema), "rows of another table don't fit"
@@ -106,21 +129,43 @@ class DraftTable:
             data, group = table.packed(piece.number)
             with files.explain_refusals(self._temporary_place):
                 self._writer.copy(data, group)
-        self.num_rows += piece.num_rows
         self._pieces.append(piece)
         self._number = piece.number + 1
+
+    def complete(self) -> None:
+        """Nothing is added after that, and nothing more is read of what is taken over.
+
+        Raises:
+            StoreError: there is no room for it.
+        """
+        if self._is_complete:
+            return
+        self._is_complete = True
+        if self._schema is None and self._over.table is not None:
+            self._begin(self._over.table.schema)
+        self._write_waiting()
+        self._keep_below(None)
+        if self._by_row:
+            there = {piece.number: piece for piece in self._pieces}
+            numbers = sorted({*there, *self._over.keys})
+            found = (there.get(number, Piece(number, 0, "")) for number in numbers)
+            self._pieces = [piece._replace(key=self._over.keys.get(piece.number)) for piece in found]
 
     def _begin(self, arrow: pa.Schema) -> None:
         self._schema = arrow
         names = arrow.names if self._identity is None else self._identity
-        self._hashed = pa.schema([arrow.field(name) for name in names])
+        self._hashed = pa.schema([arrow.field(name) for name in names if name not in self._but])
         self._temporary = self._open.enter_context(files.open_table(self.path))
         self._file = self._open.enter_context(pa.OSFile(str(self._temporary), "wb"))
         self._writer = RowGroupWriter(self._file, arrow)
 
     def _write_waiting(self) -> None:
-        for piece in self._waiting.end():
+        """What is left of the piece that is being made."""
+        for piece in self._counted.end():
             self._write(piece)
+        if sum(map(len, self._waiting)):
+            self._write(pa.concat_tables(self._waiting))
+        self._waiting = []
 
     def _write(self, rows: pa.Table) -> None:
         number = self._number
@@ -142,12 +187,19 @@ class DraftTable:
         """Hash of the content (`pieces.version_of`). Nothing is added after that."""
         if self._version is None:
             assert self._hashed.names, "it has its version from elsewhere"
-            self._write_waiting()
+            self.complete()
             self._version = pieces.version_of(self._hashed, self._pieces)
         return self._version
 
+    @property
+    def pieces(self) -> list[Piece]:
+        """Of the table. Nothing is added after that."""
+        self.complete()
+        return self._pieces
+
     def describe(self, metadata: Mapping[bytes, bytes]) -> None:
         """Give the schema other metadata than the first rows or the first piece had."""
+        self.complete()
         self._schema = self.schema.with_metadata(metadata)
         self._writer.schema = self._schema
 
@@ -161,7 +213,7 @@ class DraftTable:
         Raises:
             StoreError: there is no room for it, or it may not be written.
         """
-        self._write_waiting()
+        self.complete()
         self._metadata[PIECES] = json.dumps(self._pieces, separators=(",", ":")).encode()
         with files.explain_refusals(self._temporary_place):
             self._writer.close(self._metadata)

@@ -5,6 +5,7 @@ dataset keeps the keys of its training sets in `generations/`, one file per chan
 knows all that is needed, whatever his config names.
 """
 
+import contextlib
 import json
 import uuid
 from collections.abc import Iterable
@@ -17,8 +18,9 @@ from hf_assets.blobs import Location
 from hf_assets.blobs.location import relative, resolve
 from hf_assets.errors import StoreError
 from hf_assets.store import memo
-from hf_assets.store.draft import DraftTable
+from hf_assets.store.draft import DraftTable, Over
 from hf_assets.store.index import now
+from hf_assets.store.pieces import Piece, open_pieces
 
 SECOND = 1_000_000_000
 REFERENCES = "references"
@@ -71,21 +73,48 @@ def is_newest(root: Location, version: str) -> bool:
     return found is not None and found.stem.partition("-")[2] == version
 
 
-def record(root: Location, keys: Iterable[pa.Array], version: str, file_hashes: Iterable[str]) -> None:
+def known_pieces(root: Location) -> dict[int, str]:
+    """Of each piece of the training set whose keys the newest generation has, number and hash."""
+    path = newest(root)
+    found = None if path is None else open_pieces(path)
+    if found is None:
+        return {}
+    with found:
+        return {number: piece.key for number, piece in found.pieces.items() if piece.key is not None}
+
+
+def record(
+    root: Location,
+    keys: Iterable[tuple[int, pa.Array]],
+    version: str,
+    file_hashes: Iterable[str],
+    pieces: Iterable[Piece] = (),
+) -> None:
     """Keep which tensors a training set names.
 
     Args:
         root: metadata folder of the dataset.
-        keys: of latents and embeds, in any number of pieces.
+        keys: of latents and embeds, each with the number of a piece of the training set, ascending. Pieces that the
+            newest generation has needn't be among them.
         version: data version of the training set.
         file_hashes: the files that its rows were read from.
+        pieces: of the training set.
     """
-    draft = DraftTable(folder.generations(root) / f"{now():%Y%m%dT%H%M%S.%fZ}-{version}.parquet", identity=())
-    draft.add(_KEYS.empty_table())
-    for some in keys:
-        draft.add(pa.table([some], schema=_KEYS))
-    draft.note({FILE_HASHES: json.dumps(sorted(file_hashes))})
-    draft.publish()
+    hashes = {piece.number: piece.hash for piece in pieces}
+    path = newest(root)
+    with contextlib.ExitStack() as stack:
+        last = None if path is None else open_pieces(path)
+        if last is not None:
+            stack.enter_context(last)
+        kept = [] if last is None else [number for number, one in hashes.items() if last.find(number, one)]
+        place = folder.generations(root) / f"{now():%Y%m%dT%H%M%S.%fZ}-{version}.parquet"
+        draft = DraftTable(place, identity=(), by_row=True, over=Over(last, kept, hashes))
+        draft.add(_KEYS.empty_table(), number=0)
+        for number, some in keys:
+            if number not in kept:
+                draft.add(pa.table([some], schema=_KEYS), number=number)
+        draft.note({FILE_HASHES: json.dumps(sorted(file_hashes))})
+        draft.publish()
 
 
 _KEYS = pa.schema([pa.field("key", pa.string())])

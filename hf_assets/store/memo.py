@@ -16,7 +16,7 @@ from hf_assets.blobs.location import relative, resolve
 from hf_assets.errors import StoreError
 
 # Bump when memos are written in another way: older ones are then as if they weren't there.
-VERSION = 1
+VERSION = 2
 
 # Of a file: its size, and when it was last written.
 State = tuple[int, int]

@@ -1,4 +1,4 @@
-"""Pieces of tables: the rows of one stretch of the split, in a row group of their own that the next table may take over.
+"""Pieces of tables: rows of one stretch of the split, in a row group of their own that the next table may take over.
 
 A table of rows has a piece for each `fingerprint.HASHED_ROWS` rows of the split: piece 2 holds those of them that the
 table has. So a piece of one table follows from the pieces with the same number of those that it is made from, and where
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +30,7 @@ class Piece(NamedTuple):
 
     Attributes:
         hash: of its rows, as far as they make the table's data version; empty where it has none.
-        key: hash of all that it follows from; None where that isn't known, or was known to be for once only.
+        key: hash of all that it follows from; None where that isn't known.
     """
 
     number: int
@@ -108,7 +108,7 @@ class PiecedFile(contextlib.AbstractContextManager["PiecedFile"]):
 
 
 def open_pieces(location: Location) -> PiecedFile | None:
-    """A table by its pieces; None where there is none, where it isn't as it was written, or an earlier release wrote it."""
+    """A table by its pieces; None where there is none, where it is damaged, or where an earlier release wrote it."""
     with contextlib.ExitStack() as stack:
         try:
             if isinstance(location, Path):

@@ -173,7 +173,17 @@ class DistinctTexts(contextlib.AbstractContextManager["DistinctTexts"]):
         Args:
             texts: without nulls; one may come several times.
         """
-        self._hashes.add(pa.table([fingerprint.numbers_of(texts)], schema=self._SCHEMA))
+        for chunk in texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]:
+            found = map(hash, chunk.cast(pa.large_binary()).to_pylist())  # of this process alone, as are these files
+            numbers = np.fromiter(found, np.int64, len(chunk)).view(np.uint64)
+            self._hashes.add(pa.table([numbers], schema=self._SCHEMA))
+
+    def add_hashes(self, hashes: pa.ChunkedArray) -> None:
+        """As `add`, of texts that are hashes (`fingerprint.of_bytes`): their first bytes are as good as a number."""
+        for chunk in fingerprint.pack(hashes).chunks:
+            if len(chunk):
+                data = np.frombuffer(chunk.buffers()[1], np.uint64)[2 * chunk.offset :][: 2 * len(chunk) : 2]
+                self._hashes.add(pa.table([data], schema=self._SCHEMA))
 
     def count(self) -> int:
         """Nothing is added after that."""

@@ -17,6 +17,7 @@ from hf_assets.previews import pictures
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.store import gc, generations, memo, verifying
 from hf_assets.store.ledger import WHOLE_FILES
+from hf_assets.store.pieces import Piece
 from hf_assets.store.tensors import TensorStore
 from hf_assets.store.verifying import VerifyReport
 
@@ -44,16 +45,19 @@ class GarbageReport(NamedTuple):
     error: str | None = None
 
 
-def record_generation(recipe: Recipe, keys: Callable[[], Iterable[pa.Array]], version: str) -> None:
+def record_generation(
+    recipe: Recipe, keys: Callable[[], Iterable[tuple[int, pa.Array]]], version: str, pieces: Iterable[Piece]
+) -> None:
     """Keep which tensors a training set names, so that these are no garbage; unless the newest generation is the same.
 
     Args:
-        keys: gives the keys that it names.
+        keys: gives the keys that it names (`generations.record`).
         version: its data version.
+        pieces: of it.
     """
     root = recipe.folders.metadata
     if not generations.is_newest(root, version):
-        generations.record(root, keys(), version, _files_of(root))
+        generations.record(root, keys(), version, _files_of(root), pieces)
 
 
 def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[VerifyReport]:

@@ -18,7 +18,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch, num_rows: int) -> None:
         (files, "READ_ROWS"),
         (spilling, "WRITTEN_ROWS"),
         (lookup, "LOOKED_UP_ROWS"),
-        (trainable, "NAMED_ROWS"),
+        (trainable, "FEW_CAPTIONS"),
     ):
         assert hasattr(module, name)
         monkeypatch.setattr(module, name, num_rows)

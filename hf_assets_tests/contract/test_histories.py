@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from hf_assets import fingerprint
 from hf_assets.stages.geometry import geometry_of
 from hf_assets.stages.geometry_rules import GeometryRules
 from hf_assets_tests.contract.conftest import Models
@@ -69,6 +70,7 @@ class History(RuleBasedStateMachine):
     @initialize(rows=st.lists(ROWS, min_size=1, max_size=6), piece_rows=st.integers(1, 3))
     def start(self, rows: list[Any], piece_rows: int) -> None:
         make_small(self.patch, piece_rows)
+        self.patch.setattr(fingerprint, "HASHED_ROWS", piece_rows)
         rows = [row_of(row) for row in rows]
         dataset = f"histories/number{self.number}"
         entry = {

@@ -1,9 +1,13 @@
 """However small the pieces are in which tables are made, they are those that a build from scratch makes as a whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
+import pyarrow as pa
 import pytest
 
+from hf_assets import fingerprint
+from hf_assets.store.remaking import Remaking
+from hf_assets.store.table_file import TableFile
 from hf_assets_tests.contract.conftest import Models
 from hf_assets_tests.contract.edits import (
     change_captions,
@@ -13,7 +17,7 @@ from hf_assets_tests.contract.edits import (
     tighten_filter,
 )
 from hf_assets_tests.contract.pieces import make_small, tables_of
-from hf_assets_tests.contract.world import World
+from hf_assets_tests.contract.world import STAGES, World
 
 
 def reshard(world: World, models: Models) -> None:
@@ -32,8 +36,9 @@ WALK: tuple[tuple[Callable[[World, Models], object], int], ...] = (
 
 
 def test_a_walk_of_edits_in_small_pieces_ends_where_a_build_as_a_whole_does(
-    world: World, models: Models, scratch: Callable[[World], World]
+    world: World, models: Models, scratch: Callable[[World], World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fingerprint, "HASHED_ROWS", 2)  # of such pieces some are taken over, and versions are made
     for edit, num_rows in WALK:
         with pytest.MonkeyPatch.context() as patch:
             make_small(patch, num_rows)
@@ -44,3 +49,23 @@ def test_a_walk_of_edits_in_small_pieces_ends_where_a_build_as_a_whole_does(
     assert world.contents() == whole.contents()
     assert tables_of(world) == tables_of(whole)
     assert world.runs[-1].versions == whole.runs[-1].versions
+
+
+def test_rows_that_are_added_are_all_that_pass_through(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "HASHED_ROWS", 2)
+    rows = [world.rows[number] for number in world.table("training_set")["row"].to_pylist()[:3] * 2]
+    world.push(rows)
+    world.materialize()
+    passed: dict[str, set[int]] = {}
+    real = Remaking.tables
+
+    def tables(self: Remaking, one: TableFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        for rows in real(self, one, columns):
+            passed.setdefault(self.outputs[0].stem, set()).update(rows["row"].to_pylist())
+            yield rows
+
+    monkeypatch.setattr(Remaking, "tables", tables)
+    world.push(rows, rows[:1])  # files are named by their number, too
+    world.materialize()
+    assert passed == {stage: {6} for stage in STAGES[1:]}
+    world.check()

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_assets import files, fingerprint
-from hf_assets.store.draft import DraftTable
-from hf_assets.store.pieces import open_pieces
+from hf_assets.store.draft import DraftTable, Over
+from hf_assets.store.pieces import PiecedFile, open_pieces
 
 ROWS = pa.table(
     {
@@ -90,49 +90,51 @@ def test_a_table_is_read_in_pieces_and_not_at_all_where_it_is_damaged(tmp_path: 
     assert files.read_tables(tmp_path / "none") is None
 
 
-def by_row(path: Path, rows: pa.Table, key: str | None = "k") -> DraftTable:
-    draft = DraftTable(path, by_row=True)
+def by_row(path: Path, rows: pa.Table, keys: dict[int, str] | None = None, over: Over | None = None) -> DraftTable:
+    draft = DraftTable(path, by_row=True, over=over or Over(None, (), keys or {}))
     draft.add(rows)
-    if key is not None:
-        draft.settle(rows["row"][-1].as_py() // 64, key)
     return draft
+
+
+def opened(path: Path) -> PiecedFile:
+    found = open_pieces(path)
+    assert found is not None
+    return found
 
 
 def test_pieces_are_stretches_of_the_split_however_many_rows_the_table_has(tmp_path: Path) -> None:
     path = tmp_path / "table"
-    by_row(path, ROWS.take([1, 63, 64, 640, 999])).publish()
-    with open_pieces(path) as table:  # type: ignore[union-attr]
+    by_row(path, ROWS.take([1, 63, 64, 640, 999]), {2: "no rows", 15: "k"}).publish()
+    with opened(path) as table:
         assert [(piece.number, piece.num_rows, piece.key) for piece in table.pieces.values()] == [
             (0, 2, None),
             (1, 1, None),
+            (2, 0, "no rows"),
             (10, 1, None),
             (15, 1, "k"),
         ]
         assert table.read(0)["row"].to_pylist() == [1, 63]
         assert table.read(10, ["texts"]).to_pydict() == {"texts": [["640"]]}
-        assert table.read(3).num_rows == 0
-        assert table.find(15, "k") and not table.find(15, "other") and not table.find(0, None)
+        assert table.read(2).num_rows == table.read(3).num_rows == 0
+        assert table.find(15, "k")
+        assert not table.find(15, "other")
+        assert not table.find(0, None)
 
 
 def test_a_table_of_kept_pieces_is_the_one_that_is_made_anew(tmp_path: Path) -> None:
     old, path = tmp_path / "old", tmp_path / "new"
-    by_row(old, ROWS).publish()
+    by_row(old, ROWS, {15: "k"}).publish()
     changed = pa.table({**{name: ROWS[name] for name in ROWS.column_names}, "texts": [["other"]] * 1_000})
     whole = pa.concat_tables([ROWS.slice(0, 640), changed.slice(640, 64), ROWS.slice(704)])
-    expected = DraftTable(tmp_path / "whole", by_row=True)
-    expected.add(whole)
-    draft = DraftTable(path, by_row=True)
-    with open_pieces(old) as table:  # type: ignore[union-attr]
-        for number, piece in table.pieces.items():
-            if number == 10:
-                draft.add(changed.slice(640, 64))
-                draft.settle(10, "other")
-            else:
-                draft.keep(table, piece)
-        draft.describe({b"of": b"now"})
-        draft.note({b"said": "later"})
-        assert draft.version == expected.version
-        draft.publish()
+    expected = by_row(tmp_path / "whole", whole)
+    with opened(old) as table:
+        kept = [number for number in range(16) if number != 10]
+        draft = by_row(path, changed.slice(640, 64), over=Over(table, kept, {10: "other", 15: "k"}))
+        draft.complete()
+    draft.describe({b"of": b"now"})
+    draft.note({b"said": "later"})
+    assert draft.version == expected.version
+    draft.publish()
     assert draft.num_rows == 1_000
     assert files.read_table(path) == whole
     assert pa.concat_tables(files.read_tables(path, num_rows=300) or ()) == whole
@@ -140,27 +142,24 @@ def test_a_table_of_kept_pieces_is_the_one_that_is_made_anew(tmp_path: Path) -> 
     assert files.metadata_of(path)[b"said"] == b"later"
     assert pq.read_schema(path).metadata[b"of"] == b"now"
     assert pq.ParquetFile(path, page_checksum_verification=True).read() == whole
-    with open_pieces(path) as table:  # type: ignore[union-attr]
+    with opened(path) as table:
         assert {number: piece.key for number, piece in table.pieces.items()} == {
             **dict.fromkeys(range(15)), 10: "other", 15: "k"
         }  # fmt: skip
 
 
 def test_a_piece_may_have_no_rows_and_is_known_all_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "table"
-    draft = DraftTable(path, by_row=True)
-    draft.add(ROWS.slice(0, 0))
-    draft.settle(0, "a")
-    draft.add(ROWS.slice(64, 3))
-    draft.settle(1, "b")
-    draft.publish()
-    again = DraftTable(tmp_path / "again", by_row=True)
-    with open_pieces(path) as table:  # type: ignore[union-attr]
-        for number, key in enumerate("ab"):
-            again.keep(table, table.find(number, key))  # type: ignore[arg-type]
+    path, keys = tmp_path / "table", {0: "a", 1: "b"}
+    by_row(path, ROWS.slice(64, 3), keys).publish()
+    with opened(path) as table:
+        again = DraftTable(tmp_path / "again", by_row=True, over=Over(table, [0, 1], keys))
         again.publish()
-    assert again.version == draft.version
+        nothing = DraftTable(tmp_path / "none", by_row=True, over=Over(table, [0], {0: "a"}))
+        assert nothing.num_rows == 0
+        nothing.publish()
     assert files.read_table(tmp_path / "again") == ROWS.slice(64, 3)
+    assert again.version == by_row(tmp_path / "third", ROWS.slice(64, 3)).version
+    assert files.read_table(tmp_path / "none") == ROWS.slice(0, 0)
 
 
 @pytest.mark.parametrize("damage", ["cut", "altered", "gone", "of an earlier release"])
@@ -194,9 +193,9 @@ def test_types_of_all_kinds_are_as_they_were_in_a_piece_that_is_taken_over(tmp_p
         }
     )
     by_row(tmp_path / "old", rows).publish()
-    draft = DraftTable(tmp_path / "new", by_row=True)
-    with open_pieces(tmp_path / "old") as table:  # type: ignore[union-attr]
-        draft.keep(table, table.pieces[0])
-        draft.publish()
+    with opened(tmp_path / "old") as table:
+        DraftTable(tmp_path / "new", by_row=True, over=Over(table, [0], {})).publish()
     kept = files.read_table(tmp_path / "new")
-    assert kept is not None and kept.schema.equals(rows.schema) and kept.equals(rows)
+    assert kept is not None
+    assert kept.schema.equals(rows.schema)
+    assert kept.equals(rows)
