@@ -1,13 +1,16 @@
-"""How long `hf-assets plan` and a refresh that finds nothing to do take with a million rows, and how much memory.
+"""How long `hf-assets plan` and refreshes take with a million rows, and how much memory.
 
     python -m benchmarks.plan_1m [--rows 1000000] [--folder FOLDER] [--refresh]
 
-A dataset of tiny media is made in a local folder, and with it what a run would have left behind: the ledger, the
-stores' shards (empty ones) and indexes. The first refresh makes the tables. No media is read and nothing is encoded.
-Each command runs in a process of its own; its time includes starting Python, its memory is the process's peak.
+A dataset of tiny media is made in a local folder, and with it what runs would have left behind: the ledger, the stores'
+shards (empty ones) and indexes, for the dataset and for its edits. The first refresh makes the tables. No media is read
+and nothing is encoded. Each command runs in a process of its own; its time includes starting Python, its memory is the
+process's peak. Beside an edit stands what a plain scan of the columns takes that it is about, as processes of pyarrow.
 """
 
 import argparse
+import contextlib
+import copy
 import json
 import multiprocessing
 import os
@@ -15,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -31,14 +36,23 @@ from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets.sources.source import source_of
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import filtering
-from hf_assets.store import index
+from hf_assets.store import index, runs
 from hf_assets.store.tensors import TensorStore
 
 ROWS_PER_FILE = 10_000
 ROWS_PER_LEDGER_PART = probe.UNIT_ROWS
 SAMPLES_PER_SHARD = 256
-# A file of the dataset that isn't among its files at first.
-ADDED = "added.parquet"
+# Files that aren't among the dataset's at first: one more, and one in place of another, with other captions.
+ADDED, EDITED = "added.parquet", "edited.parquet"
+# Of ten thousand rows, in the middle.
+EDITED_FILE = 50
+OTHER_RESOLUTION = 576
+WHERE = "caption NOT LIKE '%7 on a table%'"  # a tenth of the rows is dropped
+SCAN = """
+import sys, pyarrow.parquet as pq
+for file in sys.argv[2:]:
+    pq.read_table(file, columns=sys.argv[1].split(","))
+"""
 # There are no tensors in the shards.
 NOT_CHECKED = ("finite", "coverage", "value_range", "decode_back")
 SIZES = np.random.default_rng(0).integers(256, 2048, (500, 2), dtype=np.int32)
@@ -67,21 +81,56 @@ def main() -> None:
         (home / "dagster.yaml").touch()
         command = [str(Path(sys.executable).parent / "dagster"), "asset", "materialize", "--select", "*", "-m"]
         refresh = [*command, "hf_assets.definitions"]
+        data = folder / "dataset" / "data"
         measure("Dagster's own share", [*command, "benchmarks.empty_graph"])
         measure("refresh: tables to write", refresh)
         measure("refresh: nothing to do", refresh)
         measure("plan: nothing to do", [*plan, "--config", str(folder / "datasets.json")])
-        (folder / ADDED).rename(folder / "dataset" / "data" / "train-99999.parquet")
-        measure(f"plan: {ROWS_PER_FILE:,} rows more", [*plan, "--config", str(folder / "datasets.json")])
-        measure(f"refresh: {ROWS_PER_FILE:,} rows more", refresh)
-        print(f"  {facts()}")
-        measure("refresh: nothing to do", refresh)
-        print(f"  {facts()}")
-        (folder / "dataset" / "data" / "train-99999.parquet").rename(folder / ADDED)
+        with swapped(folder / ADDED, data / "train-99999.parquet"):
+            measure(f"plan: {ROWS_PER_FILE:,} rows more", [*plan, "--config", str(folder / "datasets.json")])
+            measure(f"refresh: {ROWS_PER_FILE:,} rows more", refresh)
+            print(f"  {facts()}")
+            measure("refresh: nothing to do", refresh)
+            print(f"  {facts()}")
+        measure("refresh: these rows gone", refresh)
+        middle = data / f"train-{min(EDITED_FILE, options.rows // ROWS_PER_FILE - 1):05d}.parquet"
+        with swapped(folder / EDITED, middle):
+            measure("scan: captions", scan("caption", data))
+            measure("refresh: 1 % of captions edited", refresh)
+            print(f"  {facts()}")
+        measure("refresh: edit undone", refresh)
+        for key, value, columns in (("where", WHERE, "caption"), ("resolution", OTHER_RESOLUTION, "")):
+            os.environ["HF_ASSETS_CONFIG"] = str(edited(folder, key, value))
+            if columns:
+                measure(f"scan: {columns}", scan(columns, data))
+            measure(f"refresh: another {key}", refresh)
+            print(f"  {facts()}")
+            os.environ["HF_ASSETS_CONFIG"] = str(folder / "datasets.json")
+            measure("refresh: edit undone", refresh)
     measure("plan: nothing to do", [*plan, "--config", str(folder / "datasets.json")])
     measure("plan: another resolution", [*plan, "--config", str(edited(folder, "resolution", 768))])
     measure("plan: another caption column", [*plan, "--config", str(edited(folder, "caption_column", "other"))])
     measure("plan: another dtype", [*plan, "--config", str(edited(folder, "dtype", "bfloat16"))])
+
+
+@contextlib.contextmanager
+def swapped(one: Path, other: Path) -> Iterator[None]:
+    """Put a file in the place of another, if there is one, and back."""
+    aside = one.with_suffix(".aside")
+    for turn in range(2):
+        if other.exists():
+            other.rename(aside)
+        if one.exists():
+            one.rename(other)
+        if aside.exists():
+            aside.rename(one)
+        if turn == 0:
+            yield
+
+
+def scan(columns: str, data: Path) -> list[str]:
+    """A plain scan of some columns of all files."""
+    return [sys.executable, "-c", SCAN, columns, *map(str, sorted(data.iterdir()))]
 
 
 def measure(name: str, command: list[str]) -> None:
@@ -109,9 +158,10 @@ def facts() -> dict[str, tuple[int, int]]:
     }
 
 
-def edited(folder: Path, key: str, value: object) -> Path:
+def edited(folder: Path, key: str, value: object, config: dict[str, Any] | None = None) -> Path:
     """The config with one key changed."""
-    config = json.loads((folder / "datasets.json").read_text())
+    config = config or json.loads((folder / "datasets.json").read_text())
+    config = copy.deepcopy(config)
     (config["model"] if key == "dtype" else config["datasets"][0])[key] = value
     file = folder / f"{key}.json"
     file.write_text(json.dumps(config))
@@ -134,27 +184,37 @@ def make(folder: Path, num_rows: int) -> None:
     unfinished = folder / "unfinished.json"
     unfinished.write_text(json.dumps(config))
     (recipe,) = loading.load(unfinished).recipes
-    _run(recipe)
-    added = max((folder / "dataset" / "data").iterdir())
-    added.rename(folder / ADDED)  # its rows' facts and tensors stay
+    stores = (
+        Shards(TensorStore(recipe.folders.latents), {"latents": [4, 64, 64]}),
+        Shards(TensorStore(recipe.folders.embeds), {"prompt_embeds": [77, 32]}),
+    )
+    _run(recipe, *stores)
+    data = folder / "dataset" / "data"
+    max(data.iterdir()).rename(folder / ADDED)  # its rows' facts and tensors stay
+    start = min(EDITED_FILE, num_rows // ROWS_PER_FILE - 1) * ROWS_PER_FILE
+    _write_file(folder / EDITED, start, start + ROWS_PER_FILE, "an edited photo")
+    with swapped(folder / EDITED, data / f"train-{start // ROWS_PER_FILE:05d}.parquet"):
+        _run(recipe, *stores)
+    (other,) = loading.load(edited(folder, "resolution", OTHER_RESOLUTION, config)).recipes
+    _run(other, *stores)
     unfinished.rename(folder / "datasets.json")
 
 
-def _write_file(path: Path, start: int, stop: int) -> None:
+def _write_file(path: Path, start: int, stop: int, what: str = "a photo") -> None:
     numbers = [f"{number:08d}" for number in range(start, stop)]
     media = pa.StructArray.from_arrays(
         [pa.array(numbers).cast(pa.binary()), pa.nulls(len(numbers), pa.string())], ["bytes", "path"]
     )
     table = pa.table({
         "image": media,
-        "caption": [f"a photo of object {number} on a table, in soft light, from the side" for number in numbers],
+        "caption": [f"{what} of object {number} on a table, in soft light, from the side" for number in numbers],
         "other": [f"object {number}" for number in numbers],
     })  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
 
 
-def _run(recipe: Recipe) -> None:
+def _run(recipe: Recipe, images: "Shards", texts: "Shards") -> None:
     """Write what a run would have left behind, before its tables: the ledger, and stores; shards stay empty."""
     source = source_of(recipe.source, recipe.folders.metadata / "sources")
     snapshot = source.resolve()
@@ -162,8 +222,6 @@ def _run(recipe: Recipe) -> None:
     scan = rows.Scan(source, snapshot, wanted, recipe.folders.metadata / "columns", print)
     book = probe.ledger_of(recipe)
     vae, text = latents.vae_of(recipe), encoders.text_of(recipe, embeds.VERSION)
-    images = Shards(TensorStore(recipe.folders.latents), {"latents": [4, 64, 64]})
-    texts = Shards(TensorStore(recipe.folders.embeds), {"prompt_embeds": [77, 32]})
     for raw in scan.tables():
         captions, _ = captions_stage.extract(filtering.kept(filtering.judge(raw, recipe.filter)), recipe.captions)
         located = bucketing.locations(captions, raw)
@@ -193,12 +251,16 @@ class Shards:
 
     def __init__(self, store: TensorStore, shapes: dict[str, list[int]]) -> None:
         self.store, self.shapes, self.number = store, shapes, 0
+        self.known: set[bytes] = set()
 
     def add(self, wanted: pa.ChunkedArray) -> None:
         """
         Args:
-            wanted: different keys.
+            wanted: different keys, of which some may have been added before.
         """
+        packed = fingerprint.pack(wanted).to_pylist()
+        wanted = wanted.filter(pa.array([key not in self.known for key in packed]))
+        self.known.update(packed)
         for start in range(0, len(wanted), SAMPLES_PER_SHARD):
             keys = wanted.slice(start, SAMPLES_PER_SHARD)
             _, facts = self.store.place(f"{self.store.folder.name} {self.number}".encode())
@@ -211,6 +273,8 @@ class Shards:
                     for field in index.INDEX
                 ]
                 index.commit(self.store.index_blobs, pa.table(columns, schema=index.INDEX))
+                if self.number % runs.MERGED_PARTS == 0:
+                    runs.merge(self.store.index_blobs)
 
 
 if __name__ == "__main__":

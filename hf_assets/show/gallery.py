@@ -41,8 +41,9 @@ MOST, SOME = 100_000, 20_000
 # Samples of one file.
 AT_A_TIME = 1_000
 CAPTIONS, CAPTION_CHARACTERS, FACT_CHARACTERS, NAME_CHARACTERS = 4, 400, 200, 200
-# Of a folder on this machine, so many pictures are made for the gallery alone, of what no run has decoded.
-DRAWN = 2_000
+# Of a folder on this machine, so many pictures are made for the gallery alone, of what no run has decoded; and where
+# only some rows are shown.
+DRAWN, DRAWN_OF_SOME = 2_000, 200
 THREADS = 8
 
 KEPT, DUPLICATE, DROPPED, FAILED, INCOMPLETE = STATES = ("kept", "duplicate", "dropped", "quarantined", "left out")
@@ -140,7 +141,8 @@ class Shown:
         No byte is fetched for it. Of a folder on this machine, it reads some media that no run has decoded.
         """
         root = self._recipe.folders.metadata
-        hashed = _draw_local(self._recipe, self._snapshot, self._located, self._media)
+        count = DRAWN if self.num_rows <= MOST else DRAWN_OF_SOME
+        hashed = _draw_local(self._recipe, self._snapshot, self._located, self._media, count)
         known = pictures.known(root)
         every = pa.concat_tables([self._media, pa.Table.from_pylist(hashed, schema=self._media.schema)])
         media = every.take(pc.index_in(self._rows, value_set=every["row"].combine_chunks()))
@@ -196,8 +198,13 @@ def _located(raw_dataset: Location, num_rows: int) -> pa.Table:
     return chosen.rows.sort_by("row")
 
 
-def _draw_local(recipe: Recipe, snapshot: Snapshot, shown: pa.Table, media: pa.Table) -> list[dict[str, Any]]:
+def _draw_local(
+    recipe: Recipe, snapshot: Snapshot, shown: pa.Table, media: pa.Table, count: int
+) -> list[dict[str, Any]]:
     """Make pictures of media on this machine of which none were made while they were encoded.
+
+    Args:
+        count: so many.
 
     Returns:
         `row` and `media_hash` of those whose hash no run has needed, as of a row without a caption.
@@ -213,7 +220,7 @@ def _draw_local(recipe: Recipe, snapshot: Snapshot, shown: pa.Table, media: pa.T
     if recipe.source.folder is not None:
         lacks = pc.or_(lacks, pc.invert(pc.is_in(shown["row"], value_set=media["row"].combine_chunks())))
     lacks = pc.and_not(lacks, pc.is_in(shown["row"], value_set=failed))
-    wanted = first(shown.filter(lacks), DRAWN)
+    wanted = first(shown.filter(lacks), count)
     if not len(wanted):
         return hashed
     wanted = wanted.sort_by("row")
