@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -26,9 +27,9 @@ from hf_assets.store import memo
 from hf_assets.store.memo import Rest
 
 # Bump when a change to this module changes the table.
-VERSION = 7
+VERSION = 8
 # Bump when a change to this module changes what is kept of a file's columns: all files are then read again.
-KEPT_VERSION = 7
+KEPT_VERSION = 8
 
 READ_THREADS = 8
 # The columns of all files may be so much larger than the files, or have so many bytes.
@@ -39,7 +40,7 @@ SNAPSHOT = b"hf_assets.snapshot"
 NUM_ROWS = b"num_rows"
 # The stage of rows that aren't there, since their part of a file can't be read.
 STAGE = "raw_dataset"
-MEDIA_PATHS, MEMBERS = "media_paths", "members"
+MEDIA_PATHS, MEMBERS, POSITIONS = "media_paths", "members", "positions"
 
 
 class Rows(NamedTuple):
@@ -96,6 +97,12 @@ class Scan:
         self.counts = [one.num_rows for one, _ in facts]
         self.schema = _unify(snapshot, [one.table.schema for one, _ in facts])
         self.faults = _faults(snapshot, [one for one, _ in facts])
+        # of Parquet files, whose hashes don't say it: tables of them were made with these rows before
+        self._left_out = [
+            [file.hash, [fault.member for fault in one.faults]]
+            for file, (one, _) in zip(snapshot.files, facts, strict=True)
+            if one.faults and not file.content
+        ]
         for path in wanted.required if schema.COLUMNS in self.schema.names else ():
             if (mistake := missing_field(self.schema.field(schema.COLUMNS).type, path)) is not None:
                 raise DatasetError(mistake)
@@ -110,7 +117,7 @@ class Scan:
     def version(self) -> str:
         """Of the tables: of the contents of all that their rows were read from. It is known once all were taken."""
         taken = [rows for _, rows in self._slice_counts()] if self.snapshot.parts else []
-        more = [*self._named, *([self.snapshot.classes] if self.snapshot.classes else [])]
+        more = [*self._named, *([self.snapshot.classes] if self.snapshot.classes else []), *self._left_out]
         return fingerprint.of_value([[file.hash for file in self.snapshot.files], self.wanted, taken, *more])
 
     @property
@@ -354,7 +361,6 @@ def snapshot_of(raw_dataset: pa.Schema) -> Snapshot:
 def _join(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
     counts = np.array([part.num_rows for part in parts], dtype=np.int64)
     which_file = np.repeat(np.arange(len(parts), dtype=np.int32), counts)
-    starts = np.cumsum(counts) - counts
     row = np.arange(int(counts.sum()), dtype=np.int64)
     paths = pa.array([file.path for file in snapshot.files], pa.string())
     hashes = pa.array([file.hash for file in snapshot.files], pa.string())
@@ -364,7 +370,7 @@ def _join(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
             row,
             pa.DictionaryArray.from_arrays(which_file, paths),
             pa.DictionaryArray.from_arrays(which_file, hashes),
-            row - starts[which_file] if len(parts) else row,
+            np.concatenate([_positions(part) for part in parts]) if parts else row,
             pa.chunked_array(members, pa.string()),
         ],
         schema=pa.schema([schema.ROW, *schema.LOCATION, schema.SOURCE_PATH]),
@@ -379,6 +385,10 @@ def _join(snapshot: Snapshot, parts: list[Columns]) -> pa.Table:
     return place
 
 
+def _positions(part: Columns) -> npt.NDArray[np.int64]:
+    return np.arange(part.num_rows) if part.positions is None else part.positions.to_numpy()
+
+
 def _known_facts(kept: Location) -> Columns | None:
     """What is kept of a file, without its rows: of these nothing is read, so who reads them may find them damaged."""
     try:
@@ -389,7 +399,7 @@ def _known_facts(kept: Location) -> Columns | None:
 
 
 def _without_rows(columns: Columns) -> Columns:
-    return columns._replace(table=columns.table.schema.empty_table(), media_paths=None, members=None)
+    return columns._replace(table=columns.table.schema.empty_table(), media_paths=None, members=None, positions=None)
 
 
 def _load(kept: Location) -> Columns | None:
@@ -403,8 +413,9 @@ def _columns_of(table: pa.Table) -> Columns | None:
     num_rows = int(table.schema.metadata[NUM_ROWS])
     found = faults.loads(table.schema.metadata)
     table = table.replace_schema_metadata(None)
-    paths, members = (
-        table[name].combine_chunks() if name in table.column_names else None for name in (MEDIA_PATHS, MEMBERS)
+    paths, members, positions = (
+        table[name].combine_chunks() if name in table.column_names else None
+        for name in (MEDIA_PATHS, MEMBERS, POSITIONS)
     )
     return Columns(
         table.select([schema.COLUMNS] if schema.COLUMNS in table.column_names else []),
@@ -413,12 +424,14 @@ def _columns_of(table: pa.Table) -> Columns | None:
         paths,
         found,
         members,
+        positions,
     )
 
 
 def _save(columns: Columns, kept: Location) -> None:
     table = columns.table
-    for name, values in ((MEDIA_PATHS, columns.media_paths), (MEMBERS, columns.members)):
+    apart = {MEDIA_PATHS: columns.media_paths, MEMBERS: columns.members, POSITIONS: columns.positions}
+    for name, values in apart.items():
         if values is not None:
             table = table.append_column(name, values) if table.num_columns else pa.table({name: values})
     facts = {NUM_ROWS: str(columns.num_rows).encode()}

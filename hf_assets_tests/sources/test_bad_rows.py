@@ -1,4 +1,4 @@
-"""One row of an Arrow or a Lance file that can't be read costs one sample."""
+"""One row of an Arrow, a Lance or a Parquet file that can't be read costs one sample."""
 
 import io
 import struct
@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hf_assets import schema
+from hf_assets.encode.media_files import by_file, media_of
 from hf_assets.errors import DatasetError
 from hf_assets.sources.formats.parquet import WantedColumns
 from hf_assets_tests.sources.reading import read
-from hf_assets_tests.sources.test_mistakes import A, faults
+from hf_assets_tests.sources.test_mistakes import A, B, faults
 
 NUM_ROWS = 40
 CAPTIONS = [f"picture {row}" for row in range(NUM_ROWS)]
@@ -90,3 +92,49 @@ def test_a_bad_row_of_a_lance_file_costs_its_row(is_dataset: bool, tmp_path: Pat
     assert schema.column(found.table, "caption").to_pylist() == OTHERS
     assert found.faults["source_path"].to_pylist() == ["row 4", "row 21"]
     assert set(found.faults["reason"].to_pylist()) == {"undecodable"}
+
+
+def not_text_within(rows: pa.Table, form: str) -> pa.Table:
+    """A table with its captions in a column of another form."""
+    texts = rows["caption"].combine_chunks()
+    if form == "list":
+        texts = pa.ListArray.from_arrays(pa.array(range(NUM_ROWS + 1), pa.int32()), texts)
+    elif form == "struct":
+        texts = pa.StructArray.from_arrays([texts], ["text"])
+    return rows.set_column(1, "caption", texts)
+
+
+@pytest.mark.parametrize("form", ["text", "list", "struct"])
+def test_a_text_of_a_parquet_file_that_is_not_utf_8_costs_its_row(form: str, tmp_path: Path) -> None:
+    pictures = [A if row % 2 else B for row in range(NUM_ROWS)]
+    column = {"text": "caption", "list": "caption", "struct": "caption.text"}[form]
+    wanted = WantedColumns("image", (column,))
+    rows = table((3, 20)).set_column(0, "image", pa.array(pictures))
+    (tmp_path / "data").mkdir()
+    pq.write_table(not_text_within(rows, form), tmp_path / "data" / "train.parquet", row_group_size=16)
+    found, source, snapshot = read(str(tmp_path / "data"), tmp_path / "memory", wanted)
+    others = schema.column(found.table, column).to_pylist()
+    assert [one[0] if form == "list" else one for one in others] == OTHERS
+    media = media_of(by_file(found.table, snapshot), source, snapshot, "image")
+    assert [one.data for one in media] == [data for row, data in enumerate(pictures) if row not in (3, 20)]
+    assert found.faults["address"].to_pylist() == ["train.parquet#row 4", "train.parquet#row 21"]
+    assert all("is not UTF-8" in why for why in found.faults["message"].to_pylist())
+    again, _, _ = read(str(tmp_path / "data"), tmp_path / "memory", wanted)
+    assert (again.computed, again.version, again.table) == (0, found.version, found.table)
+
+
+def test_a_parquet_file_without_one_text_in_utf_8_stops_the_run(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    pq.write_table(table(tuple(range(NUM_ROWS))), stream)
+    with pytest.raises(DatasetError, match="none of its rows can"):
+        faults(tmp_path, {"train.parquet": stream.getvalue()})
+
+
+def test_a_name_of_a_file_that_is_not_utf_8_costs_its_row(tmp_path: Path) -> None:
+    names = pa.array([b"a.png", b"gr\xfcn.png", b"a.png"])
+    image = pa.StringArray.from_buffers(3, *names.buffers()[1:])
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"image": image, "caption": ["x", "y", "z"]}), stream)
+    found, whys = faults(tmp_path, {"train.parquet": stream.getvalue(), "a.png": A})
+    assert found == ["x", "z"]
+    assert [why.split(" is not")[0] for why in whys] == ['train.parquet#row 2: a text in its column "image"']

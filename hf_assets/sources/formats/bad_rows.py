@@ -1,4 +1,4 @@
-"""Rows of columnar files, Arrow and Lance, that can't be read: found by halving those among which one is.
+"""Rows of columnar files, Arrow, Lance and Parquet, that can't be read: found by halving those among which one is.
 
 A column of text may hold bytes that are no UTF-8, and offsets that lead nowhere: readers then refuse the batch, or the
 file. What can be read is copied, or read around them.
@@ -6,10 +6,12 @@ file. What can be read is copied, or read around them.
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from hf_assets.errors import DatasetError
@@ -142,6 +144,64 @@ def of_lance(local: Path, path: str, target: Path) -> list[Fault]:
                 num_good += len(part)
     _require_some(num_good, found, path, "Lance")
     return found
+
+
+def of_texts(columns: Mapping[str, pa.Array], path: str) -> tuple[npt.NDArray[np.int64], list[Fault]]:
+    """The rows of which all texts are UTF-8; and the others.
+
+    Args:
+        columns: of all rows, without dictionaries: their texts are looked at row by row.
+        path: in the repository, for messages.
+
+    Returns:
+        Positions (N,), ascending; and the rows that are left out.
+
+    Raises:
+        DatasetError: no row is left.
+    """
+    num_rows = len(next(iter(columns.values())))
+    is_good = np.ones(num_rows, bool)
+    found: dict[int, str] = {}
+    for name, values in columns.items():
+
+        def check(first: int, count: int, values: pa.Array = values) -> None:
+            # copied, since of a slice of structs or lists all of their texts are checked
+            values.take(pa.array(np.arange(first, first + count))).validate(full=True)
+
+        try:
+            values.validate(full=True)
+        except pa.ArrowInvalid:
+            for row in bad_positions(check, 0, num_rows):
+                is_good[row] = False
+                found.setdefault(row, f'a text in its column "{name}" is not UTF-8: write it as UTF-8')
+    faults = [Fault(f"row {row + 1:,}", "undecodable", why) for row, why in sorted(found.items())]
+    _require_some(int(is_good.sum()), faults, path, "Parquet")
+    return np.flatnonzero(is_good), faults
+
+
+def replaced(texts: pa.Array) -> pa.Array:
+    """Texts with a mark in place of what isn't UTF-8 in them."""
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        plain = (
+            None if data is None else data.decode(errors="replace") for data in texts.cast(pa.binary()).to_pylist()
+        )
+        return pa.array(plain, pa.string())
+    return texts
+
+
+def bad_positions(check: Callable[[int, int], None], first: int, num_rows: int) -> Iterator[int]:
+    """Those of some rows that a check refuses, which raises ArrowInvalid where any of its rows is bad."""
+    try:
+        check(first, num_rows)
+    except pa.ArrowInvalid:
+        if num_rows == 1:
+            yield first
+            return
+        half = num_rows // 2
+        yield from bad_positions(check, first, half)
+        yield from bad_positions(check, first + half, num_rows - half)
 
 
 def _require_some(num_good: int, found: list[Fault], path: str, kind: str) -> None:

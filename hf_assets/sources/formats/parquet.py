@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from hf_assets import json_text, schema
 from hf_assets.errors import DatasetError, MissingColumnError
 from hf_assets.media.memory import Memory
-from hf_assets.sources.formats import arrays, parquet_pages
+from hf_assets.sources.formats import arrays, bad_rows, parquet_pages
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.formats.media_columns import Choice, chosen
 
@@ -57,6 +57,7 @@ class Columns(NamedTuple):
         media_paths: of each row, the file that it names as its media; null where its media's bytes are in it, or it has
             none. None where no row names one.
         faults: rows that aren't there, since their part of the file can't be read.
+        positions: of each row, its number in the file, where some rows of a Parquet file aren't there; else None.
         members: of each row, the member of an archive that is its media; null where it has none. None where it wasn't
             asked for.
     """
@@ -67,6 +68,7 @@ class Columns(NamedTuple):
     media_paths: pa.Array | None = None
     faults: Sequence[Fault] = ()
     members: pa.Array | None = None
+    positions: pa.Array | None = None
 
 
 class WantedColumns(NamedTuple):
@@ -115,24 +117,33 @@ def read_columns(
     fields = [_media_field(parquet.schema_arrow, choice, name) for choice in choices]
     num_rows = parquet.metadata.num_rows
     with _parquet_errors(name):
-        every = [_media_paths(parquet, media, is_any_there) for media in fields]
+        every = [_media_paths(parquet, media, lambda paths: is_any_there(bad_rows.replaced(paths))) for media in fields]
     named = [one for one in every if one is not None]
     paths = pc.coalesce(*named) if named else None
     with _parquet_errors(name):
         members = _members(parquet, fields) if with_members else None
-    if not tree:
-        return Columns(pa.table({}), num_rows, counted.num_bytes, paths, members=members)
     kinds = {top: parquet.schema_arrow.field(top).type for top in tree}
     leaves = [leaf for top, below in tree.items() for leaf in _leaves(kinds[top], below, top)]
     with _parquet_errors(name):
-        table = _read_leaves(parquet, counted, leaves, name)
+        table = _read_leaves(parquet, counted, leaves, name) if leaves else pa.table({})
     # By name, since `a` also selects a column that is called `a.b`.
     found = {top: table[top].combine_chunks() if top in table.column_names else None for top in tree}
+    positions, faults = None, list[Fault]()
+    texts = {top: _plain(values) for top, values in ((wanted.media, paths), *found.items()) if values is not None}
+    if texts:
+        good, faults = bad_rows.of_texts(texts, name)
+    if faults:
+        positions, num_rows = pa.array(good), len(good)
+        found = {top: None if values is None else values.take(positions) for top, values in found.items()}
+        paths, members = (None if some is None else some.take(positions) for some in (paths, members))
+    if not tree:
+        return Columns(pa.table({}), num_rows, counted.num_bytes, paths, faults, members, positions)
     arrays = [_select_fields(found[top], kinds[top], below, num_rows) for top, below in tree.items()]
     said = {**_features(parquet), **(features or {})}
     named_classes = _class_names(said, tree, dict(zip(tree, arrays, strict=True)))
     struct = pa.StructArray.from_arrays([*arrays, *named_classes.values()], names=[*tree, *named_classes])
-    return Columns(pa.table({schema.COLUMNS: struct}), num_rows, counted.num_bytes, paths, members=members)
+    table = pa.table({schema.COLUMNS: struct})
+    return Columns(table, num_rows, counted.num_bytes, paths, faults, members, positions)
 
 
 def read_table(path: Path) -> pa.Table:
