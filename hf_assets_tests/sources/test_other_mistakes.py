@@ -446,3 +446,34 @@ def test_a_column_that_is_text_far_from_its_numbers_is_text(kind: str, is_text_f
     name = "image" if kind.startswith("train") else "file_name"
     data = "\n".join([f"{name},caption", *(f"a.png,{text}" for text in texts)]).encode()
     assert captions(tmp_path, {kind: data, "a.png": A}) == texts
+
+
+def zip_of(members: dict[str, bytes]) -> bytes:
+    """A ZIP whose members are called as they are here, backslashes and all."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as made:
+        for name, data in members.items():
+            info = zipfile.ZipInfo()
+            info.filename = name
+            made.writestr(info, data)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("place", ["at its root", "in a folder", "beside it"])
+def test_members_of_a_zip_with_backslashes_are_those_of_its_metadata(place: str, tmp_path: Path) -> None:
+    media = {"img\\a.png": A, "img\\b.png": B}
+    whole, short = b"file_name,caption\nimg/a.png,x\nimg\\b.png,y\n", b"file_name,caption\na.png,x\nb.png,y\n"
+    made = {
+        "at its root": {"x.zip": zip_of({**media, "metadata.csv": whole})},
+        "in a folder": {"x.zip": zip_of({**media, "img\\metadata.csv": short})},
+        "beside it": {"x.zip": zip_of(media), "metadata.csv": whole},
+    }[place]
+    assert samples(folder(tmp_path, made), tmp_path / "memory") == [("x", A), ("y", B)]
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n", b"file_name,caption\n"], ids=["empty", "blank", "a header"])
+@pytest.mark.parametrize("is_inside", [True, False])
+def test_metadata_of_a_zip_without_rows_are_named(data: bytes, is_inside: bool, tmp_path: Path) -> None:
+    made = {"x.zip": zip_of({"a.png": A, **({"metadata.csv": data} if is_inside else {})})}
+    with pytest.raises(DatasetError, match='"metadata.csv" in "x.zip" has no rows|the metadata beside .* have no rows'):
+        captions(tmp_path, made if is_inside else {**made, "metadata.csv": data})

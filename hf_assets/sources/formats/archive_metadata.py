@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hf_assets.errors import DatasetError
 from hf_assets.sources.formats import csv_text, faults
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.unicode_names import composed
@@ -26,17 +27,23 @@ def joiner(
     Args:
         members: names of the archive's.
         found: is given the rows of metadata that can't be read.
+
+    Raises:
+        DatasetError: metadata have no rows.
     """
-    names = [posixpath.basename(name) for name in members]
+    names = [posixpath.basename(_slashed(name)) for name in members]
     counts = Counter(map(_key, names))
-    table = pa.concat_tables([_read(one, found) for one in metadata], promote_options="permissive")
+    tables = [_read(one, found) for one in metadata if not _is_blank(one)]
+    if not any(map(len, tables)) and not found:
+        raise DatasetError("the metadata beside an archive of media have no rows: fill them, or remove them")
+    table = pa.concat_tables(tables, promote_options="permissive")
     if NAME not in table.column_names or any(name.startswith("metadata.") for name in names):
         return None
     rows: dict[str, int] = {}
     alone: dict[str, int] = {}  # by names alone, where they are distinct: the archive's folder may be part of the path
     for row, name in enumerate(table[NAME].to_pylist()):
         if name is not None:
-            path = str(name).replace("\\", "/").removeprefix("./")
+            path = _slashed(str(name)).removeprefix("./")
             rows.setdefault(_key(path), row)
             if counts[_key(posixpath.basename(path))] == 1:
                 alone.setdefault(_key(posixpath.basename(path)), row)
@@ -53,31 +60,45 @@ def joiner(
     return join
 
 
-def inside(archive: zipfile.ZipFile, named: Sequence[str], found: list[Fault]) -> pa.Table | None:
+def inside(archive: zipfile.ZipFile, path: str, named: Sequence[str], found: list[Fault]) -> pa.Table | None:
     """What metadata within a ZIP say of its media, with the members' names as `file_name`; None where there are none,
     or such as name several files a row. Words are words in them, and a bad row costs itself.
 
     Args:
+        path: of the ZIP, for messages.
         named: what metadata are called.
         found: is given the rows that can't be read.
+
+    Raises:
+        DatasetError: metadata have no rows.
     """
-    tables = []
-    for member in sorted(archive.namelist()):
-        folder, name = posixpath.split(member)
+    tables: list[pa.Table] = []
+    blank: list[str] = []
+    members = {_slashed(member): member for member in sorted(archive.namelist())}
+    for plain, member in members.items():
+        folder, name = posixpath.split(plain)
         if name not in named or member.startswith("__MACOSX/"):
             continue
         with tempfile.TemporaryDirectory() as place:
             copy = Path(place) / name
             copy.write_bytes(archive.read(member))
-            table = _read(copy, found)
+            table = pa.table({}) if _is_blank(copy) else _read(copy, found)
+        if not len(table) and not found:
+            blank.append(plain)
+            continue
         others = [one for one in table.column_names if one.endswith(("_file_name", "file_names"))]
         if NAME not in table.column_names or others:
             return None
         if not (pa.types.is_string(table[NAME].type) or pa.types.is_large_string(table[NAME].type)):
             return None
-        paths = [path and posixpath.normpath(posixpath.join(folder, path)) for path in table[NAME].to_pylist()]
+        paths = [
+            given and posixpath.normpath(posixpath.join(folder, _slashed(given))) for given in table[NAME].to_pylist()
+        ]
+        paths = [members.get(one, one) for one in paths]
         at = table.column_names.index(NAME)
         tables.append(table.set_column(at, NAME, pa.array(paths, pa.string())))
+    if blank and not tables:
+        raise DatasetError(f'"{blank[0]}" in "{path}" has no rows: fill it, or remove it')
     return pa.concat_tables(tables, promote_options="permissive") if tables else None
 
 
@@ -88,9 +109,20 @@ def _paths(part: pa.Table) -> pa.ChunkedArray:
     return pc.coalesce(*(pc.struct_field(one, "path") for one in media))
 
 
+def _slashed(path: str) -> str:
+    """A path as ZIP has it: some programs of Windows write backslashes."""
+    return path.replace("\\", "/")
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a file has nothing but white space in its first bytes, and no more behind them."""
+    with path.open("rb") as file:
+        return not file.read(faults.HEAD_BYTES).strip(b"\xef\xbb\xbf \t\r\n") and not file.read(1)
+
+
 def _key(path: str) -> str:
     """By what a path is looked up: a WebDataset's members have endings in small letters."""
-    stem, ending = posixpath.splitext(composed(path))
+    stem, ending = posixpath.splitext(composed(_slashed(path)))
     return stem + ending.lower()
 
 

@@ -30,7 +30,7 @@ from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, MEDIA_SUFFIXES
 
 # Bump where a change here changes the rows of a kind of file; 1 where it isn't named.
-VERSIONS = {"csv": 4, "json": 3, "text": 2, "webdataset": 5, "imagefolder": 4, "audiofolder": 4, "videofolder": 4}
+VERSIONS = {"csv": 4, "json": 3, "text": 2, "webdataset": 6, "imagefolder": 5, "audiofolder": 5, "videofolder": 5}
 
 # Builders of `datasets` of which each file is turned by itself. Pickled data frames are not among them.
 CONVERTED = ("arrow", "csv", "json", "lance", "text", "webdataset", "xml")
@@ -126,7 +126,7 @@ def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequ
                 if format.kind == "csv":
                     csv_text.require_header(plain, format.settings)
                 join = None
-                listed = _listed_inside(plain, format, found)
+                listed = _listed_inside(plain, path, format, found)
                 if metadata and listed is None:
                     format = format._replace(settings={"drop_labels": True, **format.settings})
                     with zipfile.ZipFile(plain) as members:
@@ -477,7 +477,7 @@ def _of_media(table: pa.Table, column: str, endings: tuple[str, ...]) -> pa.Tabl
     )
 
 
-def _listed_inside(plain: Path, format: Format, found: list[Fault]) -> pa.Table | None:
+def _listed_inside(plain: Path, path: str, format: Format, found: list[Fault]) -> pa.Table | None:
     """The rows of metadata within a ZIP of media: `datasets` reads their words as missing values, and none of them
     where one is bad.
     """
@@ -485,7 +485,7 @@ def _listed_inside(plain: Path, format: Format, found: list[Fault]) -> pa.Table 
     if not is_read or "filters" in format.settings:
         return None
     with zipfile.ZipFile(plain) as archive:
-        return archive_metadata.inside(archive, format.settings.get("metadata_filenames") or METADATA, found)
+        return archive_metadata.inside(archive, path, format.settings.get("metadata_filenames") or METADATA, found)
 
 
 def _named_members(plain: Path, format: Format, listed: pa.Table, lost: list[Fault]) -> Iterator[pa.Table]:
