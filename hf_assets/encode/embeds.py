@@ -189,11 +189,13 @@ def answered(text_embeds: TableFile, basis: str) -> str | None:
 
 
 def _by_piece(rows: Iterator[pa.Table]) -> Iterator[tuple[int, pa.Table]]:
-    """Rows of captions by the piece in which they lie; there is at least one, if only of no rows."""
+    """Rows of captions by the piece in which they lie, in order; there is at least one, if only of no rows."""
+    num_rows = 0
     for some in rows:
-        if not len(some):
-            yield 0, some
+        num_rows += len(some)
         yield from pieces.cut(some)
+    if not num_rows:
+        yield 0, some
 
 
 def _numbered(rows: Iterator[pa.Table]) -> Iterator[tuple[int, pa.Table]]:

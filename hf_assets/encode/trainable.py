@@ -5,7 +5,8 @@ any row before.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import heapq
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -21,7 +22,7 @@ from hf_assets.kinds.medium import medium_of
 from hf_assets.stages import captions as captions_stage
 from hf_assets.stages import joining, naming
 from hf_assets.stages.aligning import Cursor, Tables, side_by_side
-from hf_assets.store import generations, pieces, spilling
+from hf_assets.store import pieces, spilling
 from hf_assets.store.draft import DraftTable
 from hf_assets.store.remaking import Remaking
 from hf_assets.store.spilling import DistinctTexts, SpilledRows
@@ -55,6 +56,7 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
         self._raw_dataset, self._captions, self._buckets = raw_dataset, captions, buckets
         self._latents, self._embeds = vae_latents, embeds
         self.num_incomplete = 0
+        self._taken_over: Remaking | None = None
 
     def __enter__(self) -> Self:
         self._folder = TemporaryDirectory(prefix="hf-assets-training-set-")
@@ -82,8 +84,8 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
                 has_text=self._has_text,
             )
             table = naming.with_source_paths(table, named)
-            self.count(len(rows), table)
-            self.name(table)
+            self._count(len(rows), table)
+            self._name(table)
             yield table
 
     def write(
@@ -101,12 +103,10 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
             report, show: are given the rows, in order; the first also whether they are taken over.
         """
         path = remaking.outputs[0]
-        table, known = remaking.draft(path), generations.known_pieces(path.parent)
+        table, self._taken_over = remaking.draft(path), remaking
         for number, some in remaking.in_order(self.tables(), path):
             if number is not None:
-                self.count(remaking.num_rows(captions, number), some)
-                if known.get(number) != remaking.old_hash(path, number):
-                    self.name(some)
+                self._count(remaking.num_rows(captions, number), some)
             else:
                 table.add(some)
             report(some, number is not None)
@@ -114,28 +114,39 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
         table.complete()
         return table
 
-    def count(self, num_captioned: int, table: pa.Table) -> None:
-        """Rows of the training set, made of so many captioned ones: those of `tables`, and who has others adds them."""
+    def _count(self, num_captioned: int, table: pa.Table) -> None:
+        """Rows of the training set, made of so many captioned ones."""
         self.num_incomplete += num_captioned - len(table)
         self._media.add_hashes(table["media_hash"])
 
-    def name(self, table: pa.Table) -> None:
-        """Note the keys that rows name: those of `tables`, and who has others adds them, in order."""
+    def _name(self, table: pa.Table) -> None:
+        """Note the keys that rows name which are made anew."""
         for number, rows in pieces.cut(table):
-            keys = pa.chunked_array([*rows["latent_key"].chunks, *joining.embed_keys_of(rows).chunks], pa.string())
-            packed = pc.unique(fingerprint.pack(keys))
+            packed = _keys_of(rows)
             self._named.write_table(pa.table([pa.repeat(number, len(packed)), packed], schema=_NAMED))
 
-    def keys(self) -> Iterator[tuple[int, pa.Array]]:
-        """The keys of the latents and embeds that these rows name, each once in its piece, with the piece's number.
-        Nothing is added after that.
+    def keys(self, known: Collection[int] = ()) -> Iterator[tuple[int, pa.Array]]:
+        """The keys of the latents and embeds that these rows name, each once in its piece, with the piece's number,
+        ascending. Nothing is added after that.
+
+        Args:
+            known: numbers of pieces that needn't be among them.
         """
+        return heapq.merge(self._made_keys(), self._kept_keys(known), key=lambda named: named[0])
+
+    def _made_keys(self) -> Iterator[tuple[int, pa.Array]]:
         self._named.close()
         with pa.OSFile(str(self._path)) as file, pa.ipc.open_stream(file) as stream:
             for batch in stream:
                 if len(batch):
-                    keys = pa.chunked_array([batch.column("key")])
-                    yield batch.column("piece")[0].as_py(), fingerprint.unpack(keys).combine_chunks()
+                    yield batch.column("piece")[0].as_py(), _unpacked(batch.column("key"))
+
+    def _kept_keys(self, known: Collection[int]) -> Iterator[tuple[int, pa.Array]]:
+        over = self._taken_over
+        if over is None:
+            return
+        for number in [one for one in over.kept if one not in known]:
+            yield number, _unpacked(_keys_of(over.kept_rows(over.outputs[0], number)))
 
     def num_media(self) -> int:
         """How many different media these rows have."""
@@ -205,6 +216,16 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
         self._media.__exit__(kind, error, trace)
         self._named.close()
         self._folder.cleanup()
+
+
+def _keys_of(rows: pa.Table) -> pa.Array:
+    """The keys that rows of the training set name, each once, packed."""
+    keys = pa.chunked_array([*rows["latent_key"].chunks, *joining.embed_keys_of(rows).chunks], pa.string())
+    return pc.unique(fingerprint.pack(keys))
+
+
+def _unpacked(keys: pa.Array) -> pa.Array:
+    return fingerprint.unpack(pa.chunked_array([keys])).combine_chunks()
 
 
 def _texts(lines: pa.Table) -> pa.ChunkedArray:

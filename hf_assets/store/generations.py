@@ -8,7 +8,7 @@ knows all that is needed, whatever his config names.
 import contextlib
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,19 +73,9 @@ def is_newest(root: Location, version: str) -> bool:
     return found is not None and found.stem.partition("-")[2] == version
 
 
-def known_pieces(root: Location) -> dict[int, str]:
-    """Of each piece of the training set whose keys the newest generation has, number and hash."""
-    path = newest(root)
-    found = None if path is None else open_pieces(path)
-    if found is None:
-        return {}
-    with found:
-        return {number: piece.key for number, piece in found.pieces.items() if piece.key is not None}
-
-
 def record(
     root: Location,
-    keys: Iterable[tuple[int, pa.Array]],
+    keys_of: Callable[[Collection[int]], Iterable[tuple[int, pa.Array]]],
     version: str,
     file_hashes: Iterable[str],
     pieces: Iterable[Piece] = (),
@@ -94,8 +84,8 @@ def record(
 
     Args:
         root: metadata folder of the dataset.
-        keys: of latents and embeds, each with the number of a piece of the training set, ascending. Pieces that the
-            newest generation has needn't be among them.
+        keys_of: gives the keys of latents and embeds, each with the number of a piece of the training set, ascending.
+            It is given the numbers of the pieces that the newest generation has, which needn't be among them.
         version: data version of the training set.
         file_hashes: the files that its rows were read from.
         pieces: of the training set.
@@ -110,7 +100,7 @@ def record(
         place = folder.generations(root) / f"{now():%Y%m%dT%H%M%S.%fZ}-{version}.parquet"
         draft = DraftTable(place, identity=(), by_row=True, over=Over(last, kept, hashes))
         draft.add(_KEYS.empty_table(), number=0)
-        for number, some in keys:
+        for number, some in keys_of(kept):
             if number not in kept:
                 draft.add(pa.table([some], schema=_KEYS), number=number)
         draft.note({FILE_HASHES: json.dumps(sorted(file_hashes))})

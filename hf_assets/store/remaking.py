@@ -136,10 +136,6 @@ class Remaking(contextlib.AbstractContextManager["Remaking"]):
         """What one of the asset's tables, as it is, says of itself."""
         return self._old[path].metadata
 
-    def old_hash(self, path: Location, number: int) -> str:
-        """The hash of a piece that is taken over."""
-        return self._old[path].pieces[number].hash
-
     def replaced(self, path: Location) -> Iterator[pa.Table] | None:
         """The rows of one of the asset's tables as it is, but for those that are taken over; None: there is none."""
         if path not in self._old:

@@ -1,6 +1,6 @@
 """Look after what is stored: read it against its checksums, and remove what nothing names any more."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -46,18 +46,21 @@ class GarbageReport(NamedTuple):
 
 
 def record_generation(
-    recipe: Recipe, keys: Callable[[], Iterable[tuple[int, pa.Array]]], version: str, pieces: Iterable[Piece]
+    recipe: Recipe,
+    keys_of: Callable[[Collection[int]], Iterable[tuple[int, pa.Array]]],
+    version: str,
+    pieces: Iterable[Piece],
 ) -> None:
     """Keep which tensors a training set names, so that these are no garbage; unless the newest generation is the same.
 
     Args:
-        keys: gives the keys that it names (`generations.record`).
+        keys_of: gives the keys that it names (`generations.record`).
         version: its data version.
         pieces: of it.
     """
     root = recipe.folders.metadata
     if not generations.is_newest(root, version):
-        generations.record(root, keys(), version, _files_of(root), pieces)
+        generations.record(root, keys_of, version, _files_of(root), pieces)
 
 
 def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[VerifyReport]:

@@ -1,11 +1,13 @@
 """However small the pieces are in which tables are made, they are those that a build from scratch makes as a whole."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 import pytest
 
-from hf_assets import fingerprint
+from hf_assets import files, fingerprint
+from hf_assets.store import generations
 from hf_assets.store.remaking import Remaking
 from hf_assets.store.table_file import TableFile
 from hf_assets_tests.contract.conftest import Models
@@ -68,4 +70,25 @@ def test_rows_that_are_added_are_all_that_pass_through(world: World, monkeypatch
     world.push(rows, rows[:1])  # files are named by their number, too
     world.materialize()
     assert passed == {stage: {6} for stage in STAGES[1:]}
+    world.check()
+
+
+def test_a_generation_that_is_lost_names_all_again_and_pieces_may_have_no_captions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "HASHED_ROWS", 2)
+    rows = [row.but(caption=None) if number in (4, 5, 8) else row for number, row in enumerate(world.rows)]
+    world.push(rows)
+    world.materialize()
+    shutil.rmtree(world.metadata_folder / "generations")
+    world.push(rows, rows[:1])  # the pieces before are taken over, and their keys are in no generation
+    world.materialize()
+    training = world.table("training_set")
+    keys = {key for row in training["embed_keys"].to_pylist() for key in row}
+    keys |= {*training["latent_key"].to_pylist(), *training["empty_caption_key"].to_pylist()}
+    newest = generations.newest(world.metadata_folder)
+    assert newest is not None
+    table = files.read_table(newest)
+    assert table is not None
+    assert set(table["key"].to_pylist()) == keys
     world.check()
