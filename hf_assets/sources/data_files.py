@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from hf_assets.errors import DatasetError
 from hf_assets.hub import api
-from hf_assets.sources import patterns, slices
+from hf_assets.sources import capital_endings, patterns, slices
 from hf_assets.sources.formats import conversion, lance_fragments, zips
 from hf_assets.sources.formats.conversion import CONVERTED, FOLDERS, LANCE, Format
 from hf_assets.sources.spec import PARQUET, Part, SourceSpec
 
 # Bump when a change to this module changes which files a split has, or how they are read.
-VERSION = 4
+VERSION = 5
 
 PARQUET_CONVERSION = 'use its Parquet conversion (revision "refs/convert/parquet")'
 
@@ -129,6 +129,7 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
     patterns.check(_settings(spec, commit), spec.dataset_name, commit)
     datasets.disable_progress_bars()
     lance_fragments.patch_datasets()
+    capital_endings.patch_datasets()
     with tempfile.TemporaryDirectory() as nowhere:  # where the builder would keep its Arrow copy; nothing is built
         try:
             return datasets.load_dataset_builder(
@@ -147,6 +148,7 @@ def _builder(spec: SourceSpec, commit: str | None) -> Any:
                     f"{shown}: data_files match no file that is read: correct the pattern{remedy}"
                 ) from None
             if isinstance(error, DataFilesNotFoundError | EmptyDatasetError):
+                zips.require_small_endings(spec.dataset_name, commit)
                 raise DatasetError(
                     f"{shown} holds no data files in the Hub's usual layout, or where the configs of its README.md "
                     "say: add files there that `datasets` reads, or name them in data_files"

@@ -475,5 +475,30 @@ def test_members_of_a_zip_with_backslashes_are_those_of_its_metadata(place: str,
 @pytest.mark.parametrize("is_inside", [True, False])
 def test_metadata_of_a_zip_without_rows_are_named(data: bytes, is_inside: bool, tmp_path: Path) -> None:
     made = {"x.zip": zip_of({"a.png": A, **({"metadata.csv": data} if is_inside else {})})}
-    with pytest.raises(DatasetError, match='"metadata.csv" in "x.zip" has no rows|the metadata beside .* have no rows'):
+    with pytest.raises(DatasetError, match=r'"metadata.csv" in "x.zip" has no rows|the metadata beside .* have no'):
         captions(tmp_path, made if is_inside else {**made, "metadata.csv": data})
+
+
+LINE = b'{"image": "a.png", "caption": "x"}\n'
+LISTED = zip_of({"a.png": A, "metadata.csv": b"file_name,caption\na.png,x\n"})
+SAME: dict[str, tuple[bytes, dict[str, bytes]]] = {
+    "PARQUET": (parquet(pa.table({"image": [A], "caption": ["x"]})), {}),
+    "JSONL": (LINE, {"a.png": A}),
+    "JSONL.GZ": (gzip.compress(LINE), {"a.png": A}),
+    "CSV": (b"image,caption\na.png,x\n", {"a.png": A}),
+    "TAR": (tar([("a.image", A), ("a.caption", b"x")]), {}),
+    "ZIP": (LISTED, {}),
+}
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+@pytest.mark.parametrize("ending", SAME)
+def test_a_data_file_whose_ending_is_in_capitals_is_read(ending: str, is_alone: bool, tmp_path: Path) -> None:
+    data, others = SAME[ending]
+    files = {f"X.{ending}": data, **others, **({} if is_alone else {f"y.{ending.lower()}": data})}
+    if ending == "ZIP" and is_alone:
+        with pytest.raises(DatasetError, match=r'"X.ZIP" of dataset .* call it "X.zip"'):
+            samples(folder(tmp_path, files), tmp_path / "memory")
+        return
+    found = captions(tmp_path, files)
+    assert [caption if isinstance(caption, str) else caption.decode() for caption in found] == ["x"] * (2 - is_alone)

@@ -111,8 +111,8 @@ def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequ
         require_lance()
     with tempfile.TemporaryDirectory() as folder:
         # Under a plain name, since `datasets` takes the others for patterns, and shows where a file lies in some rows.
-        name = PurePosixPath(path).name
-        plain = Path(folder) / (name if format.kind in FOLDERS else f"file{_ending(path)}")
+        name = PurePosixPath(path).name.removesuffix(_ending(path)) if format.kind in FOLDERS else "file"
+        plain = Path(folder) / f"{name}{_ending(path).lower()}"
         plain.symlink_to(local.resolve())
         with unreadable(path, format.kind, folder):
             bounds.check(local, path, format.kind, format.settings)

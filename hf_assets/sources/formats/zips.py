@@ -35,6 +35,20 @@ def require_whole(file: IO[bytes], path: str) -> None:
     raise DatasetError(f'"{path}" is called a ZIP, and is none but {signatures.describe(start)}: fetch it again')
 
 
+def require_small_endings(dataset: str, commit: str | None) -> None:
+    """Of ZIPs alone, `datasets` (5.2) looks only into those that end in `.zip` to see what they hold.
+
+    Raises:
+        DatasetError: one ends in capitals.
+    """
+    for path, _ in opened(dataset, commit):
+        if not path.endswith(".zip"):
+            raise DatasetError(
+                f'"{path}" of dataset "{dataset}" is not read where no other ZIP lies beside it, since its ending '
+                f'has capitals: call it "{path[:-4]}.zip"'
+            )
+
+
 def opened(dataset: str, commit: str | None) -> Iterator[tuple[str, IO[bytes]]]:
     """Each ZIP of a repository, with its path.
 
