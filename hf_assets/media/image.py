@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # Bump where a change lets other files be read, or finds other facts: media are probed once more. What plain decoding
 # makes of pixels is frozen; what is done beyond it has versions of its own (`media.steps`).
-VERSION = 4
+VERSION = 5
 # Part of each latent's key. Bump when a change to this module changes a plain image's pixels, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
@@ -97,6 +97,7 @@ class _Opened(NamedTuple):
     Attributes:
         image: None where tifffile reads it.
         samples: None where Pillow reads it.
+        mended: what is read in place of the file's bytes; None: these.
     """
 
     size: tuple[int, int]
@@ -106,6 +107,7 @@ class _Opened(NamedTuple):
     meaning: Meaning
     steps: tuple[str, ...] = ()
     samples: Samples | None = None
+    mended: bytes | None = None
 
 
 def probe(data: bytes) -> ImageFacts:
@@ -147,6 +149,7 @@ def decode(data: bytes) -> Image.Image:
         MediaError: `empty`, `undecodable`, `truncated`, `too_large`.
     """
     opened = _open(data)
+    data = opened.mended or data
     with memory.DECODING.hold(_num_bytes(opened, data)):
         return Image.fromarray(_decode(opened, data))
 
@@ -271,6 +274,7 @@ def to_pixels(
         MediaError: as `decode`, and `size_mismatch`: the image is not of `original_size`.
     """
     opened = _open(data)
+    data = opened.mended or data
     with memory.DECODING.hold(_num_bytes(opened, data)):
         size = opened.size
         is_scaled = is_fast and cell is None and _scale(opened, resized_size)
@@ -315,6 +319,9 @@ def _open(data: bytes) -> _Opened:
     if plugin is None:
         other = signatures.other_kind(data, "image") or f": {signatures.describe(data)}"
         raise MediaError("undecodable", f"not an image of a known format{other}")
+    if plugin.format == "PNG" and len(mended := png_chunks.without_broken(data)) < len(data):
+        opened = _open(mended)
+        return opened._replace(steps=("crc", *opened.steps), mended=mended)
     if plugin.format == "JXL":
         _require_size(image_formats.jpeg_xl_size(data))
     try:

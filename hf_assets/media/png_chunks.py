@@ -23,6 +23,26 @@ def without_packed(data: bytes) -> bytes:
     return b"".join(kept)
 
 
+def without_broken(data: bytes) -> bytes:
+    """A PNG without the ancillary chunks in front of its pixels whose checksum is wrong; itself where there are none.
+
+    libpng leaves them out as well. Pillow refuses the file, and reads those behind the pixels.
+    """
+    kept, is_broken = [data[:8]], False
+    for kind, start, length in _places(data):
+        if kind in (b"IDAT", b"IEND"):
+            kept.append(data[start - 8 :])
+            break
+        is_ancillary = kind[0] & 0x20
+        stop = start + length
+        said = data[stop : stop + 4]
+        if is_ancillary and len(said) == 4 and zlib.crc32(data[start - 4 : stop]) != int.from_bytes(said, "big"):
+            is_broken = True
+            continue
+        kept.append(data[start - 8 : stop + 4])
+    return b"".join(kept) if is_broken else data
+
+
 def unpacks_to_much(data: bytes) -> bool:
     """Whether texts and profiles of PNGs that lie anywhere in a file unpack to more than `MAX_UNPACKED_BYTES`."""
     left = MAX_UNPACKED_BYTES

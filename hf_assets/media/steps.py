@@ -7,6 +7,7 @@ step encodes only its samples anew: bump its version here, and the module's `VER
 # A step's version changes with what it makes of pixels or samples. Names are frozen: they are part of keys.
 VERSIONS = {
     "cicp": 1,  # colours given by the code points of ITU-T H.273 (cICP, nclx, a stream's header), converted to sRGB
+    "crc": 1,  # a PNG without those chunks in front of its pixels whose checksum is wrong and that it can do without
     "eoi": 1,  # a JPEG without its end marker, read as if it were there
     "float": 1,  # colour in floats, brought to 8 bits
     "gama": 1,  # colours given by PNG's gAMA and cHRM, converted to sRGB

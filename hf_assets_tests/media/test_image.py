@@ -622,3 +622,36 @@ def test_a_jpeg_with_restart_markers_that_is_cut_between_them_is_no_picture(mode
     for cut in range(20, 200, 7):
         with pytest.raises(MediaError):
             decode(data[:-cut])
+
+
+def with_wrong_checksum(kind, content, place):
+    """A PNG, and the same with a chunk whose checksum is wrong, in front of the pixels or behind them."""
+    data, wrong = encoded(corners()), bytearray(chunk(kind, content))
+    wrong[-1] ^= 0xFF
+    at = data.index(place) - 4
+    return data, data[:at] + bytes(wrong) + data[at:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [(b"tEXt", b"Comment\0hello"), (b"gAMA", struct.pack(">I", 100_000)), (b"prVt", b"private")],
+)
+def test_a_png_is_read_without_a_chunk_that_it_can_do_without_whose_checksum_is_wrong(kind, content):
+    data, broken = with_wrong_checksum(kind, content, b"IDAT")
+    assert (probe(data).decoding, probe(broken).decoding) == (None, "crc-1")
+    assert decode(broken).tobytes() == decode(data).tobytes()
+    size = (48, 32)
+    assert torch.equal(to_pixels(broken, size, (0, 0), size), to_pixels(data, size, (0, 0), size))
+
+
+def test_of_a_png_a_chunk_behind_the_pixels_was_always_read_and_is_in_no_key():
+    data, broken = with_wrong_checksum(b"tEXt", b"Comment\0hello", b"IEND")
+    assert probe(broken).decoding is None
+    assert decode(broken).tobytes() == decode(data).tobytes()
+
+
+def test_a_png_with_a_wrong_checksum_where_it_counts_is_refused():
+    data = encoded(corners())
+    at = data.index(b"IDAT") - 8  # within the header's checksum
+    with pytest.raises(MediaError, match="PNG"):
+        probe(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
