@@ -140,6 +140,7 @@ def encode(
         table = draft(folder.table(root, STAGE), identity=("caption", "embed_key"))
         claim = generations.Claim(root, STAGE)
         for some in before.rows(["caption", "embed_key"]) if before else ():
+            claim.add(some["embed_key"])
             show(some)
         for piece, texts, stored in _side_by_side(_numbered(rows()), found.rows()):
             some = _stored_texts(texts, stored)

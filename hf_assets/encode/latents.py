@@ -130,6 +130,8 @@ def encode(
         draft = before.remaking.draft if before else functools.partial(DraftTable, by_row=True)
         table = draft(folder.table(root, STAGE), identity=("row", "latent_key", "latent_shape"))
         claim = generations.Claim(root, STAGE)
+        for known in before.keys() if before else ():
+            claim.add(known)
         for rows in found.rows():
             claim.add(rows["key"])
             columns = [rows[name] for name in ("row", "key", "shape", "shard")]

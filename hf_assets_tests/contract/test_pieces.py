@@ -4,9 +4,10 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from hf_assets import files, fingerprint
+from hf_assets import files, fingerprint, folder
 from hf_assets.store import generations
 from hf_assets.store.remaking import Remaking
 from hf_assets.store.table_file import TableFile
@@ -67,9 +68,14 @@ def test_rows_that_are_added_are_all_that_pass_through(world: World, monkeypatch
             yield rows
 
     monkeypatch.setattr(Remaking, "tables", tables)
+    claims = folder.claims(world.metadata_folder)
+    shutil.rmtree(claims)
     world.push(rows, rows[:1])  # files are named by their number, too
     world.materialize()
     assert passed == {stage: {6} for stage in STAGES[1:]}
+    for name, column in generations.NAMING.items():  # what is taken over is claimed, too
+        claimed = [pq.read_table(path)["key"].to_pylist() for path in claims.glob(f"{name}.*")]
+        assert {key for keys in claimed for key in keys} == set(world.table(name)[column].to_pylist())
     world.check()
 
 
