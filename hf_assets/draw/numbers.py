@@ -1,5 +1,6 @@
 """Numbers about tables that people follow over time."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -125,3 +126,8 @@ def _area(sizes: pa.ChunkedArray) -> np.ndarray:
     width, height = schema.halves(sizes)
     area: np.ndarray = width.astype(np.float64) * height
     return area
+
+
+def by_count(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent first; of equally frequent ones the first of the alphabet, however they came."""
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))

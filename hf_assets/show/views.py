@@ -66,7 +66,7 @@ class Filtered:
         self._sheet.add(judged)
 
     def view(self) -> View:
-        drop_counts = self._dropped.most_common()
+        drop_counts = numbers.by_count(self._dropped)
         kept = self._num_rows - self._dropped.total()
         colours = (charts.BAR, charts.DROPPED)
         texts = {
@@ -157,7 +157,7 @@ class Captions:
                 "mean_characters": lengths.mean,
             },
             {
-                "funnel": draw.funnel(self._num_rows, self._without.most_common()),
+                "funnel": draw.funnel(self._num_rows, numbers.by_count(self._without)),
                 "lengths": charts.inline_histogram(
                     lengths.values, "characters per caption", " characters", lengths.counts
                 ),
@@ -188,7 +188,7 @@ class Buckets:
         )
 
     def view(self, num_failed: int) -> View:
-        sizes, dropped = self._sizes.most_common(), self._dropped.most_common()
+        sizes, dropped = numbers.by_count(self._sizes), numbers.by_count(self._dropped)
         num_rows = self._sizes.total() + self._dropped.total() + num_failed
         texts = {
             "funnel": draw.funnel(num_rows, dropped, num_failed),
@@ -327,7 +327,7 @@ class TrainingSet:
         texts = {}
         if (data := self._sheet.data()) is not None:
             texts["contact_sheet"] = sheets.inline(data, SHEETS["training_set"])
-        sizes = self._sizes.most_common()
+        sizes = numbers.by_count(self._sizes)
         return View(
             {
                 "num_buckets": len(sizes),

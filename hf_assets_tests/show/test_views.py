@@ -1,10 +1,12 @@
-"""Where crops lie on thumbnails."""
+"""Where crops lie on thumbnails, and in which order counts stand."""
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from hf_assets.show.views import crops_of
+from hf_assets import schema
+from hf_assets.show.views import Captions, crops_of
 
 LEFT_HALF = {
     "original_size": [200, 100],
@@ -42,3 +44,14 @@ def test_the_crop_is_drawn_where_it_is_taken(
     assert len(found) == len(crops)
     for one, expected in zip(found, crops, strict=True):
         assert one == pytest.approx(expected)
+
+
+def test_reasons_that_are_equally_frequent_stand_in_one_order_however_rows_come() -> None:
+    """Rows that are taken over come first."""
+    texts = []
+    for reasons in (("no caption", "no text"), ("no text", "no caption")):
+        shown = Captions()
+        for reason in reasons:
+            shown.add(schema.CAPTIONS.empty_table(), pa.table({"row": [0], "dropped_for": [reason]}))
+        texts.append(shown.view(0).texts["funnel"])
+    assert texts[0] == texts[1]
