@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from hf_assets import files, fingerprint, schema
 from hf_assets.blobs import Location
 from hf_assets.errors import DatasetError, MissingColumnError
-from hf_assets.sources import named_media, slices, texts_beside
+from hf_assets.sources import json_objects, named_media, slices, texts_beside
 from hf_assets.sources.formats import faults
 from hf_assets.sources.formats.parquet import Columns, WantedColumns, missing_field, read_columns
 from hf_assets.sources.source import Source
@@ -215,7 +215,8 @@ class Scan:
             try:
                 columns = self._read_file(file)
             except MissingColumnError as error:
-                raise DatasetError(f"{error}{texts_beside.hint(self.source, self.snapshot, file)}") from None
+                said = self._json_hint(file) or texts_beside.hint(self.source, self.snapshot, file)
+                raise DatasetError(f"{error}{said}") from None
             _save(columns, kept)
             self._read_now[kept.name] = columns.bytes_read
             return columns, True
@@ -237,6 +238,12 @@ class Scan:
                     left_s = (len(snapshot.files) - number) / rate
                     done = f"{number:,} of {len(snapshot.files):,} files, {rate:,.1f} per second, {left_s:,.0f} s left"
                     say(f"reading columns: {done}")
+
+    def _json_hint(self, file: DataFile) -> str:
+        if not file.content:
+            return ""
+        with self.source.open_ranges(self.snapshot, file) as handle:
+            return json_objects.hint(file.path, handle)
 
     def _read_file(self, file: DataFile) -> Columns:
         def is_any_there(paths: pa.Array) -> bool:

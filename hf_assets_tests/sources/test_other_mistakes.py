@@ -502,3 +502,24 @@ def test_a_data_file_whose_ending_is_in_capitals_is_read(ending: str, is_alone: 
         return
     found = captions(tmp_path, files)
     assert [caption if isinstance(caption, str) else caption.decode() for caption in found] == ["x"] * (2 - is_alone)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"data": [{"image": "a.png", "caption": "x"}]}, 'the rows in "data": set field: "data" in the configs'),
+        ({"a": {"caption": "x"}, "b": {"caption": "y"}}, "one object with a key for each sample"),
+        ({"a.png": "x", "b.png": "y"}, "one object with a key for each sample"),
+    ],
+    ids=["data", "kohya", "texts"],
+)
+def test_json_of_one_object_around_its_rows_is_called_so(value: Any, said: str, indent: Any, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=said):
+        captions(tmp_path, {"x.json": json.dumps(value, indent=indent).encode()})
+
+
+def test_the_field_that_is_named_reads_json_of_one_object(tmp_path: Path) -> None:
+    readme = b"---\nconfigs:\n- config_name: default\n  data_files: x.json\n  field: data\n---\n"
+    data = json.dumps({"data": [{"image": "a.png", "caption": "x"}]}).encode()
+    assert captions(tmp_path, {"x.json": data, "a.png": A, "README.md": readme}) == ["x"]
