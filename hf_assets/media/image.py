@@ -166,11 +166,27 @@ def _decode(opened: _Opened, data: bytes) -> np.ndarray:
             image = opened.image
             if (plain := _plain_jpeg(image, opened, data)) is not None:
                 return plain
-            image.load()
+            _load(image)
         turned = opened.orientation >= 5
         page = np.empty((image.width, image.height, 3) if turned else (image.height, image.width, 3), np.uint8)
         pixels.write_rgb(image, opened.meaning, data, _as_stored(page, opened.orientation))
         return page
+
+
+def _load(image: ImageFile.ImageFile) -> None:
+    """Decode the pixels.
+
+    Raises:
+        MediaError: of a TIFF, with how it is compressed: libtiff says only that it failed.
+    """
+    try:
+        image.load()
+    except OSError as error:
+        packed = image.info.get("compression")
+        if image.format != "TIFF" or packed in (None, "raw"):
+            raise
+        message = f"TIFF: its pixels, compressed as {packed}, can't be unpacked ({signatures.words(error)})"
+        raise MediaError("undecodable", f"{message}: if other programs show it, save it as deflate") from error
 
 
 def _plain_jpeg(image: ImageFile.ImageFile, opened: _Opened, data: bytes) -> np.ndarray | None:

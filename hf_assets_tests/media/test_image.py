@@ -655,3 +655,12 @@ def test_a_png_with_a_wrong_checksum_where_it_counts_is_refused():
     at = data.index(b"IDAT") - 8  # within the header's checksum
     with pytest.raises(MediaError, match="PNG"):
         probe(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+
+
+def test_a_tiff_that_cannot_be_unpacked_says_how_it_is_compressed():
+    deflate = struct.pack("<HHIHH", 259, 3, 1, 8, 0)
+    data = encoded(flat("RGB", RED), "TIFF", compression="tiff_adobe_deflate")
+    assert data.count(deflate) == 1
+    with pytest.raises(MediaError, match="compressed as webp, can't be unpacked") as caught:
+        decode(data.replace(deflate, struct.pack("<HHIHH", 259, 3, 1, 50001, 0)))
+    assert caught.value.reason == "undecodable"
