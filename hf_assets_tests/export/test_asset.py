@@ -163,6 +163,8 @@ def test_the_command_says_what_it_wrote(project: Project) -> None:
 def test_what_cannot_be_exported_is_one_line(
     project: Project, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
+    if code == 1:  # what there is to export is looked at first
+        project.materialize()
     project.definitions()
     done = hf_assets(project.folder, "export", *arguments)
     assert (done.returncode, done.stdout) == (code, "")
