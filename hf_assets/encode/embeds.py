@@ -108,7 +108,6 @@ def encode(
     num_texts = 0
     num_captions = _known_counts(before)
     empty: list[int] = []  # numbers of the empty caption, of which each key's first counts
-    known = _taken_over(before, rows, encoder)
     with store.in_use(root, say), Lookup(store, encoder, of_texts=True) as asked:
         for piece, some in _by_piece(rows()):
             num_captions[piece] = num_captions.get(piece, 0) + len(pc.list_flatten(some["captions"]))
@@ -116,10 +115,8 @@ def encode(
             numbers = pa.array(np.arange(num_texts, num_texts + len(keyed)))
             empty += numbers.filter(_is_empty(keyed)).to_pylist()
             num_texts += len(keyed)
-            is_new = pc.invert(pc.is_in(keyed["embed_key"], value_set=known)).combine_chunks()
-            new = keyed.filter(is_new)
-            second = fingerprint.packed_second_of_strings(new["caption"])
-            asked.add(pa.chunked_array([numbers.filter(is_new)]), new["embed_key"], second)
+            second = fingerprint.packed_second_of_strings(keyed["caption"])
+            asked.add(pa.chunked_array([numbers]), keyed["embed_key"], second)
         found = asked.look_up()
         if len(found.missing):
             many = count_text(len(found.missing), "caption")
@@ -138,12 +135,12 @@ def encode(
             found = asked.look_up()
         draft = before.remaking.draft if before else functools.partial(DraftTable, by_row=True)
         table = draft(folder.table(root, STAGE), identity=("caption", "embed_key"))
-        claim = generations.Claim(root, STAGE)
+        claim, known = generations.Claim(root, STAGE), taken_over.known(before, found)
         for some in before.rows(["caption", "embed_key"]) if before else ():
             claim.add(some["embed_key"])
             show(some)
         for piece, texts, stored in _side_by_side(_numbered(rows()), found.rows()):
-            some = _stored_texts(texts, stored)
+            some = _stored_texts(texts, stored.filter(pc.invert(pc.is_in(stored["key"], value_set=known))))
             table.add(some, number=piece)
             claim.add(stored["key"])
             show(some)
@@ -224,16 +221,6 @@ def _known_counts(before: TakenOver | None) -> dict[int, int]:
         return {}
     counts = json.loads(before.remaking.metadata(before.path)[NUM_CAPTIONS])
     return {number: counts.get(str(number), 0) for number in before.remaking.kept}
-
-
-def _taken_over(
-    before: TakenOver | None, rows: Callable[[], Iterator[pa.Table]], encoder: encoders.Encoder
-) -> pa.Array:
-    """The keys of these rows' texts that a row which is taken over has already."""
-    if before is None or not before.remaking.kept:
-        return pa.array([], pa.string())
-    keys = (with_keys(some, encoder)["embed_key"] for some in rows())
-    return before.known(pa.chunked_array([chunk for some in keys for chunk in some.chunks], pa.string()).unique())
 
 
 def _slabs(rows: Iterator[pa.Table], encoder: encoders.Encoder, missing: np.ndarray) -> Iterator[pa.Table]:

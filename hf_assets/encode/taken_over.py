@@ -117,6 +117,13 @@ class TakenOver:
         ), index
 
 
+def known(before: TakenOver | None, found: Found) -> pa.Array:
+    """The keys that were found and that a row which is taken over has already."""
+    if before is None or not before.remaking.kept:
+        return pa.array([], pa.string())
+    return before.known(_joined(rows[KEY] for rows in found.rows()))
+
+
 def stored(before: TakenOver | None, store: TensorStore, encoder: Encoder, found: Found) -> Stored:
     """What a table names, of which some rows may be taken over, and the others were found."""
     if before is not None and before.remaking.kept:
