@@ -8,8 +8,7 @@ from hf_assets import fingerprint
 from hf_assets.config.export_rules import ExportRules
 from hf_assets.config.recipe import Recipe
 from hf_assets.errors import StoreError
-from hf_assets.export import fastvideo_shards, parquet_shards, simpletuner_cache, tar_shards
-from hf_assets.export import place as places
+from hf_assets.export import fastvideo_shards, opening, parquet_shards, simpletuner_cache, tar_shards
 from hf_assets.export.job import Job
 from hf_assets.export.place import Generation, Place
 from hf_assets.export.view import open_view, version_of
@@ -53,9 +52,11 @@ class Format(Protocol):
 
     Attributes:
         VERSION: changes when a payload would come out differently.
+        BESIDE: files that lie beside the datasets' folders.
     """
 
     VERSION: int
+    BESIDE: tuple[str, ...]
 
     def make(self, job: Job) -> tuple[Generation, Written]:
         """Write what the pool lacks, and say what the dataset's folder is to hold."""
@@ -100,7 +101,7 @@ def export(recipe: Recipe, rules: ExportRules, say: Callable[[str], None]) -> Ex
     """
     id, format = recipe.id, FORMATS[rules.format]
     training_set = version_of(recipe)
-    with places.opened(Path(rules.to), rules.format, id, say) as place:
+    with opening.opened(Path(rules.to), rules.format, id, say, format.BESIDE) as place:
         version = _version(recipe, rules, training_set)
         written, removed, renamed = Written(), 0, 0
         noted = place.publish_again(id, version)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # Bump when a change to this module changes what a reader finds in a shard.
 VERSION = 1
+BESIDE: tuple[str, ...] = ()
 LATENT, TEXT = "vae_latent", "text_embedding"
 SCHEMA = pa.schema(
     [

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # Bump when a change to this module changes what a reader finds in a shard.
 VERSION = 1
+BESIDE: tuple[str, ...] = ()
 SHAPE, DTYPE = "_shape", "_dtype"
 # What a repository of such a dataset holds.
 OWN = (r"README\.md", r"data/train-\d{5}-of-\d{5}\.parquet")

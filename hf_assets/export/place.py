@@ -10,12 +10,10 @@ costs no payload byte. A generation appears whole or not at all, and the one bef
 killed export had written is in the pool, for the next one. A payload that no generation links to is garbage.
 """
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +29,8 @@ ENTRIES = ".entries"
 # In the name of what is noted of a generation's samples.
 SAMPLES = ".samples"
 CURRENT = "current.json"
+# Among the facts of a generation: its files that are no payloads.
+SMALL = "small"
 # What the manifest of a generation lists: `name` in it, payload, and its size.
 FILES = pa.schema([("name", pa.string()), ("object", pa.string()), ("num_bytes", pa.int64())])
 FACTS = b"hf_assets.facts"
@@ -75,7 +75,7 @@ class Manifest(NamedTuple):
 
 
 class Place:
-    """One folder, for one format; open it with `opened`."""
+    """One folder, for one format; open it with `opening.opened`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -103,6 +103,12 @@ class Place:
             return None
         facts: dict[str, Any] = json.loads((table.schema.metadata or {})[FACTS])
         return Manifest(version, table, facts)
+
+    def manifests(self, id: str) -> list[Manifest]:
+        """What is noted of the generations that are still there."""
+        names = (self.root / MANIFESTS / id).glob("*.parquet")
+        versions = sorted(path.stem for path in names if not path.stem.endswith(SAMPLES))
+        return [one for version in versions if (one := self.manifest(id, version)) is not None]
 
     def samples(self, id: str, known: Manifest | None) -> pa.Table | None:
         """Which samples the shards of a generation hold; None where that isn't noted."""
@@ -153,13 +159,11 @@ class Place:
         """
         folder, known = self.generation(id, made.version), self.manifest(id, self.current(id))
         names = made.files["name"].to_pylist(), made.files["object"].to_pylist()
-        if folder.is_dir() and any(self.object(name).stat().st_nlink == 1 for name in names[1]):
-            shutil.rmtree(folder)  # it holds a payload that was damaged and is written anew
-        if not folder.is_dir():
+        if not self._holds(folder, made):
             self._link(folder, zip(*names, strict=True), made.small)
         sizes = pa.array([self.object(name).stat().st_size for name in names[1]], pa.int64())
         noted = made.files.append_column("num_bytes", sizes).cast(FILES)
-        facts = json.dumps(dict(made.facts)).encode()
+        facts = json.dumps({**made.facts, SMALL: sorted(made.small)}).encode()
         if made.samples is not None:
             files.write_table(self._manifest(id, f"{made.version}{SAMPLES}"), made.samples)
         files.write_table(self._manifest(id, made.version), noted.replace_schema_metadata({FACTS: facts}))
@@ -169,11 +173,24 @@ class Place:
     def publish_again(self, id: str, version: str) -> Manifest | None:
         """Make a generation that is still there the newest one; None where it isn't, or not whole."""
         noted = self.manifest(id, version)
-        if noted is None or not self.generation(id, version).is_dir() or self.lacking(noted.sizes, noted):
+        if noted is None:
             return None
-        if self.current(id) != version:
+        lacking = self.lacking(noted.sizes, noted)
+        for name in lacking:
+            self.object(name).unlink(missing_ok=True)  # damaged: another generation may not know how large it was
+        if lacking or not self._is_whole(self.generation(id, version), noted):
+            return None
+        if {self.current(id), self._last_published(id)} != {version}:
             self._lead_to(id, version)
         return noted
+
+    def write_beside(self, name: str, data: bytes) -> Path:
+        """Write a file beside the datasets' folders, where it isn't so already."""
+        path, begun = self.root / name, self.root / ENTRIES / f".{name}"
+        if not path.is_file() or path.read_bytes() != data:
+            files.write_atomically(begun, data)
+            os.replace(begun, path)
+        return path
 
     def remove_begun(self) -> None:
         """Remove payloads that killed exports had begun to write: many such would fill the disk."""
@@ -191,10 +208,43 @@ class Place:
 
     def _lead_to(self, id: str, version: str) -> None:
         before = self.current(id)
-        replace_link(self.root / id, Path(GENERATIONS) / id / version)
+        if before == version:  # an export was killed right behind this step
+            before = self._last_published(id)
+        link, begun = self.root / id, self.root / GENERATIONS / id / f"{files.TEMPORARY_PREFIX}link"
+        begun.unlink(missing_ok=True)
+        begun.symlink_to(Path(GENERATIONS) / id / version)
+        os.replace(begun, link)
         files.write_atomically(self.noted(id), json.dumps({"version": version}).encode())
         if before != version:
             self._forget(id, {before, version})
+
+    def _last_published(self, id: str) -> str | None:
+        """The generation that was the newest when an export last came to its end."""
+        try:
+            version: str = json.loads(self.noted(id).read_bytes())["version"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return version
+
+    def _is_whole(self, folder: Path, noted: Manifest) -> bool:
+        """Whether a generation has all its files: who reads it may have removed one."""
+        sizes = zip(noted.files["name"].to_pylist(), noted.files["num_bytes"].to_pylist(), strict=True)
+        try:
+            return all((folder / name).stat().st_size == size for name, size in sizes) and all(
+                (folder / name).is_file() for name in noted.facts.get(SMALL, ())
+            )
+        except FileNotFoundError:
+            return False
+
+    def _holds(self, folder: Path, made: Generation) -> bool:
+        """Whether a folder is this generation already: a killed export may have left it, or a damaged one."""
+        names = zip(made.files["name"].to_pylist(), made.files["object"].to_pylist(), strict=True)
+        try:
+            return all((folder / name).samefile(self.object(payload)) for name, payload in names) and all(
+                (folder / name).is_file() for name in made.small
+            )
+        except FileNotFoundError:
+            return False
 
     def _link(self, folder: Path, names: Iterable[tuple[str, str]], small: Mapping[str, Write]) -> None:
         temporary = folder.with_name(f"{files.TEMPORARY_PREFIX}{folder.name}")
@@ -216,12 +266,14 @@ class Place:
         for name, write in small.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             write(temporary / name)
+        if folder.is_dir():
+            _discard(folder)
         os.replace(temporary, folder)
 
     def _forget(self, id: str, kept: set[str | None]) -> None:
         for path in (self.root / GENERATIONS / id).iterdir():
             if path.name not in kept:
-                shutil.rmtree(path)
+                _discard(path)
         for path in (self.root / MANIFESTS / id).iterdir():
             if path.name != CURRENT and path.name.split(".")[0] not in kept:
                 path.unlink()
@@ -230,57 +282,12 @@ class Place:
         return self.root / MANIFESTS / id / f"{version}.parquet"
 
 
-@contextlib.contextmanager
-def opened(root: Path, format: str, id: str, say: Callable[[str], None]) -> Iterator[Place]:
-    """A folder of exports of one format, made where it isn't there, for one export at a time: others wait.
-
-    Raises:
-        StoreError: it holds something else, or can't be written.
-    """
-    with files.explain_refusals(root / MARK, "folder to export to"):
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise StoreError(f'"{root}" is a file: name a folder to export to') from None
-        with (root / LOCK).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"waiting for another export to {root}")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            _remove_rests(root, id)
-            _require_format(root, format)
-            if (root / id).exists() and not (root / id).is_symlink():
-                raise StoreError(f'"{root / id}" was not made by an export: move it, or export to another folder')
-            yield Place(root)
-
-
-def _remove_rests(root: Path, id: str) -> None:
-    """What a killed export had begun to write, but payloads, see `Place.remove_begun`."""
-    for folder in (root, root / ENTRIES, root / MANIFESTS / id, root / GENERATIONS / id):
-        for path in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-def _require_format(root: Path, format: str) -> None:
-    mark = root / MARK
-    if not mark.exists():
-        files.write_atomically(mark, json.dumps({"format": format}).encode())
-        return
-    try:
-        other = json.loads(mark.read_bytes())["format"]
-    except (ValueError, KeyError, TypeError):
-        raise StoreError(f'"{mark}" is damaged: remove it, if {root} holds exports as {format}') from None
-    if other != format:
-        raise StoreError(f'"{root}" holds exports as {other}: export {format} to another folder')
-
-
-def replace_link(link: Path, target: Path) -> None:
-    """Let a link lead elsewhere, in one step."""
-    temporary = link.with_name(f"{files.TEMPORARY_PREFIX}{link.name}")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    os.replace(temporary, link)
+def _discard(folder: Path) -> None:
+    """Remove a generation: to who looks, it is there or not, whenever this ends."""
+    removed = folder.with_name(f"{files.TEMPORARY_PREFIX}{folder.name}-removed")
+    shutil.rmtree(removed, ignore_errors=True)
+    os.replace(folder, removed)
+    shutil.rmtree(removed)
 
 
 def write_bytes(data: bytes) -> Write:

@@ -40,6 +40,9 @@ SMALL_SHARDS = 8
 # Of each sample: its identity, its running number, and the shard that holds it, in order.
 SAMPLES = pa.schema([("identity", pa.string()), ("serial", pa.int64()), ("object", pa.string())])
 
+# Among the facts of a generation: the number of the next sample that has none.
+NEXT = "next_serial"
+
 
 class Sample(NamedTuple):
     """What is written of a sample.
@@ -101,7 +104,8 @@ def make(job: Job, format: ShardFormat) -> tuple[Generation, Written]:
     noted = job.place.samples(job.view.recipe.id, job.known)
     known = SAMPLES.empty_table() if noted is None else noted
     kept, rest, serials = _keep(job, lines, known)
-    shards = _fill(lines, rest, serials, known, format)
+    first_serial = _first_serial(job, known)
+    shards = _fill(lines, rest, serials, first_serial, format)
     missing = set(job.place.lacking([one.name for one in shards], job.known))
     source = _Source(job.view, format, lines)
     num_bytes = 0
@@ -119,10 +123,11 @@ def make(job: Job, format: ShardFormat) -> tuple[Generation, Written]:
             num_bytes += size
             progress.add(len(shard.lines))
     named = [*kept, *shards]
+    numbers = [serial for shard in named for serial in shard.serials]
     samples_table = pa.table(
         {
             "identity": [lines.identities[line] for shard in named for line in shard.lines],
-            "serial": [serial for shard in named for serial in shard.serials],
+            "serial": numbers,
             "object": [shard.name for shard in named for _ in shard.lines],
         },
         schema=SAMPLES,
@@ -133,7 +138,7 @@ def make(job: Job, format: ShardFormat) -> tuple[Generation, Written]:
         job.version,
         pa.table({"name": pa.array(names, pa.string()), "object": pa.array([one.name for one in named], pa.string())}),
         format.small([len(one.lines) for one in named]),
-        {"samples": len(job.view.table)},
+        {"samples": len(job.view.table), NEXT: max([first_serial, *(number + 1 for number in numbers)])},
         samples_table,
     )
     num_reused = len(lines.identities) - num_written
@@ -188,12 +193,18 @@ def _keep(job: Job, lines: _Lines, known: pa.Table) -> tuple[list[_Shard], list[
     return kept, rest, serials
 
 
+def _first_serial(job: Job, known: pa.Table) -> int:
+    """A number that no sample of the dataset had yet, those included that are there no more."""
+    last: int | None = pc.max(known["serial"]).as_py()
+    noted: list[int] = [one.facts.get(NEXT, 0) for one in job.place.manifests(job.view.recipe.id)]
+    return max([0 if last is None else last + 1, *noted])
+
+
 def _fill(
-    lines: _Lines, rest: list[int], serials: Mapping[int, int], known: pa.Table, format: ShardFormat
+    lines: _Lines, rest: list[int], serials: Mapping[int, int], first_serial: int, format: ShardFormat
 ) -> list[_Shard]:
-    """Shards of these lines, in order."""
-    last = pc.max(known["serial"]).as_py()
-    fresh = itertools.count(0 if last is None else last + 1)
+    """Shards of these lines, in order; lines that have no number get one from `first_serial` on."""
+    fresh = itertools.count(first_serial)
     groups: list[list[int]] = []
     num_bytes = 0.0
     for line in rest:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 # Bump when a change to this module changes a payload; of text, see the version of its form.
 VERSION = 1
 CONFIG = "multidatabackend.json"
+BESIDE: tuple[str, ...] = (CONFIG,)
 VAE, TEXT, ROWS = "vae", "text", "dataset/train-00000-of-00001.parquet"
 GEOMETRY = ("original_size", "intermediary_size", "target_size", "crop_top_left")
 # More than the keys of a part of a mixture, what an entry says to the trainer about when it takes part.
@@ -348,22 +349,18 @@ def finish(place: Place, recipe: Recipe, version: str) -> list[Path]:
     """Let the trainer's config name the newest generations: written where it isn't so already."""
     folder = place.generation(recipe.id, version).resolve()
     entry = {"dataset": _entry(recipe, folder), "text": _text_entry(recipe.id, folder)}
-    own, config = place.root / ENTRIES / f"{recipe.id}.json", place.root / CONFIG
-    _write_if_changed(own, entry)
-    entries = [json.loads((place.root / ENTRIES / f"{id}.json").read_bytes()) for id in place.ids()]
+    own = place.root / ENTRIES / f"{recipe.id}.json"
+    if not own.is_file() or own.read_bytes() != _as_bytes(entry):
+        files.write_atomically(own, _as_bytes(entry))
+    # An export that was killed may have left a generation without its entry, which the next one of that dataset writes.
+    noted = [path for id in place.ids() if (path := place.root / ENTRIES / f"{id}.json").is_file()]
+    entries = [json.loads(path.read_bytes()) for path in noted]
     texts = [{**one["text"], "default": number == 0} for number, one in enumerate(entries)]
-    _write_if_changed(config, [*(one["dataset"] for one in entries), *texts])
-    return [own, config]
+    return [own, place.write_beside(CONFIG, _as_bytes([*(one["dataset"] for one in entries), *texts]))]
 
 
-def _write_if_changed(path: Path, content: Any) -> None:
-    data = (json.dumps(content, indent=2) + "\n").encode()
-    try:
-        if path.read_bytes() == data:
-            return
-    except FileNotFoundError:
-        pass
-    files.write_atomically(path, data)
+def _as_bytes(content: Any) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _entry(recipe: Recipe, folder: Path) -> dict[str, Any]:

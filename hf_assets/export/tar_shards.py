@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # Bump when a change to this module changes what a reader finds in a shard.
 VERSION = 1
+BESIDE: tuple[str, ...] = ()
 # Of the number that a sample is called by.
 DIGITS = 10
 # Where the sum of a header's bytes is in it, in octal digits.

@@ -31,7 +31,8 @@ def push(folder: Path, repository: str, own: Sequence[str], message: str, *, is_
     Bytes that the Hub has, under whatever name, aren't sent again.
 
     Args:
-        own: patterns of the paths that such folders have; those of a repository that the folder lacks are removed.
+        own: patterns of the paths that such folders have: no others are sent, and those of a repository that the folder
+            lacks are removed.
         is_public: of a repository that isn't there yet.
 
     Raises:
@@ -50,7 +51,7 @@ def push(folder: Path, repository: str, own: Sequence[str], message: str, *, is_
     if foreign := sorted(path for path in there if path not in OF_THE_HUB and not is_own.fullmatch(path)):
         raise StoreError(f'dataset "{repository}" holds other files, such as "{foreign[0]}": push to one of its own')
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    here = {str(path.relative_to(folder)): path for path in paths}
+    here = {name: path for path in paths if is_own.fullmatch(name := path.relative_to(folder).as_posix())}
     gone = sorted(there - here.keys() - set(OF_THE_HUB))
     operations: list[Any] = [
         *(CommitOperationAdd(name, str(path)) for name, path in here.items()),

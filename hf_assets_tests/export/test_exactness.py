@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from hf_assets.config.recipe import Recipe
 from hf_assets.errors import StoreError
 from hf_assets.export import exporting, sharding, view
 from hf_assets.export.place import Place
+from hf_assets.export.simpletuner_cache import ROWS, latent_name
 from hf_assets_tests.export.readers import READERS
 from hf_assets_tests.export.sets import Photo, TinySet, photos
 from hf_assets_tests.store.killing import killed_before_change
@@ -188,6 +190,11 @@ def test_samples_keep_their_number_and_shards_hold_no_rows(format: str, videos: 
         identity: number for identity, number in after.items() if identity in before
     }
     assert sorted(after.values()) == [1, 2, 3, 4, 5]
+    videos.write(FIVE[1:])
+    done = videos.export(format, tmp_path)
+    videos.write([*FIVE[1:], NEW._replace(name="newer")])
+    done = videos.export(format, tmp_path)
+    assert sorted(numbers().values()) == [1, 2, 3, 4, 6]  # 5 was another one's
 
 
 @pytest.mark.parametrize("format", READERS)
@@ -230,6 +237,55 @@ def test_a_payload_that_was_cut_is_written_again(videos: TinySet, tmp_path: Path
     assert 0 < done.computed + done.copied <= 2
     assert len(READERS["parquet"](tmp_path)) == 5
     assert videos.export("parquet", tmp_path).bytes_written == 0
+
+
+def test_a_payload_that_was_cut_is_written_again_where_the_last_generation_did_not_name_it(
+    videos: TinySet, tmp_path: Path
+) -> None:
+    videos.write(FIVE)
+    cut = videos.export("simpletuner", tmp_path).folder / "vae" / latent_name(4)
+    videos.write(FIVE[:4])
+    videos.export("simpletuner", tmp_path)
+    os.truncate(cut, 10)
+    videos.write(FIVE)
+    assert videos.export("simpletuner", tmp_path).computed == 1
+    assert len(READERS["simpletuner"](tmp_path)) == 5
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [("simpletuner", f"vae/{latent_name(3)}"), ("simpletuner", ROWS), ("parquet", "README.md")],
+)
+def test_a_file_that_a_reader_removed_is_there_again_and_costs_nothing(
+    format: str, name: str, videos: TinySet, tmp_path: Path
+) -> None:
+    videos.write(FIVE)
+    videos.export(format, tmp_path)
+    (tmp_path / "photos" / name).unlink()
+    done = videos.export(format, tmp_path)
+    assert (tmp_path / "photos" / name).is_file()
+    assert (done.computed, done.bytes_written) == (0, 0)
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_a_generation_that_a_killed_export_had_begun_to_remove_is_whole_or_gone(
+    videos: TinySet, tmp_path: Path
+) -> None:
+    for samples in (FIVE[:2], FIVE[:1]):
+        videos.write(samples)
+        videos.export("simpletuner", tmp_path / "before")
+    moment = 36  # the last steps of an export
+    while True:
+        place = tmp_path / f"{moment}"
+        subprocess.run(["cp", "-a", tmp_path / "before", place], check=True)
+        videos.write(FIVE[1:2])
+        if not killed_before_change(moment, lambda: videos.export("simpletuner", place)):  # noqa: B023
+            break
+        videos.write(FIVE[:2])
+        videos.export("simpletuner", place)
+        assert len(READERS["simpletuner"](place)) == 2
+        moment += 4
+    assert moment > 50
 
 
 @pytest.mark.parametrize("format", ["simpletuner", "parquet"])
@@ -289,13 +345,36 @@ def test_a_folder_for_another_format_is_refused(videos: TinySet, tmp_path: Path)
         videos.export("webdataset", tmp_path)
 
 
-def test_a_folder_that_no_export_made_is_left_alone(videos: TinySet, tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos/thesis.txt").touch()
+@pytest.mark.parametrize(
+    "name", ["photos/thesis.txt", ".objects/ab/thesis.txt", ".manifests/thesis.txt", "multidatabackend.json"]
+)
+def test_what_no_export_made_is_left_alone(name: str, videos: TinySet, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("years of work")
+    videos.write(FIVE)
+    with pytest.raises(
+        StoreError, match=f'/{name.removesuffix("/ab/thesis.txt").removesuffix("/thesis.txt")}" was not made'
+    ):
+        videos.export("simpletuner", tmp_path)
+    assert (tmp_path / name).read_text() == "years of work"
+    assert {path.name for path in tmp_path.iterdir()} <= {name.split("/")[0], ".lock", ".format.json"}
+
+
+def test_a_link_that_no_export_made_stays_and_so_do_files_of_others(videos: TinySet, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "photos").symlink_to(tmp_path / "disk")
+    (tmp_path / ".lock").write_text("years of work")
+    (tmp_path / ".tmp-mine").mkdir()
     videos.write(FIVE)
     with pytest.raises(StoreError, match="was not made by an export"):
         videos.export("parquet", tmp_path)
-    assert (tmp_path / "photos/thesis.txt").exists()
+    assert (tmp_path / "photos").resolve() == tmp_path / "disk"
+    (tmp_path / "photos").unlink()
+    videos.export("parquet", tmp_path)
+    videos.write(FIVE[1:])
+    videos.export("parquet", tmp_path)
+    assert (tmp_path / ".tmp-mine").is_dir()
+    assert (tmp_path / ".lock").read_text() == "years of work"
 
 
 def test_there_has_to_be_a_training_set(tmp_path: Path) -> None:

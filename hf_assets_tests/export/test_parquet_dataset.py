@@ -103,8 +103,11 @@ def test_it_goes_to_the_hub_in_one_commit_and_is_read_back(
     made: TinySet, tmp_path: Path, hub: LocalHub, token: str
 ) -> None:
     done = made.export("parquet", tmp_path)
+    (done.folder / "data/notes.txt").write_text("my own, beside them")
     pushed = exporting.push(done, "me/encoded")
     assert pushed.is_new
+    files = HfApi().list_repo_files("me/encoded", repo_type="dataset")
+    assert sorted(files) == [".gitattributes", "README.md", "data/train-00000-of-00001.parquet"]
     assert len(HfApi().list_repo_commits("me/encoded", repo_type="dataset")) == 2  # the first is the Hub's own
     assert HfApi().dataset_info("me/encoded").private
     card = Path(HfApi().hf_hub_download("me/encoded", "README.md", repo_type="dataset")).read_text()

@@ -136,6 +136,24 @@ def test_datasets_of_one_folder_stand_in_one_config(sdxl: TinySet, tmp_path: Pat
     assert [entry.get("default") for entry in entries] == [None, None, True, False]
 
 
+def test_a_dataset_whose_export_was_killed_at_the_end_is_left_out_until_its_next(sdxl: TinySet, tmp_path: Path) -> None:
+    def ids() -> list[str]:
+        return [entry["id"] for entry in json.loads((tmp_path / "multidatabackend.json").read_text())]
+
+    sdxl.write(photos("one"))
+    sdxl.export("simpletuner", tmp_path)
+    (tmp_path / ".entries/photos.json").unlink()  # written when the folder already leads to the generation
+    other = TinySet(sdxl.root, id="drawings")
+    try:
+        other.write(photos("two"))
+        other.export("simpletuner", tmp_path)
+    finally:
+        sdxl.write_config()
+    assert ids() == ["drawings", "text-drawings"]
+    assert sdxl.export("simpletuner", tmp_path).computed == 0
+    assert ids() == ["drawings", "photos", "text-drawings", "text-photos"]
+
+
 # family -> shape of latents, and name -> shape of the text of one caption
 FORMS = {
     "sd15": ("sd1x", (4, 8, 8), {"prompt_embeds": (1, 77, 32)}),
