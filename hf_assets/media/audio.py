@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -27,7 +28,7 @@ from hf_assets.errors import MediaError
 from hf_assets.media import audio_headers, containers, signatures, steps
 
 # Bump where a change lets other files be read, or finds other facts; see `media.image.VERSION`.
-VERSION = 4
+VERSION = 5
 # Part of each latent's key. Bump when a change to this module changes a plain clip's samples, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
@@ -151,15 +152,14 @@ def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
         raise MediaError("empty", "the audio has no bytes")
     import soundfile
 
-    given = data
-    data = audio_headers.without_false_length(audio_headers.with_sizes(data))
-    if len(data) < len(given) and data[:4] != b"RIFF":
+    data, mended = audio_headers.without_false_length(audio_headers.with_sizes(data))
+    if mended is not None:
         with _container(data) as container:
-            yield _Container(container, "xing")
+            yield _Container(container, mended)
         return
     data, announced = _with_true_length(data)
     try:
-        file = soundfile.SoundFile(_Seekable(data))
+        file = _in_one_go()(_Seekable(data))
     except (soundfile.LibsndfileError, TypeError, ValueError):
         with _container(data) as container:
             yield _Container(container, sizes=audio_headers.long_announced_and_there(data))
@@ -168,7 +168,8 @@ def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
         # what was streamed out as FLAC it can't read; of an MP3 that doesn't say how long it is, it reads a guess
         is_misjudged = file.format == "MP3" and audio_headers.is_longer(data, file.frames)
         is_misjudged |= file.format != "MP3" and file.subtype.startswith("MPEG")  # within a WAV
-        is_chained = file.format == "OGG" and audio_headers.is_chained(data)  # of which it reads the first piece
+        # of several pieces it reads the first
+        is_chained = file.format == "OGG" and (audio_headers.is_chained(data) or audio_headers.has_false_end(data))
         if file.channels > 2 or is_misjudged or is_chained or (file.format == "FLAC" and file.frames >= 2**48):
             with _container(data) as container:
                 yield _Container(container, *(["xing"] if is_misjudged else []), *(["links"] if is_chained else []))
@@ -203,6 +204,20 @@ def _errors(name: str, remedy: str = "") -> Iterator[None]:
         raise
     except Exception as error:
         raise MediaError("undecodable", f"{name}: {signatures.words(error)}{remedy}") from error
+
+
+@cache
+def _in_one_go() -> Any:
+    """`SoundFile`, but of an MP3 without the jump to where it is anyway that it makes behind each block: where frames
+    are small, libsndfile reads wrong samples behind it, since it doesn't go back as far as these refer to.
+    """
+    import soundfile
+
+    class InOneGo(soundfile.SoundFile):
+        def seekable(self) -> bool:
+            return bool(self.format != "MP3")
+
+    return InOneGo
 
 
 class _Seekable(BytesIO):
@@ -242,15 +257,22 @@ class _SoundFile:
         ):
             announced, there = found
             _require_most(num_samples * announced // max(there, 1), num_samples, self.sample_rate)
-        return AudioFacts(self.sample_rate, self._file.channels, num_samples)
+        if self._file.format == "MP3" and not _has(self._data, num_samples - 1, 1):
+            num_samples = _count(self.blocks(0), self.sample_rate)
+        is_changed = self._file.format == "MP3" and num_samples > BLOCK_SAMPLES
+        is_changed = is_changed and audio_headers.has_small_frames(self._data)
+        return AudioFacts(
+            self.sample_rate, self._file.channels, num_samples, steps.note(*["mpeg"] if is_changed else [])
+        )
 
     def blocks(self, first: int) -> Iterator[np.ndarray]:
         """The samples from position `first` to the end. (C, S) float32"""
-        skip = first
-        if first and self._file.format in SEEKS_EXACTLY and first <= self._file.frames:
+        skip, left = first, int(self._file.frames)
+        if first and self._file.format in SEEKS_EXACTLY and first <= left:
             self._file.seek(first)
-            skip = 0
-        while len(block := self._file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+            skip, left = 0, left - first
+        while len(block := self._file.read(min(left, BLOCK_SAMPLES), dtype="float32", always_2d=True)):
+            left -= len(block)
             if skip < len(block):
                 yield block[skip:].T
             skip = max(skip - len(block), 0)

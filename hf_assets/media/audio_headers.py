@@ -23,8 +23,10 @@ CHUNKS_BEHIND = re.compile(
 SLACK_S = 0.1
 
 # Behind it stands what kind of page it is.
-OGG_PAGE = re.compile(rb"OggS\0(?=[\0-\7])")
+OGG_PAGE, OGG_END = re.compile(rb"OggS\0(?=[\0-\7])"), 4
 
+# 120 ms of 48 kHz: Opus. Of Vorbis, half of the longer block that its first page names.
+MAX_PACKET_SAMPLES, VORBIS_BLOCKS = 5_760, 56
 # No frame is longer: 65,535 samples of 8 channels of 32 bits are, but nobody writes them.
 FLAC_TAIL_BYTES = 1 << 18
 
@@ -32,6 +34,10 @@ BIT_RATES = {  # ISO/IEC 11172-3 and 13818-3, layer III, in kbit/s
     1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+# Encoders that say how many samples they put in front and behind, and how far behind their name: 12 bits each.
+ENCODERS, PADDING = (b"LAME", b"Lavf", b"Lavc"), 21
+# A frame refers to 511 or 255 bytes before it at most, beside 36 or 21 of header in each.
+LEAST_BYTES_OF_MPEG_1, LEAST_BYTES_OF_MPEG_2 = 207, 106
 MPEG_RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 
 
@@ -43,17 +49,29 @@ def with_sizes(data: bytes) -> bytes:
         data = data[_behind_id3(data) :]
     if data[:4] == b".snd" and data[8:12] == bytes(4) and len(data) > int.from_bytes(data[4:8]) >= 24:
         return data[:8] + b"\xff" * 4 + data[12:]
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+    if data[:4] == b"RF64":
+        return _with_long_size(data)
+    if data[:4] not in (b"RIFF", b"RIFX") or data[8:12] != b"WAVE":
         return data
-    for kind, start, size in _riff_chunks(data, 12):
-        if kind == b"data" and size == 0 and (start >= len(data) or _are_chunks(data, start)):  # it has no audio
-            break
+    order = ">" if data[:4] == b"RIFX" else "<"
+    for kind, start, size in _riff_chunks(data, 12, order):
+        if kind == b"data" and size == 0 and (start >= len(data) or _are_chunks(data, start, order)):
+            break  # it has no audio
         if kind == b"data" and (size == 0 or (size >= UNKNOWN_BYTES and start + size > len(data))):
-            rest = min(_end_of_audio(data, start) - start, 2**32 - 1)
-            return data[: start - 4] + struct.pack("<I", rest) + data[start:]
+            rest = min(_end_of_audio(data, start, order) - start, 2**32 - 1)
+            return data[: start - 4] + struct.pack(f"{order}I", rest) + data[start:]
         if kind == b"data":
             break
     return data
+
+
+def _with_long_size(data: bytes) -> bytes:
+    """An RF64 whose header says 0 for the size of its audio, with that size."""
+    start = next((at for kind, at, _ in _riff_chunks(data, 12) if kind == b"data"), 0)
+    if data[12:16] != b"ds64" or len(data) < 52 or data[28:36] != bytes(8) or not 0 < start < len(data):
+        return data
+    rest = _end_of_audio(data, start) - start
+    return data[:20] + struct.pack("<QQQ", len(data) - 8, rest, 0) + data[44:]
 
 
 def announced_and_there(log: str) -> tuple[int, int] | None:
@@ -98,6 +116,23 @@ def is_chained(data: bytes) -> bool:
     return any(starts[starts.index(0) :]) if 0 in starts else False
 
 
+def has_false_end(data: bytes) -> bool:
+    """Whether the last page of an Ogg says of its end what the packets on it can't be: fewer samples than before, or
+    more than they hold; or whether, of Opus, it isn't marked as the last, which libsndfile then can't read.
+    """
+    starts = [found.start() for found in OGG_PAGE.finditer(data)] if data[:4] == b"OggS" else []
+    if len(starts) < 2 or starts[-1] + 27 > len(data):
+        return False
+    before, last = (struct.unpack_from("<q", data, start + 6)[0] for start in starts[-2:])
+    count = data[starts[-1] + 26]
+    num_packets = sum(length < 255 for length in data[starts[-1] + 27 : starts[-1] + 27 + count])
+    is_vorbis = data[29:35] == b"vorbis" and len(data) > VORBIS_BLOCKS
+    most = (1 << (data[VORBIS_BLOCKS] >> 4)) // 2 if is_vorbis else MAX_PACKET_SAMPLES
+    if data[28:36] == b"OpusHead" and not data[starts[-1] + 5] & OGG_END:
+        return True
+    return bool(num_packets) and not before <= last <= before + (num_packets + 1) * most
+
+
 def require_whole_pages(data: bytes) -> None:
     """Refuse an Ogg file whose last page is cut."""
     start = data.rfind(b"OggS")
@@ -135,14 +170,17 @@ def flac_end(data: bytes) -> FlacEnd | None:
     while not is_last and start + 4 <= len(data):
         is_last = data[start] >= 0x80
         start += 4 + int.from_bytes(data[start + 1 : start + 4])
-    if _flac_frame(data, start, block) is None:
+    first = _flac_frame(data, start, block)
+    if first is None:
         return None
+    if not data[start + 1] & 1:
+        block = first[1]  # of all frames but the last
     like, end, last = data[start : start + 4], len(data), None
     while (at := data.rfind(b"\xff", start, end)) >= 0 and (last is None or len(data) - at < FLAC_TAIL_BYTES):
         end = at
         is_alike = data[at + 1] == like[1] and data[at + 2] & 15 == like[2] & 15 and data[at + 3] & 15 == like[3] & 15
         frame = _flac_frame(data, at, block) if at + 4 <= len(data) and is_alike else None
-        if frame is None or (announced and frame[0] > announced):
+        if frame is None:
             continue
         last = last or FlacEnd(announced, *frame, at)
         if not announced or sum(frame) >= announced:
@@ -155,11 +193,13 @@ class Xing(NamedTuple):
 
     Attributes:
         start, stop: where that frame lies.
+        fields: where what it says begins.
         num_frames: that it announces.
     """
 
     start: int
     stop: int
+    fields: int
     num_frames: int
 
 
@@ -174,19 +214,34 @@ def xing(data: bytes) -> Xing | None:
     if found is None or not size or start + found.end() + 8 > len(data):
         return None
     flags, num_frames = struct.unpack_from(">II", data, start + found.end())
-    return Xing(start, start + size, num_frames) if flags & 1 else None
+    return Xing(start, start + size, start + found.end(), num_frames) if flags & 1 else None
 
 
-def without_false_length(data: bytes) -> bytes:
-    """An MP3 without the frame that says how long it is, where its frames are fewer or more: else as it is.
+def without_false_length(data: bytes) -> tuple[bytes, str | None]:
+    """An MP3 that says how long it is, where its frames are fewer or more, with their number, and the step that this
+    is; any other file as it is.
 
-    Cutters keep the frame of the whole piece; pieces that were put together have the first one's.
+    Cutters keep the frame of the whole piece; pieces that were put together have the first one's. What it says of
+    samples in front of the sound stays true; what it says of those behind doesn't. Where it says nothing of them, it is
+    left out.
     """
     is_mp3 = data[:3] == b"ID3" or _mpeg_frame_size(data, 0)
     found = xing(data) if is_mp3 else None
-    if found is None or abs(_num_mpeg_frames(data, found.stop) - found.num_frames) <= 2:
-        return data
-    return data[: found.start] + data[found.stop :]
+    if found is None:
+        return data, None
+    num_frames = _num_mpeg_frames(data, found.stop)
+    if abs(num_frames - found.num_frames) <= 2:
+        return data, None
+    (flags,) = struct.unpack_from(">I", data, found.fields)
+    encoder = found.fields + 4 + 4 * (flags & 1) + 2 * (flags & 2) + 25 * (flags & 4) + (flags & 8) // 2
+    padding = encoder + PADDING
+    if data[encoder : encoder + 4] not in ENCODERS or padding + 3 > found.stop:
+        return data[: found.start] + data[found.stop :], "xing"
+    mended = bytearray(data)
+    struct.pack_into(">I", mended, found.fields + 4, num_frames)
+    mended[padding + 1] &= 0xF0
+    mended[padding + 2] = 0
+    return bytes(mended), "delay"
 
 
 def is_longer(data: bytes, num_samples: int) -> bool:
@@ -196,13 +251,25 @@ def is_longer(data: bytes, num_samples: int) -> bool:
     return _num_mpeg_frames(data, start) * samples > num_samples + 4 * samples
 
 
+def has_small_frames(data: bytes) -> bool:
+    """Whether an MP3 has frames that are so small that another may refer to more than the three before it."""
+    start = max(data.find(b"\xff", _behind_id3(data)), 0)
+    least = LEAST_BYTES_OF_MPEG_1 if data[start + 1 : start + 2] and data[start + 1] & 0x08 else LEAST_BYTES_OF_MPEG_2
+    return any(size < least for size in _mpeg_frame_sizes(data, start))
+
+
 def _num_mpeg_frames(data: bytes, start: int) -> int:
     """How many frames there are from a position on."""
-    count = 0
+    return sum(1 for _ in _mpeg_frame_sizes(data, start))
+
+
+def _mpeg_frame_sizes(data: bytes, start: int) -> Iterator[int]:
+    """The bytes of each frame from a position on."""
     while start < len(data):
         size = _mpeg_frame_size(data, start)
         if size and start + size <= len(data):
-            count, start = count + 1, start + size
+            yield size
+            start += size
             continue
         # something else, such as a tag: on to where two frames follow one another
         start = data.find(b"\xff", start + 1)
@@ -210,7 +277,6 @@ def _num_mpeg_frames(data: bytes, start: int) -> int:
             start = data.find(b"\xff", start + 1)
         if start < 0:
             break
-    return count
 
 
 def _mpeg_frame_size(data: bytes, at: int) -> int:
@@ -231,23 +297,23 @@ def _behind_id3(data: bytes) -> int:
     return 10 + sum(byte << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
 
 
-def _riff_chunks(data: bytes, position: int) -> Iterator[tuple[bytes, int, int]]:
+def _riff_chunks(data: bytes, position: int, order: str = "<") -> Iterator[tuple[bytes, int, int]]:
     """(kind, start of the content, size) of each chunk."""
     while position + 8 <= len(data):
-        kind, size = struct.unpack_from("<4sI", data, position)
+        kind, size = struct.unpack_from(f"{order}4sI", data, position)
         yield kind, position + 8, size
         position += 8 + size + size % 2
 
 
-def _end_of_audio(data: bytes, start: int) -> int:
+def _end_of_audio(data: bytes, start: int, order: str = "<") -> int:
     """Where what stands behind a WAV's audio begins, such as its title; the file's end where nothing does."""
     found = (name.start() for name in CHUNKS_BEHIND.finditer(data, start))
-    return next((at for at in found if _are_chunks(data, at)), len(data))
+    return next((at for at in found if _are_chunks(data, at, order)), len(data))
 
 
-def _are_chunks(data: bytes, position: int) -> bool:
+def _are_chunks(data: bytes, position: int, order: str = "<") -> bool:
     """Whether bytes are a row of named chunks up to the file's end, and so no audio."""
-    for kind, start, size in _riff_chunks(data, position):
+    for kind, start, size in _riff_chunks(data, position, order):
         if not kind.isascii() or not kind.strip().isalnum() or start + size > len(data) + 1:
             return False
         position = start + size + size % 2

@@ -251,6 +251,13 @@ def wav_of_sizes(riff: int | None, samples: int) -> bytes:
     return data if riff is None else patched(data, 4, "<I", riff)
 
 
+def big_endian_wav_of_sizes(size: int) -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, PIECE, RATE, format="WAV", endian="BIG")
+    data = patched(stream.getvalue(), 4, ">I", size)
+    return patched(data, data.index(b"data") + 4, ">I", size)
+
+
 TITLE = struct.pack("<4sI4s4sI6s", b"LIST", 18, b"INFO", b"INAM", 6, b"a song")
 
 
@@ -259,9 +266,13 @@ TITLE = struct.pack("<4sI4s4sI6s", b"LIST", 18, b"INFO", b"INAM", 6, b"a song")
     [
         (flac_of_length(0), 0),
         (flac_of_length(10 * RATE), 0),
+        (flac_of_length(RATE), 0),
         (encoded(PIECE, "FLAC")[:-1], 4096),
         (wav_of_sizes(0, 0), 0),
         (wav_of_sizes(None, 0), 0),
+        (big_endian_wav_of_sizes(0), 0),
+        (big_endian_wav_of_sizes(0xFFFFFFFF), 0),
+        (patched(encoded(PIECE, "RF64"), 20, "<QQQ", 0, 0, 0), 0),
         (wav_of_sizes(0xFFFFFFFF, 0xFFFFFFFF), 0),
         (wav_of_sizes(0, 0) + TITLE, 0),
         (wav_of_sizes(None, 0xFFFFFFFF) + b"ID3 " + struct.pack("<I", 3) + b"ID3\0" + TITLE, 0),
@@ -272,9 +283,13 @@ TITLE = struct.pack("<4sI4s4sI6s", b"LIST", 18, b"INFO", b"INAM", 6, b"a song")
     ids=[
         "FLAC from a pipe",
         "FLAC that counts too much",
+        "FLAC that counts too little",
         "FLAC, cut",
         "WAV of 0",
         "WAV data of 0",
+        "RIFX of 0",
+        "RIFX of -1",
+        "RF64 of 0",
         "WAV of -1",
         "WAV of 0 with a title",
         "WAV of -1 with titles",
@@ -318,8 +333,57 @@ def test_an_mp3_is_as_long_as_its_frames_whatever_its_header_says(factor: float)
     frames, num_bytes = struct.unpack_from(">II", data, at)
     false = patched(data, at, ">II", round(frames * factor), round(num_bytes * factor))
     facts = audio.probe(false)
-    assert (abs(facts.duration_s - 2) < 0.1, facts.decoding) == (True, "xing-1")
-    assert abs(pitch_hz(all_of(false, RATE, 2)[0], RATE) - 440) < 0.5
+    assert (abs(facts.duration_s - 2) < 0.1, facts.decoding) == (True, "delay-1")
+    assert np.abs(all_of(false, RATE, 2)[:, : len(PIECE)] - all_of(data, RATE, 2)).max() < 1e-3
+    without = patched(false, at + 100 + 12, "4s", b"none")  # what says of which encoder it is
+    assert audio.probe(without).decoding == "xing-1"
+    assert abs(pitch_hz(all_of(without, RATE, 2)[0], RATE) - 440) < 0.5
+
+
+def test_an_mp3_of_small_frames_is_read_without_clicks() -> None:
+    samples = tone(440, 4.0, channels=1)
+    data = encoded(samples, "MP3")
+    assert audio.probe(data).decoding == "mpeg-1"
+    assert np.abs(all_of(data, RATE, 1)[0] - samples[:, 0]).max() < 0.02
+    assert audio.probe(encoded(samples[:RATE], "MP3")).decoding is None
+    assert audio.probe(contained(LONG, "mp3", "libmp3lame")).decoding is None  # of 128 kbit/s: large ones
+
+
+@pytest.mark.parametrize("lost", [1, 100, 500])
+def test_an_mp3_that_ends_early_is_as_long_as_it_goes(lost: int) -> None:
+    data = encoded(PIECE, "MP3")[:-lost]
+    there = all_of(data, RATE, 2)
+    assert (len(PIECE) - 3 * 1152 < there.shape[1] <= len(PIECE), there.shape[1]) == (
+        True,
+        audio.probe(data).num_samples,
+    )
+    assert np.abs(there[0] - PIECE[: there.shape[1], 0]).max() < 0.02
+
+
+def with_last_page(data: bytes, samples: int | None = None, *, is_end: bool = True) -> bytes:
+    """An Ogg whose last page says that so many samples are there by its end."""
+    at = data.rindex(b"OggS")
+    page = bytearray(data[at:])
+    page[5] = page[5] & ~4 | 4 * is_end
+    if samples is not None:
+        struct.pack_into("<q", page, 6, samples)
+    page[22:26] = bytes(4)
+    value = 0
+    for byte in page:  # RFC 3533: a CRC of 32 bits, not reflected
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ 0x04C11DB7 if value & 0x80000000 else value << 1) & 0xFFFFFFFF
+    struct.pack_into("<I", page, 22, value)
+    return data[:at] + bytes(page)
+
+
+@pytest.mark.parametrize(("subtype", "rate"), [("VORBIS", RATE), ("OPUS", 48_000)])
+def test_an_ogg_is_as_long_as_its_packets_whatever_its_last_page_says(subtype: str, rate: int) -> None:
+    data = encoded(tone(440, 2.0, rate=rate), "OGG", rate=rate, subtype=subtype)
+    false = [with_last_page(data, 4 * rate), with_last_page(data, is_end=False)]
+    assert [round(audio.probe(one).duration_s, 1) for one in false] == [2.0, 2.0]
+    plain = all_of(data, rate, 2)[:, : rate * 3 // 2]
+    assert [np.abs(all_of(one, rate, 2)[:, : rate * 3 // 2] - plain).max() < 1e-4 for one in false] == [True, True]
 
 
 def test_a_piece_that_was_cut_out_of_an_mp3_is_read() -> None:
