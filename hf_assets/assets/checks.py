@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from hf_assets import inert
+from hf_assets.blobs import listings
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import columns
 from hf_assets.encode.versions import release
@@ -117,6 +118,7 @@ def _check(
     recipe: Recipe, name: str, key: dg.AssetKey, specs: list[dg.AssetCheckSpec], look: Look
 ) -> dg.AssetChecksDefinition:
     @fail_in_one_line
+    @listings.held()
     def results(context: dg.AssetCheckExecutionContext) -> list[dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
         return [_result(context, recipe, key, result) for result in look(context, key) if result.name in wanted]

@@ -8,7 +8,8 @@ their bytes. Behind it lies the local file system (`local`) or an object store (
 A `Location` is what a config names, a path or an address; `at(location)` opens it. Open `interface` first.
 """
 
-from hf_assets.blobs.interface import Blob, Blobs
+from hf_assets.blobs import listings
+from hf_assets.blobs.interface import Blob, Blobs, State
 from hf_assets.blobs.location import Location, ObjectPath, at
 
-__all__ = ["Blob", "Blobs", "Location", "ObjectPath", "at"]
+__all__ = ["Blob", "Blobs", "Location", "ObjectPath", "State", "at", "listings"]

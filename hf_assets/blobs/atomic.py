@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hf_assets.blobs import listings
 from hf_assets.blobs.interface import TEMPORARY_PREFIX
 from hf_assets.errors import StoreError
 
@@ -44,6 +45,7 @@ def open_atomically(path: Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)
+            listings.changed(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -6,7 +6,7 @@ with a dot is hidden: no data, and listed only where it is asked for.
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,10 @@ from typing import NamedTuple
 TEMPORARY_PREFIX = ".tmp-"
 # A blob whose name starts so was found damaged, and is kept out of the way until garbage collection.
 DAMAGED_PREFIX = ".damaged-"
+
+
+# Of a blob: its size, and when it was last written (`Blob.modified_ns`).
+State = tuple[int, int]
 
 
 class Blob(NamedTuple):
@@ -108,6 +112,10 @@ class Blobs(ABC):
     def names(self) -> Sequence[str]:
         """The names of `list`, which a disk gives without looking at each blob."""
         return [blob.name for blob in self.list()]
+
+    def states(self) -> Mapping[str, State]:
+        """The states of `list`'s blobs, by their names; within `listings.held` maybe as they were listed before."""
+        return {blob.name: (blob.num_bytes, blob.modified_ns) for blob in self.list()}
 
     @abstractmethod
     def is_empty(self) -> bool:

@@ -4,15 +4,15 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
 from hf_assets import fingerprint
+from hf_assets.blobs import listings
 from hf_assets.blobs.atomic import explain_refusals, open_atomically, write_atomically
-from hf_assets.blobs.interface import DAMAGED_PREFIX, Blob, Blobs
+from hf_assets.blobs.interface import DAMAGED_PREFIX, Blob, Blobs, State
 from hf_assets.errors import StoreError
 
 # Held by runs together, or by garbage collection alone.
@@ -80,7 +80,7 @@ class LocalBlobs(Blobs):
 
     def list(self, folder: str = "", *, recursive: bool = False, hidden: bool = False) -> Iterator[Blob]:
         prefix = f"{folder}/" if folder else ""
-        for entry in self._entries(folder):
+        for entry in listings.entries_of(self.folder / folder):
             name = entry.name
             try:
                 if entry.is_dir():
@@ -92,14 +92,10 @@ class LocalBlobs(Blobs):
                 continue
 
     def names(self) -> Sequence[str]:
-        return [entry.name for entry in self._entries("") if entry.name[0] != "." and not entry.is_dir()]
+        return listings.names_of(self.folder)
 
-    def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
-        try:
-            with os.scandir(self.folder / folder) as entries:
-                return sorted(entries, key=attrgetter("name"))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+    def states(self) -> Mapping[str, State]:
+        return listings.states_of(self.folder)
 
     def is_empty(self) -> bool:
         return not any(names for _, _, names in os.walk(self.folder))
@@ -108,6 +104,7 @@ class LocalBlobs(Blobs):
         path = self.local_path(name)
         aside = path.with_name(f"{DAMAGED_PREFIX}{path.name}")
         os.replace(path, aside)
+        listings.changed(path.parent)
         return str(aside.relative_to(self.folder))
 
     def delete(self, name: str) -> int:
@@ -117,11 +114,14 @@ class LocalBlobs(Blobs):
             path.unlink()
         except FileNotFoundError:
             return 0
+        listings.changed(path.parent)
         return num_bytes
 
     def touch(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
-            os.utime(self.local_path(name))
+            path = self.local_path(name)
+            os.utime(path)
+            listings.changed(path.parent)
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import files, fingerprint
-from hf_assets.blobs import Blob, Location
+from hf_assets.blobs import Location, State
 from hf_assets.config.recipe import Recipe
 from hf_assets.config.settings import VideoSettings
 from hf_assets.encode.revisions import hash_cache
@@ -146,7 +146,7 @@ def look_up(
     encoder: Encoder,
     key: str,
     keyed: pa.Table,
-    present: Mapping[str, Blob] | None = None,
+    present: Mapping[str, State] | None = None,
     opened: OpenIndex | None = None,
 ) -> Work:
     """Look up the rows' keys in the store.

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import fingerprint, schema
-from hf_assets.blobs import Blob
+from hf_assets.blobs import State, listings
 from hf_assets.encode import encoders
 from hf_assets.encode.encoders import Encoder
 from hf_assets.store import index, memo, spilling
-from hf_assets.store.memo import Rest, State
+from hf_assets.store.memo import Rest
 from hf_assets.store.runs import OpenIndex
 from hf_assets.store.spilling import SpilledRows
 from hf_assets.store.tensors import TensorStore
@@ -67,7 +67,7 @@ class Found(NamedTuple):
     least: pa.ChunkedArray
     wanted_least: pa.ChunkedArray
     rests: tuple[Rest, ...] | None
-    present: Mapping[str, Blob]
+    present: Mapping[str, State]
     opened: OpenIndex
 
     def rows(self) -> Iterator[pa.Table]:
@@ -132,12 +132,14 @@ class Lookup(contextlib.AbstractContextManager["Lookup"]):
         present, opened = self.store.present(), self.store.open_index()
         return (self._work(asked, present, opened) for asked in self.parts())
 
-    def _work(self, asked: pa.Table, present: Mapping[str, Blob], opened: OpenIndex) -> encoders.Work:
+    def _work(self, asked: pa.Table, present: Mapping[str, State], opened: OpenIndex) -> encoders.Work:
         wanted = _first_of_each(asked) if self._of_texts else asked
         return encoders.look_up(self.store, self.encoder, KEY, wanted, present, opened)
 
     def look_up(self) -> Found:
         """What the store has of these keys by now."""
+        if self._num_lookups:  # what was missing may have been encoded by other processes
+            listings.drop()
         self._num_lookups += 1
         place = Path(self._folder.name) / f"stored {self._num_lookups}"
         stored = SpilledRows(place, STORED, "row", spilling.by_position(self._num_rows))

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from hf_assets.blobs import listings
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import versions
 from hf_assets.orchestrate.lineage import matching_versions, require_unchanged
@@ -68,6 +69,7 @@ def _make_or_reuse(recipe: Recipe, code_version: str, body: Body) -> Callable[..
     """A body as Dagster calls it: its result is made, or taken from the run that made it."""
 
     @functools.wraps(body)
+    @listings.held()
     def run(context: dg.AssetExecutionContext, **arguments: Any) -> dg.MaterializeResult[Draft]:
         name, folder = context.asset_key.path[-1], recipe.folders.metadata
         recipe.folders.require(writable=True)

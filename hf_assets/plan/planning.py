@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import fingerprint, folder, schema
-from hf_assets.blobs import Location
+from hf_assets.blobs import Location, listings
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import bucketing, embeds, encoders, latents, probe, rates, versions
 from hf_assets.encode.lookup import Lookup
@@ -98,6 +98,7 @@ class Plan(NamedTuple):
         return {key: value for key, value in made.items() if key != "names" or value is not None}
 
 
+@listings.held()
 def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False) -> Plan:
     """Say what materializing a dataset would compute, fetch and store. Each dataset is planned as if it ran alone.
 

@@ -152,8 +152,8 @@ def _dead_share(kept: pa.Table, dead: pa.Table) -> dict[str, float]:
 def _strays(store: TensorStore, named: set[str], before: datetime) -> list[str]:
     shards = [
         shard_name(shard)
-        for shard, blob in sorted(store.present().items())
-        if shard not in named and is_older(blob, before)
+        for shard, state in sorted(store.present().items())
+        if shard not in named and is_older(Blob(shard, *state), before)
     ]
     return [
         *shards,

@@ -5,6 +5,7 @@ that was read for it are as they were. Files are known by their sizes and times,
 """
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -12,14 +13,12 @@ from typing import Any, NamedTuple
 from hf_assets import blobs, files, fingerprint
 from hf_assets import folder as places
 from hf_assets.blobs import Location
+from hf_assets.blobs import State as State
 from hf_assets.blobs.location import relative, resolve
 from hf_assets.errors import StoreError
 
 # Bump when memos are written in another way: older ones are then as if they weren't there.
 VERSION = 2
-
-# Of a file: its size, and when it was last written.
-State = tuple[int, int]
 
 
 class Rest(NamedTuple):
@@ -75,7 +74,7 @@ class Memo(NamedTuple):
         """
         if any(state_of(folder / name) != state for name, state in self.tables.items()):
             return False
-        seen: dict[Location, dict[str, State]] = {}
+        seen: dict[Location, Mapping[str, State]] = {}
         for rest in self.rests:
             if rest.folder not in seen:
                 seen[rest.folder] = states_of(rest.folder)
@@ -96,9 +95,9 @@ def state_of(path: Location) -> State | None:
     return None if found is None else (found.num_bytes, found.modified_ns)
 
 
-def states_of(folder: Location) -> dict[str, State]:
+def states_of(folder: Location) -> Mapping[str, State]:
     """The state of every file of a folder."""
-    return {one.name: (one.num_bytes, one.modified_ns) for one in blobs.at(folder).list()}
+    return blobs.at(folder).states()
 
 
 def with_files(rests: Iterable[Rest], paths: Iterable[Location | None]) -> tuple[Rest, ...] | None:
@@ -113,8 +112,22 @@ def with_files(rests: Iterable[Rest], paths: Iterable[Location | None]) -> tuple
 
 def load(folder: Location, name: str) -> Memo | None:
     """The memo of a dataset's table; None where there is none that can be read."""
+    found = identified(folder, name)
+    return found and found[0]
+
+
+def identified(folder: Location, name: str) -> tuple[Memo, str] | None:
+    """`load`, and a hash of all that is noted."""
     try:
-        content = json.loads(places.memo(folder, name).read_bytes())
+        return _parse(places.memo(folder, name).read_bytes(), folder)
+    except OSError:
+        return None
+
+
+@functools.lru_cache(maxsize=8)  # a step looks at the same ones again and again
+def _parse(data: bytes, folder: Location) -> tuple[Memo, str] | None:
+    try:
+        content = json.loads(data)
         noted = content["memo"]
         if content["hash"] != fingerprint.of_value([VERSION, noted]):
             return None
@@ -122,8 +135,9 @@ def load(folder: Location, name: str) -> Memo | None:
             Rest(resolve(one["folder"], folder), _states(one["files"]), one["is_all"]) for one in noted["rests"]
         )
         inputs = {table: (version, _state(state)) for table, (version, state) in noted["inputs"].items()}
-        return Memo(**{**noted, "inputs": inputs, "tables": _states(noted["tables"]), "rests": rests})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        found = Memo(**{**noted, "inputs": inputs, "tables": _states(noted["tables"]), "rests": rests})
+        return found, content["hash"]
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

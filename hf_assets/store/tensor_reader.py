@@ -1,7 +1,7 @@
 """Read tensors by key, one or a batch at a time, from shards on this machine or by range from elsewhere."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,7 +53,7 @@ class TensorReader:
         """
         self.store = TensorStore(folder)
         self.keys = keys
-        self._seen: tuple[dict[str, State], dict[str, State]] | None = None
+        self._seen: tuple[Mapping[str, State], Mapping[str, State]] | None = None
         self.places = places or self._locate()
         self._start()
 

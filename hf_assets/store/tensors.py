@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hf_assets import blobs, fingerprint
-from hf_assets.blobs import Blob, Location, atomic
+from hf_assets.blobs import Location, State, atomic
 from hf_assets.errors import StoreError
 from hf_assets.store import generations, index, runs, shards
 from hf_assets.store.index import INDEX, OK, RETRY, now
@@ -78,7 +78,7 @@ class TensorStore:
         self,
         keys: pa.Array | pa.ChunkedArray,
         columns: Sequence[str],
-        present: Mapping[str, Blob] | None = None,
+        present: Mapping[str, State] | None = None,
         opened: runs.OpenIndex | None = None,
     ) -> pa.Table:
         """The rows of `index` that some keys have.
@@ -227,7 +227,7 @@ class TensorStore:
         with contextlib.suppress(OSError, StoreError):
             runs.merge(self.index_blobs)
 
-    def damaged(self, table: pa.Table, present: Mapping[str, Blob] | None = None) -> set[str]:
+    def damaged(self, table: pa.Table, present: Mapping[str, State] | None = None) -> set[str]:
         """Shards of an index that are missing or aren't what it says.
 
         Args:
@@ -249,11 +249,11 @@ class TensorStore:
         for shard, num_bytes, written_ns in zip(
             *(expected[name].to_pylist() for name in expected.column_names), strict=True
         ):
-            blob = present.get(shard)
-            if blob is None or blob.num_bytes != num_bytes:
+            state = present.get(shard)
+            if state is None or state[0] != num_bytes:
                 damaged.add(shard)
-            elif blob.modified_ns != written_ns:
-                seen = [blob.num_bytes, blob.modified_ns]
+            elif state[1] != written_ns:
+                seen = [*state]
                 known = remembered.get(shard, [])
                 is_whole = bool(known[2]) if known[:2] == seen else self.is_whole(shard)
                 looked_at[shard] = [*seen, int(is_whole)]
@@ -266,9 +266,10 @@ class TensorStore:
                 self.index_blobs.put(MEMORY, json.dumps({**others, **looked_at}).encode())
         return damaged
 
-    def present(self) -> dict[str, Blob]:
-        """The shards that lie in the folder, committed or not."""
-        return {blob.name.removesuffix(SUFFIX): blob for blob in self.blobs.list() if blob.name.endswith(SUFFIX)}
+    def present(self) -> dict[str, State]:
+        """The shards that lie in the folder, committed or not, each with its size and time."""
+        states = self.blobs.states()
+        return {name.removesuffix(SUFFIX): state for name, state in states.items() if name.endswith(SUFFIX)}
 
     def is_whole(self, shard: str) -> bool:
         """Read all of a shard: whether its bytes are those that it is named for."""

@@ -46,21 +46,22 @@ def verify_store(store: TensorStore, add_bytes: Callable[[int], None]) -> Verify
     damaged += [f"index/{runs.FOLDER}/{name}: altered" for name in runs.drop_damaged(store.index_blobs)]
     present = store.present()
     whole = set()
-    for shard, blob in sorted(present.items()):
+    for shard, (num_bytes, _) in sorted(present.items()):
         if store.is_whole(shard):
             whole.add(shard)
         elif store.blobs.stat(shard_name(shard)) is not None:  # else garbage collection removed it meanwhile
             store.blobs.set_aside(shard_name(shard))
             damaged.append(f"{shard_name(shard)}: altered")
-        add_bytes(blob.num_bytes)
+        add_bytes(num_bytes)
     stored = index.stored_rows(index.join_parts(parts))
     is_whole = pc.is_in(stored["shard"], value_set=pa.array(sorted(whole), pa.string()))
     keys = pc.unique(stored.filter(is_whole)["key"])
     lost = stored.filter(pc.invert(pc.is_in(stored["key"], value_set=keys)))
     missing = set(pc.unique(lost["shard"]).to_pylist()) - present.keys()
     damaged += [f"{shard_name(shard)}: missing" for shard in sorted(missing)]
-    num_bytes = sum(present[shard].num_bytes for shard in whole)
-    return VerifyReport(store.folder, "shard", len(whole), len(keys), num_bytes, damaged)
+    return VerifyReport(
+        store.folder, "shard", len(whole), len(keys), sum(present[shard][0] for shard in whole), damaged
+    )
 
 
 def verify_tables(folder: Location) -> VerifyReport:
@@ -114,4 +115,4 @@ def _damaged_opened(place: Blobs, root: Location) -> list[str]:
 
 def num_bytes_of(store: TensorStore) -> int:
     """Bytes that `verify_store` is going to read."""
-    return sum(blob.num_bytes for blob in store.present().values())
+    return sum(num_bytes for num_bytes, _ in store.present().values())

@@ -1,7 +1,7 @@
 """What came of an asset's checks, noted beside its table: who looks at the same again sees the same."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hf_assets import fingerprint
@@ -36,11 +36,9 @@ def known_or_new(recipe: Recipe, asset: str, settings: Any, look: Callable[[], l
     """
     folder, name = recipe.folders.metadata, f"{asset}_checks"
     known, seen = memo.load(folder, name), _seen(recipe, asset, settings)
-    listed = None
-    if known is not None and known.follows_from != seen:
-        listed = _listed(recipe, asset, settings)
-    if known is not None and known.follows_from in (seen, listed):
-        return [CheckResult(**one) for one in known.facts["results"]]
+    noted = [] if known is None else [CheckResult(**one) for one in known.facts["results"]]
+    if known is not None and known.follows_from in (seen, *_listed_for(recipe, asset, settings, noted)):
+        return noted
     results = look()
     failed = _failed(recipe, results)
     basis = None
@@ -56,6 +54,12 @@ def known_or_new(recipe: Recipe, asset: str, settings: Any, look: Callable[[], l
     return results
 
 
+def _listed_for(recipe: Recipe, asset: str, settings: Any, noted: list[CheckResult]) -> Iterator[str]:
+    """By what results that failed are known, where they can be known so."""
+    if not _failed(recipe, noted) <= {*OF_TABLES}:
+        yield _listed(recipe, asset, settings)
+
+
 def _failed(recipe: Recipe, results: list[CheckResult]) -> set[str]:
     """Names of the checks that failed, but for those that are off."""
     return {one.name for one in results if not one.passed and getattr(recipe.checks, one.name).severity != "off"}
@@ -66,10 +70,10 @@ def _seen(recipe: Recipe, asset: str, settings: Any) -> str | None:
     folder = recipe.folders.metadata
     identities = []
     for name in LOOKED_AT[asset]:
-        noted = memo.load(folder, name)
-        if noted is None or not noted.is_intact(folder):
+        noted = memo.identified(folder, name)
+        if noted is None or not noted[0].is_intact(folder):
             return None
-        identities.append(noted.identity(folder))
+        identities.append(noted[1])
     pictures = memo.states_of(places.decoded(folder)) if asset == "vae_latents" else {}
     # no other table follows from the rows that couldn't be read
     failures = memo.state_of(places.quarantined(folder, "raw_dataset")) if asset == "training_set" else None
