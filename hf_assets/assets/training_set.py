@@ -7,7 +7,7 @@ import dagster as dg
 
 from hf_assets import folder
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import embeds, versions
+from hf_assets.encode import embeds, made_with, versions
 from hf_assets.encode.outcome import Outcome
 from hf_assets.encode.trainable import TrainingRows
 from hf_assets.encode.versions import CODE_VERSIONS
@@ -59,7 +59,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
                 report = full_report.Report(recipe, remaking.replaced(path))
                 seen = views.TrainingSet(recipe)
                 table = rows.write(remaking, captions, report.add, seen.add)
-                table.describe(layout.to_metadata(stores, root))
+                table.describe({**layout.to_metadata(stores, root), **made_with.to_metadata(recipe)})
                 record_generation(recipe, rows.keys, table.version, table.pieces)
                 view = seen.view(rows.num_media())
                 report.write(table.version)

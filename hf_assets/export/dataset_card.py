@@ -5,15 +5,13 @@ import json
 import os
 from typing import Any
 
-import pyarrow.compute as pc
-
-from hf_assets import inert
+from hf_assets import folder, inert
 from hf_assets.blobs.location import SCHEMES
-from hf_assets.encode import versions
-from hf_assets.export.view import View
-from hf_assets.store import memo, shards
+from hf_assets.encode import made_with, versions
+from hf_assets.export.view import View, made_by
+from hf_assets.store import memo
+from hf_assets.store.table_file import facts_of
 from hf_assets.store.tensor_reader import TensorReader
-from hf_assets.store.tensors import shard_name
 
 # In place of what is this machine's own business.
 PRIVATE = "a local folder"
@@ -41,19 +39,14 @@ def card(view: View, num_rows: int) -> str:
         f"| `{name}` | {str(one.dtype).removeprefix('torch.')} | {' x '.join(map(str, one.shape))} |"
         for name, one in tensors.items()
     ]
+    noted = made_with.noted(view.table.schema, recipe)
     made = {
-        "source": _public(recipe.source.dataset_name),
-        "source_revision": _source_revision(view) or "none",
+        "source": _public(noted.pop("source")),
+        "source_revision": _source_revision(view) or "not known",
         "training_set": view.version,
         "vae": _made_by(view.training.latents),
         "text_encoders": _made_by(view.training.embeds),
-        "config": _without_paths(
-            {
-                "model": recipe.model.model_dump(mode="json", exclude_defaults=True),
-                "settings": recipe.settings.model_dump(mode="json", exclude_defaults=True),
-                "filter": recipe.filter.model_dump(mode="json", exclude_defaults=True),
-            }
-        ),
+        "config": _without_paths(noted),
         "hf_assets": versions.release(),
     }
     # Without `configs`: `datasets` 5.2 names its cache of a local folder by these patterns alone where it finds them,
@@ -77,19 +70,20 @@ def card(view: View, num_rows: int) -> str:
 
 
 def _source_revision(view: View) -> str | None:
-    """The commit of the dataset that the rows were read from; None of a folder."""
-    noted = memo.load(view.recipe.folders.metadata, "raw_dataset")
+    """The commit of the dataset that the rows were read from; None of a folder, and where rows were read since."""
+    root = view.recipe.folders.metadata
+    noted, facts = memo.load(root, "raw_dataset"), facts_of(folder.table(root, "training_set"))
+    if noted is None or facts is None or facts.made_from.get("raw_dataset") != noted.version:
+        return None
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-        revision = json.loads((noted.facts if noted else {})["metadata"]).get("revision")
+        revision = json.loads(noted.facts["metadata"]).get("revision")
         return revision if isinstance(revision, str) else None
     return None
 
 
 def _made_by(tensors: TensorReader) -> dict[str, str]:
     """What a shard says of the encoder that made it."""
-    shard = pc.cast(tensors.places.rows["shard"][:1], "string")[0].as_py()
-    _, entries = shards.header(tensors.store.blobs, shard_name(shard))
-    noted = entries.get(shards.METADATA, {})
+    noted = made_by(tensors)
     return {
         "model": _public(noted.get("pipeline", "")),
         "revision": noted.get("revision", ""),

@@ -9,7 +9,7 @@ Shape letters: C latent channels, f h w latent cells, L tokens, D width.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,7 @@ def _write(raw: "Callable[[torch.Tensor], torch.Tensor]", kind: str, path: Path,
 
 def _as_read(raw: "Callable[[torch.Tensor], torch.Tensor]", sample: Sample) -> Sample:
     """With the tensors that are written, in float32."""
-    latents, text = raw(sample.tensors["latents"]), _without_padding(sample.tensors["prompt_embeds"])
+    latents, text = raw(sample.tensors["latents"]), without_padding(sample.tensors)
     return sample._replace(tensors={LATENT: latents.float(), TEXT: text.float()})
 
 
@@ -127,7 +127,8 @@ def _facts(sample: Sample, kind: str) -> dict[str, Any]:
     }
 
 
-def _without_padding(embeds: "torch.Tensor") -> "torch.Tensor":
-    """(L, D) up to the last position that isn't zeros; at least one."""
-    holds = (embeds != 0).any(dim=1).nonzero()
+def without_padding(tensors: "Mapping[str, torch.Tensor]") -> "torch.Tensor":
+    """(L, D) up to the last position that the mask says, or else that isn't zeros; at least one."""
+    embeds, mask = tensors["prompt_embeds"], tensors.get("prompt_attention_mask")
+    holds = ((embeds != 0).any(dim=1) if mask is None else mask).nonzero()
     return embeds[: int(holds[-1]) + 1] if len(holds) else embeds[:1]

@@ -4,15 +4,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hf_assets import folder
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode.revisions import hash_cache
-from hf_assets.errors import StoreError
+from hf_assets.errors import ModelError, StoreError
+from hf_assets.models.components import text_fingerprint, vae_fingerprint
 from hf_assets.models.pipeline import Pipeline, resolve_pipeline
+from hf_assets.store import shards
 from hf_assets.store.table_file import facts_of
+from hf_assets.store.tensors import shard_name
 
 if TYPE_CHECKING:
+    from hf_assets.store.tensor_reader import TensorReader
     from hf_assets.training.training_set import TrainingSet
 
 # Columns of a training set that say where a sample lies now, and not what it is.
@@ -46,12 +51,31 @@ class View(NamedTuple):
                 index += 1
 
     def pipeline(self) -> Pipeline:
-        """The model as the config names it now.
+        """The model that made the training set, which the config names.
 
         Raises:
-            ModelError: it can't be found.
+            ModelError: it can't be found, or the config names another one by now.
         """
-        return resolve_pipeline(self.recipe.model.pipeline, hash_cache=hash_cache(self.recipe))
+        recipe = self.recipe
+        pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=hash_cache(recipe))
+        for what, tensors, now in (
+            ("latents", self.training.latents, vae_fingerprint(pipeline, recipe.model.latents)),
+            ("embeds", self.training.embeds, text_fingerprint(pipeline)),
+        ):
+            if made_by(tensors).get("encoder", now) != now:
+                raise ModelError(
+                    f"the {what} of {recipe.id} are of another model, or of other settings, than its config names: "
+                    f"materialize it again, with `hf-assets run {recipe.id}`"
+                )
+        return pipeline
+
+
+def made_by(tensors: "TensorReader") -> dict[str, str]:
+    """What the shard of the first of these tensors says of the encoder that made them (`encode.encoders.Header`)."""
+    shard = pc.cast(tensors.places.rows["shard"][:1], "string")[0].as_py()
+    _, entries = shards.header(tensors.store.blobs, shard_name(shard))
+    noted: dict[str, str] = entries.get(shards.METADATA, {})
+    return noted
 
 
 def version_of(recipe: Recipe) -> str:

@@ -148,7 +148,9 @@ def scaling_of(vae: Any, like: "torch.Tensor", rule: Rule = NO_EXCEPTION) -> Sca
     import torch
 
     def per_channel(values: Any) -> torch.Tensor:
-        numbers = torch.as_tensor(values, dtype=torch.float32, device=like.device)
+        numbers = torch.as_tensor(values, dtype=torch.float32)
+        if not numbers.is_meta:  # of an autoencoder without its weights
+            numbers = numbers.to(like.device)
         num_channels = like.shape[1]
         if like.ndim == 5 and len(numbers) > num_channels:  # Cosmos 1 has a number for each channel and latent frame
             return numbers.view(1, num_channels, -1, 1, 1)[:, :, : like.shape[2]]

@@ -14,9 +14,12 @@ from hf_assets.config import loading
 from hf_assets.config.export_rules import ExportRules
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import embeds
+from hf_assets.encode.revisions import hash_cache
 from hf_assets.export import exporting
 from hf_assets.export.exporting import Exported
 from hf_assets.kinds.medium import medium_of
+from hf_assets.models.components import vae_fingerprint
+from hf_assets.models.pipeline import resolve_pipeline
 from hf_assets.resources.gpu import GpuResource
 from hf_assets.store import layout
 from hf_assets.store.table_file import DATA_VERSION
@@ -83,7 +86,7 @@ class TinySet:
         latent_keys = [fingerprint.of_value(["test", photo.name, photo.shape]) for photo in samples]
         for shape in sorted({photo.shape for photo in samples}):
             chosen = {key: photo for key, photo in zip(latent_keys, samples, strict=True) if photo.shape == shape}
-            store.write([Sample(key, self._latents(photo)) for key, photo in chosen.items()], {"encoder": "test"})
+            store.write([Sample(key, self._latents(photo)) for key, photo in chosen.items()], self._header(recipe))
         medium = medium_of(recipe)
         made = pa.schema([*schema.TRAINING_SET, *medium.training])
         table = pa.Table.from_pylist(
@@ -119,6 +122,11 @@ class TinySet:
     def export(self, format: str, to: Path, names: str | None = None) -> Exported:
         rules = ExportRules.model_validate({"format": format, "to": str(to), "names": names})
         return exporting.export(self.recipe, rules, lambda _: None)
+
+    @staticmethod
+    def _header(recipe: Recipe) -> dict[str, str]:
+        pipeline = resolve_pipeline(recipe.model.pipeline, hash_cache=hash_cache(recipe))
+        return {"encoder": vae_fingerprint(pipeline, recipe.model.latents)}
 
     def _latents(self, photo: Photo) -> dict[str, torch.Tensor]:
         made = {"latents": latents_of(photo, self.dtype)}

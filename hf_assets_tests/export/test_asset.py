@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_assets.config import loading
+from hf_assets.config.export_rules import ExportRules
 from hf_assets.definitions import build_definitions
+from hf_assets.export import exporting
 from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.contract.image_rows import Row, files_of, image_bytes
 from hf_assets_tests.export.simpletuner_reader import Caches
@@ -105,6 +107,20 @@ def test_what_is_gone_is_exported_again(project: Project) -> None:
     assert (project.folder / "pq/photos/README.md").exists()
     assert (project.folder / "st/multidatabackend.json").exists()
     assert counts(again["export_simpletuner"])[0] == counts(again["export_parquet"])[0] == 0
+
+
+def test_the_card_says_what_the_training_set_was_made_with_and_not_what_the_config_says_now(project: Project) -> None:
+    project.materialize()
+    project.entry["resolution"] = 128
+    project.definitions()
+    rules = ExportRules.model_validate({"format": "parquet", "to": str(project.folder / "unsynced")})
+    try:
+        done = exporting.export(loading.load(project.folder / "datasets.json").recipes[0], rules, lambda _: None)
+    finally:
+        project.entry["resolution"] = 64
+    card = json.loads((done.folder / "README.md").read_text().split("```json")[1].split("```")[0])
+    assert card["config"]["settings"]["geometry"]["resolution"] == 64
+    assert (card["config"]["model"]["dtype"], card["source"]) == ("float32", "a local folder")
 
 
 def test_a_changed_destination_makes_just_the_export_unsynced(project: Project) -> None:

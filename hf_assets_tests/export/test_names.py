@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from hf_assets.errors import ModelError
+from hf_assets.export import fastvideo_shards
 from hf_assets.models import normalisation
+from hf_assets_tests import tiny_pipelines
 from hf_assets_tests.export.readers import samples_of
 from hf_assets_tests.export.sets import Photo, TinySet, latents_of, photos
 
@@ -65,6 +67,19 @@ def test_primus_reads_packed_latents(flux: TinySet, tmp_path: Path) -> None:
     assert torch.equal(restored, latents_of(TWO[1], torch.bfloat16))
 
 
+@pytest.mark.parametrize(("format", "names"), [("parquet", "mlperf"), ("webdataset", "primus"), ("simpletuner", None)])
+def test_another_model_than_the_one_that_made_the_training_set_is_refused(
+    format: str, names: str | None, flux: TinySet, tmp_path: Path
+) -> None:
+    (tmp_path / "model").symlink_to(tiny_pipelines.build("flux", tmp_path / "other", seed=1))
+    folder = flux.recipe.folders.metadata
+    other = TinySet(tmp_path, "flux", dtype="bfloat16", model={"latents": "moments"})
+    (tmp_path / "cache").symlink_to(flux.root / "cache")
+    assert other.recipe.folders.metadata.resolve() == folder
+    with pytest.raises(ModelError, match=r"of photos are of another model, .* with `hf-assets run photos`"):
+        other.export(format, tmp_path / "out", names=names)
+
+
 @pytest.mark.parametrize(("format", "names"), [("parquet", "mlperf"), ("webdataset", "primus")])
 def test_other_models_have_no_such_names(format: str, names: str, tmp_path: Path) -> None:
     made = TinySet(tmp_path, "sd15")
@@ -85,6 +100,20 @@ def test_fastvideo_refuses_images(tmp_path: Path) -> None:
     made.write(photos("one"))
     with pytest.raises(ModelError, match="latents with a frame axis"):
         made.export("fastvideo", tmp_path / "out")
+
+
+def test_fastvideo_refuses_a_vae_whose_statistics_are_among_its_weights(tmp_path: Path) -> None:
+    made = TinySet(tmp_path, "ltx", dataset_type="video", video_column="video", video={"num_frames": 9})
+    made.write([Photo("one", ("words",), (128, 2, 2, 2))])
+    with pytest.raises(ModelError, match="AutoencoderKLLTXVideo's, whose statistics are among its weights"):
+        made.export("fastvideo", tmp_path / "out")
+
+
+@pytest.mark.parametrize(("mask", "length"), [([1, 1, 1, 0, 0], 3), ([0, 0, 0, 0, 0], 1), (None, 4)])
+def test_fastvideo_s_text_ends_where_the_mask_does_or_else_the_zeros(mask: list[int] | None, length: int) -> None:
+    embeds = torch.tensor([[1.0], [0.0], [2.0], [3.0], [0.0]])
+    tensors = {"prompt_embeds": embeds} | ({} if mask is None else {"prompt_attention_mask": torch.tensor(mask)})
+    assert torch.equal(fastvideo_shards.without_padding(tensors), embeds[:length])
 
 
 def test_fastvideo_gets_latents_as_the_vae_gives_them_and_text_without_padding(tmp_path: Path) -> None:

@@ -1,15 +1,21 @@
 """A dataset of Parquet files: `datasets` reads it, our own reader does, and it goes to the Hub and back."""
 
+import json
 from pathlib import Path
 
 import datasets
+import pyarrow.parquet as pq
 import pytest
 import torch
 from huggingface_hub import HfApi
 from torch.utils.data import DataLoader
 
+from hf_assets import files, folder
 from hf_assets.errors import StoreError
 from hf_assets.export import exporting
+from hf_assets.store import memo
+from hf_assets.store.memo import Memo
+from hf_assets.store.table_file import MADE_FROM
 from hf_assets.training import ExportedSet, Mixture, TrainingSet, collate
 from hf_assets_tests.export.sets import Photo, TinySet, photos
 from hf_assets_tests.local_hub import LocalHub
@@ -122,6 +128,23 @@ def test_it_goes_to_the_hub_in_one_commit_and_is_read_back(
     assert len(found) == 5
     again = exporting.push(done, "me/encoded")
     assert (again.is_new, again.commit) == (False, pushed.commit)
+
+
+@pytest.mark.parametrize(("made_from", "revision"), [("v1", "abc123"), ("v0", "not known")])
+def test_the_card_names_the_revision_that_the_training_set_was_made_from(
+    made_from: str, revision: str, made: TinySet, tmp_path: Path
+) -> None:
+    root = made.recipe.folders.metadata
+    facts = {"metadata": json.dumps({"revision": "abc123"})}
+    memo.save(root, "raw_dataset", Memo("", {}, "v1", {}, (), facts))
+    table = pq.read_table(folder.table(root, "training_set"))
+    noted = {**(table.schema.metadata or {}), MADE_FROM: json.dumps({"raw_dataset": made_from})}
+    files.write_table(folder.table(root, "training_set"), table.replace_schema_metadata(noted))
+    try:
+        card = (made.export("parquet", tmp_path).folder / "README.md").read_text()
+    finally:
+        made.write(SAMPLES)
+    assert f'"source_revision": "{revision}"' in card
 
 
 def test_a_push_sends_what_the_hub_lacks_and_removes_what_vanished(
