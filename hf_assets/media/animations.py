@@ -13,6 +13,7 @@ from hf_assets.media import pixels, signatures
 
 # A flag of the chunk VP8X.
 ANIMATED = 0x02
+KINDS = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ")
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ def is_animation(data: bytes) -> bool:
 def mend(data: bytes) -> bytes:
     """An animated WebP whose header says that it is a still, or that has a still in front, as a plain animation.
 
-    libwebp refuses these; any other bytes stay as they are.
+    libwebp refuses these, and one whose size in front is false, which is mended where its chunks fill the file. Any
+    other bytes stay as they are.
     """
+    data = _with_size(data)
     if data[12:16] != b"VP8X" or not is_animation(data):
         return data
     stills = [span for kind, *span in _chunks(data) if kind in (b"VP8 ", b"VP8L", b"ALPH")]
@@ -52,6 +55,19 @@ def mend(data: bytes) -> bytes:
         del body[start - 8 : stop]
     struct.pack_into("<I", body, 4, len(body) - 8)
     return bytes(body)
+
+
+def _with_size(data: bytes) -> bytes:
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or int.from_bytes(data[4:8], "little") + 8 == len(data):
+        return data
+    found = list(_chunks(data))
+    if not found or any(kind not in KINDS for kind, _, _ in found):
+        return data
+    _, start, stop = found[-1]
+    lacks_even = stop == len(data) + 1 and data[start - 4] % 2
+    if stop != len(data) and not lacks_even:
+        return data
+    return data[:4] + struct.pack("<I", stop - 8) + data[8:].ljust(stop - 8, b"\0")
 
 
 def probe(data: bytes) -> Animation:

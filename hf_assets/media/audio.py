@@ -213,7 +213,7 @@ def _in_one_go() -> Any:
     """
     import soundfile
 
-    class InOneGo(soundfile.SoundFile):
+    class InOneGo(soundfile.SoundFile):  # type: ignore[misc]
         def seekable(self) -> bool:
             return bool(self.format != "MP3")
 

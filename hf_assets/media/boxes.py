@@ -1,4 +1,7 @@
-"""What the boxes of an AVIF or a HEIC file say of its image's colours. ISO/IEC 14496-12, 23008-12."""
+"""Boxes, as files are made of that descend from QuickTime's; and what those of an AVIF or a HEIC say of its colours.
+
+ISO/IEC 14496-12, 23008-12.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -12,16 +15,16 @@ def colours(data: bytes) -> Colours | None:
 
     The matrix and the range are the decoder's to use: it gives RGB over the full range.
     """
-    meta = next((content for kind, content in _boxes(data, 0, len(data)) if kind == b"meta"), None)
+    meta = next((content for kind, content in inside(data, 0, len(data)) if kind == b"meta"), None)
     if meta is None:
         return None
-    inner = dict(reversed(list(_boxes(data, meta[0] + 4, meta[1]))))
+    inner = dict(reversed(list(inside(data, meta[0] + 4, meta[1]))))
     if b"iprp" not in inner:
         return None
-    properties = dict(reversed(list(_boxes(data, *inner[b"iprp"]))))
+    properties = dict(reversed(list(inside(data, *inner[b"iprp"]))))
     if b"ipco" not in properties:
         return None
-    every = list(_boxes(data, *properties[b"ipco"]))
+    every = list(inside(data, *properties[b"ipco"]))
     numbers = _associations(data, properties.get(b"ipma"), _primary(data, inner.get(b"pitm")))
     chosen = every if numbers is None else [every[number - 1] for number in numbers if 0 < number <= len(every)]
     for kind, (start, stop) in chosen:
@@ -31,7 +34,7 @@ def colours(data: bytes) -> Colours | None:
     return None
 
 
-def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def inside(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """(kind, (start, stop) of the content) of each box between two positions."""
     while start + 8 <= stop:
         size, kind = struct.unpack_from(">I4s", data, start)

@@ -44,6 +44,7 @@ USUAL_PRIMARIES = (0, 1, 2, 3, 5, 6, 7, 22)
 # H.273, table 3. What isn't here is taken as sRGB's curve: unknown ones; gamma 2.2 (4); BT.709's and its kin (1, 6, 7,
 # 11, 12, 14, 15), which displays show as they show sRGB.
 GAMMAS = {5: 2.8, 8: 1.0, 17: 2.6}
+KNOWN_TRANSFERS = (1, *range(4, 19))
 PQ, HLG, LOGARITHMS = 16, 18, {9: 2.0, 10: 2.5}
 
 # A gamma by which files mean sRGB's curve, as PNG has it: 1 / 2.2, as near as it can be written.
@@ -74,6 +75,11 @@ class Colours:
     @property
     def is_hdr(self) -> bool:
         return self.curve in ("pq", "hlg")
+
+
+def are_known(primaries: int, transfer: int) -> bool:
+    """Whether code points are neither unspecified nor reserved."""
+    return (primaries in PRIMARIES or primaries in (5, 6, 7, 22)) and transfer in KNOWN_TRANSFERS
 
 
 def of_code_points(primaries: int, transfer: int, *, is_narrow: bool = False) -> Colours:

@@ -20,18 +20,20 @@ from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import ExifTags, Image, ImageFile, Jpeg2KImagePlugin, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from hf_assets.errors import MediaError
 from hf_assets.media import (
     animations,
     image_formats,
+    jpeg2000,
     jpeg_ends,
     jpeg_headers,
     memory,
     pixels,
     png_chunks,
     signatures,
+    tiff_pages,
     tiff_samples,
     turbo_jpeg,
 )
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 # Bump where a change lets other files be read, or finds other facts: media are probed once more. What plain decoding
 # makes of pixels is frozen; what is done beyond it has versions of its own (`media.steps`).
-VERSION = 5
+VERSION = 6
 # Part of each latent's key. Bump when a change to this module changes a plain image's pixels, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
@@ -161,6 +163,8 @@ def _decode(opened: _Opened, data: bytes) -> np.ndarray:
             image = tiff_samples.load(opened.samples)
         elif "eoi" in opened.steps:
             image = jpeg_ends.decode(data)
+        elif "deep" in opened.steps:
+            image = jpeg2000.decode(data)
         else:
             assert opened.image is not None
             image = opened.image
@@ -220,7 +224,8 @@ def _num_bytes(opened: _Opened, data: bytes) -> int:
     each = FORMAT_BYTES.get(opened.format) or MODE_BYTES.get(opened.image.mode, USUAL_BYTES)
     each += PROGRESSIVE_BYTES * bool(opened.image.info.get("progressive"))
     is_converted = opened.meaning.icc is None and not opened.meaning.is_plain
-    each += DEEP_BYTES * (is_converted and (pixels.is_deep(data) or opened.meaning.shaper is not None))
+    is_deep = pixels.is_deep(data) or opened.meaning.shaper is not None
+    each += DEEP_BYTES * ((is_converted and is_deep) or "deep" in opened.steps)
     return max(width * height, _tile_pixels(opened.image)) * (max(each, USUAL_BYTES) + PAGE_BYTES)
 
 
@@ -340,13 +345,14 @@ def _open(data: bytes) -> _Opened:
         return opened._replace(steps=("crc", *opened.steps), mended=mended)
     if plugin.format == "JXL":
         _require_size(image_formats.jpeg_xl_size(data))
+    steps = _steps(plugin, data)
     try:
         with _pillow_errors(plugin.format or "image"):
             image = plugin(BytesIO(animations.mend(data) if plugin is WebPImagePlugin.WebPImageFile else data))
-            if plugin is TiffImagePlugin.TiffImageFile and (
-                tiff_samples.is_misread(image) or tiff_samples.is_coarsened(image)
-            ):
-                raise MediaError("undecodable", "TIFF: samples that Pillow misreads")
+            if isinstance(image, TiffImagePlugin.TiffImageFile):
+                steps = tiff_pages.seek(image)
+                if tiff_samples.is_misread(image) or tiff_samples.is_coarsened(image):
+                    raise MediaError("undecodable", "TIFF: samples that Pillow misreads")
     except MediaError as error:
         if plugin is not TiffImagePlugin.TiffImageFile or error.reason != "undecodable":
             raise
@@ -358,13 +364,19 @@ def _open(data: bytes) -> _Opened:
         return opened
     _require_size(image.size)
     orientation = _orientation(image, data)
-    steps = ("eoi",) if plugin is JpegImagePlugin.JpegImageFile and jpeg_ends.lacks_end(data) else ()
     with _pillow_errors(image.format or "image"):
         meaning = pixels.meaning_of(image, data)
     size = image.size if orientation < 5 else image.size[::-1]
     opened = _Opened(size, image.format or "", orientation, image, meaning, steps)
     _require_memory(opened, data)
     return opened
+
+
+def _steps(plugin: type[ImageFile.ImageFile], data: bytes) -> tuple[str, ...]:
+    """What is read in another way than Pillow's."""
+    if plugin is JpegImagePlugin.JpegImageFile and jpeg_ends.lacks_end(data):
+        return ("eoi",)
+    return ("deep",) if plugin is Jpeg2KImagePlugin.Jpeg2KImageFile and jpeg2000.is_deep(data) else ()
 
 
 def _require_memory(opened: _Opened, data: bytes) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from hf_assets.errors import MediaError
-from hf_assets.media import boxes, colour, png_chunks, profiles, steps
+from hf_assets.media import boxes, colour, embedded_profiles, jpeg2000, png_chunks, profiles, steps
 from hf_assets.media.colour import Colours
 from hf_assets.media.profiles import Shaper
 
@@ -64,11 +64,12 @@ def meaning_of(image: ImageFile.ImageFile, data: bytes) -> Meaning:
 
 
 def _colours(image: ImageFile.ImageFile, data: bytes) -> tuple[bytes | None, Colours, tuple[str, ...]]:
-    icc = image.info.get("icc_profile") or None
-    said = png_chunks.colours(data) if image.format == "PNG" else None
-    if said is not None:
-        read, step = said
-        return None, read, colour.steps_of(read, step)
+    icc = image.info.get("icc_profile") or embedded_profiles.of(image.format, data)
+    if image.format == "PNG":
+        has_profile = bool(icc) and profiles.is_usable(icc, _profiled_mode(image.mode, data))
+        if (said := png_chunks.colours(data, has_profile=has_profile)) is not None:
+            read, step = said
+            return None, read, colour.steps_of(read, step)
     if icc and (code_points := profiles.code_points(icc)):
         read = colour.of_code_points(*code_points)
         if read.is_hdr:
@@ -77,7 +78,7 @@ def _colours(image: ImageFile.ImageFile, data: bytes) -> tuple[bytes | None, Col
         mode = _profiled_mode(image.mode, data)
         if profiles.is_srgb(icc, mode):
             return None, PLAIN, ()
-        has_more = image.mode.startswith(("I", "F")) or is_deep(data)
+        has_more = image.mode.startswith(("I", "F")) or is_deep(data) or jpeg2000.is_deep(data)
         if has_more and profiles.shaper_of(icc, mode):
             return icc, PLAIN, ("icc16",)
         return (None, PLAIN, ()) if _is_deep_gray(data) and image.mode == "RGBA" else (icc, PLAIN, ("icc",))
@@ -272,7 +273,7 @@ def _values(picture: Image.Image, deep: np.ndarray | None, top: int) -> np.ndarr
 
 
 def _whole_of(image: Image.Image, meaning: Meaning, data: bytes) -> _Whole:
-    """Of a PNG of 16 bits a channel what Pillow doesn't keep."""
+    """Of a PNG or a JPEG 2000 of 16 bits a channel what Pillow doesn't keep."""
     is_keyed, is_converted = "trns" in meaning.steps, meaning.icc is None and not meaning.is_plain
     layers = _in_16_bits(data, (image.height, image.width)) if is_keyed or is_converted else None
     if layers is None:
@@ -284,10 +285,12 @@ def _whole_of(image: Image.Image, meaning: Meaning, data: bytes) -> _Whole:
 
 
 def _in_16_bits(data: bytes, size: tuple[int, ...]) -> np.ndarray | None:
-    """A PNG of 16 bits a channel, of which Pillow keeps 8: the difference shows where curves are steep.
+    """A PNG or a JPEG 2000 of 16 bits a channel, of which Pillow keeps 8: the difference shows where curves are steep.
 
     (H, W, 4) uint16; None of others.
     """
+    if jpeg2000.is_deep(data):
+        return jpeg2000.in_16_bits(data)
     if not is_deep(data):
         return None
     import av

@@ -61,10 +61,14 @@ def exif(data: bytes) -> bytes | None:
     return next((content for kind, content in _chunks(data) if kind == b"eXIf"), None)
 
 
-def colours(data: bytes) -> tuple[Colours, str] | None:
+def colours(data: bytes, *, has_profile: bool = True) -> tuple[Colours, str] | None:
     """What the code values mean, and which step converting them is; None where an ICC profile says it.
 
-    The order is the standard's: cICP, iCCP, sRGB, then gAMA and cHRM.
+    The order is the standard's: cICP, iCCP, sRGB, then gAMA and cHRM. Code points that mean nothing (unspecified,
+    reserved) say it only where nothing else does.
+
+    Args:
+        has_profile: whether there is a profile that can be used: one that can't says nothing.
     """
     found: dict[bytes, bytes] = {}
     for kind, content in _chunks(data):
@@ -72,20 +76,28 @@ def colours(data: bytes) -> tuple[Colours, str] | None:
             break
         found.setdefault(kind, content)
     code_points = found.get(b"cICP", b"")
-    if len(code_points) == 4 and code_points[2] == 0:
-        return colour.of_code_points(code_points[0], code_points[1], is_narrow=code_points[3] == 0), "cicp"
-    if b"iCCP" in found:
+    if len(code_points) != 4 or code_points[2] != 0:
+        code_points = b""
+    if code_points and colour.are_known(code_points[0], code_points[1]):
+        return _of_code_points(code_points), "cicp"
+    if b"iCCP" in found and has_profile:
         return None
     if b"sRGB" in found:
         return Colours(), "cicp"
     gamma = _integers(found.get(b"gAMA", b""), 1)
     corners = _integers(found.get(b"cHRM", b""), 8)
+    if code_points and not gamma and not corners:
+        return _of_code_points(code_points), "cicp"
     chromaticities = None
     if corners:
         white_x, white_y, *others = (value / 100_000 for value in corners)
         chromaticities = (*others, white_x, white_y)
     exponent = 100_000 / gamma[0] if gamma and gamma[0] else None
     return colour.of_gamma(exponent, chromaticities), "gama"  # type: ignore[arg-type]
+
+
+def _of_code_points(chunk: bytes) -> Colours:
+    return colour.of_code_points(chunk[0], chunk[1], is_narrow=chunk[3] == 0)
 
 
 def _integers(content: bytes, count: int) -> tuple[int, ...]:

@@ -37,6 +37,12 @@ def is_srgb(icc: bytes, mode: str) -> bool:
     return converted is None or int(np.abs(np.asarray(converted).astype(int) - wanted).max()) <= SRGB_LEVELS
 
 
+@functools.lru_cache(256)
+def is_usable(icc: bytes, mode: str) -> bool:
+    """Whether pixels of a mode can be converted from this profile."""
+    return _convert(Image.new(mode, (1, 1)), icc) is not None
+
+
 def to_srgb(picture: Image.Image, icc: bytes) -> Image.Image:
     """An image of one of `MODES`, converted from its profile: RGB."""
     converted = _convert(picture, icc)
@@ -45,6 +51,8 @@ def to_srgb(picture: Image.Image, icc: bytes) -> Image.Image:
 
 
 def _convert(picture: Image.Image, icc: bytes) -> Image.Image | None:
+    if picture.mode == "L" and icc[16:20] == b"RGB ":  # gray that was colour: browsers take it so
+        picture = picture.convert("RGB")
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(icc))
         return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
@@ -68,7 +76,7 @@ class Shaper:
         """Convert pixels: Pillow's profiles know 8 bits only, of which a linear curve leaves few to the shadows.
 
         Args:
-            values: (H, W) or (H, W, 3) uint16. Of gray in three channels, the first is taken.
+            values: (H, W) or (H, W, 3) uint16. Of gray in three channels, the first is taken by a profile of gray.
 
         Returns:
             (H, W, 3) RGB
@@ -76,6 +84,8 @@ class Shaper:
         if self.matrix is None:
             light = self.curves[0][values if values.ndim == 2 else values[..., 0]]
             return np.repeat(colour.encoded(light)[..., None], 3, axis=2)
+        if values.ndim == 2 or values.shape[2] == 1:
+            values = np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2)
         each = [curve[values[..., channel]] for channel, curve in enumerate(self.curves)]
         return colour.encoded(np.stack(each, axis=-1) @ self.matrix.T)
 
@@ -89,7 +99,7 @@ def shaper_of(icc: bytes, mode: str) -> Shaper | None:
     names = {b"RGB ": (b"rTRC", b"gTRC", b"bTRC"), b"GRAY": (b"kTRC",)}.get(icc[16:20], ())
     curves = [_curve(tags.get(name, b"")) for name in names]
     found = [one for one in curves if one is not None]
-    if not found or len(found) < len(names) or (len(names) == 3) != (mode == "RGB"):
+    if not found or len(found) < len(names) or mode not in (("RGB", "L") if len(names) == 3 else ("L",)):
         return None
     if len(names) == 1:
         return Shaper(np.stack(found), None)

@@ -8,6 +8,7 @@ step encodes only its samples anew: bump its version here, and the module's `VER
 VERSIONS = {
     "cicp": 1,  # colours given by the code points of ITU-T H.273 (cICP, nclx, a stream's header), converted to sRGB
     "crc": 1,  # a PNG without those chunks in front of its pixels whose checksum is wrong and that it can do without
+    "deep": 1,  # a JPEG 2000 of several channels of more than 8 bits
     "delay": 1,  # an MP3 that says how long it is, with another number, and with what its encoder put in front left out
     "eoi": 1,  # a JPEG without its end marker, read as if it were there
     "float": 1,  # colour in floats, brought to 8 bits
@@ -19,6 +20,7 @@ VERSIONS = {
     "inverted": 1,  # gray of more than 8 bits in which 0 is white
     "links": 1,  # an Ogg of several pieces, one behind the other
     "mpeg": 1,  # an MP3 of small frames and many samples, read in one go
+    "page": 1,  # of a TIFF not the first page, which is a smaller copy or a mask
     "pq": 1,  # BT.2100 PQ, tone-mapped
     "range": 1,  # gray of another range than 8 or 16 bits, brought to 8 bits
     "scale": 1,  # floats of which the largest is neither at most 1 nor that of 8 bits

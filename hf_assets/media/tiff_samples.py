@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from hf_assets.errors import MediaError
-from hf_assets.media import colour, pixels, profiles, signatures, tiff_chunks
+from hf_assets.media import colour, pixels, profiles, signatures, tiff_chunks, tiff_pages
 
 # Of one image's samples: 16,384 x 16,384 pixels of three bytes, or a quarter of it in floats.
 MAX_BYTES = 2**30
@@ -23,6 +23,7 @@ GRAY, RGB, PALETTE, CMYK, CIELAB, ICCLAB = (0, 1), 2, 3, 5, 8, 9
 NUM_COLOURS = {0: 1, 1: 1, RGB: 3, PALETTE: 1, CMYK: 4, CIELAB: 3, ICCLAB: 3}
 MODES = {0: "L", 1: "L", CMYK: "CMYK"}
 LAB_BITS = (8, 16)
+PHOTOMETRIC, COLOUR_MAP = 262, 320
 BITS_PER_SAMPLE, SAMPLES_PER_PIXEL, PLANAR, SAMPLE_FORMAT, SIGNED, IN_PLANES = 258, 277, 284, 339, 2, 2
 # Compressions that tifffile unpacks without `imagecodecs`: none, deflate and PackBits.
 COMPRESSION, BUILT_IN = 259, (1, 8, 32946, 32773)
@@ -32,7 +33,7 @@ ASSOCIATED, UNASSOCIATED = 1, 2
 
 @dataclass(frozen=True)
 class Samples:
-    """A TIFF's first page, with its header read.
+    """A TIFF's page that is the picture, with its header read.
 
     Attributes:
         size: (width, height) as displayed.
@@ -54,7 +55,14 @@ def is_misread(image: Image.Image) -> bool:
     bits, kind = (one[0] if isinstance(one, tuple) else one for one in (bits, kinds))
     samples = tags.get(SAMPLES_PER_PIXEL, 1)
     in_planes = samples > 1 and tags.get(PLANAR, 1) == IN_PLANES
-    return image.mode == "La" or (bits == 8 and kind == SIGNED) or (in_planes and (bits != 8 or samples == 2))
+    has_bytes = image.mode in ("P", "PA") and _has_bytes(tags.get(COLOUR_MAP, ()))
+    is_odd = image.mode == "La" or (bits == 8 and kind == SIGNED) or (in_planes and (bits != 8 or samples == 2))
+    return is_odd or has_bytes
+
+
+def _has_bytes(colour_map: Any) -> bool:
+    """Whether a palette of 16 bits was written in 8, as old writers do, and libtiff has it."""
+    return 0 < max(colour_map, default=0) < 256
 
 
 def is_coarsened(image: Image.Image) -> bool:
@@ -85,12 +93,16 @@ def open_samples(data: bytes, why: str) -> Samples:
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
-        page: Any = tifffile.TiffFile(BytesIO(data)).pages[0]
+        page, is_later = tiff_pages.chosen(tifffile.TiffFile(BytesIO(data)))
+        if PHOTOMETRIC not in page.tags and page.samplesperpixel >= NUM_COLOURS[RGB]:
+            page.photometric = RGB  # which libtiff takes it for
         photometric, samples = int(page.photometric), page.samplesperpixel
         kind, bits = page.dtype.kind if page.dtype is not None else "", page.bitspersample
         width, height = page.imagewidth, page.imagelength
         orientation = int(page.tags[274].value) if 274 in page.tags else 1
         icc = page.tags[34675].value if 34675 in page.tags else None
+    except MediaError:
+        raise
     except Exception as error:
         raise MediaError("undecodable", f"TIFF: {why}") from error
     is_odd_lab = photometric in (CIELAB, ICCLAB) and kind != "f" and bits not in LAB_BITS
@@ -100,7 +112,7 @@ def open_samples(data: bytes, why: str) -> Samples:
         )
     if (num_bytes := tiff_chunks.num_bytes(page)) > MAX_BYTES:
         raise MediaError("too_large", f"{num_bytes:,d} bytes of samples are more than the limit of {MAX_BYTES:,d}")
-    found = ["float"] if kind == "f" else ["range"]
+    found = ["float" if kind == "f" else "range", *(["page"] if is_later else [])]
     if photometric == 0:
         found.append("inverted")
     if photometric in (PALETTE, CIELAB, ICCLAB):
@@ -187,7 +199,8 @@ def _picture(page: Any, values: np.ndarray, is_inverted: bool) -> Image.Image:
     if page.photometric in (CIELAB, ICCLAB):
         return Image.fromarray(colour.from_lab(_lab(values, page.photometric == ICCLAB)))
     if page.photometric == PALETTE:
-        return Image.fromarray(_scaled(np.moveaxis(page.colormap, 0, -1)[values[..., 0]], 16))
+        bits = 8 if _has_bytes(page.colormap.ravel()) else 16
+        return Image.fromarray(_scaled(np.moveaxis(page.colormap, 0, -1)[values[..., 0]], bits))
     colours = np.ascontiguousarray(_scaled(values, page.bitspersample))
     if is_inverted:
         colours = 255 - colours

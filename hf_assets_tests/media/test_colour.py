@@ -148,6 +148,15 @@ CASES: dict[str, tuple[bytes, int, float, str | None]] = {
     "linear in 16 bits": (png(in_colours(1, LINEAR), cicp(1, LINEAR)), 1, 0.1, "cicp-1"),
     "linear by gAMA, in 16 bits": (png(in_colours(1, LINEAR), gama(1.0)), 1, 0.1, "gama-1"),
     "P3 by cHRM": (png(in_colours(P3, SRGB_CURVE), gama(2.2), chrm(P3)), 1, 0.1, "gama-1"),
+    "code points that say nothing": (png(in_colours(1, LINEAR), cicp(2, 2), gama(1.0)), 1, 0.1, "gama-1"),
+    "reserved ones, and a profile": (png(in_colours(P3, 13), cicp(3, 13), iccp(profile(P3, None))), 1, 0.1, "icc16-1"),
+    "a broken profile, and gAMA": (png(in_colours(1, LINEAR), iccp(b"no profile" * 20), gama(1.0)), 1, 0.1, "gama-1"),
+    "a profile that isn't packed, and gAMA": (
+        png(in_colours(1, LINEAR), chunk(b"iCCP", b"x\0\0no zlib"), gama(1.0)),
+        1,
+        0.1,
+        "gama-1",
+    ),
     "cICP goes before a profile": (png(PICTURE, cicp(1, 13), iccp(profile(P3, 1.0))), 0, 0, None),
     "PQ in 16 bits": (png(in_colours(BT2020, PQ), cicp(BT2020, PQ)), 1, 0.1, "pq-1"),
     "PQ in 8 bits": (png(in_8_bits(in_colours(BT2020, PQ)), cicp(BT2020, PQ)), 25, 1.6, "pq-1"),
@@ -388,6 +397,29 @@ def test_gray_and_alpha_of_16_bits_have_their_profile() -> None:
     assert np.abs(np.asarray(image.decode(data)) - expected[..., None]).max() < 1.6
 
 
+@pytest.mark.parametrize(
+    "kind", ["PNG in 8 bits", "PNG in 16", "gray and alpha", "JPEG", "TIFF in 16 bits", "TIFF in floats"]
+)
+def test_gray_with_a_profile_of_rgb_is_that_rgb(kind: str) -> None:
+    values, icc = GRAY / 255, profile(P3, 1.0)
+    in_16 = np.rint(values * 65_535).astype(np.uint16)
+    light_ = values if "8" not in kind and kind != "JPEG" else GRAY / 255
+    options: dict[str, Any] = {"photometric": "minisblack", "iccprofile": icc}
+    data = {
+        "PNG in 8 bits": lambda: png(GRAY, iccp(icc)),
+        "PNG in 16": lambda: png(in_16, iccp(icc)),
+        "gray and alpha": lambda: saved(np.dstack([GRAY, np.full_like(GRAY, 255)]), "PNG", icc_profile=icc),
+        "JPEG": lambda: saved(GRAY, "JPEG", quality=100, icc_profile=icc),
+        "TIFF in 16 bits": lambda: tiff(in_16, **options),
+        "TIFF in floats": lambda: tiff(values.astype(np.float64), **options),
+    }[kind]()
+    expected = 255 * np.where(light_ <= 0.0031308, light_ * 12.92, 1.055 * light_ ** (1 / 2.4) - 0.055)
+    most = 30 if kind == "JPEG" else 1.1
+    assert image.probe(data).decoding in ("icc-1", "icc16-1", "float-1 icc16-1")
+    assert np.abs(np.asarray(image.decode(data)) - expected[..., None]).max() < most
+    assert image.probe(png(GRAY, iccp(profile(P3, None)))).decoding is None  # of gray it changes nothing
+
+
 def gray_profile(exponent: float) -> bytes:
     """An ICC profile of gray with a gamma curve."""
     white = b"XYZ " + bytes(4) + struct.pack(">3i", 63_190, 65_536, 54_061)
@@ -425,6 +457,67 @@ def test_a_transparent_colour_of_16_bits_is_transparent() -> None:
     decoded = np.asarray(image.decode(data))
     assert image.probe(data).decoding == "trns-1"
     assert (decoded[:, :16].min(), np.array_equal(decoded[:, 16:], PICTURE[:, 16:])) == (255, True)
+
+
+# --- formats in which Pillow looks for no profile
+
+GAMMA = np.rint(255 * light() ** (1 / 1.8)).astype(np.uint8)
+
+
+def jp2(pixels: np.ndarray, *colours: bytes) -> bytes:
+    """With boxes `colr` of these contents."""
+    data = saved(pixels, "JPEG2000")
+    header, old = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+    (size, old_size) = (struct.unpack_from(">I", data, at)[0] for at in (header, old))
+    new = b"".join(struct.pack(">I4s", 8 + len(content), b"colr") + content for content in colours)
+    whole = struct.pack(">I", size - old_size + len(new)) + data[header + 4 : old] + new + data[old + old_size :]
+    return data[:header] + whole
+
+
+def bmp(pixels: np.ndarray, kind: bytes, icc: bytes) -> bytes:
+    """With a header of the fifth version, whose colours are of this kind."""
+    content = pixels[::-1, :, ::-1].tobytes()
+    header = struct.pack("<IiiHHIIiiII", 124, 32, 24, 1, 24, 0, len(content), 0, 0, 0, 0) + bytes(16) + kind[::-1]
+    header = header.ljust(108, b"\0") + struct.pack("<4I", 4, 124 + len(content), len(icc), 0)
+    return b"BM" + struct.pack("<IHHI", 138 + len(content) + len(icc), 0, 0, 138) + header + content + icc
+
+
+BY_NUMBER, BY_PROFILE = b"\1\0\0" + struct.pack(">I", 16), b"\2\0\0" + profile(1, 1.8)
+
+
+@pytest.mark.parametrize(
+    ("data", "decoding"),
+    [
+        (jp2(GAMMA, BY_PROFILE), "icc-1"),
+        (jp2(PICTURE, BY_NUMBER, BY_PROFILE), None),  # the first one counts
+        (jp2(PICTURE, b"\2\0\0" + profile(1, None)), None),
+        (bmp(GAMMA, b"MBED", profile(1, 1.8)), "icc-1"),
+        (bmp(PICTURE, b"sRGB", profile(1, 1.8)), None),
+        (bmp(PICTURE, b"MBED", b""), None),
+    ],
+)
+def test_profiles_of_jpeg_2000_and_bmp_are_converted(data: bytes, decoding: str | None) -> None:
+    assert image.probe(data).decoding == decoding
+    assert np.abs(np.asarray(image.decode(data)).astype(int) - PICTURE).max() <= (1 if decoding else 0)
+
+
+def deep_jp2(pixels: np.ndarray, sample_format: str) -> bytes:
+    with av.open(io.BytesIO(), "w", format="image2pipe") as container:
+        track: Any = container.add_stream("jpeg2000")
+        track.width, track.height, track.pix_fmt = pixels.shape[1], pixels.shape[0], sample_format
+        frame = av.VideoFrame.from_ndarray(pixels, "rgb48le" if pixels.shape[2] == 3 else "rgba64le")
+        return bytes(next(iter([*track.encode(frame.reformat(format=sample_format)), *track.encode(None)])))
+
+
+@pytest.mark.parametrize("sample_format", ["rgb48le", "gbrp12le", "rgba64le"])
+def test_white_of_a_deep_jpeg_2000_is_white(sample_format: str) -> None:
+    assert PICTURE.max() == 255
+    pixels = PICTURE.astype(np.uint16) * 257
+    if sample_format.startswith("rgba"):
+        pixels = np.concatenate([pixels, np.full((24, 32, 1), 65_535, np.uint16)], axis=2)
+    data = deep_jp2(pixels, sample_format)
+    assert image.probe(data).decoding == "deep-1"
+    assert np.abs(np.asarray(image.decode(data)).astype(int) - PICTURE).max() <= 1
 
 
 # --- clips

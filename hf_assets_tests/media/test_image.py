@@ -664,3 +664,13 @@ def test_a_tiff_that_cannot_be_unpacked_says_how_it_is_compressed():
     with pytest.raises(MediaError, match="compressed as webp, can't be unpacked") as caught:
         decode(data.replace(deflate, struct.pack("<HHIHH", 259, 3, 1, 50001, 0)))
     assert caught.value.reason == "undecodable"
+
+
+@pytest.mark.parametrize("size", [0, -2, 1, 10])
+def test_a_webp_whose_size_in_front_is_false_is_read(size):
+    data = encoded(noise(), "WEBP", lossless=True)
+    true = struct.unpack_from("<I", data, 4)[0]
+    false = data[:4] + struct.pack("<I", true + size if size else 0) + data[8:]
+    assert np.array_equal(np.asarray(decode(false)), np.asarray(noise()))
+    with pytest.raises(MediaError):
+        decode(false[:-40])
