@@ -1,6 +1,7 @@
 """What becomes of the training set: which samples come, go, or change, compared with the last one.
 
 A sample is its source path, else its media's hash; of several with one identity, the first is compared with the first.
+Those that keep their number are compared before, where they are (`comparison`).
 Only numbers are held: 8 bytes for each thing that is compared.
 """
 

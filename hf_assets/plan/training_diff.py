@@ -1,5 +1,6 @@
 """The last training set of a dataset, and what a run would make of it: what `changes` compares, and names for it."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -14,7 +15,9 @@ from hf_assets.encode.probe import LedgerAnswer
 from hf_assets.kinds.medium import Medium
 from hf_assets.plan import changes
 from hf_assets.plan.changes import Changes, Samples
+from hf_assets.plan.comparison import Comparison
 from hf_assets.stages import naming
+from hf_assets.stages.aligning import END, Cursor
 
 STAGE = "training_set"
 
@@ -23,18 +26,19 @@ class Diff:
     """Gathers what the next training set will hold, table by table, beside the last one."""
 
     def __init__(self, recipe: Recipe, medium: Medium) -> None:
-        self.before: Samples | None = None
         last = _last_columns(recipe)
         have = changes.geometry_of(last or medium.buckets.names, medium.buckets.names)
         has_paths = last is None or schema.SOURCE_PATH.name in last  # an earlier release noted none
-        self.after = Samples(have, has_paths=has_paths)
+        self.has_paths = has_paths
+        # all samples, where there is no last training set
+        self.every = Samples(have, has_paths=has_paths)
         # rows whose media aren't read yet, and the identities of those that have paths
         self.unread: list[tuple[np.ndarray, np.ndarray]] = []
         self.left_out: list[tuple[str, np.ndarray]] = []
+        self.before: Cursor | None = None
         if last is not None:
-            self.before = Samples(have, has_paths=has_paths)
-            for table in _last_tables(recipe, last):
-                self.before.add(table)
+            self.comparison = Comparison(have, has_paths=has_paths, last=functools.partial(_last_tables, recipe))
+            self.before = Cursor(_last_tables(recipe, self.comparison.columns(last)))
 
     def add(
         self,
@@ -60,21 +64,23 @@ class Diff:
         for name in buckets.column_names:
             if name not in used.column_names:
                 used = used.append_column(name, buckets[name])
-        self.after.add(naming.with_source_paths(used, judged))
+        used = naming.with_source_paths(used, judged)
         if self.before is None:
+            self.every.add(used)
             return
+        self.comparison.add(self.before.until(judged["row"][-1].as_py() if len(judged) else -1), used)
         for table in others:
             if len(table):
                 media = media_of(table["row"])
                 known = pc.index_in(table["row"], value_set=media["row"].combine_chunks())
                 named = pa.table({"row": table["row"], "media_hash": media["media_hash"].take(known)})
-                identity = changes.ids(naming.with_source_paths(named, judged), self.after.has_paths)
+                identity = changes.ids(naming.with_source_paths(named, judged), self.has_paths)
                 reasons = table["dropped_for"].cast(pa.string()).to_numpy(zero_copy_only=False)
                 self.left_out += [(reason, identity[reasons == reason]) for reason in dict.fromkeys(reasons)]
         failed = recalled.quarantined.select(["row"])
         failed = failed.append_column("media_hash", pa.nulls(len(failed), pa.string()))
         failed = naming.with_source_paths(failed, judged)
-        self.left_out.append((changes.FAILED, changes.ids(failed, self.after.has_paths)))
+        self.left_out.append((changes.FAILED, changes.ids(failed, self.has_paths)))
 
     def settle(self, failed_rows: np.ndarray, failed_texts: np.ndarray) -> Changes:
         """What changes."""
@@ -82,14 +88,18 @@ class Diff:
         rows = np.concatenate([np.empty(0, np.int64), *(some for some, _ in self.unread)])
         known = np.concatenate([np.empty(0, np.uint64), *(ids for _, ids in self.unread)])
         otherwise = changes.MAYBE_GONE if len(known) < len(rows) else changes.GONE
-        return changes.compare(self.before, self.after, left_out, failed_rows, failed_texts, otherwise, (rows, known))
+        if self.before is None:
+            return changes.compare(None, self.every, left_out, failed_rows, failed_texts, otherwise, (rows, known))
+        if len(rest := self.before.until(END)):
+            self.comparison.add(rest, rest.slice(0, 0))
+        return self.comparison.changes(left_out, failed_rows, failed_texts, otherwise, (rows, known))
 
     def _add_unread(self, rows: np.ndarray, judged: pa.Table) -> None:
         """Take rows of which nothing is known but, maybe, their paths."""
         table = pa.table({"row": rows, "media_hash": pa.nulls(len(rows), pa.string())})
         named = naming.with_source_paths(table, judged)
         named = named.filter(pc.is_valid(named[schema.SOURCE_PATH.name]))
-        identity = changes.ids(named, has_paths=True) if self.after.has_paths else np.empty(0, np.uint64)
+        identity = changes.ids(named, has_paths=True) if self.has_paths else np.empty(0, np.uint64)
         self.unread.append((rows, identity))
 
 
@@ -138,6 +148,9 @@ def _last_columns(recipe: Recipe) -> list[str] | None:
 
 
 def _last_tables(recipe: Recipe, names: Sequence[str]) -> Iterator[pa.Table]:
+    """Those of these columns that are there, in tables of which there is at least one."""
     with pq.ParquetFile(files.parquet(folder.table(recipe.folders.metadata, STAGE))) as file:
-        for batch in file.iter_batches(columns=[name for name in names if name not in ("file", "embed_keys")]):
+        columns = [name for name in names if name in file.schema_arrow.names]
+        yield file.schema_arrow.empty_table().select(columns)
+        for batch in file.iter_batches(columns=columns):
             yield pa.Table.from_batches([batch])

@@ -1,17 +1,18 @@
 """What a run changed in the training set, for the report's head."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import files, folder, schema
+from hf_assets import files, fingerprint, folder
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.plan import changes
+from hf_assets.plan.comparison import Comparison, places_of_common
 from hf_assets.stages import naming
-from hf_assets.stages.aligning import Cursor
+from hf_assets.stages.aligning import END, Cursor
 
 NAMES = 5
 WORDS = {
@@ -19,15 +20,12 @@ WORDS = {
     "recaptioned": "with other captions",
     "recropped": "cut in another way",
 }
+NOTHING = "Nothing: the training set is the one of the last run."
 KEY = "latent_key"
-ALL_ROWS = 2**63 - 1
 
 
 class SinceLast:
-    """What differs between the training set that is on the disk and the one that is being made.
-
-    Rows that are equal under one number are left out as they come; of the others, numbers are held.
-    """
+    """What differs between the training set that is on the disk and the one that is being made."""
 
     def __init__(self, recipe: Recipe, before: Iterator[pa.Table] | None) -> None:
         """
@@ -37,40 +35,38 @@ class SinceLast:
         self._root = recipe.folders.metadata
         self._before = None if before is None else Cursor(before)
         self._num_samples = 0
-        self._samples: tuple[changes.Samples, changes.Samples] | None = None
-        self._compared: list[str] = []
-        self._new_keys: list[pa.Array] = []
+        self._comparison: Comparison | None = None
+        self._new_keys: list[np.ndarray] = [np.empty(0, np.uint64)]
 
-    def add(self, samples: pa.Table, is_kept: bool = False) -> None:
-        """The next rows of the new one, which may be taken over as they are."""
+    def add(self, samples: pa.Table) -> None:
+        """The next rows of the new one, but for those that are taken over."""
         self._num_samples += len(samples)
-        if not is_kept and self._before is not None:
+        if self._before is not None:
             self._compare(self._before.until(samples["row"][-1].as_py() if len(samples) else -1), samples)
 
     def _compare(self, old: pa.Table, new: pa.Table) -> None:
-        if self._samples is None:
+        if self._comparison is None:
             has_paths = naming.NAME in old.column_names  # an earlier release noted none
             geometry = changes.geometry_of(old.column_names, new.column_names)
-            self._samples = (
-                changes.Samples(geometry, has_paths=has_paths),
-                changes.Samples(geometry, has_paths=has_paths),
-            )
-            self._compared = ["media_hash", "captions", *([naming.NAME] if has_paths else []), *geometry]
-            self._compared += [schema.LYRICS.name] if schema.LYRICS.name in new.column_names else []
+            self._comparison = Comparison(geometry, has_paths=has_paths)
+        self._comparison.add(old, new)
         if KEY in old.column_names:
-            self._new_keys += without_equal(old, new, [KEY])[1][KEY].chunks
-        for samples, rows in zip(self._samples, without_equal(old, new, self._compared), strict=True):
-            samples.add(rows)
+            at_old, at_new = places_of_common(old["row"].to_numpy(), new["row"].to_numpy())
+            before, now = (changes.first_halves(fingerprint.pack(some[KEY])) for some in (old, new))
+            is_new = np.ones(len(now), bool)
+            is_new[at_new] = before[at_old] != now[at_new]
+            self._new_keys.append(now[is_new])
 
     def lines(self) -> list[str]:
         """A line for each kind of change."""
-        if self._before is None or self._samples is None:
+        if self._before is None:
             return [f"This is the first training set: {_number(self._num_samples)}."]
-        rest = self._before.until(ALL_ROWS)
+        rest = self._before.until(END)
         if len(rest):
-            for samples, rows in zip(self._samples, (rest, rest.slice(0, 0)), strict=True):
-                samples.add(rows)
-        found = changes.compare(*self._samples, {})
+            self._compare(rest, rest.slice(0, 0))
+        if self._comparison is None:
+            return [NOTHING]
+        found = self._comparison.changes()
         lines = [
             f"{_number(len(rows))} {WORDS[kind]}: {_names(self._root, 'raw_dataset', rows)}"
             for kind, rows in found.by_kind.items()
@@ -82,54 +78,20 @@ class SinceLast:
         if count := self._num_new_latents():
             verb = "has" if count == 1 else "have"
             lines.append(f"{_number(count)} {verb} a latent that the last training set didn't have.")
-        return lines or ["Nothing: the training set is the one of the last run."]
+        return lines or [NOTHING]
 
     def _num_new_latents(self) -> int:
-        """Samples whose latent no sample of the last training set has."""
-        keys = pa.chunked_array(self._new_keys, pa.string())
-        if not len(keys):
+        """Samples whose latent no sample of the last training set has: keys are hashes, of which half is enough."""
+        keys = np.concatenate(self._new_keys)
+        wanted = np.unique(keys)
+        if not len(wanted):
             return 0
-        wanted = keys.unique()
-        before = files.read_tables(folder.table(self._root, "training_set"), [KEY]) or ()
-        for table in before:
-            known = table[KEY].filter(pc.is_in(table[KEY], value_set=wanted)).unique()
-            keys = keys.filter(pc.invert(pc.is_in(keys, value_set=known)))
-        return len(keys)
-
-
-def without_equal(old: pa.Table, new: pa.Table, names: Sequence[str]) -> tuple[pa.Table, pa.Table]:
-    """Two tables without the rows that both have under one number, with equal values in these columns."""
-    one, other = old, new
-    if not old["row"].equals(new["row"]):
-        at = pc.index_in(new["row"], value_set=old["row"].combine_chunks())
-        one, other = old.take(at.drop_null()), new.filter(at.is_valid())
-    is_equal = np.ones(len(one), bool)
-    for name in names:
-        is_equal &= _equal(one[name], other[name]) if name in one.column_names else False
-    rows = one["row"].filter(pa.array(is_equal)).combine_chunks()
-    if not len(rows):
-        return old, new
-    if len(rows) == len(old) == len(new):
-        return old.slice(0, 0), new.slice(0, 0)
-    old, new = (some.filter(pc.invert(pc.is_in(some["row"], value_set=rows))) for some in (old, new))
-    return old, new
-
-
-def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> np.ndarray:
-    """(N,) bool: where two columns have one value; a null is equal to a null."""
-    if one.type != other.type:
-        return np.zeros(len(one), bool)
-    if not schema.is_list(one.type):
-        both_null = pc.and_(pc.is_null(one), pc.is_null(other))
-        equal: np.ndarray = pc.or_(pc.fill_null(pc.equal(one, other), False), both_null).to_numpy()
-        return equal
-    lengths, others = (pc.fill_null(pc.list_value_length(column), -1).to_numpy() for column in (one, other))
-    is_equal: np.ndarray = lengths == others
-    same = pa.array(is_equal)
-    values = (pc.list_flatten(column.filter(same)) for column in (one, other))
-    parents = np.repeat(np.flatnonzero(is_equal), np.maximum(lengths[is_equal], 0))
-    is_equal[parents[~_equal(*values)]] = False
-    return is_equal
+        is_known = np.zeros(len(wanted), bool)
+        for table in files.read_tables(folder.table(self._root, "training_set"), [KEY]) or ():
+            before = np.sort(changes.first_halves(fingerprint.pack(table[KEY])))
+            at = np.minimum(np.searchsorted(wanted, before), len(wanted) - 1)
+            is_known[at[wanted[at] == before]] = True
+        return int(np.count_nonzero(~is_known[np.searchsorted(wanted, keys)]))
 
 
 def _number(count: int) -> str:

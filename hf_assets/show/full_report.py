@@ -85,7 +85,8 @@ class Report:
         counted = samples["captions"].slice(0, COUNTED - self._words.num_samples)
         self._words.add(counted.to_pylist())
         self._least = _with_least_keys(samples, self._least)
-        self._changed.add(samples, is_kept)
+        if not is_kept:
+            self._changed.add(samples)
         self._gallery.add(samples)
 
     def write(self, version: str) -> None:

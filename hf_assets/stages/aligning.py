@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 # pass; with the names of some columns, it gives these.
 Tables = Callable[..., Iterator[pa.Table]]
 
+# No row has a larger number.
+END = 2**63 - 1
+
 
 class Cursor:
     """Rows in the split's order, taken as far as those of another table have come."""
