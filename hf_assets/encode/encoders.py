@@ -122,16 +122,28 @@ class Work(NamedTuple):
 
     @property
     def stored(self) -> pa.Table:
-        """The rows whose key is stored, with the `shard` that holds it and the `shape` of its first tensor."""
-        found = self.held.select(["shard", "shape"]).take(self.held_at.drop_null())
+        """The rows whose key is stored, with the `shard` that holds it, the `shape` of its first tensor, and the
+        `num_bytes` of all its tensors.
+        """
+        at = self.held_at.drop_null()
+        found = self.held.select(["shard", "shape"]).take(at)
         stored = self.keyed.filter(pc.is_valid(self.held_at))
-        return stored.append_column("shard", found["shard"]).append_column("shape", found["shape"])
+        num_bytes = pa.array(self._num_bytes()[at.to_numpy()])
+        for name, column in (("shard", found["shard"]), ("shape", found["shape"]), ("num_bytes", num_bytes)):
+            stored = stored.append_column(name, column)
+        return stored
+
+    def _num_bytes(self) -> np.ndarray:
+        """(N,) int64: at the first row of each key in `held` the bytes of all its tensors; 0 at its others."""
+        first = pc.index_in(self.held["key"], value_set=self.held["key"].combine_chunks()).to_numpy()
+        num_bytes = np.zeros(len(self.held), np.int64)
+        np.add.at(num_bytes, first, pc.fill_null(self.held["num_bytes"], 0).to_numpy())
+        return num_bytes
 
     @property
     def stored_bytes(self) -> int:
         """Bytes of the tensors of the distinct keys that are stored."""
-        is_used = pc.is_in(self.held["key"], value_set=self.keyed[self.key].combine_chunks())
-        return pc.sum(self.held["num_bytes"].filter(is_used)).as_py() or 0
+        return pc.sum(self.held["num_bytes"]).as_py() or 0
 
     @property
     def num_stored(self) -> int:

@@ -34,7 +34,14 @@ KEY = "key"
 ASKED = pa.schema([schema.ROW, pa.field(KEY, fingerprint.PACKED)])
 ASKED_OF_TEXTS = ASKED.append(pa.field(encoders.SECOND_HASH, fingerprint.PACKED))
 NOTHING_MORE = pa.schema([])
-STORED = pa.schema([*ASKED, pa.field("shape", index.INDEX.field("shape").type), pa.field("shard", pa.string())])
+STORED = pa.schema(
+    [
+        *ASKED,
+        pa.field("shape", index.INDEX.field("shape").type),
+        pa.field("shard", pa.string()),
+        pa.field("num_bytes", pa.int64()),
+    ]
+)
 FAILED = pa.schema(
     [
         *ASKED,
@@ -71,7 +78,9 @@ class Found(NamedTuple):
     opened: OpenIndex
 
     def rows(self) -> Iterator[pa.Table]:
-        """The rows whose key is stored, in order: `row`, `key` and `shard` as texts, `shape`. At least one table."""
+        """The rows whose key is stored, in order: `row`, `key` and `shard` as texts, `shape`, and `num_bytes` of the
+        key's tensors. At least one table.
+        """
         for part in self.stored.pieces(LOOKED_UP_ROWS):
             part = part.sort_by("row")
             yield pa.table(
@@ -80,6 +89,7 @@ class Found(NamedTuple):
                     KEY: fingerprint.unpack(part[KEY]),
                     "shape": part["shape"],
                     "shard": part["shard"],
+                    "num_bytes": part["num_bytes"],
                 }
             )
 
@@ -153,7 +163,7 @@ class Lookup(contextlib.AbstractContextManager["Lookup"]):
             missing.append(work.missing["row"].to_numpy())
             failed.append(_failed(work))
             found = work.stored
-            stored.add(pa.table([found["row"], found[KEY], found["shape"], found["shard"]], schema=STORED))
+            stored.add(found.select(STORED.names).cast(STORED))
             num_keys += work.num_stored
             num_bytes += work.stored_bytes
             shards.update(pc.unique(found["shard"]).to_pylist())

@@ -99,11 +99,13 @@ class TakenOver:
         """What the whole table names: what is taken over, and what was found of the other rows."""
         num_keys, num_bytes = json.loads(self.remaking.metadata(self.path)[STORED])
         old = _joined(rows[self._column] for rows in self.remaking.replaced(self.path) or ())
-        new = _joined(rows[KEY] for rows in found.rows())
+        rows = pa.concat_tables([rows.select([KEY, "num_bytes"]) for rows in found.rows()])
+        new = pc.unique(rows[KEY])
         gone, come = _without(old, new), _without(new, old)
         known = self.known(pa.concat_arrays([gone, come]))
         gone, come = _without(gone, known), _without(come, known)
-        num_bytes += _num_bytes(store, encoder, come, found) - _num_bytes(store, encoder, gone, found)
+        at = pc.index_in(come, value_set=rows[KEY].combine_chunks())
+        num_bytes += (pc.sum(rows["num_bytes"].take(at)).as_py() or 0) - _num_bytes(store, encoder, gone, found)
         return Stored(num_keys + len(come) - len(gone), num_bytes, self._rests(found))
 
     def _rests(self, found: Found) -> tuple[Rest, ...] | None:

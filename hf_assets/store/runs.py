@@ -34,6 +34,10 @@ GROUP_ROWS = 65_536
 # While runs are merged, so many groups are held in memory.
 MERGED_GROUPS = 4
 HASH = "^[0-9a-f]{32}$"
+# Hashes as numpy sees them in a column of texts.
+DIGITS = np.dtype("S32")
+# Where fewer than one of so many rows of a group can be wanted, they are looked up one by one.
+FEW = 8
 # The column of what was found that says which of the wanted keys a row has.
 AT = "at"
 
@@ -77,11 +81,28 @@ class Wanted:
             at[left] += 1
         return found
 
-    def is_between(self, low: str, high: str) -> bool:
-        """Whether one of the keys may lie between two others."""
-        start, stop = (int(edge[:16], 16) for edge in (low, high))
-        at = int(np.searchsorted(self._first, np.uint64(start)))
-        return at < self.num_keys and int(self._first[at]) <= stop
+    def between(self, low: str, high: str) -> slice:
+        """Those of the keys, in their order, that may lie between two others."""
+        start, stop = (np.uint64(int(edge[:16], 16)) for edge in (low, high))
+        return slice(*(int(np.searchsorted(self._first, *edge)) for edge in ((start, "left"), (stop, "right"))))
+
+    def find_in(self, keys: pa.Array, some: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Look up few keys among many that are sorted.
+
+        Args:
+            keys: hashes as texts.
+            some: which of the keys to look up, in their order (`between`).
+
+        Returns:
+            places in `keys`, ascending, and of each the position among the keys that are wanted.
+        """
+        digits = np.frombuffer(keys.buffers()[2], DIGITS)[keys.offset : keys.offset + len(keys)]
+        halves = np.stack([self._first[some], self._second[some]], axis=1).astype(">u8")
+        wanted = np.frombuffer(halves.tobytes().hex().encode(), DIGITS)
+        first, end = (np.searchsorted(digits, wanted, side) for side in ("left", "right"))
+        counts = end - first
+        places = np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+        return places, np.repeat(self._order[some], counts)
 
 
 class Run(NamedTuple):
@@ -332,13 +353,21 @@ def _stream(blobs: Blobs, name: str) -> BinaryIO:
 
 def _rows_of_run(blobs: Blobs, run: Run, wanted: Wanted, columns: Sequence[str]) -> Iterator[pa.Table]:
     with _stream(blobs, run.name) as stream:
-        file = pq.ParquetFile(stream)
+        file = pq.ParquetFile(stream, read_dictionary=index.REPEATING)
         at = file.schema_arrow.get_field_index("key")
         for number in range(file.num_row_groups):
-            keys = file.metadata.row_group(number).column(at).statistics
-            if wanted.is_between(keys.min, keys.max):
+            limits = file.metadata.row_group(number).column(at).statistics
+            some = wanted.between(limits.min, limits.max)
+            num_wanted = some.stop - some.start
+            if num_wanted * FEW >= file.metadata.row_group(number).num_rows:
                 rows = index.completed(file.read_row_group(number, ["key", *columns]))
                 yield matching_rows(rows, wanted, columns)
+            elif num_wanted:
+                keys = file.read_row_group(number, ["key"])["key"].combine_chunks()
+                places, positions = wanted.find_in(keys, some)
+                if len(places):
+                    rows = index.completed(file.read_row_group(number, list(columns)))
+                    yield _chosen(rows.take(pa.array(places)), columns, positions)
 
 
 def _groups(blobs: Blobs, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -361,8 +390,12 @@ def _part(blobs: Blobs, name: str) -> pa.Table | None:
 def matching_rows(rows: pa.Table, wanted: Wanted, columns: Sequence[str]) -> pa.Table:
     positions = wanted.positions(rows["key"])
     hit = np.flatnonzero(positions >= 0)
-    chosen = rows.select(list(columns)) if len(hit) == len(rows) else rows.select(list(columns)).take(pa.array(hit))
-    return chosen.cast(_schema(columns)).append_column(AT, pa.array(positions[hit]))
+    rows = rows.select(list(columns))
+    return _chosen(rows if len(hit) == len(rows) else rows.take(pa.array(hit)), columns, positions[hit])
+
+
+def _chosen(rows: pa.Table, columns: Sequence[str], positions: np.ndarray) -> pa.Table:
+    return rows.select(list(columns)).cast(_schema(columns)).append_column(AT, pa.array(positions, pa.int64()))
 
 
 def _empty(columns: Sequence[str]) -> pa.Table:

@@ -4,13 +4,16 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from hf_assets import files, fingerprint, folder
+from hf_assets.config import loading
 from hf_assets.store import generations
 from hf_assets.store.remaking import Remaking
 from hf_assets.store.table_file import TableFile
+from hf_assets.store.tensors import TensorStore
 from hf_assets_tests.contract.conftest import Models
 from hf_assets_tests.contract.edits import (
     change_captions,
@@ -38,6 +41,16 @@ WALK: tuple[tuple[Callable[[World, Models], object], int], ...] = (
 )
 
 
+def require_counts_of_all(world: World) -> None:
+    """What is said to be stored is what the whole table names, not what was looked up."""
+    (recipe,) = loading.load(world.folder / "datasets.json").recipes
+    for name, store in (("vae_latents", recipe.folders.latents), ("text_embeds", recipe.folders.embeds)):
+        keys, said = pc.unique(world.table(name)[generations.NAMING[name]]), world.runs[-1].metadata[name]
+        index = TensorStore(store).index()
+        num_bytes = pc.sum(index["num_bytes"].filter(pc.is_in(index["key"], value_set=keys))).as_py()
+        assert (said["computed"] + said["reused"], said["bytes_stored"]) == (len(keys), num_bytes)
+
+
 def test_a_walk_of_edits_in_small_pieces_ends_where_a_build_as_a_whole_does(
     world: World, models: Models, scratch: Callable[[World], World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,6 +60,7 @@ def test_a_walk_of_edits_in_small_pieces_ends_where_a_build_as_a_whole_does(
             make_small(patch, num_rows)
             edit(world, models)
             world.materialize()
+            require_counts_of_all(world)
     world.check()
     whole = scratch(world)
     assert world.contents() == whole.contents()

@@ -37,8 +37,9 @@ def found(place: Blobs, *numbers: int) -> list[tuple[int, str]]:
     )
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=[runs.FEW, 0], ids=["", "few wanted"])
+def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "FEW", request.param)
     monkeypatch.setattr(runs, "MERGED_PARTS", 4)
     monkeypatch.setattr(runs, "GROUP_ROWS", 5)
     monkeypatch.setattr(runs, "MERGED_GROUPS", 1)
