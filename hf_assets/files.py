@@ -160,7 +160,8 @@ def read_table(location: Location, columns: Sequence[str] | None = None) -> pa.T
 def _read(file: BinaryIO | pa.NativeFile, columns: list[str] | None) -> pa.Table:
     # as `pq.read_table`, which takes twice as long for a file of few rows
     with pq.ParquetFile(file) as stored:
-        return stored.read(columns, use_threads=stored.metadata.num_rows > READ_ROWS)
+        table = stored.read(columns, use_threads=stored.metadata.num_rows > READ_ROWS)
+    return table if columns is None else table.select(columns)  # in this order, and all of them
 
 
 def read_tables(
