@@ -58,6 +58,8 @@ def _require_pushable(rules: ExportRules, ids: list[str], push: str | None, publ
     Raises:
         ConfigError: what is asked for can't be pushed.
     """
+    from hf_assets.hub import pushing
+
     if push is None:
         if public:
             raise ConfigError("--public: has no effect without --push")
@@ -66,6 +68,8 @@ def _require_pushable(rules: ExportRules, ids: list[str], push: str | None, publ
         raise ConfigError("--push: only parquet with its own names is a dataset on the Hub; leave it out")
     if len(set(ids)) > 1:
         raise ConfigError("--push: a repository holds one dataset; name one")
+    if not pushing.is_name(push):
+        raise ConfigError(f'--push: "{push}" is no name of a dataset on the Hub: write user/name')
 
 
 def _rules(format: str, to: str, names: str | None) -> ExportRules:
@@ -81,6 +85,8 @@ def _rules(format: str, to: str, names: str | None) -> ExportRules:
     if names is not None and names not in NAMES.get(format, ()):
         known = NAMES.get(format, ())
         raise ConfigError(f'--names: is "{names}"; {format} has {" and ".join(known) or "no others than its own"}')
+    if not to.strip():
+        raise ConfigError("--to: is empty; name a folder")
     if "://" in to:
         raise ConfigError(f'--to: is "{to}"; name a folder, since exports are made of hard links')
     return ExportRules.model_validate({"format": format, "to": str(Path(to).absolute()), "names": names})

@@ -75,6 +75,8 @@ def recipe_of(
     Raises:
         ValidationError, RuleError: values that contradict each other, or that a stage can't work with.
     """
+    if dataset.export and not model.pipeline.has_text:
+        raise rules.RuleError("export", "needs captions, and there are none since model.text is false; remove one")
     entries = list(entries)
     cache_dir = places.location(dataset.cache_dir or f"{places.cache_dir}/{dataset.id}")
     cache = _text_cache(dataset, entries)

@@ -1,6 +1,7 @@
 """Validate a file's model and entries, and collect all that is wrong with them before anything stops."""
 
 import functools
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -149,6 +150,7 @@ class Collector:
             if entry is not None:
                 self.entries[path] = entry
         self.distinct_ids()
+        self.one_format_a_folder()
         self.known_caches(contents)
 
     def recipes(self, model: Model | None, plugins: Plugins) -> tuple[Recipe, ...]:
@@ -203,6 +205,18 @@ class Collector:
                 if (other := groups.setdefault(group.lower(), entry.id)) != entry.id:
                     self.error(
                         f"{path}.id", f'"{entry.id}" and "{other}" fold to one asset group "{group}"; rename one'
+                    )
+
+    def one_format_a_folder(self) -> None:
+        """A folder of exports holds one format, whichever datasets lie in it."""
+        formats: dict[str, str] = {}
+        for path, entry in self.entries.items():
+            for number, one in enumerate(entry.export if isinstance(entry, Dataset) else ()):
+                folder = os.path.normpath(os.path.expanduser(one.to))
+                if (other := formats.setdefault(folder, one.format)) != one.format:
+                    self.error(
+                        f"{path}.export[{number}].to",
+                        f'"{one.to}" is a folder of exports as {other} already; name another one for {one.format}',
                     )
 
     def known_caches(self, contents: list[Any]) -> None:

@@ -25,6 +25,11 @@ class Pushed(NamedTuple):
     is_new: bool
 
 
+def is_name(repository: str) -> bool:
+    """Whether a repository can be called so, with its user."""
+    return re.fullmatch(r"[\w.-]+/[\w.-]+", repository) is not None
+
+
 def push(folder: Path, repository: str, own: Sequence[str], message: str, *, is_public: bool = False) -> Pushed:
     """Let a dataset repository hold the files of a folder; it is made where it isn't there, private by default.
 
@@ -40,7 +45,7 @@ def push(folder: Path, repository: str, own: Sequence[str], message: str, *, is_
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+    if not is_name(repository):
         raise StoreError(f'"{repository}" is no name of a dataset on the Hub: write user/name')
     subject = api.Subject("dataset", repository, None, StoreError, "write")
     hub = HfApi()

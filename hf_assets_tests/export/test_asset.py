@@ -172,6 +172,8 @@ def test_the_command_says_what_it_wrote(project: Project) -> None:
         (("parquet", "photo", "--to", "out"), 2, 'there is no dataset "photo"; did you mean "photos"'),
         (("simpletuner", "photos", "--to", "out", "--names", "primus"), 2, "simpletuner has no others than its own"),
         (("simpletuner", "photos", "--to", "out", "--push", "me/x"), 2, "--push: only parquet"),
+        (("parquet", "photos", "--to", ""), 2, "--to: is empty; name a folder"),
+        (("parquet", "photos", "--to", "out", "--push", "mine"), 2, '--push: "mine" is no name of a dataset'),
         (("parquet", "photos", "--to", "s3://bucket/a"), 2, '--to: is "s3://bucket/a"; name a folder'),
         (("parquet", "photos", "--to", "datasets.json"), 1, "is a file: name a folder to export to"),
     ],
@@ -196,6 +198,10 @@ def test_what_cannot_be_exported_is_one_line(
         ([{"format": "parquet", "to": "s3://bucket/a"}], 'export[0].to: is "s3://bucket/a"; name a folder'),
         ([{"format": "parquet", "to": "a", "names": "primus"}], 'names: is "primus", which parquet has not; use "mlp'),
         ([{"format": "parquet", "to": "a"}, {"format": "parquet", "to": "b"}], '"parquet" is there twice; keep one'),
+        (
+            [{"format": "parquet", "to": "a"}, {"format": "webdataset", "to": "./b/../a"}],
+            'datasets[0].export[1].to: "./b/../a" is a folder of exports as parquet already; name another one for web',
+        ),
     ],
 )
 def test_mistakes_in_the_config_are_named(tmp_path: Path, export: list[dict[str, str]], message: str) -> None:
@@ -208,3 +214,14 @@ def test_mistakes_in_the_config_are_named(tmp_path: Path, export: list[dict[str,
     with pytest.raises(ConfigError) as raised:
         loading.load(tmp_path / "datasets.json")
     assert message in str(raised.value)
+
+
+def test_an_export_without_text_is_a_mistake_in_the_config(tmp_path: Path) -> None:
+    from hf_assets.errors import ConfigError
+
+    export = [{"format": "parquet", "to": "a"}]
+    entry = {"id": "photos", "type": "huggingface", "dataset_name": "a/b", "export": export}
+    model = {"pretrained_model_name_or_path": "a/b", "text": False}
+    (tmp_path / "datasets.json").write_text(json.dumps({"model": model, "datasets": [entry]}))
+    with pytest.raises(ConfigError, match=r"datasets\[0\]\.export: needs captions, .* model\.text is false"):
+        loading.load(tmp_path / "datasets.json")
