@@ -1,4 +1,7 @@
-"""Animated WebP as clips: FFmpeg doesn't decode it, Pillow does. Google, WebP container specification."""
+"""Animations as clips that Pillow decodes: WebP, which FFmpeg doesn't, and AVIF with alpha, which FFmpeg leaves out.
+
+Google, WebP container specification; AOM, AV1 Image File Format.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -6,13 +9,15 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, WebPImagePlugin
+from PIL import AvifImagePlugin, Image, ImageFile, WebPImagePlugin
 
 from hf_assets.errors import MediaError
 from hf_assets.media import pixels, signatures
 
 # A flag of the chunk VP8X.
 ANIMATED = 0x02
+# Of an AVIF: what kind of file, and what kind of track.
+AVIF_FRAMES, AVIF_ALPHA = b"avis", b"auxv"
 KINDS = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ")
 
 
@@ -22,6 +27,7 @@ class Animation:
 
     Attributes:
         last_s: when the last frame is shown.
+        codec: as FFmpeg calls it, or would.
         decoding: see `media.steps`.
     """
 
@@ -29,11 +35,20 @@ class Animation:
     height: int
     num_frames: int
     last_s: float
+    codec: str
     decoding: str | None
 
 
 def is_animation(data: bytes) -> bool:
-    """Whether this is a WebP with frames, whatever its header says of them."""
+    """Whether this is a WebP with frames, whatever its header says of them, or an AVIF with frames and their alpha."""
+    return _is_avif_with_alpha(data) or _is_webp(data)
+
+
+def _is_avif_with_alpha(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and AVIF_FRAMES in data[8:64] and AVIF_ALPHA in data
+
+
+def _is_webp(data: bytes) -> bool:
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP" and any(True for _ in _durations_ms(data))
 
 
@@ -44,7 +59,7 @@ def mend(data: bytes) -> bytes:
     other bytes stay as they are.
     """
     data = _with_size(data)
-    if data[12:16] != b"VP8X" or not is_animation(data):
+    if data[12:16] != b"VP8X" or not _is_webp(data):
         return data
     stills = [span for kind, *span in _chunks(data) if kind in (b"VP8 ", b"VP8L", b"ALPH")]
     if not stills and data[20] & ANIMATED:
@@ -77,11 +92,16 @@ def probe(data: bytes) -> Animation:
         MediaError: `undecodable`, `truncated`.
     """
     image = _open(data)
+    meaning = pixels.meaning_of(image, data)
+    if isinstance(image, AvifImagePlugin.AvifImageFile):
+        for number in range(image.n_frames):
+            _frame(image, number, meaning, data)  # which says when
+        last_s = float(image.info["timestamp"]) / 1000
+        return Animation(*image.size, image.n_frames, last_s, "libdav1d", pixels.note_of(meaning, "alpha"))
     durations = list(_durations_ms(data))[: image.n_frames]
     if len(durations) < image.n_frames:
         raise MediaError("truncated", f"{len(durations):,} frames are there of the {image.n_frames:,} announced")
-    decoding = pixels.note_of(pixels.meaning_of(image, data))
-    return Animation(*image.size, image.n_frames, sum(durations[:-1]) / 1000, decoding)
+    return Animation(*image.size, image.n_frames, sum(durations[:-1]) / 1000, "webp", pixels.note_of(meaning))
 
 
 def frames_of(data: bytes) -> Iterator[np.ndarray]:
@@ -105,14 +125,17 @@ def thumbnails(data: bytes, first_frame: int, num_frames: int | None) -> list[Im
     return [_frame(image, number, meaning, data) for number in chosen]
 
 
-def _open(data: bytes) -> WebPImagePlugin.WebPImageFile:
+def _open(data: bytes) -> AvifImagePlugin.AvifImageFile | WebPImagePlugin.WebPImageFile:
+    is_avif = _is_avif_with_alpha(data)
     try:
+        if is_avif:
+            return AvifImagePlugin.AvifImageFile(BytesIO(data))
         return WebPImagePlugin.WebPImageFile(BytesIO(mend(data)))
     except Exception as error:
-        raise MediaError("undecodable", f"WebP: {signatures.words(error)}") from error
+        raise MediaError("undecodable", f"{'AVIF' if is_avif else 'WebP'}: {signatures.words(error)}") from error
 
 
-def _frame(image: WebPImagePlugin.WebPImageFile, number: int, meaning: pixels.Meaning, data: bytes) -> Image.Image:
+def _frame(image: ImageFile.ImageFile, number: int, meaning: pixels.Meaning, data: bytes) -> Image.Image:
     try:
         image.seek(number)
         image.load()
@@ -120,7 +143,7 @@ def _frame(image: WebPImagePlugin.WebPImageFile, number: int, meaning: pixels.Me
     except MediaError:
         raise
     except Exception as error:
-        raise MediaError("undecodable", f"WebP: frame {number}: {signatures.words(error)}") from error
+        raise MediaError("undecodable", f"{image.format}: frame {number}: {signatures.words(error)}") from error
 
 
 def _durations_ms(data: bytes) -> Iterator[int]:

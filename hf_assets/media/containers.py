@@ -10,6 +10,9 @@ MIN_SAMPLES = 1 << 22
 # Where boxes lie within boxes.
 NESTED = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"edts", b"udta", b"mvex")
 COUNTED = {b"stsz": 8, b"stz2": 8, b"trun": 4}
+FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+# Boxes that say which frames there are.
+HEADERS = (b"moov", b"moof")
 PAIRED = (b"stts", b"ctts")
 
 
@@ -20,14 +23,19 @@ def is_cut(data: bytes) -> bool:
         return 8 + size > len(data) + 1 and size != 0xFFFFFFFF
     if data[:4] == b"\x1aE\xdf\xa3":
         return _is_cut_matroska(data)
-    if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return _is_cut_mp4(data)
+    if data[4:8] in FIRST_BOXES:
+        return _cut_box(data) in HEADERS or _cut_box(data) == b"mdat"
     return False
+
+
+def lacks_header(data: bytes) -> bool:
+    """Whether what is cut off of an MP4 says how many frames there were."""
+    return _cut_box(data) in HEADERS if data[4:8] in FIRST_BOXES else False
 
 
 def has_too_many_samples(data: bytes) -> bool:
     """Whether an MP4 counts more samples than it can hold, or hides how many: few bytes say any number."""
-    if data[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"moof"):
+    if data[4:8] not in (*FIRST_BOXES, b"styp", b"moof"):
         return False
     limit, num_samples = max(MIN_SAMPLES, len(data)), dict.fromkeys((*COUNTED, *PAIRED), 0)
     for kind, start, stop in _boxes(data, 0, len(data)):
@@ -61,8 +69,11 @@ def _boxes(data: bytes, position: int, stop: int) -> Iterator[tuple[bytes, int, 
             position = end
 
 
-def _is_cut_mp4(data: bytes) -> bool:
-    """ISO/IEC 14496-12, 4.2: a file is a row of boxes, each with its size."""
+def _cut_box(data: bytes) -> bytes:
+    """The box of which an MP4 lacks the end, `moov` where that isn't there at all; empty where nothing is missing.
+
+    ISO/IEC 14496-12, 4.2: a file is a row of boxes, each with its size.
+    """
     position, has_header = 0, False
     while position + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, position)
@@ -73,10 +84,10 @@ def _is_cut_mp4(data: bytes) -> bool:
         if size < 8 or not kind.isalnum():
             break  # no box: what some writers leave at the end
         if position + size > len(data):
-            return True
+            return bytes(kind) if has_header else b"moov"
         has_header |= kind == b"moov"
         position += size
-    return not has_header
+    return b"" if has_header else b"moov"
 
 
 def _is_cut_matroska(data: bytes) -> bool:

@@ -6,6 +6,7 @@ step encodes only its samples anew: bump its version here, and the module's `VER
 
 # A step's version changes with what it makes of pixels or samples. Names are frozen: they are part of keys.
 VERSIONS = {
+    "alpha": 1,  # an animated AVIF with alpha, over white
     "cicp": 1,  # colours given by the code points of ITU-T H.273 (cICP, nclx, a stream's header), converted to sRGB
     "crc": 1,  # a PNG without those chunks in front of its pixels whose checksum is wrong and that it can do without
     "deep": 1,  # a JPEG 2000 of several channels of more than 8 bits
@@ -13,6 +14,7 @@ VERSIONS = {
     "eoi": 1,  # a JPEG without its end marker, read as if it were there
     "float": 1,  # colour in floats, brought to 8 bits
     "gama": 1,  # colours given by PNG's gAMA and cHRM, converted to sRGB
+    "hd": 1,  # a clip that names no matrix, by that of HD
     "hlg": 1,  # BT.2100 HLG, tone-mapped
     "bits": 1,  # a TIFF's integers of another number of bits than 8, 16, 32 and 64
     "icc": 1,  # an ICC profile that isn't sRGB's, converted to sRGB

@@ -12,7 +12,7 @@ refuses the clip if it needed the missing ones.
 Shape letters: F frames, H W pixels. Sizes are (width, height), crops are (top, left), in pixels.
 """
 
-import struct
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,23 +23,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_assets.errors import MediaError
-from hf_assets.media import animations, colour, containers, image, memory, png_chunks, signatures, steps
-from hf_assets.media.colour import Colours
+from hf_assets.media import animations, containers, image, png_chunks, signatures, steps
+from hf_assets.media.frame_looks import PNG_START, Looks
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
 # Bump where a change lets other files be read, or finds other facts; see `media.image.VERSION`.
-VERSION = 2
+VERSION = 3
 # Part of each latent's key. Bump when a change to this module changes a plain clip's frames, one to which the
 # decoder does nothing special: all of them are then encoded anew.
 PLAIN_VERSION = 1
 
 # 8,192 x 4,096: 8K is just below it. A header that claims more is taken for a bomb.
 MAX_FRAME_PIXELS = 2**25
-# What turning a pixel of a frame to RGB takes at most: floats of HDR.
-RGB_BYTES = 48
 # What is taken of one clip, resized and cropped: 258 frames of 1,920 x 1,080.
 MAX_CLIP_BYTES = 3 << 29
 
@@ -97,6 +95,7 @@ def probe(data: bytes) -> VideoFacts:
     shown: Any = None
     with _open(data) as clip:
         for packet in clip.packets():
+            clip.note(packet)
             num_left_out = clip.num_left_out
             if shown is None:
                 shown = next(iter(clip.decode(packet)), None)
@@ -110,9 +109,9 @@ def probe(data: bytes) -> VideoFacts:
         fps = _mean_rate([time for time in times if time is not None], clip.stream)
         width, height = _display_size(shown, clip)
         duration_s = None if fps is None else len(times) / fps
-        if containers.is_cut(data):
+        if containers.is_cut(data) and (containers.lacks_header(data) or not clip.is_whole):
             raise _broken(data, "undecodable", "not a video")
-        decoding = steps.note(*colour.steps_of(_colours(shown)))
+        decoding = steps.note(*clip.looks.look(shown).steps)
         return VideoFacts(width, height, len(times), fps, duration_s, int(shown.rotation) % 360, clip.codec, decoding)
 
 
@@ -124,7 +123,7 @@ def _animation_facts(data: bytes) -> VideoFacts:
         )
     fps = round((found.num_frames - 1) / found.last_s, 3) if found.last_s > 0 else None
     duration_s = None if fps is None else found.num_frames / fps
-    return VideoFacts(found.width, found.height, found.num_frames, fps, duration_s, 0, "webp", found.decoding)
+    return VideoFacts(found.width, found.height, found.num_frames, fps, duration_s, 0, found.codec, found.decoding)
 
 
 def frames_of(data: bytes, peak_cd: float | None = None) -> Iterator[np.ndarray]:
@@ -141,12 +140,12 @@ def frames_of(data: bytes, peak_cd: float | None = None) -> Iterator[np.ndarray]
     if animations.is_animation(data):
         yield from animations.frames_of(data)
         return
-    for frame in _frames(data):
-        yield np.ascontiguousarray(_upright(_rgb(frame, peak_cd), frame))
+    for looks, frame in _frames(data):
+        yield looks.upright(frame, peak_cd)
 
 
-def _frames(data: bytes) -> Iterator[Any]:
-    """Frames as PyAV has them, all of one size."""
+def _frames(data: bytes) -> Iterator[tuple[Looks, Any]]:
+    """Frames as PyAV has them, all of one size, and what they mean."""
     with _open(data) as clip:
         first: tuple[int, int] | None = None
         for frame in clip.frames():
@@ -157,7 +156,7 @@ def _frames(data: bytes) -> Iterator[Any]:
                     "size_changes",
                     f"a frame has {size[0]} x {size[1]} pixels, the first one {first[0]} x {first[1]}",
                 )
-            yield frame
+            yield clip.looks, frame
 
 
 def _peak_cd(data: bytes, first_frame: int, num_frames: int) -> float | None:
@@ -165,12 +164,11 @@ def _peak_cd(data: bytes, first_frame: int, num_frames: int) -> float | None:
     if animations.is_animation(data):
         return None
     peak: float | None = None
-    for number, frame in enumerate(_frames(data)):
-        colours = _colours(frame)
-        if not colours.is_hdr or number == first_frame + num_frames:
+    for number, (looks, frame) in enumerate(_frames(data)):
+        if not looks.look(frame).colours.is_hdr or number == first_frame + num_frames:
             break
         if number >= first_frame:
-            peak = max(peak or 0, colour.peak_cd(frame.to_ndarray(format="rgb48le"), colours))
+            peak = max(peak or 0, looks.peak_cd(frame))
     return peak
 
 
@@ -249,7 +247,7 @@ def thumbnails(data: bytes, first_frame: int = 0, num_frames: int | None = None)
             frames = clip.frames()
             frame = next((one for one in frames if time is None or one.pts is None or one.pts >= time), None)
             if frame is not None:
-                found.append(Image.fromarray(np.ascontiguousarray(_upright(_rgb(frame), frame))))
+                found.append(Image.fromarray(clip.looks.upright(frame)))
     return found
 
 
@@ -290,9 +288,10 @@ class Clip:
 
     Attributes:
         num_left_out: packets that were left out at the start, see `decode`.
+        looks: what frames mean.
     """
 
-    def __init__(self, container: Any, stream: Any) -> None:
+    def __init__(self, container: Any, stream: Any, data: bytes) -> None:
         import av
 
         self.container = container
@@ -300,8 +299,11 @@ class Clip:
         self.num_left_out = 0
         self._num_taken = 0
         self._has_begun = False
+        self._num_packets = self._end = 0
+        self._is_corrupt = False
         context = stream.codec_context
         self.codec = str(context.name)
+        self.looks = Looks(data, self.codec)
         if stream.metadata.get("alpha_mode") == "1" and self.codec in DECODERS_WITH_ALPHA:
             self.decoder = av.CodecContext.create(DECODERS_WITH_ALPHA[self.codec], "r")
             self.decoder.extradata = context.extradata
@@ -313,6 +315,29 @@ class Clip:
 
     def packets(self) -> Iterator[Any]:
         return (packet for packet in self.container.demux(self.stream) if packet.size)
+
+    def note(self, packet: Any) -> None:
+        """Count a packet, for `is_whole`."""
+        self._num_packets += 1
+        self._is_corrupt |= bool(packet.is_corrupt)
+        if packet.pts is not None:
+            self._end = max(self._end, packet.pts + (packet.duration or 0))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all frames are there of which the header speaks, after all packets were noted.
+
+        A container may speak of more bytes all the same: an index or titles that were cut off, or a false size.
+        """
+        if self._is_corrupt or not self._num_packets:
+            return False
+        if self.stream.frames:
+            return bool(self._num_packets >= self.stream.frames)
+        announced_s = _seconds(self.stream.metadata.get("DURATION", ""))
+        if announced_s is None and len(self.container.streams) == 1 and self.container.duration:
+            announced_s = self.container.duration / 1e6
+        end_s = float(self._end * self.stream.time_base)
+        return announced_s is not None and end_s > announced_s - end_s / self._num_packets / 2
 
     def decode(self, packet: Any) -> list[Any]:
         """The frames that a packet completes; None for the packet: those that are left at the end.
@@ -340,6 +365,12 @@ class Clip:
         yield from self.decode(None)
 
 
+def _seconds(clock: str) -> float | None:
+    """Of a time as Matroska's writers note it of each track: `00:00:03.250000000`."""
+    found = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", clock)
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
+
+
 @contextmanager
 def _open(data: bytes) -> Iterator[Clip]:
     """Open a clip within the limits. What FFmpeg raises in the block, which can be nearly anything, is a MediaError."""
@@ -351,8 +382,10 @@ def _open(data: bytes) -> Iterator[Clip]:
         raise MediaError("too_large", f"its header counts more frames or samples than {len(data):,d} bytes can hold")
     if png_chunks.unpacks_to_much(data):
         raise MediaError("too_large", "texts or profiles of its pictures unpack to more than any have")
+    # Of a profile PyAV frees twice what it is called.
+    given = png_chunks.without_packed(data) if data.startswith(PNG_START) else data
     try:
-        with av.open(BytesIO(data), options={"format_whitelist": CONTAINERS, "protocol_whitelist": ""}) as container:
+        with av.open(BytesIO(given), options={"format_whitelist": CONTAINERS, "protocol_whitelist": ""}) as container:
             streams = [one for one in container.streams.video if not _is_cover(one)]
             if not streams:
                 raise _broken(data, "no_video", f"the file ({container.format.name}) holds no video stream")
@@ -365,7 +398,7 @@ def _open(data: bytes) -> Iterator[Clip]:
                     "too_large",
                     f"{context.width:,d} x {context.height:,d} pixels are more than the limit of {MAX_FRAME_PIXELS:,d}",
                 )
-            yield Clip(container, stream)
+            yield Clip(container, stream, data)
     except MediaError:
         raise
     except Exception as error:
@@ -418,50 +451,4 @@ def _display_size(frame: Any, clip: Clip) -> tuple[int, int]:
     height = int(frame.height)
     if width * height > MAX_FRAME_PIXELS:
         raise MediaError("too_large", f"{width:,d} x {height:,d} pixels are more than {MAX_FRAME_PIXELS:,d}")
-    return (height, width) if _matrix(frame)[0] == 0 else (width, height)
-
-
-def _colours(frame: Any) -> Colours:
-    """What a frame's code values mean, by its stream's header."""
-    return colour.of_code_points(int(frame.color_primaries), int(frame.color_trc))
-
-
-def _rgb(frame: Any, peak_cd: float | None = None) -> np.ndarray:
-    """(H, W, 3) uint8 as stored, in sRGB, composited on white."""
-    with memory.DECODING.hold(RGB_BYTES * frame.width * frame.height):
-        return _to_rgb(frame, peak_cd)
-
-
-def _to_rgb(frame: Any, peak_cd: float | None) -> np.ndarray:
-    has_alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
-    colours = _colours(frame)
-    if not has_alpha:
-        if not colours.is_plain:
-            return colour.to_srgb(frame.to_ndarray(format="rgb48le"), colours, peak_cd)
-        pixels: np.ndarray = frame.to_ndarray(format="rgb24")
-        return pixels
-    layers = frame.to_ndarray(format="rgba").astype(np.uint16)
-    if not colours.is_plain:
-        layers[..., :3] = colour.to_srgb(frame.to_ndarray(format="rgba64le")[..., :3], colours, peak_cd)
-    alpha = layers[..., 3:]
-    white: np.ndarray = (layers[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return white.astype(np.uint8)
-
-
-def _matrix(frame: Any) -> tuple[int, int, int, int]:
-    """(a, b, c, d) of a frame's display matrix, each -1, 0 or 1: x' = a x + c y, y' = b x + d y."""
-    for entry in frame.side_data:
-        if entry.type.name == "DISPLAYMATRIX":
-            values = struct.unpack_from("=9i", bytes(entry))
-            a, b, c, d = (round(values[index] / 65536) for index in (0, 1, 3, 4))
-            if {abs(a), abs(b)} == {abs(c), abs(d)} == {0, 1} and abs(a) == abs(d):
-                return a, b, c, d
-    return 1, 0, 0, 1  # no matrix, or a turn by no multiple of 90 degrees
-
-
-def _upright(pixels: np.ndarray, frame: Any) -> np.ndarray:
-    a, b, c, d = _matrix(frame)
-    if a == 0:
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
-    turned: np.ndarray = pixels[::d, ::a]
-    return turned
+    return (height, width) if clip.looks.matrix(frame)[0] == 0 else (width, height)

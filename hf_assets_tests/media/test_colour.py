@@ -1,5 +1,6 @@
 """However a file says what its colours are, they come out as those of the same picture in plain sRGB."""
 
+import gc
 import io
 import struct
 import zlib
@@ -556,3 +557,58 @@ def test_the_frames_of_a_clip_are_tone_mapped_alike() -> None:
     alone = video.to_pixels(data, (32, 24), (0, 0), (32, 24), 0, 1)[0]
     assert bool((first == last).all())
     assert int(first.max()) < int(alone.max()) == 255  # there is something brighter than its white
+
+
+@pytest.mark.parametrize(
+    ("image_format", "options", "most"),
+    [("PNG", {}, 8), ("WEBP", {"lossless": True}, 8), ("AVIF", {"quality": 100, "subsampling": "4:4:4"}, 36)],
+)
+def test_an_animation_s_profile_is_converted_in_each_frame(
+    image_format: str, options: dict[str, Any], most: int
+) -> None:
+    pixels = in_8_bits(in_colours(P3, SRGB_CURVE))
+    first, second = (Image.fromarray(np.ascontiguousarray(one)) for one in (pixels, pixels[::-1]))
+    stream = io.BytesIO()
+    first.save(stream, image_format, save_all=True, append_images=[second], icc_profile=profile(P3, None), **options)
+    assert video.probe(stream.getvalue()).decoding == "icc-1"
+    frames = list(video.frames_of(stream.getvalue()))
+    gc.collect()  # a profile with a name: PyAV frees it twice where it is looked at
+    assert [
+        np.abs(frame.astype(int) - wanted).max() <= most
+        for frame, wanted in zip(frames, (PICTURE, PICTURE[::-1]), strict=True)
+    ] == [True, True]
+
+
+def in_ycc(rgb: np.ndarray, red: float, blue: float) -> Any:
+    """A frame of YUV in 8 bits over the narrow range, by the weights of a matrix."""
+    signal = rgb / 255
+    y = signal @ [red, 1 - red - blue, blue]
+    chroma = [(signal[..., 2] - y) / (2 - 2 * blue), (signal[..., 0] - y) / (2 - 2 * red)]
+    planes = [16 + 219 * y, *(128 + 224 * one for one in chroma)]
+    return av.VideoFrame.from_ndarray(np.rint(np.stack(planes)).astype(np.uint8), "yuv444p")
+
+
+@pytest.mark.parametrize(
+    ("size", "matrix", "weights", "decoding"),
+    [
+        ((1280, 8), 2, (0.2126, 0.0722), "hd-1"),
+        ((8, 720), 2, (0.2126, 0.0722), "hd-1"),
+        ((1278, 8), 2, (0.299, 0.114), None),
+        ((8, 718), 2, (0.299, 0.114), None),
+        ((1280, 8), 6, (0.299, 0.114), None),
+        ((1280, 8), 1, (0.2126, 0.0722), None),
+    ],
+)
+def test_a_clip_that_names_no_matrix_has_that_of_its_size(
+    size: tuple[int, int], matrix: int, weights: tuple[float, float], decoding: str | None
+) -> None:
+    pixels = picture(*size)
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="matroska") as written:
+        track: Any = written.add_stream("ffv1", rate=10)
+        track.width, track.height, track.pix_fmt, track.codec_context.colorspace = *size, "yuv444p", matrix
+        frame = in_ycc(pixels, *weights)
+        frame.colorspace = matrix
+        written.mux([*track.encode(frame), *track.encode()])
+    assert video.probe(stream.getvalue()).decoding == decoding
+    assert np.abs(next(video.frames_of(stream.getvalue())).astype(int) - pixels).max() <= 3

@@ -4,6 +4,7 @@ import io
 import random
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -119,8 +120,70 @@ def test_the_header_may_stand_before_or_behind_the_frames(flags: str) -> None:
 @pytest.mark.parametrize(("container", "codec"), [("matroska", "libx264"), ("webm", "libvpx-vp9"), ("avi", "mpeg4")])
 def test_a_file_that_ends_early_is_truncated(container: str, codec: str) -> None:
     data = clip(num_frames=20, container=container, codec=codec, pixels="yuv420p")
-    for size in (len(data) // 3, len(data) - 10):
+    index = data.rindex(b"idx1" if container == "avi" else b"\x1c\x53\xbb\x6b")
+    for size in (len(data) // 3, index - 10):
         assert reason_of(lambda size=size: video.probe(data[:size])) == "truncated"
+    for size in (len(data) - 10, index):  # of which no frame is a part
+        assert video.probe(data[:size]).num_frames == len(list(video.frames_of(data[:size]))) == 20
+
+
+def with_size(data: bytes, at: int, kind: str, more: int) -> bytes:
+    """A file in which a size is larger than it should be."""
+    size = struct.unpack_from(kind, data, at)[0]
+    return data[:at] + struct.pack(kind, size + more) + data[at + struct.calcsize(kind) :]
+
+
+FASTSTART, FRAGMENTS = (
+    clip(num_frames=12, options=(("movflags", flags),)) for flags in ("faststart", "frag_keyframe+empty_moov")
+)
+AVI = clip(num_frames=12, container="avi", codec="mpeg4", pixels="yuv420p")
+MATROSKA = clip(num_frames=12, container="matroska")
+
+
+@pytest.mark.parametrize(
+    ("data", "at", "kind"),
+    [
+        (FASTSTART, FASTSTART.index(b"mdat") - 4, ">I"),
+        (FRAGMENTS, FRAGMENTS.index(b"mdat") - 4, ">I"),
+        (FASTSTART + struct.pack(">I4s", 12, b"udta") + b"name", len(FASTSTART), ">I"),
+        (AVI, 4, "<I"),
+        (MATROSKA, MATROSKA.index(b"\x18\x53\x80\x67") + 8, ">I"),
+    ],
+    ids=["MP4", "fragments of MP4", "behind an MP4", "AVI", "Matroska"],
+)
+@pytest.mark.parametrize("more", [1, 10_000])
+def test_a_size_that_is_false_costs_no_frame_that_is_there(data: bytes, at: int, kind: str, more: int) -> None:
+    false = with_size(data, at, kind, more)
+    assert video.probe(false) == video.probe(data)
+    assert np.array_equal(list(video.frames_of(false)), list(video.frames_of(data)))
+    assert reason_of(lambda: video.probe(false[: len(data) * 2 // 3])) in ("truncated", "no_frames")
+
+
+def moving_jpeg(**options: Any) -> bytes:
+    """An AVI as cameras write it: a JPEG for each frame."""
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="avi") as written:
+        track: Any = written.add_stream("mjpeg", rate=10)
+        track.width, track.height, track.pix_fmt = 64, 48, "yuvj444p"
+        for number in range(3):
+            file = io.BytesIO()
+            Image.fromarray(pattern(3, number)).save(file, "JPEG", quality=100, subsampling=0, **options)
+            packet = av.Packet(file.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.is_keyframe = track, number, number, True
+            packet.time_base = Fraction(1, 10)
+            written.mux(packet)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 6])
+def test_what_a_camera_notes_beside_a_frame_does_not_stand_in_its_way(orientation: int | None) -> None:
+    tags = Image.Exif()
+    tags[0x010F] = "a maker"  # FFmpeg has a name for EXIF beside frames that PyAV lacks
+    if orientation:
+        tags[0x0112] = orientation
+    frames = list(video.frames_of(moving_jpeg(exif=tags.tobytes())))
+    upright = [np.rot90(frame) if orientation == 6 else frame for frame in frames]
+    assert [is_frame(frame, 3, number, 6) for number, frame in enumerate(upright)] == [True] * 3
 
 
 OPEN = "open-gop=1:keyint=12:min-keyint=12:bframes=3:b-adapt=0:scenecut=0"
@@ -165,6 +228,21 @@ def test_an_animation_is_a_clip_of_all_its_frames(image_format: str, options: di
     taken = video.to_pixels(data, (64, 48), (0, 0), (64, 48), 1, 3)
     assert is_frame(taken[2].permute(1, 2, 0).numpy(), 3, 3, levels)
     assert len(video.thumbnails(data)) == 3
+
+
+@pytest.mark.parametrize(
+    ("image_format", "options", "levels"),
+    [("AVIF", {"quality": 100, "subsampling": "4:4:4"}, 20), ("WEBP", {"lossless": True, "exact": True}, 1)],
+)
+def test_what_is_transparent_in_an_animation_is_white(image_format: str, options: dict[str, Any], levels: int) -> None:
+    alpha = np.full((48, 64, 1), 128, np.uint8)
+    frames = [Image.fromarray(np.concatenate([pattern(3, number), alpha], axis=2)) for number in range(3)]
+    stream = io.BytesIO()
+    frames[0].save(stream, image_format, save_all=True, append_images=frames[1:], duration=100, **options)
+    facts = video.probe(stream.getvalue())
+    assert (facts.num_frames, facts.fps, facts.decoding) == (3, 10, "alpha-1" if image_format == "AVIF" else None)
+    for number, frame in enumerate(video.frames_of(stream.getvalue())):
+        assert np.abs(frame - (pattern(3, number) * (128 / 255) + 127)).max() <= levels
 
 
 def test_an_animated_webp_whose_header_says_that_it_is_still_is_a_clip() -> None:
