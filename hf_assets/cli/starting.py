@@ -2,19 +2,30 @@
 
 import json
 import os
+import re
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from hf_assets import near_paths
 from hf_assets.cli import options
-from hf_assets.errors import ConfigError
+from hf_assets.errors import ConfigError, DatasetError, MediaError
+
+if TYPE_CHECKING:
+    from hf_assets.sources.first_look import MediaFolder
 
 CONFIG_FILE = "datasets.json"
 # A folder that is at most so many levels up is named relative to the config.
 NEAR = 2
+# Videos of at most so many bytes are looked at, to find out how long they are.
+LARGEST = 200_000_000
+PLURAL = {"image": "images", "video": "videos", "audio": "audio"}
+
+T = TypeVar("T")
 
 
 def init(
@@ -53,10 +64,24 @@ def init(
             raise ConfigError("--family and --model: give one of them")
         if Path(CONFIG_FILE).exists():
             raise ConfigError(f"{CONFIG_FILE} is here already: add the dataset to it, or go to another folder")
-        named = source or _ask("Folder of media, or dataset on the Hub (user/name)", "source")
-        entry, notes = _entry(named, id, prompt, caption_column)
-        chosen = model or family or _ask("Model family", "--family", starter.DEFAULT_FAMILY)
-        block = {"pretrained_model_name_or_path": _repository(model)} if model else _family(chosen, flavour)
+        if id is not None and starter.dataset_id(id) != id:
+            raise ConfigError(f'--id: is "{id}"; use letters, digits, _, - and . only: "{starter.dataset_id(id)}"')
+        entry, notes = _answer(
+            source,
+            "Folder of media, or dataset on the Hub (user/name)",
+            "source",
+            lambda named: _entry(named, id, prompt, caption_column),
+        )
+        kind = entry.get("dataset_type", "image")
+        if resolution is not None and kind == "audio":
+            raise ConfigError("--resolution: has no effect on audio; leave it out")
+        block = _answer(
+            model or family,
+            "Model: a family, a pipeline on the Hub (user/name), or its folder",
+            "--family",
+            lambda named: _repository(named) if model or _is_repository(named) else _family(named, flavour, kind),
+            starter.DEFAULT_MODELS[kind],
+        )
         content = starter.config(entry, block, resolution)
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         loaded = loading.parse(content, Path(CONFIG_FILE)).usable()
@@ -74,6 +99,33 @@ def init(
         for note in (*notes, loaded.model, f"written: {', '.join(written)}"):
             options.say(note)
         options.say("next: hf-assets check, then hf-assets run, then hf-assets page")
+
+
+def _answer(given: str | None, what: str, missing: str, use: Callable[[str], T], default: str | None = None) -> T:
+    """What `use` makes of an option, or of an answer from the terminal, which is asked for until it is right.
+
+    Args:
+        default: without a terminal.
+
+    Raises:
+        ConfigError, DatasetError: there is no answer, or it is wrong and nobody is there to give another.
+    """
+    if given is not None:
+        return use(given)
+    if not is_asked():
+        if default is None:
+            raise ConfigError(f"{missing} is missing: `hf-assets init FOLDER --family sdxl`, for example")
+        return use(default)
+    while True:
+        try:
+            return use(str(typer.prompt(what, default=default)).strip())
+        except (ConfigError, DatasetError) as error:
+            options.say(str(error), err=True)
+
+
+def is_asked() -> bool:
+    """Whether somebody can answer."""
+    return sys.stdin.isatty()
 
 
 def _entry(
@@ -96,7 +148,8 @@ def _entry(
         if (media := first_look.at_folder(path)) is not None:
             if caption_column is not None:
                 raise ConfigError(f'--caption-column: "{source}" is a folder of media and has no columns; leave it out')
-            return starter.of_folder(name, shown, media, prompt), _of_media(media, prompt)
+            made = starter.of_folder(name, shown, media, prompt, _shortest(media))
+            return made, [_of_media(media, prompt), *_of_frames(made)]
         repository, shown_name = str(path.resolve()), shown
     elif path.is_file():
         raise ConfigError(f'"{source}" is a file; name the folder that it lies in, "{path.parent}"')
@@ -104,7 +157,8 @@ def _entry(
         options.say(f'there is no folder "{source}" here, so it is looked up on the Hub', err=True)
         repository = shown_name = source
     else:
-        raise ConfigError(f'there is no folder "{source}"; name one, or a dataset on the Hub as user/name')
+        meant = near_paths.hint(path)
+        raise ConfigError(f'there is no folder "{source}"; name one, or a dataset on the Hub as user/name{meant}')
     with tempfile.TemporaryDirectory() as memory:
         found = first_look.at_columns(repository, Path(memory))
     if caption_column is not None and caption_column.split(".")[0] not in found.names:
@@ -122,32 +176,78 @@ def _beside(path: str) -> str:
     return path if path.startswith((".", "/")) else f"./{path}"
 
 
-def _of_media(found: Any, prompt: str | None) -> list[str]:
+def _of_media(found: "MediaFolder", prompt: str | None) -> str:
+    """What a folder holds, and where captions come from."""
     what = f"{found.num_files:,} {found.kind} file{'' if found.num_files == 1 else 's'}"
     if prompt is not None:
-        return [f"{what}; the caption of all is the prompt that was given"]
+        return f"{what}; the caption of all is the prompt that was given"
     if found.num_captioned:
         without = found.num_files - found.num_captioned
-        return [f"{what}; captions: .txt files beside them" + (f", which {without:,} lack" if without else "")]
-    examples = ", ".join(Path(name).stem.replace("_", " ") for name in found.examples)
-    return [
+        lack = f", which {without:,} {'lacks' if without == 1 else 'lack'}" if without else ""
+        return f"{what}; captions: .txt files beside them{lack}"
+    examples = ", ".join(path.stem.replace("_", " ") for path in found.first[:3])
+    return (
         f"{what}; captions: their file names ({examples}), since no .txt files lie beside them; --prompt gives all one"
-    ]
+    )
 
 
-def _repository(model: str) -> str:
-    """What to write of a pipeline: a folder relative to the config file, else as it is."""
-    path = Path(os.path.expanduser(model))
-    return _beside(os.path.relpath(path)) if path.is_dir() and not path.is_absolute() else model
+def _of_frames(entry: dict[str, Any]) -> list[str]:
+    if "video" not in entry:
+        return []
+    said = f"video.num_frames is {entry['video']['num_frames']}, as many as the shortest that was looked at has"
+    return [f"{said}: what is shorter is left out, so set it as you need it"]
 
 
-def _family(family: str, flavour: str | None) -> dict[str, str]:
-    """What to write of a family.
+def _shortest(found: "MediaFolder") -> int | None:
+    """Frames of the shortest of a few videos; None where nothing is known of any."""
+    from hf_assets.media import video
+
+    lengths = []
+    for path in found.first if found.kind == "video" else ():
+        if path.stat().st_size <= LARGEST:
+            try:
+                lengths.append(video.probe(path.read_bytes()).num_frames)
+            except MediaError:  # it will be quarantined
+                continue
+    return min(lengths, default=None)
+
+
+def _is_repository(model: str) -> bool:
+    return "/" in model or Path(os.path.expanduser(model)).is_dir()
+
+
+def _repository(model: str) -> dict[str, str]:
+    """What to write of a pipeline: a folder relative to the config file, else as it is.
 
     Raises:
-        ConfigError: there is none, or nothing can be encoded with it.
+        ConfigError: a folder isn't there.
     """
-    from hf_assets.config import model_choice
+    from hf_assets.config.model_families import FAMILIES
+
+    path = Path(os.path.expanduser(model))
+    if path.is_dir():
+        model = model if path.is_absolute() else _beside(os.path.relpath(path))
+    elif model in FAMILIES:
+        raise ConfigError(f'--model: "{model}" is the name of a family; give --family {model}')
+    elif not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", model):
+        meant = near_paths.hint(path)
+        raise ConfigError(
+            f'--model: there is no folder "{model}"; name one, or a pipeline on the Hub as user/name{meant}'
+        )
+    return {"pretrained_model_name_or_path": model}
+
+
+def _family(family: str, flavour: str | None, kind: str) -> dict[str, str]:
+    """What to write of a family.
+
+    Args:
+        kind: of the media that are to be encoded.
+
+    Raises:
+        ConfigError: there is none, or these can't be encoded with it.
+    """
+    from hf_assets.config import model_choice, starter
+    from hf_assets.config.model_families import FAMILIES
 
     try:
         choice = model_choice.choose(family, flavour, None)
@@ -155,17 +255,9 @@ def _family(family: str, flavour: str | None) -> dict[str, str]:
         raise ConfigError(f"--{error.key}: {error.message}") from None
     if choice is not None and choice.refusal:
         raise ConfigError(f"--family: is {choice.refusal}")
+    kinds = model_choice.encodes(family)
+    if kinds and kind not in kinds:
+        others = ", ".join(name for name in FAMILIES if kind in model_choice.encodes(name))
+        way = f"use {others}" if others else f"name a pipeline by --model, such as {starter.DEFAULT_MODELS[kind]}"
+        raise ConfigError(f'--family: is "{family}", which makes no {PLURAL[kind]}; {way}')
     return {"family": family, **({"flavour": flavour} if flavour else {})}
-
-
-def _ask(what: str, missing: str, default: str | None = None) -> str:
-    """An answer from the terminal.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if not sys.stdin.isatty():
-        if default is not None:
-            return default
-        raise ConfigError(f"{missing} is missing: `hf-assets init FOLDER --family sdxl`, for example")
-    return str(typer.prompt(what, default=default))

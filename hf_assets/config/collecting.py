@@ -43,6 +43,7 @@ class Collector:
         self.settings = settings
         self.mistakes: list[Mistake] = []
         self.notes: list[str] = []
+        self.by_family: set[str] = set()  # keys of entries that the model's family decides
         self.choice: Choice | None = None
         self.family: str | None = None
         self.entries: dict[str, Entry] = {}
@@ -69,8 +70,8 @@ class Collector:
     def block(self, model: type[T], content: Any, path: str, origins: Mapping[str, At] | None = None) -> T | None:
         """Validate one block; `origins` says where each key was written, where that isn't in `path` itself."""
         if not isinstance(content, dict):
-            missing = f"is missing; add it{EXAMPLES.get(model, '')}"
-            self.error(path, f"is {quote(content)}; write an object" if content is not None else missing)
+            said = "is missing; add it" if content is None else f"is {quote(content)}; write an object"
+            self.error(path, f"{said}{EXAMPLES.get(model, '')}")
             return None
         try:
             return model.model_validate(numerals.read(model, content))
@@ -91,7 +92,9 @@ class Collector:
         model = self.block(Model, content, path, origins)
         if model is not None:
             try:
-                self.choice = model_choice.choose(model.family, model.flavour, model.pretrained_model_name_or_path)
+                self.choice = model_choice.choose(
+                    model.family, model.flavour, model.pretrained_model_name_or_path, self.places.model
+                )
             except model_choice.ChoiceError as error:
                 at = origins.get(error.key, At(child_path(path, error.key)))
                 self.error(at.path, error.message, at.document)
@@ -141,6 +144,7 @@ class Collector:
             draft = entries.make_draft(content, path, around)
             self.mistakes += draft.mistakes
             self.notes += draft.notes
+            self.by_family |= draft.by_family
             if draft.model is None:
                 continue
             self.origins[path] = draft.origins

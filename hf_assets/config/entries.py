@@ -60,6 +60,7 @@ class Draft(NamedTuple):
         model: of what kind it is; None: nothing is made of it.
         content: its keys, with those of its blocks `INNER` among them.
         origins: key -> where it was written, of those that don't stand in the entry itself.
+        by_family: the keys, as dotted paths, that the model's family decides.
     """
 
     model: type[Dataset | TextEmbeds | ImageEmbeds] | None
@@ -67,6 +68,7 @@ class Draft(NamedTuple):
     origins: Mapping[str, At]
     mistakes: list[Mistake]
     notes: list[str]
+    by_family: frozenset[str] = frozenset()
 
 
 def make_draft(written: Any, path: str, around: Surroundings) -> Draft:
@@ -251,11 +253,13 @@ def _with_defaults(draft: Draft, path: str, around: Surroundings) -> Draft:
     content = with_defaults({**content, "trainer": trainer}, own)
     if around.seed is not None and "caption_shuffle" in content:
         content = with_defaults(content, {"caption_shuffle": {"seed": around.seed}})
+    decided: dict[str, Any] = {}
     try:
-        content |= family_defaults.of(kind, content, around.choice, around.frame_rate)
+        decided = family_defaults.of(kind, content, around.choice, around.frame_rate)
     except RuleError as error:
         draft.mistakes.append(_at(draft, path, error.key, error.message))
-    return draft._replace(content=content, origins={**draft.origins, **origins})
+    by_family = frozenset(family_defaults.paths(decided, content))
+    return draft._replace(content={**content, **decided}, origins={**draft.origins, **origins}, by_family=by_family)
 
 
 def _has_effect(key: str, value: Any, content: Mapping[str, Any], kind: str) -> bool:

@@ -1,6 +1,6 @@
 """What a model's family decides of a dataset where its entry says nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hf_assets.config.model_choice import Choice
@@ -31,16 +31,35 @@ def of(kind: str, entry: Mapping[str, Any], choice: Choice | None, frame_rate: f
     return made
 
 
-def in_words(kinds: set[str], choice: Choice, frame_rate: float) -> str:
-    """These defaults in words, for the kinds of media that there are."""
-    if choice.facts is None:
-        return ""
-    words = [f"aspect_bucket_alignment {choice.alignment_px}"] if kinds & {"image", "video"} else []
-    if "video" in kinds:
-        frames = f"video.num_frames {num_frames(frame_rate)} ({USUAL_SECONDS} s at {frame_rate:g} frames per second)"
-        is_i2v = f"video.is_i2v {str(choice.is_i2v).lower()}"
-        words += [frames, "video.min_frames as num_frames", is_i2v + (" (always)" if choice.forces_i2v else "")]
-    return f"; defaults of {choice.family}: {', '.join(words)}" if words else ""
+def paths(decided: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
+    """The keys that the family decides of an entry, as dotted paths.
+
+    Args:
+        decided: as `of` gives them.
+    """
+    for key, value in decided.items():
+        if key == "video":
+            yield from (f"video.{inner}" for inner in value if value[inner] != entry.get("video", {}).get(inner))
+        else:
+            yield key
+
+
+def in_words(decided: Collection[str], choice: Choice, frame_rate: float) -> str:
+    """These defaults in words.
+
+    Args:
+        decided: the keys that any entry has from the family (`paths`).
+    """
+    always = " (always)" if choice.forces_i2v else ""
+    words = {
+        "aspect_bucket_alignment": f"aspect_bucket_alignment {choice.alignment_px}",
+        "video.num_frames": f"video.num_frames {num_frames(frame_rate)} "
+        f"({USUAL_SECONDS} s at {frame_rate:g} frames per second)",
+        "video.min_frames": "video.min_frames as num_frames",
+        "video.is_i2v": f"video.is_i2v {str(choice.is_i2v).lower()}{always}",
+    }
+    said = [text for key, text in words.items() if key in decided]
+    return f"; defaults of {choice.family}: {', '.join(said)}" if said else ""
 
 
 def num_frames(frame_rate: float) -> int:

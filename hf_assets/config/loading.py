@@ -112,9 +112,8 @@ def _parse(document: Document) -> Config:
         plugins = []
     entries = content.get("datasets")
     if not isinstance(entries, list) or not entries:
-        reader.error(
-            "datasets", f"is {quote(entries) if 'datasets' in content else 'missing'}; list at least one dataset"
-        )
+        way = "write a list: [ before it and ] behind it" if isinstance(entries, dict) else "list at least one dataset"
+        reader.error("datasets", f"is {quote(entries) if 'datasets' in content else 'missing'}; {way}")
         entries = []
     reader.read(entries, "datasets")
     return _config(reader, model, plugins, refresh)
@@ -140,7 +139,7 @@ def _config(reader: Collector, model: Model | None, plugins: list[str], refresh:
     recipes = reader.recipes(model, Plugins([*plugins, *more], listed_in))
     assert reader.choice is not None
     rate = settings.frame_rate if settings else family_defaults.USUAL_RATE
-    defaults = family_defaults.in_words({recipe.kind for recipe in recipes}, reader.choice, rate)
+    defaults = family_defaults.in_words(reader.by_family, reader.choice, rate)
     which = f"model {reader.choice.repository}: {reader.choice.reason}{defaults}"
     paths = tuple(path for path, entry in reader.entries.items() if isinstance(entry, Dataset))
     document = reader.document

@@ -38,6 +38,13 @@ REMEDIES = {
     "less_than_equal": "write {le} or less",
 }
 
+# What else helps with a key that is missing, by its path in its block.
+WAYS = {
+    "pretrained_model_name_or_path": ', or "family"',
+    "dataset_name": ": user/name, as on the Hub, or a folder in its layout",
+    "instance_data_dir": ": the folder of the media",
+}
+
 
 class Mistake(NamedTuple):
     """One mistake, at a JSON path such as `datasets[0].crop`, or of the whole file.
@@ -148,11 +155,13 @@ def _message_of(found: Any, model: type[BaseModel]) -> str:
                 return f'is not a known key here; did you mean "{blocks[0]}.{found["loc"][-1]}"?'
             return unknown_key(str(found["loc"][-1]), [name for name in owner.model_fields if name != "trainer"], also)
         case "missing":
-            return "is missing; add it"
+            return f"is missing; add it{WAYS.get('.'.join(map(str, found['loc'])), '')}"
         case "value_error" if not found["loc"] or isinstance(found["input"], dict):
             return message
         case "literal_error":
-            return f"is {value}; use {str(found['ctx']['expected']).replace(chr(39), chr(34))}"
+            allowed = str(found["ctx"]["expected"]).replace(chr(39), chr(34))
+            near = difflib.get_close_matches(str(found["input"]), re.findall('"([^"]*)"', allowed), n=1)
+            return f"is {value}; use {allowed}" + (f'; did you mean "{near[0]}"?' if near else "")
     known = REMEDIES.get(kind)  # the message itself may hold braces, of what the user wrote
     remedy = known.format(**found.get("ctx", {})) if known else f"{message[0].lower()}{message[1:]}"
     return f"is {value}; {remedy}"

@@ -1,9 +1,11 @@
 """Which pipeline a config means: by its name on the Hub, or by SimpleTuner's names of a family and a flavour."""
 
 import difflib
+from pathlib import Path
 from typing import NamedTuple
 
 from hf_assets.config.model_families import FAMILIES, USUAL_ALIGNMENT_PX, ModelFamily
+from hf_assets.models import families as pipelines
 
 # family without a pipeline -> what else can be said of it
 WITHOUT = {
@@ -21,7 +23,7 @@ class ChoiceError(Exception):
     """A family or flavour that names no model.
 
     Attributes:
-        key: `family` or `flavour`.
+        key: `family`, `flavour` or `pretrained_model_name_or_path`.
     """
 
     def __init__(self, key: str, message: str) -> None:
@@ -74,6 +76,14 @@ class Choice(NamedTuple):
         return prefix is not None and (self.flavour or "").startswith(prefix)
 
 
+def encodes(family: str) -> tuple[str, ...]:
+    """The kinds of media that are encoded with a family: `image`, `video`, `audio`; none where that isn't known."""
+    known = pipelines.FAMILIES.get(FAMILIES[family].pipeline or "")
+    if known is None:
+        return ()
+    return ("video", "image") if known.makes == "video" else (known.makes,)
+
+
 def listing() -> list[str]:
     """The names of families that can be encoded, each with its flavours, the default first."""
     known = {name: facts for name, facts in FAMILIES.items() if facts.pipeline is not None}
@@ -85,12 +95,19 @@ def listing() -> list[str]:
     return lines
 
 
-def choose(family: str | None, flavour: str | None, repository: str | None) -> Choice | None:
+def choose(family: str | None, flavour: str | None, repository: str | None, folder: Path = Path()) -> Choice | None:
     """The model that these name; a repository wins. None where nothing is named.
 
+    Args:
+        folder: that a repository may be a folder in.
+
     Raises:
-        ChoiceError: the family or the flavour is unknown, or the family has no default flavour.
+        ChoiceError: the family or the flavour is unknown, or the family has no default flavour; or a family is given
+            for a repository.
     """
+    if repository in FAMILIES and family is None and not (folder / repository).is_dir():
+        said = f'is "{repository}", which is the name of a family; write "family": "{repository}" in its place'
+        raise ChoiceError("pretrained_model_name_or_path", said)
     if family is None:
         return Choice(repository, NAMED) if repository else None
     facts = FAMILIES.get(family)

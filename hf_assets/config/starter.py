@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hf_assets.config import family_defaults
 from hf_assets.sources.first_look import Columns, MediaFolder
 
 # Edge of a square of as many pixels as the media are resized to.
 USUAL_RESOLUTION, VIDEO_RESOLUTION = 1024, 480
 SMALL = {"sd1x": 512, "sd2x": 768}
-DEFAULT_FAMILY = "sdxl"
+# Names of families, and of a repository where no family has such a pipeline.
+DEFAULT_MODELS = {"image": "sdxl", "video": "wan", "audio": "ACE-Step/acestep-v15-base-diffusers"}
 COLUMN_KEYS = {"image": "image_column", "video": "video_column", "audio": "audio_column"}
 
 WORKSPACE = """\
@@ -27,16 +29,21 @@ def dataset_id(name: str) -> str:
     return last[:100] or "dataset"
 
 
-def of_folder(id: str, path: str, found: MediaFolder, prompt: str | None) -> dict[str, Any]:
+def of_folder(
+    id: str, path: str, found: MediaFolder, prompt: str | None, shortest: int | None = None
+) -> dict[str, Any]:
     """The entry of a folder of media files.
 
     Args:
         path: relative to the config file.
         prompt: the caption of every file.
+        shortest: frames of a short video; None: none was looked at.
     """
     entry: dict[str, Any] = {"id": id, "type": "local", "instance_data_dir": path}
     if found.kind != "image":
         entry["dataset_type"] = found.kind
+    if shortest is not None and shortest < family_defaults.num_frames(family_defaults.USUAL_RATE):
+        entry["video"] = {"num_frames": shortest}  # else the whole folder would be too short
     if prompt is not None:
         return {**entry, "caption_strategy": "instanceprompt", "instance_prompt": prompt}
     return {**entry, "caption_strategy": "textfile" if found.num_captioned else "filename"}

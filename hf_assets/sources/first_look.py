@@ -17,6 +17,8 @@ from hf_assets.sources.places.local_repository import media_below
 from hf_assets.sources.source import source_of
 from hf_assets.sources.spec import MEDIA_SUFFIXES, SourceSpec
 
+# So many files of a folder are named.
+FIRST = 8
 # What columns are called, the likeliest first.
 MEDIA_COLUMNS = {
     "image": ("image", "jpg", "png", "webp", "jpeg", "img", "picture", "images"),
@@ -34,13 +36,13 @@ class MediaFolder(NamedTuple):
     Attributes:
         kind: of media.
         num_captioned: how many have a file of captions of their name beside them.
-        examples: names of the first files.
+        first: some of the files.
     """
 
     kind: str
     num_files: int
     num_captioned: int
-    examples: tuple[str, ...]
+    first: tuple[Path, ...]
 
 
 class Columns(NamedTuple):
@@ -78,7 +80,7 @@ def at_folder(folder: Path) -> MediaFolder | None:
     ours = sorted(path for path in files if path.name.lower().endswith(MEDIA_SUFFIXES[kind]))
     texts = media_folder.texts_of(folder)
     captioned = sum(text_files.key(os.path.relpath(path, folder)) in texts for path in ours)
-    return MediaFolder(kind, len(ours), captioned, tuple(path.name for path in ours[:3]))
+    return MediaFolder(kind, len(ours), captioned, tuple(ours[:FIRST]))
 
 
 def at_columns(name: str, memory: Path) -> Columns:

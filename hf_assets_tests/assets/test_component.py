@@ -164,9 +164,9 @@ NO_CONFIG = "names no config; give config, or model and datasets"
             "attributes: {config: there.json, model: {}}",
             [
                 "defs.yaml:2:34: model: has no place beside config, which names a file; keep one of them",
-                "there.json:2:11: model.pretrained_model_name_or_path: is missing; add it",
+                'there.json:2:11: model.pretrained_model_name_or_path: is missing; add it, or "family"',
                 "there.json:3:15: datasets[0].id: is missing; add it",
-                "there.json:3:15: datasets[0].instance_data_dir: is missing; add it",
+                "there.json:3:15: datasets[0].instance_data_dir: is missing; add it: the folder of the media",
             ],
         ),
         (

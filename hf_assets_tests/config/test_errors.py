@@ -202,13 +202,27 @@ def test_what_is_wrong_with_a_video_is_named_likewise(edit: dict[str, Any], line
         ),
         (config(), ["datasets: is []; list at least one dataset"]),
         (config("a"), ['datasets[0]: is "a"; write an object']),  # type: ignore[arg-type]
-        ({"datasets": [ENTRY], "model": "user/model"}, ['model: is "user/model"; write an object']),
-        ({"datasets": [ENTRY], "model": {}}, ["model.pretrained_model_name_or_path: is missing; add it"]),
+        (
+            {"datasets": [ENTRY], "model": "user/model"},
+            ['model: is "user/model"; write an object, such as {"family": "sdxl"}'],
+        ),
+        (
+            {"datasets": [ENTRY], "model": {"pretrained_model_name_or_path": "sdxl"}},
+            [
+                'model.pretrained_model_name_or_path: is "sdxl", which is the name of a family; '
+                'write "family": "sdxl" in its place'
+            ],
+        ),
+        (
+            {"datasets": {"id": "a"}, "model": {"family": "sdxl"}},
+            ['datasets: is {"id": "a"}; write a list: [ before it and ] behind it'],
+        ),
+        ({"datasets": [ENTRY], "model": {}}, ['model.pretrained_model_name_or_path: is missing; add it, or "family"']),
         (
             {"datasets": [ENTRY], "model": {**MODEL, "dtype": "bf16", "vae": "user/vae"}},
             [
                 'model.vae: is "user/vae"; write an object',
-                'model.dtype: is "bf16"; use "float32", "bfloat16" or "float16"',
+                'model.dtype: is "bf16"; use "float32", "bfloat16" or "float16"; did you mean "bfloat16"?',
             ],
         ),
         (
@@ -318,7 +332,7 @@ def test_a_wrong_config_json_is_explained(content: str, message: str, tmp_path: 
 @pytest.mark.parametrize(
     ("entry", "path", "message"),
     [
-        ({}, "instance_data_dir", "is missing; add it"),
+        ({}, "instance_data_dir", "is missing; add it: the folder of the media"),
         ({"instance_data_dir": "x", "split": "train"}, "split", 'has no effect where type is "local"; remove it'),
         (
             {"instance_data_dir": "x", "caption_strategy": "huggingface"},
