@@ -40,13 +40,14 @@ def export(
     """
     from hf_assets.draw.export_text import summary
     from hf_assets.export import exporting
+    from hf_assets.show import run_results
 
     with options.errors():
         rules = _rules(format, to, names)
         _require_pushable(rules, ids, push, public)
         for recipe in options.recipes(options.load(config).usable(), ids):
             done = exporting.export(recipe, rules, options.progress)
-            options.say(summary(done._asdict()))
+            options.say(summary(done._asdict(), run_results.place(Path(rules.to) / recipe.id)))
             if push is not None:
                 pushed = exporting.push(done, push, is_public=public)
                 state = "is" if pushed.is_new else "was already"
@@ -81,7 +82,7 @@ def _rules(format: str, to: str, names: str | None) -> ExportRules:
     from hf_assets.config.mistakes import nearest
 
     if format not in get_args(Format):
-        raise ConfigError(f'FORMAT: is "{format}"; use one of {KNOWN}{nearest(format, get_args(Format))}')
+        raise ConfigError(f'FORMAT: is "{format}"{nearest(format, get_args(Format))}')
     if names is not None and names not in NAMES.get(format, ()):
         known = NAMES.get(format, ())
         raise ConfigError(f'--names: is "{names}"; {format} has {" and ".join(known) or "no others than its own"}')

@@ -28,7 +28,7 @@ def verify(ids: options.IdsArgument = None, config: options.ConfigOption = None,
             num_damaged += len(found.damaged)
         if num_damaged:
             raise StoreError(
-                f"{num_damaged:,} damaged or missing: materialize these datasets again, which computes only those"
+                f"{num_damaged:,} damaged or missing: `hf-assets run` computes these again, and nothing else"
             )
 
 
@@ -70,7 +70,8 @@ def gc(
         if as_json:
             options.say(json.dumps({one.folder: one._asdict() for one in found}, indent=2))
         elif not delete:
-            options.say("nothing was removed; --delete does")
+            is_clean = not any(one.dead_bytes or one.stray_files for one in found)
+            options.say("there is nothing to remove" if is_clean else "nothing was removed; --delete does")
         if any(one.error for one in found):
             raise typer.Exit(options.FAILED)
 
@@ -108,4 +109,4 @@ def quarantine(
         if as_json:
             options.say(json.dumps(rows, indent=2, default=lambda time: time.isoformat()))
         elif retry and any(rows.values()):
-            options.say("marked; materialize these datasets to try again")
+            options.say("marked: the next run tries these again")

@@ -32,6 +32,8 @@ SHOWN_NAMES = 100
 BAR = r"\|"
 # Devices that work side by side: so many times the time, their hours are worth naming.
 SEVERAL = 1.5
+# Disks write as much in a second, so that less is worth no word.
+NOTABLE_BYTES_PER_SECOND = 50_000_000
 BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -42,8 +44,8 @@ def plan(id: str, content: Mapping[str, Any]) -> str:
         content: as `hf-assets plan --json` prints it.
     """
     latents, texts = content["vae_latents"], content["text_embeds"]
-    becomes = training_set(content["training_set"])
-    if not latents["compute"] and not texts["compute"] and becomes is None:
+    becomes, cost = training_set(content["training_set"]), _cost(content)
+    if cost is None and becomes is None:
         stored = f"{_count_text(latents['reuse'], 'latent')} and {_count_text(texts['reuse'], 'caption')} are stored"
         failed = latents["quarantined"] + texts["quarantined"]
         return f"{id}: nothing to do; {stored}" + (f", {failed:,} quarantined" if failed else "")
@@ -54,7 +56,7 @@ def plan(id: str, content: Mapping[str, Any]) -> str:
             *_named(content.get("names") or {}),
             f"  latents: {_stage(latents)}",
             f"  captions: {_stage(texts)}",
-            *([f"  {_cost(content)}"] if latents["compute"] or texts["compute"] else []),
+            *([f"  {cost}"] if cost else []),
         ]
     )
 
@@ -69,8 +71,7 @@ def training_set(content: Mapping[str, Any]) -> str | None:
     parts += [f"{unread:,} {UNREAD}"] if unread else []
     removed = content["removed"]
     if removed:
-        reasons = ", ".join(f"{number:,} {reason}" for reason, number in removed.items())
-        parts.append(f"{sum(removed.values()):,} removed ({reasons})")
+        parts.append(f"{sum(removed.values()):,} removed ({_reasons(removed)})")
     after = f"up to {content['after'] + unread:,}" if unread else f"{content['after']:,}"
     return f"{', '.join(parts)}; {content['before']:,} before, {after} after" if parts else None
 
@@ -81,7 +82,7 @@ def markdown(plans: Mapping[str, Mapping[str, Any]]) -> str:
     for id, content in plans.items():
         latents, texts = content["vae_latents"], content["text_embeds"]
         becomes = training_set(content["training_set"]) or "as it is"
-        cells = (id, becomes, _stage(latents), _stage(texts), _cost(content))
+        cells = (id, becomes, _stage(latents), _stage(texts), _cost(content) or "nothing")
         lines.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
     for id, content in plans.items():
         for kind, names in (content.get("names") or {}).items():
@@ -109,41 +110,58 @@ def _more(names: Sequence[str]) -> list[str]:
 def _stage(stage: Mapping[str, Any]) -> str:
     compute = stage["compute"]
     count = sum(compute.values())
-    bound = "up to " if "unknown_until_read" in compute else ""
-    parts = [f"{bound}{count:,} of {stage['reuse'] + count:,} to encode" if count else "none to encode"]
+    parts = ["none to encode"]
     if count:
-        parts[0] += f" ({', '.join(f'{number:,} {REASONS.get(reason, reason)}' for reason, number in compute.items())})"
-    parts.append(f"{stage['reuse']:,} reused")
-    if stage["quarantined"]:
-        parts.append(f"{stage['quarantined']:,} quarantined")
+        bound = "up to " if "unknown_until_read" in compute else ""
+        of = f" of {stage['reuse'] + count:,}" if stage["reuse"] else ""
+        reasons = _reasons({REASONS.get(reason, reason): number for reason, number in compute.items()})
+        parts = [f"{bound}{count:,}{of} to encode ({reasons})"]
+    parts += [
+        f"{number:,} {word}"
+        for word, number in (("reused", stage["reuse"]), ("quarantined", stage["quarantined"]))
+        if number
+    ]
     return ", ".join(parts)
 
 
-def _cost(content: Mapping[str, Any]) -> str:
-    fetch = f"fetch {size(content['bytes_to_fetch'])}"
-    if content["model_bytes_to_fetch"]:
-        fetch += f" of data and {size(content['model_bytes_to_fetch'])} of models"
+def _reasons(counts: Mapping[str, int]) -> str:
+    """Each reason with its number, which is left out where there is one reason only."""
+    return (
+        ", ".join(f"{number:,} {reason}" for reason, number in counts.items())
+        if len(counts) > 1
+        else next(iter(counts))
+    )
+
+
+def _cost(content: Mapping[str, Any]) -> str | None:
+    """What is fetched, what is stored and how long that takes; None where nothing is encoded."""
+    if not content["vae_latents"]["compute"] and not content["text_embeds"]["compute"]:
+        return None
+    fetched = (("data", content["bytes_to_fetch"]), ("models", content["model_bytes_to_fetch"]))
+    fetch = " and ".join(f"{size(num_bytes)} of {what}" for what, num_bytes in fetched if num_bytes)
     bound = "up to " if "unknown_until_read" in content["vae_latents"]["compute"] else "about "
     took = content["seconds"]
-    time = "time unknown before a first run" if took is None else f"{bound}{duration(took)}"
+    time = "time unknown before a first run" if took is None else f"{bound}{duration(took)} to encode"
     hours = content.get("device_hours")
     if took and hours and hours * 3600 > SEVERAL * took:
         time += f" ({hours:,.1f} device hours)"
     store = f"store {bound}{size(content['bytes_to_store'])}{_captions(content)}"
-    return f"{fetch}, {store}, {time}"
+    return ", ".join([*([f"fetch {fetch}"] if fetch else []), store, time])
 
 
 def _captions(content: Mapping[str, Any]) -> str:
-    """How fast the embeds of captions have to be written."""
+    """How fast the embeds of captions have to be written, where a disk may be too slow for it."""
     each = content.get("bytes_per_caption")
     if not each:
         return ""
     measured = content["embed_bytes_per_second"]
+    if (measured or each * 100) < NOTABLE_BYTES_PER_SECOND:
+        return ""
     needed = f"{size(measured)}/s" if measured else f"{size(each * 100)}/s for 100 captions a second"
     return f" ({size(each)} a caption: {needed} to write)"
 
 
-def size(num_bytes: int) -> str:
+def size(num_bytes: float) -> str:
     """Bytes with two digits or more, in units of 1,000."""
     value, unit = float(num_bytes), 0
     while value >= 999.5 and unit < len(BYTE_UNITS) - 1:
@@ -153,10 +171,11 @@ def size(num_bytes: int) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds, minutes or hours, whichever suits."""
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{max(round(seconds), 1)} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    hours, rest = divmod(minutes, 60)
+    return " ".join([*([f"{hours:,} h"] if hours else []), *([f"{rest} min"] if rest else [])])
 
 
 def _count_text(number: int, noun: str) -> str:

@@ -14,6 +14,8 @@ ROWS = "dagster/row_count"
 NAME_WIDTH, SHOWN_FAILURES = 14, 3
 # Shorter waits of the device are not listed.
 WORTH_SAYING_S = 0.1
+# In a stage's numbers: how long the models took to load, and what else comes before the first sample.
+STARTING = "waited_starting_s"
 
 
 class Stage(NamedTuple):
@@ -98,7 +100,8 @@ def _did(stage: Stage) -> str:
         # a plan may have read the columns of a first run
         same = ", none read anew" if stage.name == "raw_dataset" else ", as before"
         parts = [count_text(stage.count(ROWS), "row") + (same if is_same else "")]
-    words = {"dropped": "incomplete" if stage.name == "training_set" else "dropped", "quarantined": "quarantined"}
+    lacking = "without a latent or an embed"
+    words = {"dropped": lacking if stage.name == "training_set" else "dropped", "quarantined": "quarantined"}
     parts += [f"{stage.count(name):,} {word}" for name, word in words.items() if stage.count(name)]
     if stage.count("bytes_read"):
         parts.append(f"{size(stage.count('bytes_read'))} read")
@@ -111,13 +114,15 @@ def _encoded(stage: Stage) -> str:
 
 def _device(stage: Stage) -> str:
     """How busy the device was while a stage encoded, and what it waited for when it wasn't."""
+    begun = stage.numbers.get(STARTING, 0.0)
     waits = {
         name.removeprefix("waited_").removesuffix("_s"): seconds
         for name, seconds in stage.numbers.items()
-        if name.startswith("waited_") and seconds >= WORTH_SAYING_S
+        if name.startswith("waited_") and name != STARTING and seconds >= WORTH_SAYING_S
     }
     rate = stage.numbers.get("samples_per_second")
     said = [f"busy {stage.numbers['device_busy']:.0%} of the time"] + ([f"{rate:,.1f} per second"] if rate else [])
+    said += [f"started in {_time(begun)}"] if begun >= WORTH_SAYING_S else []
     longest = sorted(waits.items(), key=lambda one: -one[1])
     waited = ", ".join(f"{name} {_time(seconds)}" for name, seconds in longest)
     return ", ".join(said) + (f"; waited for {waited}" if waited else "")

@@ -16,8 +16,20 @@ class Progress:
     Use it in a `with` block, so that the bar is closed.
     """
 
-    def __init__(self, what: str, total: int, say: Callable[[str], None], every_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        what: str,
+        total: int,
+        say: Callable[[str], None],
+        every_s: float = 5.0,
+        size: Callable[[float], str] | None = None,
+    ) -> None:
+        """
+        Args:
+            size: writes a number of bytes, where these are what is counted.
+        """
         self.what = what
+        self.number, self.rate = (size, size) if size else ("{:,}".format, "{:,.1f}".format)
         self.total = total
         self.say = say
         self.every_s = every_s
@@ -49,9 +61,9 @@ class Progress:
         now = time.monotonic()
         if self.done >= self.total and not self.is_over:
             self.is_over = True
-            self.say(
-                f"{self.what}: all {self.total:,} in {_duration(now - self.started)}, {self.per_second:,.1f} per second"
-            )
+            took = now - self.started
+            rate_said = f", {self.rate(self.per_second)} per second" if took >= 1 else ""  # of less it means nothing
+            self.say(f"{self.what}: all {self.number(self.total)} in {_duration(took)}{rate_said}")
         elif now - self.said >= self.every_s and not self.is_over:
             self.said = now
             self.marks = [mark for mark in self.marks if now - mark[0] <= RECENT_S] or self.marks[-1:]
@@ -60,7 +72,8 @@ class Progress:
             self.marks.append((now, self.done))
             left = f"{_duration((self.total - self.done) / rate)} left" if rate else "no progress"
             share = f"{self.done / self.total:.0%}"
-            self.say(f"{self.what}: {self.done:,} of {self.total:,} ({share}), {rate:,.1f} per second, {left}")
+            done = f"{self.number(self.done)} of {self.number(self.total)}"
+            self.say(f"{self.what}: {done} ({share}), {self.rate(rate)} per second, {left}")
 
     @property
     def per_second(self) -> float:
@@ -86,6 +99,5 @@ def _duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 1:
         return "less than 1 s"
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+    units = ((whole // 3600, "h"), (whole % 3600 // 60, "min"), (0 if whole >= 3600 else whole % 60, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in units if number)

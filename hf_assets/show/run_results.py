@@ -36,7 +36,7 @@ def of_dataset(recipe: Recipe, stages: Sequence[Stage], checks: Sequence[str]) -
     last = next((stage for stage in stages if stage.name == "training_set"), None)
     failed = quarantine.failed_samples(recipe)
     shown = [Failure(naming.name_of(row), row["reason"], row["message"]) for row in failed[:SHOWN_FAILURES].to_pylist()]
-    places = {"training set": _place(folder.table(root, "training_set")), "report": _place(folder.report(root))}
+    places = {"training set": place(folder.table(root, "training_set")), "report": place(folder.report(root))}
     return Result(
         recipe.id,
         stages,
@@ -58,7 +58,7 @@ def _dropped(root: Location, made: set[str]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _place(path: Location) -> str:
+def place(path: Location) -> str:
     """Relative to the working directory where that is shorter."""
     if not isinstance(path, Path):
         return str(path)

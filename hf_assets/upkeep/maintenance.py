@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from hf_assets import blobs, files, folder
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
+from hf_assets.draw.plan_text import size
 from hf_assets.encode.progress import Progress
 from hf_assets.errors import StoreError
 from hf_assets.previews import pictures
@@ -70,7 +71,7 @@ def verify(recipes: Iterable[Recipe], say: Callable[[str], None]) -> Iterator[Ve
     """
     recipes = list(recipes)
     stores = [TensorStore(location) for location in _stores(recipes)]
-    with Progress("reading bytes", sum(verifying.num_bytes_of(store) for store in stores), say) as progress:
+    with Progress("reading", sum(verifying.num_bytes_of(store) for store in stores), say, size=size) as progress:
         for store in stores:
             yield verifying.verify_store(store, progress.add)
     for recipe in recipes:

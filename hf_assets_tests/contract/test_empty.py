@@ -87,7 +87,7 @@ def test_check_goes_on_with_the_other_datasets(world: World) -> None:
     done = CliRunner().invoke(app, ["check", "--config", str(world.folder / "datasets.json")])
     assert done.exit_code == 1
     assert "\nphotos\n" in done.stdout
-    assert "of the first 10 media, 10 can be used" in done.stdout
+    assert "media that can be used: 10 of 10\n" in done.stdout
     assert done.stderr.count("\n") == 1
 
 

@@ -278,9 +278,9 @@ def test_the_text_is_short_and_says_what_the_json_says(world: World) -> None:
     assert becomes.startswith("  training set: ")
     assert becomes.endswith(" re-cropped; 10 before, 10 after")
     assert heading == "photos:"
-    assert latents == "  latents: 4 of 9 to encode (4 resized or cropped differently), 5 reused"
+    assert latents == "  latents: 4 of 9 to encode (resized or cropped differently), 5 reused"
     assert captions == "  captions: none to encode, 10 reused"
-    assert re.fullmatch(r"  fetch \d+ kB, store about 4.0 kB, about \d+ s", cost)
+    assert re.fullmatch(r"  fetch \d+ kB of data, store about 4.0 kB, about \d+ s to encode", cost)
 
 
 def test_a_wrong_config_ends_with_2_and_a_missing_dataset_or_model_with_1(world: World) -> None:

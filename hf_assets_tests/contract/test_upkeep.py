@@ -121,7 +121,7 @@ def test_damage_that_nothing_shows_is_found_by_verify_and_healed_by_the_next_run
     assert found.code == 1
     assert f"{shard.name}: altered" in found.out
     assert f"index/{part.name}: altered" in found.out
-    assert "materialize these datasets again" in found.errors
+    assert "`hf-assets run` computes these again" in found.errors
     assert world.materialize().encoded == (num_samples, ALL_EMBEDS)
     assert world.contents() == before
     world.check()

@@ -10,6 +10,7 @@ import termios
 
 import pytest
 
+from hf_assets.draw.plan_text import size
 from hf_assets.encode import progress
 from hf_assets.encode.progress import Progress
 
@@ -37,6 +38,15 @@ def test_it_says_done_total_rate_and_time_left_every_few_seconds_and_the_sum_at_
         "encoding latents: all 2,000 in 20 s, 100.0 per second",
     ]
     assert work.facts == {"samples_per_second": 100.0, "seconds": 20.0}
+
+
+def test_bytes_have_their_units_and_work_of_a_moment_has_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, said = Clock(monkeypatch), list[str]()
+    for seconds in (0.2, 3600):
+        with Progress("reading", 7_200_000, said.append, size=size) as work:
+            clock.now += seconds
+            work.add(7_200_000)
+    assert said == ["reading: all 7.2 MB in less than 1 s", "reading: all 7.2 MB in 1 h, 2.0 kB per second"]
 
 
 def test_the_rate_is_that_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,9 +179,9 @@ FEWER = {"before": 9, "after": 8, "added": 1, "media": 0, "recaptioned": 0, "rec
             [
                 "photos:",
                 "  training set: as it is",
-                "  latents: 37 of 12,000 to encode (37 resized or cropped differently), 11,963 reused",
+                "  latents: 37 of 12,000 to encode (resized or cropped differently), 11,963 reused",
                 "  captions: none to encode, 9,800 reused, 2 quarantined",
-                "  fetch 1.2 GB, store about 4.7 MB, about 3 min",
+                "  fetch 1.2 GB of data, store about 4.7 MB, about 3 min to encode",
             ],
         ),
         (
@@ -194,8 +194,7 @@ FEWER = {"before": 9, "after": 8, "added": 1, "media": 0, "recaptioned": 0, "rec
             [
                 "photos:",
                 "  training set: none yet; 1,000 not read yet",
-                "  latents: up to 1,002 of 1,002 to encode"
-                " (2 not in the last training set, 1,000 in files not read yet), 0 reused",
+                "  latents: up to 1,002 to encode (2 not in the last training set, 1,000 in files not read yet)",
                 "  captions: none to encode, 9,800 reused, 2 quarantined",
                 "  fetch 1.2 GB of data and 335 MB of models, store up to 4.7 MB, time unknown before a first run",
             ],
@@ -209,10 +208,10 @@ FEWER = {"before": 9, "after": 8, "added": 1, "media": 0, "recaptioned": 0, "rec
             [
                 "photos:",
                 "  training set: as it is",
-                "  latents: 37 of 12,000 to encode (37 resized or cropped differently), 11,963 reused",
-                "  captions: 7 of 7 to encode (7 new), 0 reused",
-                "  fetch 1.2 GB, store about 4.7 MB (4.2 MB a caption: 420 MB/s for 100 captions a second to write), "
-                "about 3 min",
+                "  latents: 37 of 12,000 to encode (resized or cropped differently), 11,963 reused",
+                "  captions: 7 to encode (new)",
+                "  fetch 1.2 GB of data, store about 4.7 MB (4.2 MB a caption: 420 MB/s for 100 captions a second "
+                "to write), about 3 min to encode",
             ],
         ),
         (
@@ -220,9 +219,25 @@ FEWER = {"before": 9, "after": 8, "added": 1, "media": 0, "recaptioned": 0, "rec
             [
                 "photos:",
                 "  training set: as it is",
-                "  latents: 37 of 12,000 to encode (37 resized or cropped differently), 11,963 reused",
+                "  latents: 37 of 12,000 to encode (resized or cropped differently), 11,963 reused",
                 "  captions: none to encode, 9,800 reused, 2 quarantined",
-                "  fetch 1.2 GB, store about 4.7 MB (4.2 MB a caption: 504 MB/s to write), about 3 min",
+                "  fetch 1.2 GB of data, store about 4.7 MB (4.2 MB a caption: 504 MB/s to write), "
+                "about 3 min to encode",
+            ],
+        ),
+        (
+            {
+                "bytes_to_fetch": 0,
+                "bytes_per_caption": 4_900,
+                "embed_bytes_per_second": 124_000,
+                "training_set": {**FEWER, "removed": {"too_small": 2}},
+            },
+            [
+                "photos:",
+                "  training set: 1 added, 2 re-cropped, 2 removed (too_small); 9 before, 8 after",
+                "  latents: 37 of 12,000 to encode (resized or cropped differently), 11,963 reused",
+                "  captions: none to encode, 9,800 reused, 2 quarantined",
+                "  store about 4.7 MB, about 3 min to encode",
             ],
         ),
         (
@@ -230,9 +245,9 @@ FEWER = {"before": 9, "after": 8, "added": 1, "media": 0, "recaptioned": 0, "rec
             [
                 "photos:",
                 "  training set: as it is",
-                "  latents: 37 of 12,000 to encode (37 resized or cropped differently), 11,963 reused",
+                "  latents: 37 of 12,000 to encode (resized or cropped differently), 11,963 reused",
                 "  captions: none to encode, 9,800 reused, 2 quarantined",
-                "  fetch 1.2 GB, store about 4.7 MB, about 2 h 0 min (15.9 device hours)",
+                "  fetch 1.2 GB of data, store about 4.7 MB, about 2 h to encode (15.9 device hours)",
             ],
         ),
         (
@@ -271,8 +286,13 @@ def test_plans_as_a_comment_on_a_pull_request() -> None:
         "| photos | 1 added, 2 re-cropped, 2 removed (1 too_small, 1 no_caption); 9"
     )
     named = plan_text.markdown({"a|b": {**CONTENT, "training_set": {**FEWER, "removed": {"x|y": 2}}}}).splitlines()[2]
-    assert named.startswith(r"| a\|b | 1 added, 2 re-cropped, 2 removed (2 x\|y); 9")
+    assert named.startswith(r"| a\|b | 1 added, 2 re-cropped, 2 removed (x\|y); 9")
     assert named.replace(r"\|", "").count("|") == 6
+    current = {"vae_latents": {"reuse": 7, "compute": {}, "quarantined": 0}, "bytes_to_store": 0, "seconds": 0}
+    same = plan_text.markdown({"photos": {**CONTENT, **current}}).splitlines()[2]
+    assert same == (
+        "| photos | as it is | none to encode, 7 reused | none to encode, 9,800 reused, 2 quarantined | nothing |"
+    )
     assert lines.splitlines()[3:] == [
         "",
         "<details><summary>photos: 1 file added</summary>",
@@ -302,7 +322,15 @@ def test_bytes_have_two_digits_at_least(num_bytes: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.2, "1 s"), (59.4, "59 s"), (59.9, "60 s"), (89, "1 min"), (3570, "1 h 0 min"), (90_000, "25 h 0 min")],
+    [
+        (0.2, "1 s"),
+        (59.4, "59 s"),
+        (59.9, "1 min"),
+        (89, "1 min"),
+        (3570, "1 h"),
+        (3660, "1 h 1 min"),
+        (90_000, "25 h"),
+    ],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
