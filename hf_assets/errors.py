@@ -36,7 +36,15 @@ class DatasetError(HfAssetsError):
 
 
 class MissingColumnError(DatasetError):
-    """The dataset lacks a column that the config names."""
+    """The dataset lacks a column that the config names.
+
+    Attributes:
+        column: its name, of a dotted path the first part.
+    """
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
 
 
 class ModelError(HfAssetsError):

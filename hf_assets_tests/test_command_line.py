@@ -172,7 +172,7 @@ def test_check_finds_what_the_dataset_holds(project: Project) -> None:
     assert done.stdout.splitlines()[0].endswith(": named by pretrained_model_name_or_path")
     assert "rows: 7; columns image, caption found" in done.stdout
     assert "rows with captions: 6, without: 1; distinct captions: 5" in done.stdout
-    assert "of the first 6 media, " in done.stdout
+    assert "media that can be used: " in done.stdout
     assert "  buckets: 64x64: " in done.stdout
 
 

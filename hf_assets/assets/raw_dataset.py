@@ -34,7 +34,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
 
         def make(basis: str) -> Made:
             root = recipe.folders.metadata
-            scan = rows.Scan(source, snapshot, wanted, folder.columns(root), say(context))
+            scan = rows.Scan(source, snapshot, wanted, folder.columns(root), say(context), recipe.key_of_column)
             # nothing that is made of a row follows from its file's name
             table = DraftTable(folder.table(root, "raw_dataset"), by_row=True, but=["file_path"])
             for some in scan.tables():

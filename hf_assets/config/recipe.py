@@ -120,6 +120,31 @@ class Recipe(BaseModel):
         rates = (fps_column,) if fps_column else ()
         return tuple(dict.fromkeys((*self.filter.columns, *self.captions.columns, *rates)))
 
+    def key_of_column(self, column: str) -> str | None:
+        """The key of the config that names a column that is read; None: none does.
+
+        Args:
+            column: of a dotted path its first part, or all.
+        """
+        captions, rules = self.captions, self.filter
+        named: dict[str, tuple[str | None, ...]] = {
+            f"{self.kind}_column": (self.media_column,),
+            "where": rules.where_columns,
+            "width_column": (rules.width_column,),
+            "height_column": (rules.height_column,),
+            "num_frames_column": (rules.num_frames_column,),
+            "filter_func.columns": rules.custom.columns if rules.custom else (),
+            "caption_column": captions.columns_of_captions,
+            "fallback_caption_column": (captions.fallback_column,),
+            "description_column": (captions.description_column,),
+            "audio_caption_fields": captions.joined_columns,
+            "fps_column": (self.settings.fps_column,) if isinstance(self.settings, VideoSettings) else (),
+        }
+        return next(
+            (key for key, columns in named.items() for one in columns if one and column in (one, one.split(".")[0])),
+            None,
+        )
+
     @property
     def optional_columns(self) -> tuple[str, ...]:
         """The columns that this recipe reads where the dataset has them."""

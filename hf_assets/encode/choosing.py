@@ -33,7 +33,7 @@ def filtered(
     root, rules = recipe.folders.metadata, recipe.filter
     paths = folder.table(root, "filtered"), folder.dropped(root, "filtered")
     of_rows_alone = basis if rules.max_num_samples is None else None
-    seen = filtering.Lacking(rules)
+    seen = filtering.Lacking(rules, is_folder=recipe.source.folder is not None)
     with Remaking(of_rows_alone, [raw_dataset], paths) as remaking:
         kept, dropped = map(remaking.draft, paths)
         for number in remaking.kept:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from hf_assets import near_paths
 from hf_assets.errors import ModelError
 from hf_assets.hub import api, guard, hashes, last_seen, whole_files
 from hf_assets.hub.listing_checks import require_hash, require_name
@@ -60,7 +61,10 @@ def resolve(repository: str, revision: str | None = None, *, hash_cache: Path | 
             raise ModelError(f"{repository} is a folder, which has no revisions: remove revision {revision!r}")
         return FolderRepository(folder.resolve(), hash_cache)
     if repository.startswith((".", "/", "~")) or repository.count("/") > 1 or "\\" in repository:
-        raise ModelError(f"the model folder {folder} does not exist: check it, or give a Hub id such as user/model")
+        meant = near_paths.hint(folder)
+        raise ModelError(
+            f"the model folder {folder} does not exist: check it, or give a Hub id such as user/model{meant}"
+        )
     try:
         return _list_hub(repository, revision, hash_cache)
     except ModelError as error:

@@ -62,14 +62,16 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         if recipe.source.folder is None:  # a folder of media is one list of them
             yield f"split {recipe.source.split}: {_count(len(snapshot.files), 'file')}"
         wanted = WantedColumns(recipe.media_column, recipe.required_columns, recipe.optional_columns)
-        read = rows.read(source, snapshot, wanted, columns, lambda line: None)
+        read = rows.read(source, snapshot, wanted, columns, lambda line: None, recipe.key_of_column)
         table = read.table
         yield f"rows: {len(table):,}; columns {', '.join((recipe.media_column, *recipe.required_columns))} found"
         judged = filtering.judge(table, recipe.filter)
         kept, dropped = filtering.kept(judged), filtering.dropped(judged)
-        yield f"filter keeps {len(kept):,} ({_share(len(kept), len(table))})"
+        if recipe.filter != filtering.FilterRules():
+            yield f"filter keeps {len(kept):,} ({_share(len(kept), len(table))})"
         yield from _dropped_text(dropped)
-        yield from (f"  {line}" for line in filtering.lacking(table, recipe.filter))
+        is_folder = recipe.source.folder is not None
+        yield from (f"  {line}" for line in filtering.lacking(table, recipe.filter, is_folder=is_folder))
         if not len(kept):
             yield from _refuse_empty(recipe, emptiness.no_row_kept(recipe, table, dropped))
         captioned, without = captions.extract(kept, recipe.captions)
@@ -94,7 +96,8 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
     yield from reachability.outages(recipe)
     encoders = ", ".join(component.class_name for component in text_components(pipeline) if component.is_model)
     encoders = encoders if recipe.model.pipeline.has_text else "no text encoder, since model.text is false"
-    yield f"model {pipeline.name} at {pipeline.sha or 'local folder'}: {vae_component(pipeline).class_name}; {encoders}"
+    revision = f" at {pipeline.sha}" if pipeline.sha else ""  # a folder has none
+    yield f"model {pipeline.name}{revision}: {vae_component(pipeline).class_name}; {encoders}"
     yield from _argument_lines(pipeline)
     yield medium_of(recipe).examples(pipeline)
     if tokens and recipe.model.pipeline.has_text:
@@ -106,7 +109,12 @@ def _caption_lines(recipe: Recipe, captioned: pa.Table, without: pa.Table) -> It
         yield "no captions are read, since model.text is false: text_embeds will be empty"
         return
     num_distinct = len(captions.distinct(captioned))
-    yield f"rows with captions: {len(captioned):,}, without: {len(without):,}; distinct captions: {num_distinct:,}"
+    lack = f", without: {len(without):,}" if len(without) else ""
+    yield f"rows with captions: {len(captioned):,}{lack}; distinct captions: {num_distinct:,}"
+    named = [naming.name_of(row) for row in without.slice(0, SHOWN_CAPTIONS).to_pylist()]
+    if named:
+        more = f" and {len(without) - len(named):,} more" if len(without) > len(named) else ""
+        yield f"  without: {', '.join(named)}{more}"
     yield from unused_texts(recipe)
     yield from unused_tables(recipe)
 
@@ -238,7 +246,9 @@ def _check_sample(
     fields = [pa.field("row", pa.int64()), pa.field("media_hash", pa.string()), *medium.facts]
     described = medium.describe(pa.Table.from_pylist(facts, schema=pa.schema(fields)))
     buckets, dropped = bucketing.fit(recipe, described, filtering.sizeless(table, recipe.filter))
-    yield f"of the first {len(looks)} media, {len(buckets)} can be used ({_share(len(buckets), len(looks))})"
+    which = f"the first {len(looks)}" if len(captioned) > len(looks) else str(len(looks))
+    share = "" if len(buckets) == len(looks) else f" ({_share(len(buckets), len(looks))})"
+    yield f"media that can be used: {len(buckets)} of {which}{share}"
     yield from _dropped_text(dropped)
     yield from _enlarged(buckets)
     named = table.select(["row", schema.SOURCE_PATH.name]).take(pa.array([row for row, _ in failed[:3]], pa.int64()))

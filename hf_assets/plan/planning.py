@@ -118,7 +118,7 @@ def plan(recipe: Recipe, say: Callable[[str], None], *, with_names: bool = False
         if (same := training_diff.unchanged(recipe)) is not None:
             return Plan(snapshot.commit, last.rows, *reused, 0, 0, 0, 0, 0, same, names={} if with_names else None)
     wanted = versions.wanted_columns(recipe)
-    scan = rows.Scan(source, snapshot, wanted, folder.columns(recipe.folders.metadata), say)
+    scan = rows.Scan(source, snapshot, wanted, folder.columns(recipe.folders.metadata), say, recipe.key_of_column)
     with contextlib.ExitStack() as stack:
         temporary = Path(stack.enter_context(TemporaryDirectory(prefix="hf-assets-plan-")))
         found = stack.enter_context(_Needs(recipe, snapshot))

@@ -12,11 +12,10 @@ from hf_assets.errors import DatasetError
 from hf_assets.sources.formats import conversion, lance_fragments, member_texts
 from hf_assets.sources.formats.conversion import FOLDERS, Format
 from hf_assets.sources.formats.lance_fragments import Repository
-from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, PARQUET, DataFile, FolderRules, Part
+from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, LISTED_PATH, PARQUET, DataFile, FolderRules, Part
 
 # Of a table made from a listing, in place of the hash of a file's content.
 LISTED = "listed"
-LISTED_PATH = "the split's files"
 # Of archives whose members make samples by their names.
 TARS = "webdataset"
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

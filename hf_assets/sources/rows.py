@@ -62,10 +62,15 @@ class Rows(NamedTuple):
 
 
 def read(
-    source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Location, say: Callable[[str], None]
+    source: Source,
+    snapshot: Snapshot,
+    wanted: WantedColumns,
+    memory: Location,
+    say: Callable[[str], None],
+    key_of: Callable[[str], str | None] = lambda column: None,
 ) -> Rows:
     """All of a split's rows at once, for who has few (`Scan`)."""
-    scan = Scan(source, snapshot, wanted, memory, say)
+    scan = Scan(source, snapshot, wanted, memory, say, key_of)
     table = pa.concat_tables(scan.tables())
     return Rows(table, scan.version, scan.computed, scan.bytes_read, scan.rests, scan.faults)
 
@@ -82,13 +87,23 @@ class Scan:
     """
 
     def __init__(
-        self, source: Source, snapshot: Snapshot, wanted: WantedColumns, memory: Location, say: Callable[[str], None]
+        self,
+        source: Source,
+        snapshot: Snapshot,
+        wanted: WantedColumns,
+        memory: Location,
+        say: Callable[[str], None],
+        key_of: Callable[[str], str | None] = lambda column: None,
     ) -> None:
         """
+        Args:
+            key_of: the key of the config that names a column.
+
         Raises:
             DatasetError: a column is missing, or files disagree about a column's type.
         """
         self.source, self.snapshot, self.wanted, self.memory = source, snapshot, wanted, memory
+        self._key_of = key_of
         self._listed = memo.states_of(memory)
         self._read_now: dict[str, int] = {}
         read = self._read_files(snapshot, _known_facts, _Unpacked(snapshot), say)
@@ -105,7 +120,7 @@ class Scan:
         ]
         for path in wanted.required if schema.COLUMNS in self.schema.names else ():
             if (mistake := missing_field(self.schema.field(schema.COLUMNS).type, path)) is not None:
-                raise DatasetError(mistake)
+                raise DatasetError(self._with_key(path, mistake))
         self._metadata = {SNAPSHOT: json.dumps(snapshot)}
         self._named: list[str] = [""]
 
@@ -216,7 +231,7 @@ class Scan:
                 columns = self._read_file(file)
             except MissingColumnError as error:
                 said = self._json_hint(file) or texts_beside.hint(self.source, self.snapshot, file)
-                raise DatasetError(f"{error}{said}") from None
+                raise DatasetError(self._with_key(error.column, f"{error}{said}")) from None
             _save(columns, kept)
             self._read_now[kept.name] = columns.bytes_read
             return columns, True
@@ -238,6 +253,10 @@ class Scan:
                     left_s = (len(snapshot.files) - number) / rate
                     done = f"{number:,} of {len(snapshot.files):,} files, {rate:,.1f} per second, {left_s:,.0f} s left"
                     say(f"reading columns: {done}")
+
+    def _with_key(self, column: str, message: str) -> str:
+        key = self._key_of(column)
+        return f"{key}: {message}" if key else message
 
     def _json_hint(self, file: DataFile) -> str:
         if not file.content:

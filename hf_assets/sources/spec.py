@@ -11,6 +11,8 @@ from hf_assets.hub import api, whole_files
 
 # The kind of files that are read as they are.
 PARQUET = "parquet"
+# How messages call the list of the files that are the rows of a dataset, which is no file.
+LISTED_PATH = "the split's files"
 # `schema.LOCATION`'s `file_row` of a row whose media is a whole file.
 WHOLE_FILE = -1
 

@@ -12,11 +12,16 @@ from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, DataFile, Snapshot
 
 # What tables may be called that lie beside media, in capitals or not.
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+# Captions of a folder that lie in such texts.
+TEXT_FILES = ("textfile", "whole_textfile")
 NUM_EXAMPLES, SHOWN_CHARACTERS = 3, 80
 
 
 def hint(source: Source, snapshot: Snapshot, file: DataFile) -> str:
     """Words to put behind a message about a file's columns; none where neither texts nor tables lie beside media."""
+    rules = source.spec.folder
+    if rules is not None and rules.captions in TEXT_FILES:
+        return ""  # they are read
     is_listed = file.content == listing.LISTED
     try:
         texts = _of_archive(source, snapshot, file) if listing.is_archive(file.path) else _loose(source, snapshot)

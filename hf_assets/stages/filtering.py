@@ -156,9 +156,9 @@ def _first_reasons(raw_dataset: pa.Table, rules: FilterRules) -> pa.ChunkedArray
     return dropped_for
 
 
-def lacking(raw_dataset: pa.Table, rules: FilterRules) -> list[str]:
-    """A line for each column that these rules look at, and that has a value in no row."""
-    seen = Lacking(rules)
+def lacking(raw_dataset: pa.Table, rules: FilterRules, *, is_folder: bool = False) -> list[str]:
+    """A line for each column that these rules look at, and that has a value in no row (`Lacking`)."""
+    seen = Lacking(rules, is_folder=is_folder)
     seen.add(raw_dataset)
     return seen.lines()
 
@@ -166,8 +166,12 @@ def lacking(raw_dataset: pa.Table, rules: FilterRules) -> list[str]:
 class Lacking:
     """`lacking` for a dataset in several tables."""
 
-    def __init__(self, rules: FilterRules) -> None:
-        self._rules = rules
+    def __init__(self, rules: FilterRules, *, is_folder: bool = False) -> None:
+        """
+        Args:
+            is_folder: of media, where nobody looks for columns of sizes.
+        """
+        self._rules, self._is_folder = rules, is_folder
         self._num_rows = self._num_sizeless = 0
         # (column, key) where a row without a value is dropped; (column, origin) where it is looked at there
         self._dropping = [
@@ -207,7 +211,7 @@ class Lacking:
             for column, origin in self._deferring
             if column in self._empty
         ]
-        if self._num_sizeless == self._num_rows:
+        if self._num_sizeless == self._num_rows and not self._is_folder:
             names = " and ".join(USUAL_SIZE_COLUMNS)
             lines.append(f"no row has sizes in columns {names}: they are read from the media")
         return lines

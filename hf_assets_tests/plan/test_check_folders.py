@@ -96,6 +96,56 @@ def test_media_none_of_which_can_be_used_fail_the_check_without_the_hub_too(
     )
 
 
+MODEL = Path(__file__).parents[1] / "frozen" / "image" / "model"
+
+
+def checked(folder: Path, **entry: Any) -> Any:
+    """What the command says of photos with the captions `a` and none."""
+    photos = folder / "photos"
+    photos.mkdir()
+    for number, name in enumerate("abc"):
+        (photos / f"{name}.png").write_bytes(image_bytes(number))
+    (photos / "a.txt").write_text("a cat")
+    entry = {"id": "photos", "type": "local", "instance_data_dir": "photos", "caption_strategy": "textfile", **entry}
+    entry |= {"resolution": 64, "resolution_type": "pixel"}
+    config = {"model": {"pretrained_model_name_or_path": str(MODEL)}, "datasets": [entry]}
+    (folder / "datasets.json").write_text(json.dumps(config))
+    return CliRunner().invoke(app, ["check", "--config", str(folder / "datasets.json")])
+
+
+def test_files_without_captions_are_named_and_what_is_not_asked_for_is_not_said(tmp_path: Path) -> None:
+    done = checked(tmp_path)
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert "  rows with captions: 1, without: 2; distinct captions: 1" in lines
+    assert "    without: b.png, c.png" in lines
+    assert "  media that can be used: 1 of 1" in lines
+    assert "filter" not in done.stdout
+
+
+def test_a_filter_of_a_folder_is_said_without_columns_that_no_folder_has(tmp_path: Path) -> None:
+    done = checked(tmp_path, filter_func={"min_width": 10})
+    assert "  filter keeps 3 (100.0%)" in done.stdout.splitlines()
+    assert "columns width and height" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"filter_func": {"where": "widht > 3"}}, 'where: column "widht" is not in the dataset: it has image, caption'),
+        ({"caption_column": "text"}, 'caption_column: column "text" is not in the dataset: it has image, caption'),
+        ({"instance_data_dir": "phtos"}, 'does not exist: correct it, or create the folder; did you mean "'),
+    ],
+)
+def test_a_mistake_names_its_key_and_no_way_that_was_taken_already(
+    entry: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    done = checked(tmp_path, **entry)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert said in done.stderr
+    assert "textfile" not in done.stderr
+
+
 def test_pictures_that_are_enlarged_are_counted() -> None:
     sizes = {"original_size": [[240, 240], [64, 100], [20, 30]], "resized_size": [[64, 64], [64, 100], [64, 96]]}
     (line,) = checking._enlarged(pa.table(sizes))

@@ -184,7 +184,9 @@ def test_what_a_folder_lacks_is_said(tmp_path: Path) -> None:
     table = rules_of("table", kind="csv", path="none.csv")
     cases: list[tuple[Path, FolderRules, str]] = [
         (tmp_path / "none", rules_of("filename"), 'instance_data_dir ".*none" does not exist'),
-        (folder, FolderRules(media="video"), "holds no video files: add some"),
+        (tmp_path / "medai", rules_of("filename"), 'does not exist: .*; did you mean ".*/media"'),
+        (folder, FolderRules(media="video"), r"holds no video files: there are \d image files, for which dataset_type"),
+        (put(tmp_path / "texts", {"a.txt": b""}), FolderRules(media="video"), "holds no video files: add some"),
         (folder, table, 'the table of captions ".*none.csv" does not exist'),
         (
             folder,

@@ -18,6 +18,7 @@ from hf_assets.media.memory import Memory
 from hf_assets.sources.formats import arrays, bad_rows, parquet_pages
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.formats.media_columns import Choice, chosen
+from hf_assets.sources.spec import LISTED_PATH
 
 MEDIA_BATCH_ROWS = 32
 # Arrays take several times as much memory as files.
@@ -439,7 +440,8 @@ def _top_level(column: str, names: list[str], file: str) -> str:
     """The top-level column that a dotted path leads into."""
     head = column if column in names else column.split(".")[0]
     if head not in names:
-        raise MissingColumnError(f'column "{head}" is not in the dataset ("{file}"): {_nearest(head, names)}')
+        where = "" if file == LISTED_PATH else f' ("{file}")'
+        raise MissingColumnError(f'column "{head}" is not in the dataset{where}: {_nearest(head, names)}', head)
     if names.count(head) > 1:
         raise DatasetError(f'"{file}" has {names.count(head)} columns called "{head}": rename all but one')
     return head
@@ -484,7 +486,7 @@ def _only(choices: list[Choice], column: str, arrow: pa.Schema, file: str) -> Ch
         return choices[0]
     if file.lower().endswith(TEXTS) and column not in arrow.names:
         raise MissingColumnError(
-            f'column "{column}" is not in the dataset: `datasets` takes its files for lines of text ("{file}")'
+            f'column "{column}" is not in the dataset: `datasets` takes its files for lines of text ("{file}")', column
         )
     _top_level(column, arrow.names, file)
     raise DatasetError(f'column "{column}" ("{file}") lies inside another: media are read from top-level columns only')

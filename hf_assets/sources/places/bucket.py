@@ -31,7 +31,16 @@ from hf_assets.sources.data_files import data_files_of
 from hf_assets.sources.formats.conversion import FOLDERS
 from hf_assets.sources.formats.lance_fragments import Repository
 from hf_assets.sources.places import media_folder
-from hf_assets.sources.spec import MAX_MEDIA_BYTES, MEDIA_SUFFIXES, DataFile, Part, Snapshot, SourceSpec, is_larger
+from hf_assets.sources.spec import (
+    LISTED_PATH,
+    MAX_MEDIA_BYTES,
+    MEDIA_SUFFIXES,
+    DataFile,
+    Part,
+    Snapshot,
+    SourceSpec,
+    is_larger,
+)
 
 MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 FETCH_THREADS = 16
@@ -267,7 +276,7 @@ class BucketFolder(BucketFiles):
         beside = self._beside(paths)
         hashes = [[path, self._hash(self.objects[path])] for path in beside]
         asked = [media_folder.VERSION, rules.model_dump(), paths, hashes]
-        table = DataFile(listing.LISTED_PATH, fingerprint.of_value(asked), 0, listing.LISTED)
+        table = DataFile(LISTED_PATH, fingerprint.of_value(asked), 0, listing.LISTED)
         if not self.tables.is_kept(table):
 
             def make(root: Path) -> pa.Table:

@@ -13,7 +13,7 @@ from hf_assets.sources import listing, streaming, unicode_names
 from hf_assets.sources.formats.conversion import Format
 from hf_assets.sources.places import media_folder
 from hf_assets.sources.places.hub_repository import HubSource
-from hf_assets.sources.spec import MEDIA_SUFFIXES, DataFile, Snapshot
+from hf_assets.sources.spec import LISTED_PATH, MEDIA_SUFFIXES, DataFile, Snapshot
 
 # So many texts are fetched at a time.
 FETCH_THREADS = 8
@@ -46,7 +46,7 @@ class HubFolder(HubSource):
             self._data_file(siblings[path], path) for path in sorted(set(media_folder.sidecars(shown, media, rules)))
         ]
         asked = [media_folder.VERSION, rules.model_dump(), media, [[file.path, file.hash] for file in beside]]
-        table = DataFile(listing.LISTED_PATH, fingerprint.of_value(asked), 0, listing.LISTED)
+        table = DataFile(LISTED_PATH, fingerprint.of_value(asked), 0, listing.LISTED)
         if not self.tables.is_kept(table):
             self._make(table, Snapshot(self.spec.dataset_name, str(info.sha), False, ()), media, beside)
         return listing.Split((table,), listing.media_fingerprint(entries), "", ())

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from hf_assets import fingerprint
+from hf_assets import fingerprint, near_paths
 from hf_assets.errors import DatasetError
 from hf_assets.hub.hashes import FileHashes
 from hf_assets.hub.listing_checks import require_name
@@ -142,6 +142,7 @@ class LocalSource(LocalFiles):
         if not folder.is_dir():
             raise DatasetError(
                 f'dataset folder "{folder}" does not exist: correct dataset_name (on the Hub: user/name), or create it'
+                f"{near_paths.hint(folder)}"
             )
         if self.spec.revision is not None:
             raise DatasetError(

@@ -12,14 +12,14 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from hf_assets import files, fingerprint
+from hf_assets import files, fingerprint, near_paths
 from hf_assets.errors import DatasetError
 from hf_assets.sources import listing, unicode_names
 from hf_assets.sources.formats import csv_text, faults, parquet, text_files
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.formats.text_files import LYRICS_SUFFIXES, TEXT_SUFFIXES
 from hf_assets.sources.places.local_repository import LocalFiles, media_below
-from hf_assets.sources.spec import MEDIA_SUFFIXES, CaptionTable, DataFile, FolderRules, Snapshot
+from hf_assets.sources.spec import LISTED_PATH, MEDIA_SUFFIXES, CaptionTable, DataFile, FolderRules, Snapshot
 
 # Bump when a change to this module changes a row.
 VERSION = 3
@@ -46,7 +46,8 @@ class FolderSource(LocalFiles):
         if folder.is_file():
             raise DatasetError(f'instance_data_dir "{folder}" is a file: name the folder that holds the media')
         if not folder.is_dir():
-            raise DatasetError(f'instance_data_dir "{folder}" does not exist: correct it, or create the folder')
+            meant = near_paths.hint(folder)
+            raise DatasetError(f'instance_data_dir "{folder}" does not exist: correct it, or create the folder{meant}')
         root = folder.resolve()
         suffixes = MEDIA_SUFFIXES[rules.media]
         media = self._entries(root, [path for path in media_below(root) if path.name.lower().endswith(suffixes)])
@@ -57,16 +58,15 @@ class FolderSource(LocalFiles):
             commit = fingerprint.of_value([[file.path, file.hash] for file in entries])
             return Snapshot(str(root), commit, True, split.files, "", split.format)
         if not media:
-            raise DatasetError(f'instance_data_dir "{folder}" holds no {rules.media} files: add some, or correct it')
+            way = _other_media(root) or "add some, or correct it"
+            raise DatasetError(f'instance_data_dir "{folder}" holds no {rules.media} files: {way}')
         unicode_names.require_distinct((file.path for file in media), f'instance_data_dir "{folder}"')
         texts = [root / path for path in sidecars(_names(root), [file.path for file in media], rules)]
         self.links.require_inside(root, texts)
         beside = [*texts, *_table(root, rules)]  # the table lies where the config says
         hashes = self.hashes.of(beside)
         what = [[file.path for file in media], [[os.path.relpath(path, root), hashes[path]] for path in beside]]
-        table = DataFile(
-            listing.LISTED_PATH, fingerprint.of_value([VERSION, rules.model_dump(), *what]), 0, listing.LISTED
-        )
+        table = DataFile(LISTED_PATH, fingerprint.of_value([VERSION, rules.model_dump(), *what]), 0, listing.LISTED)
         if not self.tables.is_kept(table):
             made = table_of(root, [file.path for file in media], rules, beside)
             with files.open_atomically(self.tables.path(table)) as temporary:
@@ -93,13 +93,23 @@ def sidecars(names: Iterable[str], media: list[str], rules: FolderRules) -> list
     return [path for known in found for one in media if (path := known.get(text_files.key(one))) is not None]
 
 
+def _other_media(root: Path) -> str:
+    """What to do with a folder of media of another kind; empty where it holds none."""
+    names = [path.name.lower() for path in media_below(root)]
+    counts = {kind: sum(name.endswith(some) for name in names) for kind, some in MEDIA_SUFFIXES.items()}
+    kind = max(counts, key=lambda one: counts[one])
+    files = f"{counts[kind]:,} {kind} file{'' if counts[kind] == 1 else 's'}"
+    return f'there are {files}, for which dataset_type is "{kind}"' if counts[kind] else ""
+
+
 def _table(root: Path, rules: FolderRules) -> list[Path]:
     """The table that says something of media."""
     if rules.table is None:
         return []
     path = root / rules.table.path
     if not path.is_file():
-        raise DatasetError(f'the table of captions "{path}" does not exist: correct its path, or add it')
+        meant = near_paths.hint(path)
+        raise DatasetError(f'the table of captions "{path}" does not exist: correct its path, or add it{meant}')
     return [path]
 
 
