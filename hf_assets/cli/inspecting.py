@@ -24,11 +24,12 @@ def check(
     Exit codes: 0 fine, 1 a dataset or model can't be read, or nothing is left
     of a dataset, 2 wrong config.
     """
+    from hf_assets.config import siblings
     from hf_assets.plan.checking import check as check_recipe
 
     with options.errors():
         loaded, failures = options.load(config), list[str]()
-        for line in (loaded.model, *loaded.notes):
+        for line in (loaded.model, *loaded.notes, *siblings.notes(loaded)):
             options.say(line)
         for recipe in options.recipes(loaded.usable(), ids, id):
             options.say(f"{recipe.id}")
@@ -91,14 +92,17 @@ def plan(
 
     Exit codes: 0 planned, 1 a dataset or model can't be read, 2 wrong config.
     """
+    from hf_assets.config import siblings
     from hf_assets.draw import plan_text
     from hf_assets.plan.planning import plan as plan_recipe
 
     with options.errors():
         if as_json and as_markdown:
             raise ConfigError("--json and --markdown: give one of them")
-        plans = {}
-        for recipe in options.recipes(options.load(config).usable(), ids, id):
+        plans, loaded = {}, options.load(config).usable()
+        for line in siblings.notes(loaded):
+            options.progress(line)
+        for recipe in options.recipes(loaded, ids, id):
             with options.about(recipe.id):
                 plans[recipe.id] = plan_recipe(recipe, options.progress, with_names=names).as_json()
             if not as_json and not as_markdown:

@@ -31,12 +31,15 @@ def run(
     Exit codes: 0 done, 1 an asset failed or a check whose severity is error,
     2 wrong config or no such dataset.
     """
+    from hf_assets.config import siblings
     from hf_assets.draw import run_text
     from hf_assets.show import run_results
 
     with options.errors():
         loaded = options.load(config).usable()
         recipes = options.recipes(loaded, ids, id)
+        for line in siblings.notes(loaded):
+            options.progress(line)
         heard = _Heard()
         is_success = _run(loaded.file, [recipe.group for recipe in recipes], heard)
         options.say("")
