@@ -2,6 +2,7 @@
 
 import io
 import random
+import struct
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hf_assets.media import image, jpeg_headers
 
 # (width, height)
 SIZE = (48, 32)
+ORIENTATION = 0x0112
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -28,7 +30,30 @@ def with_segment(kind: int, content: bytes) -> bytes:
     return b"\xff\xd8\xff" + bytes([kind]) + (len(content) + 2).to_bytes(2) + content + jpeg()[2:]
 
 
+def exif(order: str, *entries: tuple[int, int, int, bytes]) -> bytes:
+    """EXIF of entries (tag, type, number of values, values), in the order of bytes of Intel or Motorola."""
+    table, behind = b"", b""
+    for tag, kind, count, value in entries:
+        if len(value) > 4:
+            behind += value
+            value = struct.pack(f"{order}I", 8 + 2 + 12 * len(entries) + 4 + len(behind) - len(value))
+        table += struct.pack(f"{order}HHI", tag, kind, count) + value.ljust(4, b"\0")
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(entries))
+    return b"Exif\0\0" + head + table + bytes(4) + behind
+
+
+def turned(order: str, orientation: int, *more: tuple[int, int, int, bytes]) -> bytes:
+    """A JPEG as a camera writes it."""
+    resolution = struct.pack(f"{order}II", 72, 1)
+    entries = [(0x010F, 2, 8, b"a maker\0"), (ORIENTATION, 3, 1, struct.pack(f"{order}H", orientation))]
+    entries += [(0x011A, 5, 1, resolution), (0x0128, 3, 1, struct.pack(f"{order}H", 2)), *more]
+    return with_segment(0xE1, exif(order, *entries))
+
+
 PLAIN = {
+    **{f"EXIF {order}{number}": turned(order, number) for order in "<>" for number in (0, 1, 3, 5, 6, 8, 9, 65_535)},
+    "EXIF without an orientation": with_segment(0xE1, exif("<", (0x010F, 2, 8, b"a maker\0"))),
+    "XMP": jpeg(xmp=b"<x/>"),
     "baseline": jpeg(),
     "gray": jpeg("L"),
     "progressive": jpeg(progressive=True),
@@ -41,8 +66,19 @@ PLAIN = {
     "wide numbers in tables": jpeg(qtables=[[300] * 64, [17] * 64]),
 }
 OTHERS = {
-    "EXIF": jpeg(exif=Image.Exif().tobytes()),
-    "XMP": jpeg(xmp=b"<x/>"),
+    "an orientation in XMP": jpeg(xmp=b'<x tiff:Orientation="6"/>'),
+    "EXIF twice": with_segment(0xE1, exif("<")).replace(b"\xff\xdb", turned("<", 6)[2:100] + b"\xff\xdb", 1),
+    "an orientation of four bytes": with_segment(0xE1, exif("<", (ORIENTATION, 4, 1, b"\6\0\0\0"))),
+    "two orientations": with_segment(
+        0xE1, exif("<", (ORIENTATION, 3, 1, b"\3\0"), (ORIENTATION, 3, 1, b"\6\0"), (0x010F, 2, 8, b"a maker\0"))
+    ),
+    "a value outside of the EXIF": with_segment(
+        0xE1,
+        exif("<", (0x010F, 2, 8, b"\xff\xff\0\0"), (ORIENTATION, 3, 1, b"\6\0")),
+    ),
+    "an unknown type": turned("<", 6, (0x9999, 77, 1, b"\1")),
+    "EXIF of nothing": with_segment(0xE1, b"Exif\0\0"),
+    "EXIF twice named": with_segment(0xE1, b"Exif\0\0" + exif("<", (ORIENTATION, 3, 1, b"\6\0"))),
     "a profile": jpeg(icc_profile=SRGB),
     "CMYK": jpeg("CMYK"),
     "Photoshop's": with_segment(0xED, b"Photoshop 3.0\x008BIM"),
@@ -78,8 +114,10 @@ def of_pillow(monkeypatch):
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_plain_jpeg_s_size_is_read_without_pillow(name, of_pillow):
-    assert jpeg_headers.plain_size(PLAIN[name]) == SIZE
-    assert said(PLAIN[name]) == of_pillow(PLAIN[name]) == image.ImageFacts(*SIZE, "JPEG")
+    size = SIZE[::-1] if name.startswith("EXIF") and name[-1] in "568" and name[-2] in "<>" else SIZE
+    assert jpeg_headers.plain_size(PLAIN[name]) == size
+    assert said(PLAIN[name]) == of_pillow(PLAIN[name]) == image.ImageFacts(*size, "JPEG")
+    assert image.decode(PLAIN[name]).size == size
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -87,7 +125,9 @@ def test_of_any_other_file_nothing_is_said(name):
     assert jpeg_headers.plain_size(OTHERS[name]) is None
 
 
-@pytest.mark.parametrize("name", [*PLAIN, *OTHERS])
+@pytest.mark.parametrize(
+    "name", [name for name in (*PLAIN, *OTHERS) if "EXIF" not in name or name[-2:] in ("<6", ">6")]
+)
 def test_whatever_becomes_of_a_header_nothing_else_is_found(name, of_pillow):
     whole = {**PLAIN, **OTHERS}[name]
     draw = random.Random(0)
