@@ -170,12 +170,14 @@ def assign(samples: pa.Table, rules: GeometryRules, seed: int = 0) -> pa.Table:
     sizes, size_of_row = np.unique(packed, return_inverse=True)
     # Geometry is computed once per distinct pair of size and drawn aspect; rows only point at it.
     pairs, pair_of_row = np.unique(size_of_row * len(choices) + _choices(draws, rules), return_inverse=True)
-    outcomes = []
+    reasons = _reasons(sizes >> 32, sizes & 0xFFFFFFFF, rules)
+    outcomes: list[Geometry | str] = []
     for pair in pairs.tolist():
         size, choice = divmod(pair, len(choices))
-        bucket = choices[choice]
+        bucket, packed_size = choices[choice], int(sizes[size])
         outcomes.append(
-            _outcome(int(sizes[size] >> 32), int(sizes[size] & 0xFFFFFFFF), rules, bucket.aspect if bucket else None)
+            reasons[size]
+            or _outcome(packed_size >> 32, packed_size & 0xFFFFFFFF, rules, bucket.aspect if bucket else None)
         )
 
     columns = _as_table(outcomes).take(pa.array(pair_of_row))
@@ -232,11 +234,17 @@ def _covering(size: Size, target: Size, raw: float) -> Size:
     return width, height
 
 
+def _reasons(width: npt.NDArray[np.int64], height: npt.NDArray[np.int64], rules: GeometryRules) -> list[str | None]:
+    """Of each size the first of the `limits` that it breaks."""
+    found: list[str | None] = [None] * len(width)
+    for reason, breaks in reversed(limits(width, height, rules)):
+        for at in np.flatnonzero(breaks).tolist():
+            found[at] = reason
+    return found
+
+
 def _outcome(width: int, height: int, rules: GeometryRules, drawn_aspect: float | None) -> Geometry | str:
-    """The geometry of a size, or the reason why samples of this size are dropped."""
-    for reason, breaks in limits(np.array([width]), np.array([height]), rules):
-        if breaks[0]:
-            return reason
+    """The geometry of a size that breaks no limit, or the reason why samples of this size are dropped nevertheless."""
     geometry = geometry_of(width, height, rules, drawn_aspect)
     if max(math.prod(geometry.resized_size), math.prod(geometry.intermediary_size)) > MAX_RESIZED_PX:
         return "too_extreme"
