@@ -18,7 +18,7 @@ from hf_assets.blobs.location import relative, resolve
 from hf_assets.errors import StoreError
 
 # Bump when memos are written in another way: older ones are then as if they weren't there.
-VERSION = 2
+VERSION = 3
 
 
 class Rest(NamedTuple):
@@ -41,7 +41,7 @@ class Rest(NamedTuple):
         """
         if self.is_all:
             return listed == self.files
-        return all(listed.get(name) == state for name, state in self.files.items())
+        return self.files.items() <= listed.items()
 
 
 class Memo(NamedTuple):
@@ -127,25 +127,33 @@ def identified(folder: Location, name: str) -> tuple[Memo, str] | None:
 @functools.lru_cache(maxsize=8)  # a step looks at the same ones again and again
 def _parse(data: bytes, folder: Location) -> tuple[Memo, str] | None:
     try:
-        content = json.loads(data)
-        noted = content["memo"]
-        if content["hash"] != fingerprint.of_value([VERSION, noted]):
+        said = data[: len(_head("0" * 32))]
+        body = data[len(said) : -1]
+        if said != _head(found := _hash(body)):
             return None
+        noted = json.loads(body)
         rests = tuple(
             Rest(resolve(one["folder"], folder), _states(one["files"]), one["is_all"]) for one in noted["rests"]
         )
         inputs = {table: (version, _state(state)) for table, (version, state) in noted["inputs"].items()}
-        found = Memo(**{**noted, "inputs": inputs, "tables": _states(noted["tables"]), "rests": rests})
-        return found, content["hash"]
+        return Memo(**{**noted, "inputs": inputs, "tables": _states(noted["tables"]), "rests": rests}), found
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def save(folder: Location, name: str, memo: Memo) -> None:
     """Note a table's memo, once the table is there."""
-    noted = _as_json(memo, folder)
-    content = {"hash": fingerprint.of_value([VERSION, noted]), "memo": noted}
-    files.write_atomically(places.memo(folder, name), json.dumps(content, separators=(",", ":")).encode())
+    body = json.dumps(_as_json(memo, folder), separators=(",", ":")).encode()
+    files.write_atomically(places.memo(folder, name), _head(_hash(body)) + body + b"}")
+
+
+def _head(hash: str) -> bytes:
+    """What JSON of a memo begins with, before what is hashed."""
+    return b'{"hash":"%s","memo":' % hash.encode()
+
+
+def _hash(body: bytes) -> str:
+    return fingerprint.of_bytes(b"%d:%s" % (VERSION, body))
 
 
 def forget(folder: Location, name: str) -> None:

@@ -33,6 +33,8 @@ GROWTH = 2
 GROUP_ROWS = 65_536
 # While runs are merged, so many groups are held in memory.
 MERGED_GROUPS = 4
+# So much of a run is read to know which parts it covers; more where these are many.
+END_BYTES = 65_536
 HASH = "^[0-9a-f]{32}$"
 # Hashes as numpy sees them in a column of texts.
 DIGITS = np.dtype("S32")
@@ -137,11 +139,13 @@ def layout(blobs: Blobs) -> Layout:
     """
     parts = frozenset(index.part_names(blobs))
     inside = blobs.within(FOLDER)
-    listed = [run for blob in inside.list() if (run := _open(inside, blob)) is not None]
+    listed = [Blob(name, *state) for name, state in inside.states().items()]
+    described = [(run, blob) for blob in listed if (run := _described(inside, blob)) is not None]
     chosen: list[Run] = []
     covered: set[str] = set()
-    for run in sorted(listed, key=lambda run: (-len(run.covers), run.name)):
-        if run.covers & parts and not run.covers <= covered:
+    for run, blob in sorted(described, key=lambda one: (-len(one[0].covers), one[0].name)):
+        # only what is wanted is read as a whole
+        if not run.covers <= covered and run.covers & parts and _open(inside, blob) == run:
             chosen.append(run)
             covered |= run.covers
     return Layout(parts, tuple(sorted(parts - covered)), tuple(chosen))
@@ -320,8 +324,38 @@ def drop_damaged(blobs: Blobs) -> list[str]:
     return damaged
 
 
-# Runs that this process has read through, by all that a listing says of them: None for a damaged one.
+# Runs that this process has read through, by all that a listing says of them: None for a damaged one. And what runs say
+# of themselves at their ends.
 KNOWN_RUNS: dict[tuple[str, Blob], Run | None] = {}
+DESCRIBED_RUNS: dict[tuple[str, Blob], Run | None] = {}
+
+
+def _described(blobs: Blobs, blob: Blob) -> Run | None:
+    """A run as its end says, if it is what was written; None where it has no such end."""
+    at = (blobs.address, blob)
+    if at not in DESCRIBED_RUNS:
+        try:
+            DESCRIBED_RUNS[at] = _read_end(blobs, blob)
+        except FileNotFoundError:
+            return None
+    return DESCRIBED_RUNS[at]
+
+
+def _read_end(blobs: Blobs, blob: Blob) -> Run | None:
+    end = blobs.get_range(blob.name, max(0, blob.num_bytes - END_BYTES), blob.num_bytes)
+    length = int.from_bytes(end[-8:-4], "little") + 8
+    if length > len(end):
+        end = blobs.get_range(blob.name, max(0, blob.num_bytes - length), blob.num_bytes)
+    try:
+        return _run(blob.name, pq.read_metadata(pa.BufferReader(files.PARQUET_MARK + end)))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
+
+
+def _run(name: str, metadata: pq.FileMetaData) -> Run:
+    names = metadata.metadata[COVERS].decode()
+    covers = (names[start : start + NAME_DIGITS] for start in range(0, len(names), NAME_DIGITS))
+    return Run(name, metadata.num_rows, frozenset(f"{one}{SUFFIX}" for one in covers))
 
 
 def _open(blobs: Blobs, blob: Blob) -> Run | None:
@@ -340,10 +374,7 @@ def _read_through(blobs: Blobs, name: str) -> Run | None:
         if fingerprint.checksum_of_stream(file) != name.removesuffix(SUFFIX):
             return None
         file.seek(0)
-        metadata = pq.read_metadata(file)
-    names = metadata.metadata[COVERS].decode()
-    covers = (names[start : start + NAME_DIGITS] for start in range(0, len(names), NAME_DIGITS))
-    return Run(name, metadata.num_rows, frozenset(f"{one}{SUFFIX}" for one in covers))
+        return _run(name, pq.read_metadata(file))
 
 
 def _stream(blobs: Blobs, name: str) -> BinaryIO:

@@ -44,6 +44,7 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(runs, "GROUP_ROWS", 5)
     monkeypatch.setattr(runs, "MERGED_GROUPS", 1)
     runs.KNOWN_RUNS.clear()
+    runs.DESCRIBED_RUNS.clear()
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_two_that_merge_at_once_do_no_harm(place: Blobs, tmp_path: Path) -> None
     assert found(place, *range(9)) == [(n, f"s{n}") for n in range(9)]
 
 
-@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+@pytest.mark.parametrize("damage", ["flipped", "it says that it covers another part", "cut", "gone"])
 def test_a_damaged_run_is_as_if_it_had_never_been(place: Blobs, tmp_path: Path, damage: str) -> None:
     for number in range(8):
         commit(place, number)
@@ -106,6 +107,9 @@ def test_a_damaged_run_is_as_if_it_had_never_been(place: Blobs, tmp_path: Path, 
     data = bytearray(path.read_bytes())
     if damage == "flipped":
         data[len(data) // 2] ^= 1
+    if "covers" in damage:
+        at = data.index(runs.COVERS) + 40
+        data[at] = ord("0") if data[at] != ord("0") else ord("1")
     path.write_bytes(bytes(data[:-20] if damage == "cut" else data))
     if damage == "gone":
         path.unlink()
