@@ -46,7 +46,8 @@ CONTAINERS = (
     "aac,ac3,aiff,amr,ape,asf,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
 )
 # Those of which `duration` is a fact. Elsewhere it is derived from a bit rate.
-TELLS_DURATION = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+MATROSKA = "matroska,webm"
+TELLS_DURATION = ("mov,mp4,m4a,3gp,3g2,mj2", MATROSKA)
 
 RESAMPLER = "aresample={rate}:filter_size=128:kaiser_beta=12:cutoff=0.95"
 TAPS = 128
@@ -155,14 +156,14 @@ def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
     data, mended = audio_headers.without_false_length(audio_headers.with_sizes(data))
     if mended is not None:
         with _container(data) as container:
-            yield _Container(container, mended)
+            yield _Container(container, data, mended)
         return
     data, announced = _with_true_length(data)
     try:
         file = _in_one_go()(_Seekable(data))
     except (soundfile.LibsndfileError, TypeError, ValueError):
         with _container(data) as container:
-            yield _Container(container, sizes=audio_headers.long_announced_and_there(data))
+            yield _Container(container, data, sizes=audio_headers.long_announced_and_there(data))
         return
     with file, _errors(f"{file.format} audio"):
         # what was streamed out as FLAC it can't read; of an MP3 that doesn't say how long it is, it reads a guess
@@ -172,7 +173,9 @@ def _open(data: bytes) -> "Iterator[_SoundFile | _Container]":
         is_chained = file.format == "OGG" and (audio_headers.is_chained(data) or audio_headers.has_false_end(data))
         if file.channels > 2 or is_misjudged or is_chained or (file.format == "FLAC" and file.frames >= 2**48):
             with _container(data) as container:
-                yield _Container(container, *(["xing"] if is_misjudged else []), *(["links"] if is_chained else []))
+                yield _Container(
+                    container, data, *(["xing"] if is_misjudged else []), *(["links"] if is_chained else [])
+                )
         else:
             yield _SoundFile(file, data, announced)
 
@@ -334,16 +337,20 @@ def _has(data: bytes, first: int, num_samples: int) -> bool:
 class _Container:
     """A file that PyAV reads: its first audio stream."""
 
-    def __init__(self, container: Any, *steps_done: str, sizes: tuple[int, int] | None = None) -> None:
+    def __init__(self, container: Any, data: bytes, *steps_done: str, sizes: tuple[int, int] | None = None) -> None:
         """
         Args:
+            data: the file's.
             sizes: bytes of audio that the header announces, and that are there, where these are fewer.
         """
         self._sizes = sizes
+        self._data = data
         self._container = container
         self._steps = steps_done
         self._stream = container.streams.audio[0]
-        self._frames = (frame for frame in _decoded(container, self._stream) if frame.samples)
+        # of fragments, the header knows those that are there
+        is_cut = containers.is_cut(data) and (b"moof" in data or not self._header_duration_s())
+        self._frames = (frame for frame in _decoded(container, self._stream, is_cut) if frame.samples)
         # Decoded, since a header can say half the rate of what comes out (HE-AAC).
         self._ahead = next(self._frames, None)
         if self._ahead is None:
@@ -366,8 +373,11 @@ class _Container:
         return AudioFacts(self.sample_rate, channels, num_samples, steps.note(*self._steps))
 
     def _header_duration_s(self) -> float:
-        """The duration that the header gives; 0 where it is derived from a bit rate, or is that of a video."""
-        if self._container.format.name not in TELLS_DURATION:
+        """The duration that the header gives; 0 where it is derived from a bit rate, or is that of a video, or is
+        contradicted by a file that is whole.
+        """
+        name = self._container.format.name
+        if name not in TELLS_DURATION or (name == MATROSKA and not containers.is_cut(self._data)):
             return 0
         if self._stream.duration and self._stream.time_base:
             return float(self._stream.duration * self._stream.time_base)
@@ -395,26 +405,34 @@ class _Container:
             yield block[:, skip:]
 
 
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """The frames of a stream. Of MP3, packets that can't be decoded are passed over, as players do, if they are few:
-    where two pieces were put together, and where a byte is broken.
+def _decoded(container: Any, stream: Any, is_cut: bool) -> Iterator[Any]:
+    """The frames of a stream. Packets that can't be decoded are passed over, as players do: the last one, of a file of
+    which an end is missing; and of MP3 few others, where two pieces were put together, and where a byte is broken.
+
+    Args:
+        is_cut: whether nothing says how much is missing behind the last one, but that it is.
     """
     import av
 
-    if container.format.name != "mp3":
-        yield from container.decode(stream)
-        return
-    num_packets = num_bad = 0
+    num_packets = num_frames = num_bad = 0
+    failed: Exception | None = None
     for packet in container.demux(stream):
+        if failed is not None and packet.size:
+            raise failed
         num_packets += 1
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError:
+        except av.error.InvalidDataError as error:
             num_bad += 1
-            if num_bad > MAX_BAD_PACKETS + num_packets // 50:
-                raise
+            if container.format.name != "mp3" or num_bad > MAX_BAD_PACKETS + num_packets // 50:
+                failed = error
             continue
+        num_frames += len(frames)
         yield from frames
+    if failed is not None and is_cut:
+        raise MediaError("truncated", "the file ends within its audio, before its container does") from failed
+    if failed is not None and not num_frames:
+        raise failed
 
 
 class _Graph:

@@ -360,6 +360,38 @@ def test_an_mp3_that_ends_early_is_as_long_as_it_goes(lost: int) -> None:
     assert np.abs(there[0] - PIECE[: there.shape[1], 0]).max() < 0.02
 
 
+@pytest.mark.parametrize(("format", "codec"), [("ipod", "aac"), ("adts", "aac"), ("matroska", "flac"), ("ac3", "ac3")])
+def test_a_file_that_lacks_a_byte_lacks_its_last_packet_at_most(format: str, codec: str) -> None:
+    data = contained(PIECE, format, codec)
+    if format == "ipod":  # with the header in front
+        data = moved(data)
+    there, whole = all_of(data[:-1], RATE, 2), all_of(data, RATE, 2)
+    assert 0 <= whole.shape[1] - there.shape[1] <= 4608
+    assert np.abs(there - whole[:, : there.shape[1]])[:, :-2048].max() < 1e-4
+    if format in ("ipod", "matroska"):
+        with pytest.raises(MediaError) as raised:
+            audio.probe(data[: len(data) * 2 // 3])
+        assert raised.value.reason == "truncated"
+
+
+def moved(data: bytes) -> bytes:
+    """An MP4 whose header stands in front of its audio."""
+    start, header = data.index(b"mdat") - 4, data.index(b"moov") - 4
+    moov = bytearray(data[header:])
+    at = moov.index(b"stco") + 8
+    (count,) = struct.unpack_from(">I", moov, at)
+    offsets = struct.unpack_from(f">{count}I", moov, at + 4)
+    struct.pack_into(f">{count}I", moov, at + 4, *(offset + len(moov) for offset in offsets))
+    return data[:start] + bytes(moov) + data[start:header]
+
+
+def test_a_duration_in_a_matroska_that_is_whole_is_not_believed() -> None:
+    data = contained(PIECE, "matroska", "flac")
+    at = data.index(b"\x44\x89\x88") + 3
+    facts = audio.probe(patched(data, at, ">d", 20_000.0))
+    assert facts == audio.probe(data)
+
+
 def with_last_page(data: bytes, samples: int | None = None, *, is_end: bool = True) -> bytes:
     """An Ogg whose last page says that so many samples are there by its end."""
     at = data.rindex(b"OggS")
