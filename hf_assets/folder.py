@@ -136,6 +136,16 @@ def gallery(root: Location) -> Location:
     return root / GALLERY
 
 
+def piece_facts(root: Location) -> Location:
+    """What was found out of the training set's pieces for the report."""
+    return root / "reports" / "pieces.json"
+
+
+def local_pictures(root: Location) -> Location:
+    """Which media on this machine were read for the gallery alone."""
+    return root / "reports" / "local_pictures.json"
+
+
 def channels(root: Location) -> Location:
     """Statistics of some latents' channels."""
     return root / "reports" / "channels.json"

@@ -1,7 +1,7 @@
 """Numbers about tables that people follow over time."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +21,22 @@ class Counts:
         Args:
             numbers: (N,) of 0 and more.
         """
-        added = np.bincount(numbers, minlength=len(self._counts))
-        added[: len(self._counts)] += self._counts
+        self._include(np.bincount(numbers, minlength=len(self._counts)))
+
+    def add_counted(self, values: Sequence[int], counts: Sequence[int]) -> None:
+        """Different numbers, and how often each came."""
+        added = np.zeros(max(len(self._counts), max(values, default=0) + 1), np.int64)
+        added[np.array(values, np.int64)] = counts
+        self._include(added)
+
+    def include(self, others: "Counts") -> None:
+        """What others counted."""
+        self._include(others._counts)
+
+    def _include(self, counts: np.ndarray) -> None:
+        longer, shorter = (counts, self._counts) if len(counts) > len(self._counts) else (self._counts, counts)
+        added = longer.copy()
+        added[: len(shorter)] += shorter
         self._counts = added
 
     @property
@@ -101,13 +115,26 @@ class Chosen:
         """
         self._count, self._draw = count, draw
         self._rows: pa.Table | None = None
+        self._drawn = np.empty(0, np.uint64)
 
     def add(self, rows: pa.Table) -> None:
-        chosen = rows.take(pa.array(choose(self._draw(rows), self._count)))
+        some, drawn = self._candidates(rows)
         if self._rows is not None:
-            both = pa.concat_tables([self._rows, chosen])
-            chosen = both.take(pa.array(choose(self._draw(both), self._count)))
-        self._rows = chosen.combine_chunks()
+            some, drawn = pa.concat_tables([self._rows, some]), np.concatenate([self._drawn, drawn])
+        at = choose(drawn, self._count)
+        self._rows, self._drawn = some.take(pa.array(at)).combine_chunks(), drawn[at]
+
+    def candidates(self, rows: pa.Table) -> pa.Table:
+        """Those that may be chosen if they are added now; of rows with what the draw needs."""
+        return self._candidates(rows)[0]
+
+    def _candidates(self, rows: pa.Table) -> tuple[pa.Table, np.ndarray]:
+        drawn = self._draw(rows)
+        at = np.arange(len(rows))
+        if len(self._drawn) == self._count:
+            at = np.flatnonzero(drawn < self._drawn[-1]) if self._count else at[:0]
+        at = at[choose(drawn[at], self._count)]
+        return rows.take(pa.array(at)), drawn[at]
 
     @property
     def rows(self) -> pa.Table:

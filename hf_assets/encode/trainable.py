@@ -32,6 +32,8 @@ _LINE = pa.field("row", pa.int64())
 _TEXT, _KEY = pa.field("text", fingerprint.PACKED), pa.field("embed_key", fingerprint.PACKED)
 # The keys that rows name, with the number of the piece in which the rows lie.
 _NAMED = pa.schema([pa.field("piece", pa.int64()), pa.field("key", fingerprint.PACKED)])
+# What is read of rows that are taken over.
+KEPT_COLUMNS = ("row", "file", "media_hash")
 # Of so many captions at most, the embeds are looked for by the captions themselves.
 FEW_CAPTIONS = 262_144
 
@@ -92,25 +94,24 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
         self,
         remaking: Remaking,
         captions: TableFile,
-        report: Callable[[pa.Table, bool], None],
-        show: Callable[[pa.Table], None],
+        *show: Callable[[pa.Table, int | None], None],
     ) -> DraftTable:
         """The training set's table: these rows, and what is taken over from the last one.
 
         Args:
             remaking: whose first output is the training set.
             captions: all captioned rows.
-            report, show: are given the rows, in order; the first also whether they are taken over.
+            show: is given the rows, in order; of those that are taken over `KEPT_COLUMNS` and their piece's number.
         """
         path = remaking.outputs[0]
         table, self._taken_over = remaking.draft(path), remaking
-        for number, some in remaking.in_order(self.tables(), path):
+        for number, some in remaking.in_order(self.tables(), path, KEPT_COLUMNS):
             if number is not None:
                 self._count(remaking.num_rows(captions, number), some)
             else:
                 table.add(some)
-            report(some, number is not None)
-            show(some)
+            for one in show:
+                one(some, number)
         table.complete()
         return table
 

@@ -5,6 +5,7 @@ to run. More are kept than are shown, so that enough are left when a filter beco
 then shown with their reason.
 """
 
+import functools
 from io import BytesIO
 from typing import Any
 
@@ -128,7 +129,10 @@ class First(Chosen):
         super().__init__(count, _draws)
 
     def add(self, rows: pa.Table) -> None:
-        super().add(rows.filter(pc.is_valid(rows["file_hash"])))  # null: it names a file that isn't there
+        there = rows["file_hash"]
+        super().add(
+            rows.filter(there.is_valid()) if there.null_count else rows
+        )  # null: it names a file that isn't there
 
 
 def first(located: pa.Table, count: int) -> pa.Table:
@@ -140,12 +144,17 @@ def first(located: pa.Table, count: int) -> pa.Table:
 
 def _draws(located: pa.Table) -> np.ndarray:
     """A number for each row, from what its file is and where in it the row lies."""
-    hashes = located["file_hash"].cast(pa.string()).combine_chunks().dictionary_encode()
-    seeds = [int(fingerprint.of_bytes(file_hash.encode())[:16], 16) for file_hash in hashes.dictionary.to_pylist()]
-    return numbers.draws(
-        np.array(seeds, np.uint64)[hashes.indices.to_numpy()] if seeds else np.empty(0, np.uint64),
-        located["file_row"].to_numpy().astype(np.uint64),
-    )
+    seeds = [np.empty(0, np.uint64)]
+    for chunk in located["file_hash"].chunks:
+        coded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+        if len(coded):
+            seeds.append(np.array(list(map(_seed, coded.dictionary.to_pylist())), np.uint64)[coded.indices.to_numpy()])
+    return numbers.draws(np.concatenate(seeds), located["file_row"].to_numpy().astype(np.uint64))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _seed(file_hash: str) -> int:
+    return int(fingerprint.of_bytes(file_hash.encode())[:16], 16)
 
 
 def _places(located: pa.Table) -> list[Place]:

@@ -103,7 +103,12 @@ class Counted:
             self._known = _known_counts(self._root)
             self._captions = pa.nulls(len(self._known), pa.large_string())
         self.num_captions += pc.sum(pc.not_equal(keyed["caption"], schema.EMPTY_CAPTION)).as_py() or 0
-        at = pc.index_in(self._known["embed_key"].combine_chunks(), value_set=keyed["embed_key"].combine_chunks())
+        known = self._known["embed_key"].combine_chunks()
+        if not len(known):
+            return
+        # these are the first ones in their order, so of very many only few are compared
+        keyed = keyed.filter(pc.less_equal(keyed["embed_key"], pc.max(known)))
+        at = pc.index_in(known, value_set=keyed["embed_key"].combine_chunks())
         captions = keyed["caption"].cast(pa.large_string()).combine_chunks()
         self._captions = pc.coalesce(self._captions, captions.take(at))
 

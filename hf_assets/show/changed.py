@@ -22,6 +22,8 @@ WORDS = {
 }
 NOTHING = "Nothing: the training set is the one of the last run."
 KEY = "latent_key"
+# Columns of the last training set that say nothing of what changed.
+NOT_COMPARED = ("file", "latent_shape", "embed_keys", "empty_caption_key")
 
 
 class SinceLast:

@@ -1,7 +1,7 @@
 """Everything worth seeing of a dataset, in one HTML file beside its tables; its gallery lies in a folder beside it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -30,16 +30,18 @@ from hf_assets.draw.html import (
     Section,
     Table,
 )
-from hf_assets.draw.numbers import Counts
 from hf_assets.encode import quarantine
 from hf_assets.previews import decoded, pictures
 from hf_assets.previews.token_counts import Counted
-from hf_assets.show import changed, gallery, views
+from hf_assets.show import changed, gallery, piece_facts, views
+from hf_assets.show.piece_facts import LEAST, Facts
 from hf_assets.show.words import Words
 from hf_assets.sources.rows import snapshot_of
 from hf_assets.stages import naming
-from hf_assets.store import memo, spot_checks
+from hf_assets.store import memo, pieces
 from hf_assets.store.memo import Rest
+from hf_assets.store.pieces import Piece
+from hf_assets.store.remaking import Remaking
 
 # Bump when the page is made in another way.
 VERSION = 2
@@ -58,39 +60,57 @@ def path(recipe: Recipe) -> Location:
 class Report:
     """The report and its gallery, gathered while the training set is made: no row of it is kept that isn't shown."""
 
-    def __init__(self, recipe: Recipe, replaced: Iterator[pa.Table] | None) -> None:
+    def __init__(self, recipe: Recipe, remaking: Remaking) -> None:
         """
         Args:
-            replaced: the rows of the training set that is there, but for those that the new one takes over; None where
-                there is none.
+            remaking: whose first output is the training set.
         """
         self._recipe = recipe
-        self._num_samples = 0
-        self._sizes: Counter[str] = Counter()
-        self._lengths = Counts()
+        self._remaking, self._path = remaking, remaking.outputs[0]
+        self._of_piece: dict[int, Facts] = {}
+        self._all = Facts()
+        self._known = piece_facts.load(recipe.folders.metadata)
         self._words = Words(recipe.captions.instance_prompt)
-        self._least: pa.Table | None = None
-        self._changed = changed.SinceLast(recipe, replaced)
+        self._changed = changed.SinceLast(recipe, remaking.replaced(self._path, but=changed.NOT_COMPARED))
         self._gallery = gallery.Shown(recipe)
 
-    def add(self, samples: pa.Table, is_kept: bool = False) -> None:
+    def add(self, samples: pa.Table, number: int | None = None) -> None:
         """The next rows of the training set that is being made, while the last one is still there.
 
         Args:
-            is_kept: they are taken over from it.
+            number: of the piece of it that they are, where they are taken over; then the gallery's columns are enough.
         """
-        self._num_samples += len(samples)
-        self._sizes.update(dict(draw.sizes(samples)))
-        self._lengths.add(numbers.lengths(samples))
-        counted = samples["captions"].slice(0, COUNTED - self._words.num_samples)
-        self._words.add(counted.to_pylist())
-        self._least = _with_least_keys(samples, self._least)
-        if not is_kept:
+        if number is None:
+            for at, rows in pieces.cut(samples):
+                self._of_piece.setdefault(at, Facts()).add(rows)
             self._changed.add(samples)
+        else:
+            self._of_piece[number] = self._facts_of_kept(number)
+        if (lacking := COUNTED - self._words.num_samples) > 0:
+            captions = samples if number is None else self._remaking.kept_rows(self._path, number, ["captions"])
+            self._words.add(captions["captions"].slice(0, lacking).to_pylist())
         self._gallery.add(samples)
 
+    def _facts_of_kept(self, number: int) -> Facts:
+        known = self._known.get(self._remaking.kept_piece(self._path, number).hash)
+        if known is None:
+            known = Facts()
+            known.add(self._remaking.kept_rows(self._path, number, [*LEAST.names, "captions"]))
+        return known
+
+    def settle(self, made: Sequence[Piece]) -> Facts:
+        """What is known of all rows. Nothing is added after that.
+
+        Args:
+            made: the pieces of the new training set, of which it is kept for the next report.
+        """
+        piece_facts.save(self._recipe.folders.metadata, self._of_piece, made)
+        for number in sorted(self._of_piece):
+            self._all.include(self._of_piece[number])
+        return self._all
+
     def write(self, version: str) -> None:
-        """Write the report and its gallery, unless those that are there show the same.
+        """Write the report and its gallery, unless those that are there show the same. All is settled before.
 
         Args:
             version: data version of the training set.
@@ -99,7 +119,7 @@ class Report:
         if _shows(path(recipe), _key(recipe, version)):
             return
         shown = self._gallery.write()
-        number, model = self._num_samples, recipe.model.pipeline.repository
+        number, model = self._all.num_samples, recipe.model.pipeline.repository
         head = Head(
             f"{recipe.id}: {number:,} {'sample' if number == 1 else 'samples'}",
             f"{recipe.source.dataset_name}{_split(recipe)}, for {model} in {recipe.model.dtype}",
@@ -116,19 +136,19 @@ class Report:
             "revision": f"{snapshot.commit} (a folder on this machine)" if snapshot.is_local else snapshot.commit,
             "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             ("rows" if self._recipe.source.folder else "rows of the split"): f"{self._gallery.num_rows:,}",
-            "captions": f"{self._lengths.counts.sum():,}",
-            "buckets": f"{len(self._sizes):,}",
+            "captions": f"{self._all.lengths.counts.sum():,}",
+            "buckets": f"{len(self._all.sizes):,}",
             "training set": str(folder.table(root, "training_set")),
         }
 
     def _sections(self, shown: gallery.Gallery) -> Iterator[Section]:
         root = self._recipe.folders.metadata
         yield Section("Samples", list(_samples(root, shown)), is_wide=True)
-        yield Section("What is left at each step", list(_steps(root, self._num_samples)))
+        yield Section("What is left at each step", list(_steps(root, self._all.num_samples)))
         embeds = files.read_tables(folder.table(root, "text_embeds"), ["caption", "embed_key"])
         if embeds is not None:
             yield Section("Captions", list(self._captions(embeds)))
-        yield Section("Buckets", [Bars(self._sizes.most_common())])
+        yield Section("Buckets", [Bars(numbers.by_count(self._all.sizes))])
         if latents := list(self._latents()):
             yield Section("Latents", latents, is_wide=True)
         failed = quarantine.failed_samples(self._recipe)
@@ -138,7 +158,7 @@ class Report:
             yield Section("Quarantined", [table], is_wide=True)
 
     def _captions(self, embeds: Iterator[pa.Table]) -> Iterator[Part]:
-        characters = self._lengths
+        characters = self._all.lengths
         lengths: list[Part] = [Histogram(characters.values, " characters", "Characters per caption", characters.counts)]
         counted = Counted(self._recipe.folders.metadata)
         for some in embeds:
@@ -156,8 +176,7 @@ class Report:
             yield Bars(found.tags, title="Tags: samples that have them", total=found.num_samples)
 
     def _latents(self) -> Iterator[Part]:
-        least = self._least
-        assert least is not None, "rows were added, if only none of them"
+        least = self._all.least
         keys = least["latent_key"]
         found = decoded.pairs(self._recipe.folders.metadata, decoded.chosen_keys(keys))
         if found:
@@ -248,16 +267,6 @@ def _steps(root: Location, num_samples: int) -> Iterator[Part]:
             counts.update(dict(draw.drop_counts(dropped)))
     if counts:
         yield Bars(counts.most_common(), is_bad=True, title="Dropped for")
-
-
-def _with_least_keys(samples: pa.Table, before: pa.Table | None) -> pa.Table:
-    """Of some samples and those that were found before, the first ones in the order of their latents' keys, which is
-    as good as at random: each key once.
-    """
-    rows = samples.select(["row", naming.NAME, "bucket", "latent_key"])
-    keys = spot_checks.first(pc.unique(rows["latent_key"]))
-    some = rows.take(pc.index_in(keys, value_set=rows["latent_key"].combine_chunks()))
-    return some if before is None else _with_least_keys(pa.concat_tables([before, some]), None)
 
 
 def _pair(samples: pa.Table, pair: decoded.Pair) -> Pair:

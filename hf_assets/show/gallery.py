@@ -10,7 +10,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,18 +21,14 @@ from hf_assets import blobs, draw, files, fingerprint, folder, inert, schema
 from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.encode import quarantine
-from hf_assets.encode.media_files import by_file, media_of
 from hf_assets.encode.probe import recall
-from hf_assets.engines.ahead import map_ahead
 from hf_assets.kinds.medium import medium_of
 from hf_assets.previews import pictures
-from hf_assets.previews.pictures import Pictures
-from hf_assets.previews.thumbnails import First, Thumbnails, first
-from hf_assets.show import likeness
+from hf_assets.previews.thumbnails import First, Thumbnails
+from hf_assets.show import likeness, local_pictures
 from hf_assets.show.views import crops_of
 from hf_assets.sources.rows import snapshot_of
-from hf_assets.sources.source import source_of
-from hf_assets.sources.spec import WHOLE_FILE, Snapshot
+from hf_assets.sources.spec import WHOLE_FILE
 from hf_assets.stages import naming
 
 # So many rows are shown at most; of larger datasets some, by a draw.
@@ -44,7 +39,6 @@ CAPTIONS, CAPTION_CHARACTERS, FACT_CHARACTERS, NAME_CHARACTERS = 4, 400, 200, 20
 # Of a folder on this machine, so many pictures are made for the gallery alone, of what no run has decoded; and where
 # only some rows are shown.
 DRAWN, DRAWN_OF_SOME = 2_000, 200
-THREADS = 8
 
 KEPT, DUPLICATE, DROPPED, FAILED, INCOMPLETE = STATES = ("kept", "duplicate", "dropped", "quarantined", "left out")
 # What is read of `buckets`.
@@ -120,7 +114,7 @@ class Shown:
         return pa.concat_tables([of_shapes, recall(self._recipe, others, self._snapshot).media.cast(of_shapes.schema)])
 
     def add(self, samples: pa.Table) -> None:
-        """The next rows of the training set."""
+        """The next rows of the training set: `row`, `file` and `media_hash` of them."""
         rows = samples["row"].to_numpy()
         at = pc.index_in(samples["media_hash"], value_set=self._hashes)
         is_asked = at.is_valid().to_numpy()
@@ -130,10 +124,7 @@ class Shown:
         is_shown = pc.is_in(samples["row"], value_set=self._rows)
         kept, firsts = samples.filter(is_shown), self._first_rows[at.fill_null(0).to_numpy()]
         firsts = np.where(is_asked, firsts, rows)[is_shown.to_numpy()]
-        captions = pc.list_slice(kept["captions"], 0, 1)  # a sample may have none, where latents are made alone
-        lengths = np.full(len(kept), np.nan)
-        lengths[schema.list_parents(captions)] = pc.utf8_length(pc.list_flatten(captions)).to_numpy()
-        self._kept.append(pa.table({"row": kept["row"], "file": kept["file"], "first": firsts, "characters": lengths}))
+        self._kept.append(pa.table({"row": kept["row"], "file": kept["file"], "first": firsts}))
 
     def write(self) -> Gallery:
         """Write the gallery's files; those that are there already stay.
@@ -142,7 +133,7 @@ class Shown:
         """
         root = self._recipe.folders.metadata
         count = DRAWN if self.num_rows <= MOST else DRAWN_OF_SOME
-        hashed = _draw_local(self._recipe, self._snapshot, self._located, self._media, count)
+        hashed = local_pictures.draw(self._recipe, self._snapshot, self._located, self._media, count)
         known = pictures.known(root)
         every = pa.concat_tables([self._media, pa.Table.from_pylist(hashed, schema=self._media.schema)])
         media = every.take(pc.index_in(self._rows, value_set=every["row"].combine_chunks()))
@@ -169,8 +160,7 @@ class _Rows(NamedTuple):
         located: `row`, `schema.LOCATION` and `schema.SOURCE_PATH`.
         media: `row`, `media_hash`, `original_size` and others.
         shapes: of `buckets`.
-        kept: of samples that are trained on, `row`, `file`, the `first` row with the same file, and the `characters`
-            of a caption.
+        kept: of samples that are trained on, `row`, `file`, and the `first` row with the same file.
         tiles: `pictures.SCHEMA`.
     """
 
@@ -198,68 +188,13 @@ def _located(raw_dataset: Location, num_rows: int) -> pa.Table:
     return chosen.rows.sort_by("row")
 
 
-def _draw_local(
-    recipe: Recipe, snapshot: Snapshot, shown: pa.Table, media: pa.Table, count: int
-) -> list[dict[str, Any]]:
-    """Make pictures of media on this machine of which none were made while they were encoded.
-
-    Args:
-        count: so many.
-
-    Returns:
-        `row` and `media_hash` of those whose hash no run has needed, as of a row without a caption.
-    """
-    hashed: list[dict[str, Any]] = []
-    if not Path(recipe.source.dataset_name).is_absolute():
-        return hashed
-    root = recipe.folders.metadata
-    known = pictures.known(root)["key"].combine_chunks()
-    lacking = media.filter(pc.invert(pc.is_in(pictures.keys_of(media), value_set=known)))
-    failed = quarantine.failed_samples(recipe)["row"].combine_chunks()
-    lacks = pc.is_in(shown["row"], value_set=lacking["row"].combine_chunks())
-    if recipe.source.folder is not None:
-        lacks = pc.or_(lacks, pc.invert(pc.is_in(shown["row"], value_set=media["row"].combine_chunks())))
-    lacks = pc.and_not(lacks, pc.is_in(shown["row"], value_set=failed))
-    wanted = first(shown.filter(lacks), count)
-    if not len(wanted):
-        return hashed
-    wanted = wanted.sort_by("row")
-    keys = dict(zip(lacking["row"].to_pylist(), pictures.keys_of(lacking).to_pylist(), strict=True))
-    made_before = set(known.to_pylist())
-    medium, made = medium_of(recipe), Pictures(root)
-    source = source_of(recipe.source, folder.sources(root))
-
-    def make(one: Any) -> None:
-        if not one.data:
-            return
-        if (key := keys.get(one.row)) is None:
-            media_hash = fingerprint.of_bytes(one.data)
-            hashed.append({"row": one.row, "media_hash": media_hash})
-            key = pictures.key_of(media_hash)
-            if key in made_before:
-                return
-        try:
-            picture = medium.thumbnail(one.data)
-        except Exception:  # decoration: whatever is wrong with it, probing and encoding say it
-            return
-        if picture is not None:
-            made.add(key, np.asarray(picture.convert("RGB")))
-
-    read = media_of(by_file(wanted, snapshot), source, snapshot, recipe.media_column)
-    threads = min(os.cpu_count() or 1, THREADS)
-    for _ in map_ahead(make, read, threads=threads, ahead=2 * threads):
-        pass
-    made.flush()
-    return hashed
-
-
 def _write(recipe: Recipe, rows: _Rows, buckets: list[str], num_rows: int) -> Gallery:
     root = recipe.folders.metadata
     place = folder.gallery(root)
     there = {blob.name for blob in blobs.at(place).list()}
     became = _states(recipe, rows)
-    groups, unusual = _compared(rows)
-    captions = _captions(root, rows.located["row"].combine_chunks())
+    captions, characters = _captions(root, rows.located["row"].combine_chunks())
+    groups, unusual = _compared(rows, characters)
     number_of = {name: number for number, name in enumerate(buckets)}
     thumbnails = _Others(recipe)
     counts, num_pictured = Counter(dict.fromkeys(STATES, 0)), 0
@@ -479,8 +414,10 @@ def _names(table: pa.Table, *wanted: str) -> list[str]:
     return [name for name in wanted if name in table.column_names]
 
 
-def _captions(root: Location, shown: pa.Array) -> pa.ChunkedArray:
-    """The first captions of each row, as far as they are shown; null for a row without."""
+def _captions(root: Location, shown: pa.Array) -> tuple[pa.ChunkedArray, np.ndarray]:
+    """The first captions of each row, as far as they are shown; null for a row without. And how many characters the
+    first one has; NaN where there is none.
+    """
     found = []
     for table in _there(folder.table(root, "captions"), ["row", "captions"]):
         table = _only(table, shown)
@@ -489,13 +426,22 @@ def _captions(root: Location, shown: pa.Array) -> pa.ChunkedArray:
         texts = pc.utf8_slice_codeunits(some.flatten(), 0, CAPTION_CHARACTERS + 1)
         lengths = pc.list_value_length(some).to_numpy()
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-        found.append(pa.table({"row": table["row"], "captions": pa.ListArray.from_arrays(offsets, texts)}))
+        first = pc.list_slice(table["captions"], 0, 1)  # a sample may have none, where latents are made alone
+        characters = np.full(len(table), np.nan)
+        characters[schema.list_parents(first)] = pc.utf8_length(pc.list_flatten(first)).to_numpy()
+        columns = {"captions": pa.ListArray.from_arrays(offsets, texts), "characters": pa.array(characters)}
+        found.append(pa.table({"row": table["row"], **columns}))
     every = pa.concat_tables(found)
-    return every["captions"].take(pc.index_in(shown, value_set=every["row"].combine_chunks()))
+    of_shown = every.take(pc.index_in(shown, value_set=every["row"].combine_chunks()))
+    return of_shown["captions"], of_shown["characters"].to_numpy()
 
 
-def _compared(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-    """The group of samples that look alike, and how each is unlike the others; only of what is trained on."""
+def _compared(rows: _Rows, characters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The group of samples that look alike, and how each is unlike the others; only of what is trained on.
+
+    Args:
+        characters: (N,) of each one's first caption; NaN where there is none.
+    """
     number = len(rows.located)
     groups, unusual = np.zeros(number, np.int32), np.zeros(number, np.int32)
     is_kept = rows.kept["row"].is_valid().to_numpy()
@@ -503,7 +449,7 @@ def _compared(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
     if is_seen.any():
         groups[is_seen] = likeness.clusters(rows.tiles["likeness"].filter(pa.array(is_seen)).to_numpy())
     none = np.full(number, np.nan)
-    values = [none.copy(), none.copy(), none, np.log1p(rows.kept["characters"].to_numpy())]
+    values = [none.copy(), none.copy(), none, np.where(is_kept, np.log1p(characters), np.nan)]
     if "original_size" in rows.media.column_names:
         kept = rows.media["original_size"].filter(pa.array(is_kept))
         width, height = (

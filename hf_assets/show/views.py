@@ -24,6 +24,7 @@ from hf_assets.previews.thumbnails import First, Pictured, Thumbnails
 from hf_assets.previews.token_counts import Counted
 from hf_assets.stages import naming
 from hf_assets.store import spot_checks
+from hf_assets.store.remaking import Remaking
 from hf_assets.store.tensors import TensorStore
 
 # Bump when a sheet is drawn in another way.
@@ -308,30 +309,31 @@ def embeds(
 class TrainingSet:
     """What a trainer gets: some samples, and how many each bucket has."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._num_rows = 0
-        self._sizes: Counter[str] = Counter()
-        self._sheet = SamplesSheet(recipe)
-
-    def add(self, samples: pa.Table) -> None:
-        """The next rows of the training set."""
-        self._num_rows += len(samples)
-        self._sizes.update(dict(draw.sizes(samples)))
-        self._sheet.add(samples)
-
-    def view(self, num_media: int) -> View:
+    def __init__(self, recipe: Recipe, remaking: Remaking) -> None:
         """
         Args:
+            remaking: whose first output is the training set.
+        """
+        self._sheet = SamplesSheet(recipe, remaking)
+
+    def add(self, samples: pa.Table, number: int | None = None) -> None:
+        """The next rows of the training set: see `SamplesSheet.add`."""
+        self._sheet.add(samples, number)
+
+    def view(self, samples: Counter[str], num_media: int) -> View:
+        """
+        Args:
+            samples: by bucket.
             num_media: different ones.
         """
         texts = {}
         if (data := self._sheet.data()) is not None:
             texts["contact_sheet"] = sheets.inline(data, SHEETS["training_set"])
-        sizes = numbers.by_count(self._sizes)
+        sizes, num_samples = numbers.by_count(samples), samples.total()
         return View(
             {
                 "num_buckets": len(sizes),
-                "duplicates_share": 1 - num_media / self._num_rows if self._num_rows else 0.0,
+                "duplicates_share": 1 - num_media / num_samples if num_samples else 0.0,
             },
             {
                 **texts,
@@ -344,8 +346,8 @@ class TrainingSet:
 class SamplesSheet:
     """Some samples with the part that is encoded in a frame, and their captions."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, recipe: Recipe, remaking: Remaking) -> None:
+        self._recipe, self._remaking = recipe, remaking
         self._known = pictures.known(recipe.folders.metadata)
         self._pictured = self._rows_with_pictures()
         self._samples = Chosen(SAMPLE_TILES, _by_row)
@@ -357,10 +359,19 @@ class SamplesSheet:
             found.append(shapes["row"].filter(at.is_valid()).combine_chunks())
         return pa.concat_arrays(found)
 
-    def add(self, samples: pa.Table) -> None:
-        """The next rows of the training set."""
-        is_pictured = pc.is_in(samples["row"], value_set=self._pictured)
-        self._samples.add(samples.select(["row", "file", naming.NAME, "captions"]).filter(is_pictured))
+    def add(self, samples: pa.Table, number: int | None = None) -> None:
+        """The next rows of the training set.
+
+        Args:
+            number: of the piece that they are, where they are taken over; then their numbers are enough.
+        """
+        columns = ["row", "file", naming.NAME, "captions"]
+        pictured = samples.filter(pc.is_in(samples["row"], value_set=self._pictured))
+        if number is not None:  # few of them, if any, are read
+            wanted = self._samples.candidates(pictured)["row"].combine_chunks()
+            pictured = self._remaking.kept_rows(self._remaking.outputs[0], number if len(wanted) else -1, columns)
+            pictured = pictured.filter(pc.is_in(pictured["row"], value_set=wanted))
+        self._samples.add(pictured.select(columns))
 
     def data(self) -> bytes | None:
         """None where none was pictured."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hf_assets import files, fingerprint
 from hf_assets.blobs import Location
 from hf_assets.store.draft import DraftTable, Over
-from hf_assets.store.pieces import PiecedFile, open_pieces
+from hf_assets.store.pieces import Piece, PiecedFile, open_pieces
 from hf_assets.store.table_file import TableFile
 
 
@@ -112,11 +112,18 @@ class Remaking(contextlib.AbstractContextManager["Remaking"]):
         assert pieces is not None, "what is made of it is known by its pieces"
         return pieces.pieces[number].num_rows
 
-    def in_order(self, made: Iterable[pa.Table], path: Location) -> Iterator[tuple[int | None, pa.Table]]:
+    def kept_piece(self, path: Location, number: int) -> Piece:
+        """As `kept_rows`, what is known of the piece."""
+        return self._old[path].pieces[number]
+
+    def in_order(
+        self, made: Iterable[pa.Table], path: Location, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[int | None, pa.Table]]:
         """All rows of one of the asset's tables, in the split's order.
 
         Args:
             made: the rows that are made anew.
+            columns: of those that are taken over.
 
         Yields:
             The number of a piece that is taken over, or None, and rows.
@@ -125,24 +132,29 @@ class Remaking(contextlib.AbstractContextManager["Remaking"]):
         number = next(waiting, None)
         for rows in made:
             while number is not None and len(rows) and number < rows["row"][0].as_py() // fingerprint.HASHED_ROWS:
-                yield number, self.kept_rows(path, number)
+                yield number, self.kept_rows(path, number, columns)
                 number = next(waiting, None)
             yield None, rows
         while number is not None:
-            yield number, self.kept_rows(path, number)
+            yield number, self.kept_rows(path, number, columns)
             number = next(waiting, None)
 
     def metadata(self, path: Location) -> Mapping[bytes, bytes]:
         """What one of the asset's tables, as it is, says of itself."""
         return self._old[path].metadata
 
-    def replaced(self, path: Location) -> Iterator[pa.Table] | None:
-        """The rows of one of the asset's tables as it is, but for those that are taken over; None: there is none."""
+    def replaced(self, path: Location, but: Sequence[str] = ()) -> Iterator[pa.Table] | None:
+        """The rows of one of the asset's tables as it is, but for those that are taken over; None: there is none.
+
+        Args:
+            but: columns that aren't wanted.
+        """
         if path not in self._old:
             return files.read_tables(path)
         old = self._old[path]
+        columns = [name for name in old.schema.names if name not in but]
         numbers = sorted(set(old.pieces) - set(self.kept))
-        return map(old.read, numbers or [-1])
+        return (old.read(number, columns) for number in numbers or [-1])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,5 +1,6 @@
 """However small the pieces are in which tables are made, they are those that a build from scratch makes as a whole."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 
@@ -66,6 +67,8 @@ def test_a_walk_of_edits_in_small_pieces_ends_where_a_build_as_a_whole_does(
     assert world.contents() == whole.contents()
     assert tables_of(world) == tables_of(whole)
     assert world.runs[-1].versions == whole.runs[-1].versions
+    kept, found = (json.loads(folder.piece_facts(one.metadata_folder).read_bytes()) for one in (world, whole))
+    assert kept == found  # what the report says of pieces that were taken over, too
 
 
 def test_rows_that_are_added_are_all_that_pass_through(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
