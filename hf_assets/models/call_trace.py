@@ -11,7 +11,8 @@ import inspect
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from hf_assets.models.following import Left, Method, Scope, TooMuch
+from hf_assets.models.evaluating import Left, Method, TooMuch
+from hf_assets.models.following import Scope
 from hf_assets.models.known_values import PLAIN_TYPES, SELF, UNKNOWN, copied, holds_unknown, same, spoil
 
 ENCODE = "encode_prompt"
@@ -55,7 +56,7 @@ def trace(kind: Any, prompt: str | list[str]) -> list[Passed]:
 
 
 class _Trace:
-    """A pipeline class while its `__call__` is followed: see `following.Follower`."""
+    """A pipeline class while its `__call__` is followed: see `evaluating.Follower`."""
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
