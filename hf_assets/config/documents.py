@@ -146,7 +146,15 @@ ENCODINGS = {
 COMMENT = "comments are not part of JSON; remove this one"
 CURLY = "texts stand in straight double quotes, not in curly ones"
 QUOTES = "texts and keys stand in double quotes"
-NUMBER = "numbers are written like 64, 0.5 or 1e-4, without + or leading zeros"
+NUMBER = "numbers are written like 1024, 0.5 or 1e-4, without + or leading zeros, and nothing between their digits"
+# What is given for JSON, by how the file begins.
+OTHER_FORMATS = {
+    r"```": "the lines with ``` around it are not part of it; remove them",
+    r"<!|<\w": "this is a page of HTML; fetch the file itself",
+    r"---|%YAML|[\w-]+:(\s|$)": "this is YAML; write the same as JSON",
+    r"\[\[?[A-Za-z][\w.-]*\]|[\w.-]+ *= *[\[\"'\d]": "this is TOML; write the same as JSON",
+    r"\w+ *= *\{|\w+\(|import ": "this is Python; write what it holds as JSON",
+}
 # What people write that JSON doesn't have, by what stands where parsers stop. The first that fits counts.
 CAUSES = {
     r"'": "texts stand in double quotes, not in single ones",
@@ -155,6 +163,12 @@ CAUSES = {
     r"False\b": "false is written in small letters",
     r"None\b": "nothing is written null",
     "[\u201c\u201d\u201e\u2018\u2019]": CURLY,
+    "[`\u00ab\u00bb\u2039\u203a\u300c\u300d\uff02\u2033]": "texts stand in straight double quotes, not in other ones",
+    "[\uff0c\uff1a\uff1b\u3001]": "a comma or colon of another script stands here; write , or :",
+    r"<{5}|={5}|>{5}": "marks of an unfinished merge stand here; keep one side of them",
+    r"\.\.\.|\u2026": "three dots stand for nothing in JSON; remove them",
+    r"\(": "lists stand in [ ], not in ( )",
+    r";": "commas stand between entries, not semicolons",
     r"=": "a colon stands between a key and its value",
     r"[-+.]?\d|\.\d": NUMBER,
     r"[A-Za-z_$./~]": QUOTES,
@@ -165,6 +179,7 @@ MESSAGES = {
     "Invalid \\escape": 'write \\\\ for \\ in a text, or / in a path ("C:/data")',
     "Invalid control character at": "a text ends on the line that it begins on; write \\n for a line break",
     "Extra data": "something stands behind the end",
+    "Expecting ':' delimiter": "a colon is missing between a key and its value",
     "Expecting ',' delimiter": "a comma is missing, or a bracket isn't closed",
     "Unterminated string starting at": "a text's closing quote is missing",
 }
@@ -174,6 +189,8 @@ def _cause(error: json.JSONDecodeError) -> str | None:
     """The mistake that is likely meant; None where none is known."""
     if not error.doc.strip():
         return "the file is empty"
+    if error.doc.lstrip()[:1] not in ("{", '"') and (other := _other_format(error.doc)) is not None:
+        return other
     rest = error.doc[error.pos :]
     rest = rest.lstrip(" \t\n") if error.msg != "Invalid control character at" else rest
     before = error.doc[: error.pos].rstrip()
@@ -187,6 +204,9 @@ def _cause(error: json.JSONDecodeError) -> str | None:
     if error.msg in ("Invalid control character at", "Unterminated string starting at"):
         return MESSAGES[error.msg]
     found = next((cause for pattern, cause in CAUSES.items() if re.match(pattern, rest)), None)
+    number = re.search(r"[\[:,]\s*-?[\d.]+(,?)$", before)
+    if number and error.msg != "Extra data" and re.match(r"\d" if number[1] else r"[\w.]", rest):
+        return NUMBER
     if found == NUMBER and error.msg.startswith("Expecting property name"):
         return QUOTES
     if error.msg == "Extra data" and found != COMMENT:
@@ -194,6 +214,13 @@ def _cause(error: json.JSONDecodeError) -> str | None:
     if found == NUMBER and error.msg == "Expecting ',' delimiter" and not before[-1:].isdigit():
         return MESSAGES[error.msg]
     return found or MESSAGES.get(error.msg)
+
+
+def _other_format(text: str) -> str | None:
+    """What the file is in place of JSON, where that shows at its beginning."""
+    lines = (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    first = next(lines, "").strip()
+    return next((cause for pattern, cause in OTHER_FORMATS.items() if re.match(pattern, first)), None)
 
 
 def _too_long(file: Path) -> ConfigError:
