@@ -31,6 +31,19 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 
 
+# What a backslash in a path becomes in JSON, by the letter behind it.
+ESCAPED = {"\t": "t", "\n": "n", "\r": "r", "\b": "b", "\f": "f"}
+
+
+def _written_as_meant(value: str) -> str:
+    """A path without what a backslash makes of the letter behind it."""
+    if (found := next((one for one in value if one in ESCAPED), None)) is not None:
+        raise ValueError(
+            f"holds what JSON makes of \\{ESCAPED[found]}; write \\\\{ESCAPED[found]}, or / in place of each \\"
+        )
+    return value
+
+
 def _place(value: str) -> str:
     scheme, is_address, rest = value.partition("://")
     if is_address and (scheme not in ("s3", "gs", "az") or not rest.strip("/")):
@@ -41,7 +54,7 @@ def _place(value: str) -> str:
 
 
 # A folder, or an address in an object store.
-Place = Annotated[Name, AfterValidator(_place)]
+Place = Annotated[Name, AfterValidator(_written_as_meant), AfterValidator(_place)]
 
 
 # The address of a file of a model, as a browser shows it: repository, revision, path.
@@ -78,7 +91,7 @@ def _repository(value: str) -> str:
     return value
 
 
-Repository = Annotated[Name, AfterValidator(_repository)]
+Repository = Annotated[Name, AfterValidator(_written_as_meant), AfterValidator(_repository)]
 
 
 class Block(BaseModel):

@@ -160,6 +160,16 @@ def test_a_wrong_filter_is_named_likewise(rules: object, path: str, message: str
     assert line.startswith(f"datasets[0].filter_func{'.' if path else ''}{path}: {message}")
 
 
+@pytest.mark.parametrize("key", ["instance_data_dir", "cache_dir"])
+def test_what_json_makes_of_one_backslash_is_named(key: str, tmp_path: Path) -> None:
+    entry = {**ENTRY, "type": "local", "instance_data_dir": "photos", key: "C:\temp\new"}
+    entry.pop("dataset_name", None)
+    lines = said(config(entry), tmp_path)
+    assert any(
+        line.startswith(f"datasets[0].{key}: ") and "what JSON makes of \\t; write \\\\t" in line for line in lines
+    )
+
+
 @pytest.mark.parametrize(
     ("edit", "line"),
     [
