@@ -24,7 +24,9 @@ CAPTIONS = """## How captions are encoded
   (NucleusMoE's 1,024 tokens, Sana WM's instruction), and changes of the caption itself (LongCat-AudioDiT lowers its
   case; BRIA FIBO 2 writes JSON compactly; DreamLite puts its task in front). What can't be followed is refused by
   name (LTX's pipeline of several prompts): never is a caption encoded as it isn't given. So is a length or another
-  argument that depends on the caption, and a choice between calls that a component makes.
+  argument that depends on the caption, a choice between calls that a component makes, what chance or the order of a
+  set decides, and a caption that arrives otherwise as text than in a list. Where `__call__` decides by what a caption
+  says, each is followed, and one with which it can't be is a row of the quarantine, `not_followed`.
 - What a language model would write anew when generating (ERNIE-Image's enhancer, LongCat-Image's rewriting) is not
   rewritten: captions are encoded as they are.
 - Components that `encode_prompt` reads are loaded, found in its source; all others aren't. Where it needs the

@@ -6,28 +6,33 @@ what expressions are worth.
 """
 
 import ast
+import contextlib
+import functools
 import importlib
 from collections.abc import Iterable
 from typing import Any
 
 from hf_assets.models import known_values as known
-from hf_assets.models.evaluating import MAX_STEPS, Expressions, Follower, Left, TooMuch
-from hf_assets.models.known_values import UNKNOWN, copied, merged, same, spoil
+from hf_assets.models.evaluating import MAX_STEPS, Expressions
+from hf_assets.models.known_values import UNKNOWN, same, spoil, truth
+from hf_assets.models.ways import Left, Local, TooMuch
 
 MAX_LOOPS = 64
 
 
 class Scope(Expressions):
-    """One function while it is followed.
+    """One function while it is followed."""
 
-    Attributes:
-        returned: what it may have returned on a way that isn't followed further.
-    """
-
-    def __init__(self, trace: Follower, function: Any, names: dict[str, Any], depth: int) -> None:
-        super().__init__(trace, function, names, depth)
-        self.returned: list[Any] = []
-        self._may_have_left_loop = False
+    def result(self, body: Iterable[ast.stmt]) -> Any:
+        """What the function of these statements returns, as far as that is known."""
+        found = None
+        try:
+            self.run(body)
+        except Left as left:
+            if left.by == "raise":
+                raise
+            found = left.value if left.by == "return" else UNKNOWN
+        return found if all(same(found, other) for other in self.returned) else UNKNOWN
 
     # Statements
 
@@ -48,18 +53,16 @@ class Scope(Expressions):
                 if value is not None:
                     self.assign(target, self.value(value))
             case ast.AugAssign(target=target, op=op, value=value):
-                self._augment(target, op, self.value(value))
+                self.augment(target, op, self.value(value))
             case ast.Expr(value=value):
                 self.value(value)
             case ast.If(test=test, body=body, orelse=orelse):
-                found = self.value(test)
+                found = truth(self.value(test))
                 self._either(body, orelse) if found is UNKNOWN else self.run(body if found else orelse)
+            case ast.Match(subject=subject, cases=cases):
+                self._match(self.value(subject), cases)
             case ast.With(items=items, body=body):
-                for item in items:
-                    self.value(item.context_expr)
-                    if item.optional_vars is not None:
-                        self.assign(item.optional_vars, UNKNOWN)
-                self.run(body)
+                self._with(items, body)
             case ast.Try():
                 self._try(statement)
             case ast.For(target=target, iter=iterated, body=body, orelse=orelse):
@@ -77,10 +80,40 @@ class Scope(Expressions):
                     raise Left(by="raise")
             case ast.Import() | ast.ImportFrom():
                 self._import(statement)
-            case ast.Pass() | ast.Assert() | ast.Global() | ast.Nonlocal():
+            case ast.FunctionDef(name=name):
+                self.names[name] = self._defined(statement)
+            case ast.Delete(targets=targets):
+                for target in targets:
+                    self._delete(target)
+            case ast.Global(names=names):
+                self.declared |= set(names)
+                self.trace.lost_globals |= set(names)
+            case ast.Pass() | ast.Assert() | ast.Nonlocal():
                 pass
             case _:
                 self.forget([statement])
+
+    def _defined(self, definition: ast.FunctionDef) -> Local:
+        """A function that is written here; it is followed where it sets no variables but its own."""
+        is_followed = not definition.decorator_list and not any(
+            isinstance(node, ast.Nonlocal | ast.Global | ast.Yield | ast.YieldFrom) for node in ast.walk(definition)
+        )
+        return self.local(
+            definition.args, lambda inner: inner.result(definition.body), definition, is_followed=is_followed
+        )
+
+    def _delete(self, target: ast.expr) -> None:
+        match target:
+            case ast.Name(id=name):
+                self.names[name] = UNKNOWN
+            case ast.Subscript(value=inner, slice=place):
+                holder, where = self.value(inner), self.value(place)
+                if isinstance(holder, list | dict) and not known.holds_unknown(where) and not known.holds_more(holder):
+                    self.really(holder.__delitem__, where)
+                else:
+                    spoil(holder)
+            case _:
+                self.assign(target, UNKNOWN)
 
     def _import(self, statement: ast.Import | ast.ImportFrom) -> None:
         for alias in statement.names:
@@ -96,58 +129,71 @@ class Scope(Expressions):
 
     # Ways
 
-    def _either(self, *ways: list[ast.stmt]) -> None:
-        """Follow each way from here, and go on with what they have in common."""
-        before, before_attributes = self.names, self.trace.attributes
-        ends, originals, left, changed = [], [], [], []
-        for body in ways:
-            memo: dict[int, tuple[Any, Any]] = {}
-            self.names = {name: copied(value, memo) for name, value in before.items()}
-            self.trace.attributes = {name: copied(value, memo) for name, value in before_attributes.items()}
-            try:
-                self.run(body)
-            except Left as reason:
-                if reason.by == "raise":
-                    self.raises_perhaps()
-                    continue
-                left.append(reason)
-            else:
-                if body and isinstance(body[-1], ast.Raise):
-                    continue
-                ends.append((self.names, self.trace.attributes))
-                originals.append({id(copy): original for original, copy in memo.values()})
-            changed += [original for original, copy in memo.values() if original != copy]
-        for one in changed:
-            spoil(one)
-        if not ends:
-            self.names, self.trace.attributes = before, before_attributes
-            self._leave(left)
-            return
-        self.names = merged([names for names, _ in ends])
-        self.trace.attributes = merged([attributes for _, attributes in ends])
-        for held in (self.names, self.trace.attributes):  # so that one list stays one list
-            held |= {name: originals[0].get(id(value), value) for name, value in held.items()}
-        self._note(left)
+    def _either(self, *bodies: list[ast.stmt]) -> None:
+        self.either(*(functools.partial(self._way, body) for body in bodies))
 
-    def _leave(self, left: list[Left]) -> None:
-        """No way goes on here."""
-        if not left:
-            return  # each raises
-        first = left[0]
-        if all(one.by == first.by for one in left):
-            values = [one.value for one in left]
-            raise Left(first.value if all(same(first.value, value) for value in values) else UNKNOWN, by=first.by)
-        self._note(left)
-        raise Left(UNKNOWN, by=next(one.by for one in left if one.by != "return"))
+    def _way(self, body: list[ast.stmt]) -> None:
+        self.run(body)
+        if body and isinstance(body[-1], ast.Raise):
+            raise Left(by="raise")
 
-    def _note(self, left: list[Left]) -> None:
-        """Some ways have left, others go on."""
-        self.returned += [one.value for one in left if one.by == "return"]
-        self._may_have_left_loop |= any(one.by in ("break", "continue") for one in left)
+    def _with(self, items: list[ast.withitem], body: list[ast.stmt]) -> None:
+        for item in items:
+            opened = item.context_expr
+            if isinstance(opened, ast.Call) and self.value(opened.func) is contextlib.suppress:
+                self._try(ast.Try(body, [ast.ExceptHandler(None, None, [ast.Pass()])], [], []))
+                return
+            self.value(opened)
+            if item.optional_vars is not None:
+                self.assign(item.optional_vars, UNKNOWN)
+        self.run(body)
+
+    def _match(self, subject: Any, cases: list[ast.match_case]) -> None:
+        """The first case that fits; several ways where that isn't known."""
+        ways: list[list[ast.stmt]] = []
+        for case in cases:
+            held = self._fits(case.pattern, subject)
+            if held is True and case.guard is not None:
+                held = truth(self.value(case.guard)) if not ways else UNKNOWN
+            if held is False:
+                continue
+            ways.append(case.body if held is True else [*known.forgotten(case.pattern), *case.body])
+            if held is True:
+                break
+        else:
+            ways.append([])
+        self.run(ways[0]) if len(ways) == 1 else self._either(*ways)
+
+    def _fits(self, pattern: ast.pattern, subject: Any) -> Any:
+        """Whether a pattern of constants is the subject; unknown of all others, but of one that takes everything."""
+        match pattern:
+            case ast.MatchAs(pattern=None, name=None):
+                return True
+            case ast.MatchAs(pattern=None, name=str(name)):
+                self.assign(ast.Name(name), subject)
+                return True
+            case ast.MatchValue(value=value):
+                held = self.really(known.computed, ast.Eq(), subject, self.value(value))
+                return held if isinstance(held, bool) else UNKNOWN
+            case ast.MatchSingleton(value=value):
+                return UNKNOWN if known.is_unknown(subject) else subject is value
+            case ast.MatchOr(patterns=patterns):
+                found = [self._fits(one, subject) for one in patterns]
+                return True if True in found else UNKNOWN if UNKNOWN in found else False
+        return UNKNOWN
 
     def _try(self, statement: ast.Try) -> None:
+        try:
+            self._handled(statement)
+        except Left:
+            self.run(statement.finalbody)
+            raise
+        self.run(statement.finalbody)
+
+    def _handled(self, statement: ast.Try) -> None:
+        """A `try` without what it does at last."""
         if not statement.handlers:
-            self.run([*statement.body, *statement.orelse, *statement.finalbody])
+            self.run([*statement.body, *statement.orelse])
             return
         stored = known.stored_names(statement.body)
         before = {name: self.names.get(name, UNKNOWN) for name in stored}
@@ -166,7 +212,7 @@ class Scope(Expressions):
         if left is not None and not has_raised:
             if not may_have_raised:
                 raise left
-            self._note([left])
+            self.note([left])
             has_raised = True  # of the ways that go on
         if may_have_raised:  # before or after any of its statements
             self.names |= {name: UNKNOWN for name in stored if not same(before[name], self.names.get(name))}
@@ -179,14 +225,13 @@ class Scope(Expressions):
             self._either(statement.orelse, *handlers)
         else:
             self.run(statement.orelse)
-        self.run(statement.finalbody)
 
     def _for(self, target: ast.expr, items: Any, body: list[ast.stmt], orelse: list[ast.stmt]) -> None:
-        if not isinstance(items, Iterable) or (isinstance(items, range) and len(items) > MAX_LOOPS):
+        if not known.may_be_iterated(items) or (isinstance(items, range) and len(items) > MAX_LOOPS):
             self.assign(target, UNKNOWN)
             self._uncertainly([*body, *orelse])
             return
-        outside, self._may_have_left_loop = self._may_have_left_loop, False
+        outside, self.may_have_left_loop = self.may_have_left_loop, False
         for item in list(items):
             self.assign(target, item)
             if self._round(body):
@@ -196,8 +241,8 @@ class Scope(Expressions):
         self._end_loop([*body, *orelse], outside)
 
     def _while(self, test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]) -> None:
-        outside, self._may_have_left_loop = self._may_have_left_loop, False
-        while (goes_on := self.value(test)) is not UNKNOWN and goes_on:
+        outside, self.may_have_left_loop = self.may_have_left_loop, False
+        while (goes_on := truth(self.value(test))) is not UNKNOWN and goes_on:
             if self._round(body):
                 break
         else:
@@ -221,13 +266,13 @@ class Scope(Expressions):
         return False
 
     def _end_loop(self, body: list[ast.stmt], outside: bool) -> None:
-        if self._may_have_left_loop:
-            self.forget(body)
-        self._may_have_left_loop = outside
+        if self.may_have_left_loop:
+            self.forget(body, once_followed=True)
+        self.may_have_left_loop = outside
 
     def _uncertainly(self, body: list[ast.stmt]) -> None:
         """Statements that run any number of times."""
-        outside = self._may_have_left_loop
+        outside = self.may_have_left_loop
         self._either(body, [])
-        self.forget(body)
-        self._may_have_left_loop = outside
+        self.forget(body, once_followed=True)
+        self.may_have_left_loop = outside

@@ -1,15 +1,22 @@
 """Values while a source is followed: what is known of them, what may be computed, and how several ways are merged."""
 
 import ast
+import builtins
+import copy
+import enum
+import functools
 import html
+import itertools
 import json
 import operator
 import re
 import string
 import textwrap
+import types
 import unicodedata
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import is_dataclass
 from typing import Any
 
 
@@ -18,20 +25,55 @@ class _Unknown:
         return "UNKNOWN"
 
 
+class Unread(str):
+    """A caption that nothing has looked into: whatever depends on what it says isn't known."""
+
+
 UNKNOWN = _Unknown()
+# In a list, a set or a dict: more of it isn't known, nor how many there are.
+MORE = _Unknown()
 SELF = object()
 
 # Functions that compute, and change nothing.
 PURE = frozenset(
-    {abs, all, any, bool, dict, enumerate, float, int, isinstance, len, list, max, min, range, repr, reversed, round}
-    | {set, sorted, str, sum, tuple, type, zip}
+    {
+        abs,
+        all,
+        any,
+        ascii,
+        bool,
+        bytes,
+        chr,
+        dict,
+        divmod,
+        enumerate,
+        filter,
+        float,
+        format,
+        frozenset,
+        functools.reduce,
+    }
+    | {int, isinstance, len, list, map, max, min, ord, range, repr, reversed, round, set, sorted, str, sum, tuple, type}
+    | {itertools.chain, itertools.chain.from_iterable, itertools.product, itertools.repeat, itertools.zip_longest, zip}
 )
 # Those of them that don't look into a list that holds something unknown.
 OF_SHAPES = frozenset({dict, enumerate, isinstance, len, list, range, reversed, tuple, type, zip})
+# What gives one after the other is a list here, so that it can be gone through on each way.
+ITERATORS = (enumerate, filter, itertools.chain, itertools.product, itertools.zip_longest, map, reversed, zip)
+# What does not show the order of a set, which differs with each process.
+OF_SETS = frozenset({all, any, bool, frozenset, isinstance, len, max, min, set, sorted, sum, type})
+# Of builtins, what knows or does more than computing.
+IMPURE = frozenset(
+    {"__import__", "breakpoint", "compile", "delattr", "eval", "exec", "globals", "hash", "id", "input", "locals"}
+    | {"open", "setattr", "super", "vars"}
+)
 PURE_MODULES = frozenset(
-    module.__name__ for module in (html, json, re, string, textwrap, unicodedata, urllib.parse)
-) | {"ftfy", "math"}
-PLAIN_TYPES = (str, int, float, bool, list, tuple, dict, set, type(None), re.Pattern, re.Match)
+    module.__name__ for module in (copy, html, json, operator, re, string, textwrap, unicodedata, urllib.parse)
+) | {"_operator", "ftfy", "math"}
+PLAIN_TYPES = (
+    *(str, int, float, bool, bytes, list, tuple, dict, set, frozenset),
+    *(type(None), re.Pattern, re.Match),
+)
 CONTAINERS = (list, dict, set)
 # Methods that put what they are given into a list, which may hold something unknown.
 PUTTING = ("append", "insert")
@@ -39,6 +81,7 @@ PUTTING = ("append", "insert")
 CHANGING = (
     *PUTTING,
     *("add", "clear", "discard", "extend", "pop", "popitem", "remove", "reverse", "setdefault", "sort", "update"),
+    *("difference_update", "intersection_update", "symmetric_difference_update"),
 )
 OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -47,6 +90,10 @@ OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+    ast.BitOr: operator.or_,
+    ast.BitAnd: operator.and_,
+    ast.BitXor: operator.xor,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -68,29 +115,89 @@ OF_WHOLES = (ast.Add, ast.Mult, ast.Is, ast.IsNot, ast.Not)
 def computed(op: ast.AST, *operands: Any) -> Any:
     """What an operator makes of values; unknown where one of them is."""
     function = OPERATORS.get(type(op))
-    if function is None or any(operand is UNKNOWN or operand is SELF for operand in operands):
+    if isinstance(op, ast.Is | ast.IsNot) and any(isinstance(one, Unread) for one in operands):
+        return function(*operands) if function and None in operands else UNKNOWN
+    if isinstance(op, ast.Mult) and UNKNOWN in operands and isinstance(operands[0], list):
+        return [*operands[0], MORE]
+    if isinstance(op, ast.Mult) and UNKNOWN in operands and isinstance(operands[1], list):
+        return [*operands[1], MORE]
+    if function is None or any(operand is SELF or is_unknown(operand) for operand in operands):
         return UNKNOWN
+    if isinstance(op, ast.Not):
+        found = truth(operands[0])
+        return UNKNOWN if found is UNKNOWN else not found
+    if isinstance(op, ast.Eq | ast.NotEq) and {isinstance(one, str) for one in operands} == {True, False}:
+        return isinstance(op, ast.NotEq)
     if not isinstance(op, OF_WHOLES) and any(map(holds_unknown, operands)):
         return UNKNOWN
     return function(*operands)
 
 
+def is_unknown(value: Any) -> bool:
+    """Whether nothing is known of a value but, of a caption that isn't looked into, that it is one."""
+    return isinstance(value, _Unknown | Unread)
+
+
 def holds_unknown(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(holds_unknown, [*value, *value.values()]))
-    return any(map(holds_unknown, value)) if isinstance(value, list | tuple | set) else value is UNKNOWN
+    return any(map(holds_unknown, value)) if isinstance(value, list | tuple | set) else is_unknown(value)
+
+
+def holds_more(value: Any) -> bool:
+    """Whether it isn't known how many there are in a list, a set or a dict."""
+    return isinstance(value, list | tuple | set | dict) and any(one is MORE for one in value)
+
+
+def truth(value: Any) -> Any:
+    """What a condition makes of a value: True or False, or unknown."""
+    return UNKNOWN if is_unknown(value) or holds_more(value) else bool(value)
+
+
+def is_ordered(value: Any) -> bool:
+    """Whether the order of what is in it is the same in each process."""
+    return not isinstance(value, set | frozenset) or len(value) < 2
+
+
+def may_be_iterated(value: Any) -> bool:
+    return isinstance(value, Iterable) and not is_unknown(value) and not holds_more(value) and is_ordered(value)
+
+
+def holds_settings(value: Any) -> bool:
+    """Whether it is an object that holds settings: a dataclass, a member of an enum, a namespace."""
+    return (is_dataclass(value) and not isinstance(value, type)) or isinstance(value, enum.Enum | types.SimpleNamespace)
+
+
+def of_an_object(value: Any, name: str) -> Any:
+    """An attribute of an object that holds settings, unless it could be changed in its place."""
+    if not holds_settings(value):
+        return UNKNOWN
+    if isinstance(value, enum.Enum):
+        found = getattr(value, name) if name in ("value", "name") else UNKNOWN
+    else:
+        found = getattr(value, "__dict__", {}).get(name, UNKNOWN)
+    return found if isinstance(found, str | int | float | tuple | type(None)) else UNKNOWN
+
+
+def makes_settings(kind: Any) -> bool:
+    """Whether a class only holds what it is given: a dataclass without code of its own, or a namespace."""
+    if kind is types.SimpleNamespace:
+        return True
+    if not isinstance(kind, type) or not is_dataclass(kind) or hasattr(kind, "__post_init__"):
+        return False
+    return bool(kind.__init__.__code__.co_filename == "<string>")  # it is made by dataclass
 
 
 def spoil(value: Any) -> None:
     """Something unknown was done to a list: for all who hold it, it isn't known any more."""
     if isinstance(value, list):
-        value[:] = [UNKNOWN]
+        value[:] = [MORE]
     elif isinstance(value, dict):
         value.clear()
-        value[UNKNOWN] = UNKNOWN
+        value[MORE] = MORE
     elif isinstance(value, set):
         value.clear()
-        value.add(UNKNOWN)
+        value.add(MORE)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -150,6 +257,11 @@ def stored_names(body: Iterable[ast.AST]) -> set[str]:
     return found
 
 
+def forgotten(pattern: ast.pattern) -> list[ast.stmt]:
+    """Statements that make the variables of a pattern unknown."""
+    return [ast.Delete([ast.Name(name, ast.Del())]) for name in stored_names([pattern])]
+
+
 def stored_attributes(body: Iterable[ast.AST]) -> set[str]:
     """The attributes of `self` that statements set."""
     return {
@@ -171,6 +283,30 @@ def changed_lists(body: Iterable[ast.AST]) -> set[str]:
             case ast.AugAssign(target=ast.Name(id=name)):
                 found.add(name)
     return found
+
+
+def given_names(body: Iterable[ast.AST]) -> set[str]:
+    """The variables that functions are given, which may change them in their place."""
+    return {
+        one.id
+        for node in _nodes(body)
+        if isinstance(node, ast.Call) and not _is_builtin(node.func)
+        for one in [*node.args, *(keyword.value for keyword in node.keywords)]
+        if isinstance(one, ast.Name)
+    }
+
+
+def _is_builtin(function: ast.expr) -> bool:
+    """Whether what is called is one of `PURE`, by its usual name."""
+    return isinstance(function, ast.Name) and getattr(builtins, function.id, None) in PURE
+
+
+def calls_self(body: Iterable[ast.AST]) -> bool:
+    """Whether a method of `self` is called, which may set any attribute."""
+    return any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _is_self(node.func.value)
+        for node in _nodes(body)
+    )
 
 
 def _nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:

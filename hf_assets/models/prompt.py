@@ -5,6 +5,7 @@ import difflib
 import functools
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,12 +15,13 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from hf_assets.errors import MediaError, ModelError
 from hf_assets.models import call_trace, class_memory, families, model_loading
-from hf_assets.models.call_trace import Passed, source_of
-from hf_assets.models.known_values import UNKNOWN, same
+from hf_assets.models.call_trace import Passed
+from hf_assets.models.known_values import MORE, UNKNOWN, Unread, same
 from hf_assets.models.pipeline import Pipeline
+from hf_assets.models.source_code import source_of
 
 # Bump when `usage` changes what it says of the same class.
-VERSION = 5
+VERSION = 6
 
 # What belongs to one caption, under the name that `encode_prompt` gives it.
 LYRICS, DURATION = PER_CAPTION = "lyrics", "audio_duration"
@@ -52,6 +54,10 @@ PROBES = (
 )
 
 
+# A caption of which nothing is known but that it is one.
+UNREAD = Unread("\0 any caption")
+
+
 class Call(NamedTuple):
     """One call of `encode_prompt`.
 
@@ -72,7 +78,8 @@ class Usage(NamedTuple):
         names: what it calls the values that it returns, in order.
         reads: the attributes of the pipeline that it reads, itself or through other methods: components among them.
         takes_one: whether it takes one caption as text, and not a list of them.
-        rewrites: whether `__call__` changes a caption before it gives it on (`rewritten`).
+        rewrites: whether `__call__` changes captions of the usual kinds before it gives them on (`rewritten`).
+        reads_each: whether what it gives on depends on what a caption says, so that each is followed.
     """
 
     calls: tuple[Call, ...]
@@ -81,6 +88,7 @@ class Usage(NamedTuple):
     reads: tuple[str, ...]
     takes_one: bool = False
     rewrites: bool = False
+    reads_each: bool = False
 
     @property
     def caption(self) -> str:
@@ -116,6 +124,15 @@ def usage(kind: Any) -> Usage:
         ModelError: the class has no `encode_prompt`, or one that needs more than a caption, or is given what can't be
             followed.
     """
+    caption_of(kind)
+    for function in (kind.encode_prompt, kind.__call__):
+        try:
+            source_of(function)
+        except (OSError, TypeError, SyntaxError):
+            raise ModelError(
+                f"the source of {kind.__name__} isn't there, of which it is read how captions are encoded: "
+                "install diffusers with its .py files"
+            ) from None
     found = _passed(kind)
     common = arguments(kind, found[0].values)
     wanted = inspect.signature(kind.encode_prompt).parameters
@@ -126,6 +143,7 @@ def usage(kind: Any) -> Usage:
         tuple(sorted(_reads(kind, "encode_prompt"))),
         takes_one=found[0].takes_one,
         rewrites=any(rewritten(kind, probe) != probe for probe in PROBES),
+        reads_each=_reads_each(kind),
     )
 
 
@@ -171,10 +189,8 @@ def remembered_usage(pipeline: Pipeline) -> Usage:
         ModelError: see `pipeline_class`, `usage` and `with_settings`.
     """
     question = ["usage", VERSION, pipeline.class_name]
-    calls, given, names, reads, one, rewrites = class_memory.recall(question, lambda: usage(pipeline_class(pipeline)))
-    found = Usage(
-        tuple(Call(*call) for call in calls), tuple(given), tuple(names), tuple(reads), takes_one=one, rewrites=rewrites
-    )
+    calls, given, names, reads, *flags = class_memory.recall(question, lambda: usage(pipeline_class(pipeline)))
+    found = Usage(tuple(Call(*call) for call in calls), tuple(given), tuple(names), tuple(reads), *flags)
     return with_settings(found, pipeline)
 
 
@@ -208,12 +224,21 @@ def with_settings(found: Usage, pipeline: Pipeline) -> Usage:
 def _must_take(class_name: str, parameters: Mapping[str, Any], found: Usage, name: str, value: Any) -> None:
     """Refuse an argument that `encode_prompt` doesn't take, or that isn't the user's to set."""
     fixed = {*GIVEN, *PER_CAPTION}
-    free = [one for one in found.calls[0].arguments if one in parameters and not _is_set(one) and one not in fixed]
+    free = [
+        one
+        for one in found.calls[0].arguments
+        if one in parameters and _is_read(one) and one not in fixed and "embeds" not in one
+    ]
     if name not in parameters or parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
         near = difflib.get_close_matches(name, free, 1) or free
         raise ModelError(
-            f"{class_name}.encode_prompt takes no {name}: remove it from model.encode_prompt, or set "
-            f"{' or '.join(near)}"
+            f"{class_name}.encode_prompt takes no {name}: remove it from model.encode_prompt"
+            + (f", or set {' or '.join(near)}" if near else "")
+        )
+    if name.startswith(NEGATIVE):
+        raise ModelError(
+            f"{name} of {class_name}.encode_prompt has no effect, since captions are encoded without a negative "
+            "prompt: remove it from model.encode_prompt"
         )
     if name in fixed or _is_set(name):
         raise ModelError(
@@ -363,17 +388,70 @@ def _of_captions(kind: Any, caption: str) -> list[_OfCaption]:
 
 @functools.lru_cache(maxsize=16)
 def _trace(kind: Any, caption: str) -> list[Passed]:
+    """The calls for a caption, however `__call__` is given it: as text, or in a list; unknown where that matters."""
     asked = inspect.signature(kind.__call__).parameters.get("prompt")
-    if asked is None or asked.annotation not in ONE_CAPTION:
-        found = call_trace.trace(kind, [caption])
-        if not any(str([caption]) in text for call in found for text in _texts_in(call)):
-            return found  # else it writes the list out: DreamLite mobile, whose annotation is wrong
-    return call_trace.trace(kind, caption)
+    if asked is not None and asked.annotation in ONE_CAPTION:
+        return call_trace.trace(kind, caption)
+    listed = call_trace.trace(kind, [caption])
+    is_written_out = any(str([caption]) in text for call in listed for text in _texts_in(call))
+    if is_written_out or not any(True for call in listed for _ in _texts_in(call)):
+        return call_trace.trace(kind, caption)  # DreamLite mobile, whose annotation is wrong
+    # Of the captions that classes are judged by, one shows whether the two ways agree.
+    # Without text, QwenImageLayered has a model describe its picture.
+    if caption in (*PROBES[1:], *OTHERS) or not caption.strip() or not _takes_text(kind):
+        return listed
+    alone = call_trace.trace(kind, caption)
+    return [
+        call._replace(values=_in_common(call.values, alone[index].values if index < len(alone) else {}))
+        for index, call in enumerate(listed)
+    ]
+
+
+@functools.lru_cache(maxsize=16)
+def _takes_text(kind: Any) -> bool:
+    """Whether `__call__`, which takes a list of captions, says that it takes one as text, too."""
+    asked = inspect.signature(kind.__call__).parameters.get("prompt")
+    annotation = "" if asked is None else inspect.formatannotation(asked.annotation)
+    is_annotated = "str" in re.findall(r"\w+", re.sub(r"[lL]ist\[str\]", "", annotation))
+    return is_annotated or "isinstance(prompt, str" in ast.unparse(source_of(kind.__call__))
+
+
+def _in_common(listed: dict[str, Any], alone: dict[str, Any]) -> dict[str, Any]:
+    """What is given alike for a caption in a list and one as text."""
+
+    def is_alike(name: str) -> bool:
+        one, other = (value if isinstance(value, list) else [value] for value in (listed[name], alone.get(name)))
+        known = [value for value in other if value is not MORE]  # for each of several pictures (Flux Redux)
+        return same(one, other) or (known != other and all(value in one for value in known))
+
+    return {
+        name: value if name in GIVEN - set(CAPTIONS) or not _is_read(name) or is_alike(name) else UNKNOWN
+        for name, value in listed.items()
+    }
 
 
 def _texts_in(call: Passed) -> Iterator[str]:
     for value in call.values.values():
         yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str))
+
+
+def _reads_each(kind: Any) -> bool:
+    """Whether a caption arrives otherwise than it was given, or with other arguments, depending on what it says."""
+    name = caption_of(kind)
+    unread, usual = _trace(kind, UNREAD), _trace(kind, PROBES[0])
+    return len(unread) != len(usual) or not all(
+        same(one.values.get(key), _as_unread(value))
+        for one, other in zip(unread, usual, strict=True)
+        for key, value in other.values.items()
+        if key == name or (_is_read(key) and key not in GIVEN)
+    )
+
+
+def _as_unread(value: Any) -> Any:
+    """The same with the usual caption unread."""
+    if isinstance(value, list):
+        return [_as_unread(one) for one in value]
+    return UNREAD if value == PROBES[0] else value
 
 
 def _text(kind: Any, call: Passed, name: str, caption: str, others: list[Any]) -> str | None:

@@ -287,7 +287,7 @@ class TextEncoder:
             self._tokens.make(some)
 
     def _rewritten(self, captions: Sequence[str]) -> Sequence[str]:
-        if not self._usage.rewrites:
+        if not self._usage.reads_each:
             return captions
         return [prompt.rewritten(type(self.pipeline), caption) for caption in captions]
 
@@ -296,7 +296,7 @@ class TextEncoder:
         of an empty text, which the text encoders can't read.
         """
         if caption.strip():
-            if not self._usage.rewrites:
+            if not self._usage.reads_each:
                 return None
             try:
                 prompt.rewritten(type(self.pipeline), caption)

@@ -432,6 +432,12 @@ def test_arguments_of_the_user_s_stand_in_for_those_of_the_call(built):
     ("family", "arguments", "message"),
     [
         ("sana", {"max_length": 77}, "takes no max_length: remove it .* or set max_sequence_length"),
+        (
+            "sd15",
+            {"max_sequence_length": 77},
+            "takes no max_sequence_length: remove it .*, or set clip_skip",
+        ),
+        ("sd15", {"negative_prompt": "blurry"}, "negative_prompt of .* has no effect"),
         ("sana", {"prompt": "a"}, "prompt of SanaPipeline.encode_prompt comes with each caption"),
         ("sana", {"do_classifier_free_guidance": True}, "is the same for all pipelines"),
         (
