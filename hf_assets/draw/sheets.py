@@ -15,7 +15,7 @@ QUALITIES = (82, 70, 55, 40, 20)
 MAX_TILES = 24
 TILE_PX = 160
 GAP_PX = 10
-LINE_PX = 14
+FONT_PX, LEADING_PX = 11, 3
 PAPER, INK, GRAY, RED = "#fafaf8", "#1c1c1c", "#76766f", "#c9302c"
 SHADE = 0.62  # of what a crop leaves out, towards the paper
 # Of a line that is too long, so much of its end is shown.
@@ -29,7 +29,7 @@ class Tile(NamedTuple):
 
     Attributes:
         picture: mode RGB; None: there is none to show.
-        title, note: a line each; what is too long is cut.
+        title, note: a line each, of the note more where the sheet has them; what is too long is cut.
         crops: left, top, right, bottom of the parts that are used, as shares of width and height; none: all of it is.
         is_bad: whether the title is to stand out.
         beside: a second picture at the right of the first.
@@ -43,7 +43,23 @@ class Tile(NamedTuple):
     beside: Image.Image | None = None
 
 
-def sheet(tiles: Sequence[Tile], columns: int = 6, key: str = "") -> bytes:
+class Layout(NamedTuple):
+    """How tiles are laid out.
+
+    Attributes:
+        font_px: of all text.
+        note_lines: of a tile's note, at most.
+    """
+
+    columns: int = 6
+    font_px: int = FONT_PX
+    note_lines: int = 1
+
+
+USUAL = Layout()
+
+
+def sheet(tiles: Sequence[Tile], layout: Layout = USUAL, key: str = "") -> bytes:
     """Draw tiles in rows.
 
     Args:
@@ -55,7 +71,7 @@ def sheet(tiles: Sequence[Tile], columns: int = 6, key: str = "") -> bytes:
     assert 0 < len(tiles) <= MAX_TILES, f"{len(tiles)} tiles"
     data = b""
     for tile_px in (TILE_PX, TILE_PX * 3 // 4, TILE_PX // 2, TILE_PX // 4):
-        page = _draw(tiles, columns, tile_px)
+        page = _draw(tiles, layout, tile_px)
         for quality in QUALITIES:
             stream = BytesIO()
             page.save(stream, "JPEG", quality=quality, comment=key.encode())
@@ -102,23 +118,25 @@ def inline(data: bytes, name: str) -> str:
     return f"![{name}](data:image/jpeg;base64,{base64.b64encode(data).decode()})"
 
 
-def _draw(tiles: Sequence[Tile], columns: int, tile_px: int) -> Image.Image:
+def _draw(tiles: Sequence[Tile], layout: Layout, tile_px: int) -> Image.Image:
     width = tile_px * (2 if any(tile.beside is not None for tile in tiles) else 1)
-    height = tile_px + 2 * LINE_PX + 2
-    columns = min(columns, len(tiles))
+    font, line_px = ImageFont.load_default(layout.font_px), layout.font_px + LEADING_PX
+    notes = [lines(tile.note, width, font, layout.note_lines) for tile in tiles]
+    height = tile_px + (1 + max(map(len, notes))) * line_px + 2
+    columns = min(layout.columns, len(tiles))
     size = (
         columns * (width + GAP_PX) + GAP_PX,
         math.ceil(len(tiles) / columns) * (height + GAP_PX) + GAP_PX,
     )
     page = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(page)
-    font = ImageFont.load_default(11)
-    for at, tile in enumerate(tiles):
+    for at, (tile, note) in enumerate(zip(tiles, notes, strict=True)):
         row, column = divmod(at, columns)
         left, top = GAP_PX + column * (width + GAP_PX), GAP_PX + row * (height + GAP_PX)
         _paste(page, tile, left, top, tile_px)
-        for line, (text, colour) in enumerate(((tile.title, RED if tile.is_bad else INK), (tile.note, GRAY))):
-            draw.text((left, top + tile_px + 2 + line * LINE_PX), fitting(text, width, font), colour, font)
+        draw.text((left, top + tile_px + 2), fitting(tile.title, width, font), RED if tile.is_bad else INK, font)
+        for line, text in enumerate(note, 1):
+            draw.text((left, top + tile_px + 2 + line * line_px), text, GRAY, font)
     return page
 
 
@@ -147,6 +165,18 @@ def with_crops_framed(picture: Image.Image, crops: tuple[Box, ...]) -> Image.Ima
         faded.paste(picture.crop(box), box)
         ImageDraw.Draw(faded).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline="#e4572e", width=2)
     return faded
+
+
+def lines(text: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", most: int) -> list[str]:
+    """A text in lines no wider than that, at least one; of what the last can't hold the middle is left out."""
+    words, found = text.split(), list[str]()
+    while words and len(found) < most - 1:
+        count = 1
+        while count < len(words) and font.getlength(" ".join(words[: count + 1])) <= width:
+            count += 1
+        found.append(fitting(" ".join(words[:count]), width, font))
+        words = words[count:]
+    return [*found, fitting(" ".join(words), width, font)] if words or not found else found
 
 
 def fitting(text: str, width: int, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:

@@ -17,7 +17,7 @@ from hf_assets.blobs import Location
 from hf_assets.config.recipe import Recipe
 from hf_assets.draw import charts, numbers, sheets
 from hf_assets.draw.numbers import Chosen, Counts, Crops
-from hf_assets.draw.sheets import Tile
+from hf_assets.draw.sheets import Layout, Tile
 from hf_assets.kinds.audio import SHOWN_SECONDS
 from hf_assets.previews import decoded, pictures
 from hf_assets.previews.thumbnails import First, Pictured, Thumbnails
@@ -28,9 +28,11 @@ from hf_assets.store.remaking import Remaking
 from hf_assets.store.tensors import TensorStore
 
 # Bump when a sheet is drawn in another way.
-VERSION = 4
+VERSION = 5
 # Of a caption below a picture; what is still too wide is cut there.
-NOTE_CHARACTERS = 27
+NOTE_CHARACTERS = 80
+# As Dagster's page shows it in its overview, which is narrow.
+OVERVIEW = Layout(columns=4, font_px=15, note_lines=2)
 # What each asset's sheet shows.
 SHEETS = {
     "filtered": "kept and dropped",
@@ -40,7 +42,7 @@ SHEETS = {
 }
 NOT_YET = "This asset reads no media. Its images are on the page of `buckets`, which does, and here the next time."
 EXAMPLES = 10
-KEPT_TILES, DROPPED_TILES, BUCKET_TILES, SAMPLE_TILES = 6, 12, 12, 18
+KEPT_TILES, DROPPED_TILES, BUCKET_TILES, SAMPLE_TILES = 6, 12, 12, 12
 
 
 class View(NamedTuple):
@@ -244,7 +246,9 @@ def latents(recipe: Recipe, least: pa.ChunkedArray) -> View:
     if pairs:
         facts["psnr_db"] = float(np.mean([pair.psnr_db for pair in pairs]))
         facts["psnr_db_worst"] = min(pair.psnr_db for pair in pairs)
-        data = _sheet(recipe, "vae_latents", [pair.key for pair in pairs], lambda: list(map(_pair, pairs)), columns=4)
+        data = _sheet(
+            recipe, "vae_latents", [pair.key for pair in pairs], lambda: list(map(_pair, pairs)), Layout(columns=4)
+        )
         texts["contact_sheet"] = sheets.inline(data, SHEETS["vae_latents"])
     means, deviations = channel_statistics(recipe, least)
     if len(means):
@@ -400,7 +404,7 @@ class SamplesSheet:
                 found.append(Tile(picture, name, f"{shape['bucket']}{said}", crops))
             return found
 
-        return _sheet(self._recipe, "training_set", key, draw_tiles)
+        return _sheet(self._recipe, "training_set", key, draw_tiles, OVERVIEW)
 
 
 def _shapes(recipe: Recipe) -> Iterator[pa.Table]:
@@ -419,13 +423,15 @@ def kept_sheet(root: Location, name: str) -> bytes | None:
     return data if sheets.key_of(data) is not None else None
 
 
-def _sheet(recipe: Recipe, name: str, key: Any, tiles: Callable[[], Sequence[Tile]], columns: int = 6) -> bytes:
+def _sheet(
+    recipe: Recipe, name: str, key: Any, tiles: Callable[[], Sequence[Tile]], layout: Layout = sheets.USUAL
+) -> bytes:
     """The sheet that shows what `key` says: the one that is kept, if it does, else it is drawn."""
     wanted = fingerprint.of_value([VERSION, key])
     kept = kept_sheet(recipe.folders.metadata, name)
     if kept is not None and sheets.key_of(kept) == wanted:
         return kept
-    data = sheets.sheet(tiles(), columns, wanted)
+    data = sheets.sheet(tiles(), layout, wanted)
     files.write_atomically(folder.sheet(recipe.folders.metadata, name), data)
     return data
 

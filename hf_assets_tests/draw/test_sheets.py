@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from hf_assets.draw import sheets
 from hf_assets.draw.sheets import Tile
@@ -44,6 +44,22 @@ def test_the_crop_is_framed_and_the_rest_is_faded() -> None:
     edge = page.getpixel((10 + 40, 10 + 80))
     assert isinstance(edge, tuple)
     assert edge[0] > edge[2]  # the frame is red, not blue
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "expected"),
+    [
+        ("64x64: a cat", 2, ["64x64: a cat"]),
+        ("64x64: a photographer beside his camera", 2, ["64x64: a photographer", "beside his camera"]),
+        ("64x64: a photographer beside his camera", 1, ["64x64: a ph…his camera"]),
+        ("a photographer beside his camera, black and white", 2, ["a photographer beside", "his camera, … and white"]),
+        ("", 2, [""]),
+    ],
+)
+def test_a_note_takes_the_lines_that_it_has(text: str, most: int, expected: list[str]) -> None:
+    found = sheets.lines(text, 160, ImageFont.load_default(15), most)
+    assert found == expected
+    assert all(ImageFont.load_default(15).getlength(line) <= 160 for line in found)
 
 
 def test_a_row_without_a_picture_has_its_place() -> None:
