@@ -277,6 +277,8 @@ def test_a_person_looks_through_the_report(page: Page, project: Project) -> None
     browser.find_element(By.ID, "search").send_keys("picture 3")
     until(lambda: len(page.cards()) == 1, "the one that is searched for")
     assert "picture 3" in page.cards()[0].text
+    assert browser.find_element(By.ID, "found").text == "1 sample"
+    assert not browser.find_element(By.ID, "next").is_displayed()  # there is one page
     browser.find_element(By.ID, "search").clear()
     browser.find_element(By.ID, "search").send_keys(" ")
     until(lambda: len(page.cards()) == 6, "all again")
@@ -293,6 +295,10 @@ def test_a_person_looks_through_the_report(page: Page, project: Project) -> None
     page.screenshot("report_sample_1500")
     sample.send_keys(Keys.ARROW_RIGHT)
     until(lambda: "picture 5" in sample.text, "the next one")
+    back = sample.find_element(By.CSS_SELECTOR, ".pager button")
+    back.send_keys(Keys.ENTER)
+    until(lambda: HOSTILE in sample.text, "the one before")
+    assert browser.switch_to.active_element.text == "← Previous"  # where the keyboard was, though the button is new
     sample.send_keys(Keys.ESCAPE)
     until(lambda: not sample.is_displayed(), "the page again")
     assert browser.title.startswith("my-photos")

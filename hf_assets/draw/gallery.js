@@ -92,7 +92,7 @@ function open(position) {
   if (sample[SOUND]) {
     const sound = make("audio");
     sound.controls = true;
-    sound.preload = "none";
+    sound.preload = "metadata";
     sound.src = FOLDER + sample[SOUND];
     side.append(sound);
   }
@@ -105,9 +105,12 @@ function open(position) {
     button.addEventListener("click", () => to === null ? dialog.close() : open(to));
     pager.append(button);
   }
+  const before = dialog.open ? document.activeElement.textContent : "";
   dialog.replaceChildren(make("h2", "", sample[NAME]), both, pager);
   dialog.setAttribute("aria-label", sample[NAME]);
   if (!dialog.open) dialog.showModal();
+  const again = [...pager.children].find((one) => one.textContent === before && !one.disabled);
+  if (before) (again || pager.lastChild).focus();  // what had the keyboard was taken away
 }
 
 function look() {
@@ -135,12 +138,14 @@ function show() {
   for (let at = start; at < stop; at++) cards.push(card(at));
   find("cards").replaceChildren(...cards);
   const number = (value) => value.toLocaleString("en");
-  let says = found.length ? `${number(start + 1)} to ${number(stop)} of ${number(found.length)} samples` : "no sample is like that";
+  const all = found.length === 1 ? "1 sample" : `${number(found.length)} samples`;
+  let says = !found.length ? "no sample is like that" : last ? `${number(start + 1)} to ${number(stop)} of ${all}` : all;
   if (loaded + missing < gallery.chunks.length) says += `; ${number(loaded)} of ${number(gallery.chunks.length)} files loaded`;
   if (missing) says = `${missing} of the gallery's files are missing: keep the folder reports/gallery beside this page`;
   find("found").textContent = says;
   for (const [id, to] of [["first", 0], ["previous", page - 1], ["next", page + 1], ["last", last]]) {
     find(id).disabled = to < 0 || to > last || to === page;
+    find(id).hidden = !last;
   }
 }
 

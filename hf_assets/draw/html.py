@@ -28,6 +28,8 @@ SCRIPT_POLICY = f"script-src 'sha256-{_HASH}' 'strict-dynamic'"
 MAX_LINES = 500
 MAX_CHARACTERS = 2_000
 MAX_BARS, MAX_BINS = 60, 40
+# Of a fact above all: characters that need a line of their own.
+LONG = 24
 
 
 class Table(NamedTuple):
@@ -151,7 +153,7 @@ def page(head: Head, sections: Sequence[Section]) -> str:
     """The whole file. All text is escaped, so that it shows as it is."""
     has_script = any(isinstance(part, Gallery) for section in sections for part in section.parts)
     links = "".join(f'<a href="#s{at}">{_text(section.title)}</a>' for at, section in enumerate(sections))
-    facts = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in head.facts.items())
+    facts = "".join(map(_fact, head.facts.items()))
     body = "\n".join(_section(at, section) for at, section in enumerate(sections))
     policy = f"{POLICY}; {SCRIPT_POLICY}" if has_script else POLICY
     return f"""<!DOCTYPE html>
@@ -174,6 +176,13 @@ def page(head: Head, sections: Sequence[Section]) -> str:
 {f"<script>{SCRIPT}</script>" if has_script else ""}
 </html>
 """
+
+
+def _fact(fact: tuple[str, str]) -> str:
+    """A name and its value; a long one takes a line of its own."""
+    name, value = fact
+    kind = ' class="long"' if len(value) > LONG else ""
+    return f"<div{kind}><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>"
 
 
 def _section(at: int, section: Section) -> str:
@@ -259,15 +268,19 @@ def _histogram(histogram: Histogram) -> str:
     values = histogram.values.astype(np.int64)
     if not len(values):
         return f"{_title(histogram.title)}<p>none</p>"
+    times = np.ones(len(values), np.int64) if histogram.times is None else histogram.times.astype(np.int64)
     low, high = int(values.min()), int(values.max())
+    unit = histogram.unit.removesuffix("s") if low == 1 else histogram.unit
+    if low == high:
+        return f"{_title(histogram.title)}<p>{times.sum():,} with {low:,}{_text(unit)}</p>"
     step = max(-(-(high - low + 1) // MAX_BINS), 1)
-    counts = np.bincount((values - low) // step).tolist()
+    counts = np.bincount((values - low) // step, times).astype(np.int64).tolist()
     columns = "".join(
         f'<i style="height:{max(100 * count / max(counts), 1 if count else 0):.1f}%" '
         f'title="{low + at * step:,} to {min(low + (at + 1) * step - 1, high):,}: {count:,}"></i>'
         for at, count in enumerate(counts)
     )
-    ends = f"<span>{low:,}{_text(histogram.unit)}</span><span>{high:,}</span>"
+    ends = f"<span>{low:,}{_text(unit)}</span><span>highest bar: {max(counts):,}</span><span>{high:,}</span>"
     title = _title(histogram.title)
     return f'{title}<figure class="histogram"><div>{columns}</div><figcaption>{ends}</figcaption></figure>'
 

@@ -44,10 +44,12 @@ from hf_assets.store.pieces import Piece
 from hf_assets.store.remaking import Remaking
 
 # Bump when the page is made in another way.
-VERSION = 2
+VERSION = 3
 # Of more samples, the words of so many are counted.
 COUNTED = 10_000
 PAIR_QUALITY = 90
+# So many words of one sample each have bars, too.
+FEW = 3
 # The sheet of the asset that writes the report: it is drawn with it.
 OWN_SHEET = "training_set"
 
@@ -133,11 +135,11 @@ class Report:
         root = self._recipe.folders.metadata
         snapshot = snapshot_of(pq.read_schema(files.parquet(folder.table(root, "raw_dataset"))))
         return {
-            "revision": f"{snapshot.commit} (a folder on this machine)" if snapshot.is_local else snapshot.commit,
             "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             ("rows" if self._recipe.source.folder else "rows of the split"): f"{self._gallery.num_rows:,}",
             "captions": f"{self._all.lengths.counts.sum():,}",
             "buckets": f"{len(self._all.sizes):,}",
+            "revision": f"{snapshot.commit} (a folder on this machine)" if snapshot.is_local else snapshot.commit,
             "training set": str(folder.table(root, "training_set")),
         }
 
@@ -164,16 +166,18 @@ class Report:
         for some in embeds:
             counted.add(some)
         if len(tokens := counted.tokens):
-            lengths.append(Histogram(tokens, " tokens", f"Tokens per caption, of {len(tokens):,} of them"))
+            number = f"{len(tokens):,} encoded caption{'' if len(tokens) == 1 else 's'}"
+            lengths.append(Histogram(tokens, " tokens", f"Tokens of {number}"))
         found = self._words.frequencies()
         if found.trigger is not None:
             title = "Samples whose captions have the instance prompt"
             lengths.append(Bars([found.trigger], title=title, total=found.num_samples))
         yield Group(lengths)
-        title = f"Words, of {found.num_distinct:,}: samples that have them"
-        yield Bars(found.words, title=title, total=found.num_samples)
+        shown = f"{len(found.words):,} of " if len(found.words) < found.num_distinct else ""
+        title = f"Words, {shown}{found.num_distinct:,}: samples that have them"
+        yield Group(list(_frequent(found.words, title, found.num_samples)))
         if found.tags:
-            yield Bars(found.tags, title="Tags: samples that have them", total=found.num_samples)
+            yield Group(list(_frequent(found.tags, "Tags: samples that have them", found.num_samples)))
 
     def _latents(self) -> Iterator[Part]:
         least = self._all.least
@@ -185,7 +189,18 @@ class Report:
         mean, std = views.channel_statistics(self._recipe, keys)
         if len(mean):
             rows = [[at, one, other] for at, (one, other) in enumerate(zip(mean.tolist(), std.tolist(), strict=True))]
-            yield Details("Channels", [Table(["channel", "mean", "standard deviation"], rows)])
+            channels = Table(["channel", "mean", "standard deviation"], rows)
+            yield Details("Channels", [channels]) if found else channels
+
+
+def _frequent(counts: Sequence[tuple[str, int]], title: str, num_samples: int) -> Iterator[Part]:
+    """Bars of what several samples have; what one alone has is named, where there is more of it than a few."""
+    alone = [name for name, count in counts if count == 1]
+    if len(alone) <= FEW:
+        alone = []
+    yield Bars([one for one in counts if one[0] not in alone], title=title, total=num_samples)
+    if alone:
+        yield f"In one sample each: {', '.join(alone)}."
 
 
 def _split(recipe: Recipe) -> str:

@@ -121,4 +121,21 @@ def test_a_histogram_counts_every_value() -> None:
     page = html.page(Head("a", "b"), [Section("c", [Histogram(np.array([1, 1, 2, 900]), " characters")])])
     assert 'title="1 to 23: 3"' in page
     assert 'title="898 to 900: 1"' in page
-    assert "<span>1 characters</span><span>900</span>" in page
+    assert "<span>1 character</span><span>highest bar: 3</span><span>900</span>" in page
+    several = Histogram(np.array([1, 2, 900]), " characters", "", np.array([2, 5, 7]))
+    page = html.page(Head("a", "b"), [Section("c", [several])])
+    assert 'title="1 to 23: 7"' in page
+    assert "<span>highest bar: 7</span>" in page
+
+
+def test_numbers_that_are_all_the_same_are_no_chart() -> None:
+    same = Histogram(np.array([16]), " tokens", "", np.array([3]))
+    page = html.page(Head("a", "b"), [Section("c", [same])])
+    assert "<p>3 with 16 tokens</p>" in page
+    assert 'class="histogram"' not in page
+
+
+def test_a_long_fact_has_a_line_of_its_own() -> None:
+    page = html.page(Head("a", "b", {"rows": "7", "training set": "/data/" + 30 * "x"}), [])
+    assert "<div><dt>rows</dt>" in page
+    assert '<div class="long"><dt>training set</dt>' in page
