@@ -1,6 +1,7 @@
 """Files that are either wholly there or not at all, and tables that know when they are damaged."""
 
 import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -148,13 +149,17 @@ def read_table(location: Location, columns: Sequence[str] | None = None) -> pa.T
                 return _read(file, wanted) if is_whole_open(file) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
+    data = _whole_data(location)
+    return None if data is None else _read(pa.BufferReader(data), wanted)
+
+
+def _whole_data(location: Location) -> bytes | None:
+    """The bytes of a table; None where there is none, or a bit of it isn't as it was written."""
     try:
         data = at(location.parent).get(location.name)
     except FileNotFoundError:
         return None
-    if not is_whole_table(memoryview(data)):
-        return None
-    return _read(pa.BufferReader(data), wanted)
+    return data if is_whole_table(memoryview(data)) else None
 
 
 def _read(file: BinaryIO | pa.NativeFile, columns: list[str] | None) -> pa.Table:
@@ -174,8 +179,8 @@ def read_tables(
     """
     num_rows = num_rows or READ_ROWS
     if not isinstance(location, Path):
-        whole = read_table(location, columns)
-        return None if whole is None else _pieces_of(whole, num_rows)
+        data = _whole_data(location)
+        return None if data is None else _read_pieces(io.BytesIO(data), columns, num_rows)
     try:
         file = location.open("rb")
     except (FileNotFoundError, NotADirectoryError):
@@ -183,18 +188,15 @@ def read_tables(
     if not is_whole_open(file):
         file.close()
         return None
-    return _read_pieces(file, None if columns is None else list(columns), num_rows)
+    return _read_pieces(file, columns, num_rows)
 
 
-def _pieces_of(table: pa.Table, num_rows: int) -> Iterator[pa.Table]:
-    return (table.slice(start, num_rows) for start in range(0, len(table) or 1, num_rows))
-
-
-def _read_pieces(file: BinaryIO, columns: list[str] | None, num_rows: int) -> Iterator[pa.Table]:
+def _read_pieces(file: BinaryIO, columns: Sequence[str] | None, num_rows: int) -> Iterator[pa.Table]:
+    wanted = None if columns is None else list(columns)
     with file, pq.ParquetFile(file) as stored:
         if not stored.metadata.num_rows:
-            yield stored.read(columns)
-        for batch in stored.iter_batches(num_rows, columns=columns):
+            yield stored.read(wanted)
+        for batch in stored.iter_batches(num_rows, columns=wanted):
             yield pa.Table.from_batches([batch])
 
 

@@ -17,6 +17,8 @@ CONVERTED = "sources/converted"
 # Names of folders of files whose names begin with the hash of the file that they are about.
 REMEMBERED = ("columns", "ledger", CONVERTED)
 GENERATIONS, MEMOS, OPENED = "generations", "memo", "opened"
+# What the folders begin with in which training sets are opened.
+MAKING = "making-"
 THUMBNAILS, DECODED, GALLERY = "reports/thumbnails", "reports/decoded", "reports/gallery"
 # Where a process may have left temporary files.
 WRITTEN = ("", *REMEMBERED, "sources", GENERATIONS, MEMOS)
@@ -77,7 +79,22 @@ def sources(root: Location) -> Path:
 
 def local_memory(root: Location) -> Path:
     """A folder on this machine for what saves time only: the metadata folder itself, if it is one."""
-    return root if isinstance(root, Path) else machine_cache() / fingerprint.of_bytes(str(root).encode())
+    return root if isinstance(root, Path) else cached_memory(root)
+
+
+def cached_memory(root: Location) -> Path:
+    """The same in this user's cache, also of a folder on this machine, where that may not be written."""
+    return machine_cache() / fingerprint.of_bytes(str(root.absolute()).encode())
+
+
+def memories(root: Location) -> list[Path]:
+    """Folders on this machine of which one holds what saves time only: the first that may be written."""
+    if not isinstance(root, Path):
+        return [local_memory(root)]
+    try:
+        return [root, cached_memory(root)]
+    except StoreError:
+        return [root]
 
 
 def machine_cache() -> Path:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hf_assets import folder
 from hf_assets.config.recipe import Recipe
@@ -72,7 +71,7 @@ class View(NamedTuple):
 
 def made_by(tensors: "TensorReader") -> dict[str, str]:
     """What the shard of the first of these tensors says of the encoder that made them (`encode.encoders.Header`)."""
-    shard = pc.cast(tensors.places.rows["shard"][:1], "string")[0].as_py()
+    shard = tensors.places.shards[tensors.places.rows["shard"][0]]
     _, entries = shards.header(tensors.store.blobs, shard_name(shard))
     noted: dict[str, str] = entries.get(shards.METADATA, {})
     return noted

@@ -18,7 +18,7 @@ from hf_assets.blobs import Blob, Blobs
 from hf_assets.blobs.interface import DAMAGED_PREFIX, TEMPORARY_PREFIX
 from hf_assets.store import index, runs
 from hf_assets.store.index import INDEX
-from hf_assets.store.shards import select
+from hf_assets.store.shards import offsets, select
 from hf_assets.store.tensors import TensorStore, shard_name
 
 # A shard of which a larger share is dead is written anew without it.
@@ -174,9 +174,12 @@ def _without_dead(store: TensorStore, shard: str, rows: pa.Table) -> pa.Table:
         store.blobs.set_aside(shard_name(shard))
         return others
     names = pc.binary_join_element_wise(moved["key"], moved["tensor"], ".").to_pylist()
-    _, facts = store.place(select(data, set(names)))
-    for name, value in facts.items():
-        column = pa.array([value] * len(moved), INDEX.field(name).type)
+    written = select(data, set(names))
+    _, facts = store.place(written)
+    places = offsets(written)
+    columns = {name: [value] * len(moved) for name, value in facts.items()}
+    for name, values in {**columns, "offset": [places[name] for name in names]}.items():
+        column = pa.array(values, INDEX.field(name).type)
         moved = moved.set_column(moved.schema.get_field_index(name), INDEX.field(name), column)
     index.commit(store.index_blobs, moved)
     return pa.concat_tables([others, moved])

@@ -36,6 +36,7 @@ INDEX = pa.schema(
         pa.field("text", pa.string()),  # of an embed: its caption by another hash (`fingerprint.second_of_strings`)
         pa.field("checksum", pa.string()),  # of the tensor's bytes
         pa.field("num_bytes", pa.int64()),  # of the tensor
+        pa.field("offset", pa.int64()),  # of the tensor's first byte in the shard; earlier releases don't say it
         pa.field("shard_bytes", pa.int64()),
         pa.field("shard_mtime_ns", pa.int64()),
         pa.field("written_at", pa.timestamp("us", tz="UTC"), nullable=False),

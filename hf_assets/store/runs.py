@@ -6,7 +6,7 @@ to look into. A run that is damaged, or gone, is as if it had never been: its pa
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, NamedTuple
@@ -106,6 +106,12 @@ class Wanted:
         places = np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
         return places, np.repeat(self._order[some], counts)
 
+    def limits(self, first: np.ndarray) -> tuple[int, int]:
+        """Where the keys begin and end among others, of which the first halves are given in order."""
+        if not self.num_keys:
+            return 0, 0
+        return int(np.searchsorted(first, self._first[0])), int(np.searchsorted(first, self._first[-1], side="right"))
+
 
 class Run(NamedTuple):
     """A run that is whole.
@@ -178,7 +184,7 @@ class OpenIndex:
 
     def _open(self) -> None:
         self.layout = layout(self._blobs)
-        self._small: pa.Table | None = None
+        self._small: _Small | None = None
 
     def is_whole(self) -> bool:
         """Whether nothing of it is damaged: all is read."""
@@ -203,13 +209,28 @@ class OpenIndex:
         for run in self.layout.runs:
             found.extend(_rows_of_run(self._blobs.within(FOLDER), run, wanted, columns))
         if self._small is None:
-            alone = (_part(self._blobs, name) for name in self.layout.alone)
-            self._small = pa.concat_tables(
-                [index.INDEX.empty_table(), *(part for part in alone if part is not None)], promote_options="default"
-            )
-        if len(self._small):
-            found.append(matching_rows(self._small, wanted, columns))
+            self._small = _Small(_part(self._blobs, name) for name in self.layout.alone)
+        found.append(matching_rows(self._small.around(wanted), wanted, columns))
         return pa.concat_tables(found)
+
+
+class _Small:
+    """The rows of parts that no run covers, by their keys: garbage collection leaves parts of many rows."""
+
+    def __init__(self, parts: Iterable[pa.Table | None]) -> None:
+        rows = pa.concat_tables(
+            [index.INDEX.empty_table(), *(part for part in parts if part is not None)], promote_options="default"
+        )
+        first, _ = _halves(rows["key"])
+        self._rows, self._order = rows, np.argsort(first, kind="stable")
+        self._first = first[self._order]
+
+    def around(self, wanted: Wanted) -> pa.Table:
+        """Those among which the wanted keys are."""
+        start, stop = wanted.limits(self._first)
+        if 2 * (stop - start) > len(self._rows):
+            return self._rows
+        return self._rows.take(pa.array(self._order[start:stop]))
 
 
 def all_rows(blobs: Blobs) -> Iterator[pa.Table]:
@@ -251,7 +272,7 @@ def _write(blobs: Blobs, tables: Iterator[pa.Table], covers: set[str]) -> None:
         covers: names of the parts that hold these rows.
     """
     names = "".join(sorted(name.removesuffix(SUFFIX) for name in covers))
-    repeating = [name for name in index.INDEX.names if name not in ("key", "checksum")]
+    repeating = [name for name in index.INDEX.names if name not in ("key", "checksum", "offset")]
     with TemporaryDirectory(prefix="hf-assets-run-") as place, files.explain_refusals(Path(place)):
         file = Path(place) / "run"
         with pq.ParquetWriter(
@@ -305,7 +326,7 @@ def _sort(rows: pa.Table) -> pa.Table:
 
 def _is_sortable(rows: pa.Table) -> bool:
     """Whether all keys are hashes, which are ordered as texts as they are as numbers."""
-    return pc.all(pc.match_substring_regex(rows["key"], HASH)).as_py() is not False
+    return _are_hashes(rows["key"])
 
 
 def forget(blobs: Blobs) -> None:
@@ -439,7 +460,7 @@ def _schema(columns: Sequence[str]) -> pa.Schema:
 
 def _halves(keys: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """Keys as two numbers each, whose order is that of the keys."""
-    packed = keys if keys.type == fingerprint.PACKED else fingerprint.pack(_hashes(keys))
+    packed = keys if keys.type == fingerprint.PACKED else fingerprint.pack(hashes_of(keys))
     chunks = packed.chunks if isinstance(packed, pa.ChunkedArray) else [packed]
     parts = [np.empty((0, 2), ">u8")]
     for chunk in chunks:
@@ -450,9 +471,26 @@ def _halves(keys: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     return both[:, 0].astype(np.uint64), both[:, 1].astype(np.uint64)
 
 
-def _hashes(keys: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+def hashes_of(keys: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Keys are hashes; what isn't one, as somebody else's program may write, is looked up by its hash."""
-    is_hash = pc.match_substring_regex(keys, HASH)
-    if pc.all(is_hash).as_py() is not False:
+    if _are_hashes(keys):
         return keys
-    return pc.if_else(is_hash, keys, fingerprint.of_strings(keys))
+    return pc.if_else(pc.match_substring_regex(keys, HASH), keys, fingerprint.of_strings(keys))
+
+
+def _are_hashes(keys: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether all of these texts, of which none is null, are 32 hex digits: a tenth of the time that `HASH` takes."""
+    for chunk in keys.chunks if isinstance(keys, pa.ChunkedArray) else [keys]:
+        if not len(chunk):
+            continue
+        texts = chunk.cast(pa.large_string())
+        _, buffer, digits = texts.buffers()
+        offsets = np.frombuffer(buffer, np.int64)[texts.offset :][: len(texts) + 1]
+        if (np.diff(offsets) != NAME_DIGITS).any():
+            return False
+        if not _IS_DIGIT[np.frombuffer(digits, np.uint8)[offsets[0] : offsets[-1]]].all():
+            return False
+    return True
+
+
+_IS_DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdef", np.uint8))

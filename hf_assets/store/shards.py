@@ -62,6 +62,12 @@ def header(blobs: Blobs, name: str) -> tuple[int, dict[str, Any]]:
     return read_header(lambda start, stop: blobs.get_range(name, start, stop), num_bytes)
 
 
+def offsets(data: bytes) -> dict[str, int]:
+    """Of each tensor of a shard, by name, its first byte."""
+    start, entries = read_header(lambda first, last: data[first:last], len(data))
+    return {name: start + entry["data_offsets"][0] for name, entry in entries.items() if name != METADATA}
+
+
 def read_header(
     get_range: Callable[[int, int], bytes], num_bytes: int | Callable[[], int]
 ) -> tuple[int, dict[str, Any]]:

@@ -41,7 +41,7 @@ class SpilledRows:
         self.schema = arrow
         self.key = key
         self.num_rows = 0
-        self._part_of = part_of or _by_first_bits
+        self._part_of = part_of or by_first_bits
         self._counts = np.zeros(PARTS, np.int64)
         self._writers: dict[int, pa.RecordBatchStreamWriter | None] = {}
         self._waiting: list[pa.Table] = []
@@ -143,7 +143,7 @@ def by_position(num_rows: int) -> PartOf:
     return lambda positions: (positions.to_numpy() // rows_per_part).astype(np.uint8)
 
 
-def _by_first_bits(keys: pa.ChunkedArray) -> np.ndarray:
+def by_first_bits(keys: pa.ChunkedArray) -> np.ndarray:
     """The part of each key: its first byte's upper five bits."""
     found: list[np.ndarray] = [np.empty(0, np.uint8)]
     for chunk in keys.chunks:

@@ -1,26 +1,27 @@
 """Read tensors by key, one or a batch at a time, from shards on this machine or by range from elsewhere."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hf_assets.blobs import Location
 from hf_assets.errors import StoreError
-from hf_assets.store import index, memo, packing
+from hf_assets.store import located, packing
 from hf_assets.store.extents import Extents, Places
 from hf_assets.store.local_shards import LocalShards, Piece
-from hf_assets.store.memo import Rest, State
 from hf_assets.store.remote_shards import RemoteShards
 from hf_assets.store.stacking import Stack, allocate, bytes_of
-from hf_assets.store.tensors import TensorStore, shard_name
+from hf_assets.store.tensors import TensorStore
 
 if TYPE_CHECKING:
     import torch
+
+# Keys that are texts in memory at a time.
+AT_ONCE = 65_536
 
 
 class Tensors(NamedTuple):
@@ -46,24 +47,22 @@ class TensorReader:
         StoreError: a key has no whole shard, or a tensor isn't what was written.
     """
 
-    def __init__(self, folder: Location, keys: pa.ChunkedArray, places: Places | None = None) -> None:
+    def __init__(self, folder: Location, keys: pa.ChunkedArray | Places) -> None:
         """
         Args:
-            places: of the keys, where they are known already.
+            keys: as texts, or where their tensors lie, if that is known already.
         """
         self.store = TensorStore(folder)
-        self.keys = keys
-        self._seen: tuple[Mapping[str, State], Mapping[str, State]] | None = None
-        self.places = places or self._locate()
+        self.places = keys if isinstance(keys, Places) else located.locate(self.store, [keys])
         self._start()
 
     def _start(self) -> None:
         is_local = isinstance(self.store.folder, Path)
         self._shards = LocalShards(self.store) if is_local else RemoteShards(self.store)
-        self._extents = Extents(self.places, self.keys)
+        self._extents = Extents(self.places)
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.places.group)
 
     def __getitem__(self, position: int) -> "dict[str, torch.Tensor]":
         return self.read([position]).samples[0]
@@ -74,56 +73,18 @@ class TensorReader:
             return self._read(positions)
         except FileNotFoundError:
             self._shards.forget()
-            self.places = self._locate()
-            self._extents = Extents(self.places, self.keys)
+            self.places = located.locate(self.store, self._keys())
+            self._extents = Extents(self.places)
         try:
             return self._read(positions)
         except FileNotFoundError as error:
             raise StoreError(f"{error}: materialize this dataset again") from None
 
-    def rests(self) -> tuple[Rest, ...] | None:
-        """The files of the store that say where the tensors lie; None where they changed while they were read."""
-        if self._seen is None:
-            return None
-        shards, parts = self._seen
-        names = [shard_name(shard) for shard in pc.unique(self.places.rows["shard"]).to_pylist()]
-        if any(name not in shards for name in names):
-            return None
-        return Rest(self.store.folder, {name: shards[name] for name in names}), Rest(self.store.index_folder, parts)
-
-    def _locate(self) -> Places:
-        """Find where each key's tensors lie."""
-        before = memo.states_of(self.store.folder), memo.states_of(self.store.index_folder)
-        wanted = pc.unique(self.keys)
-        rows, lacking = self._rows_of(wanted)
-        if len(lacking):
-            rows, lacking = self._rows_of(wanted)  # garbage collection may have moved them while the index was read
-        if len(lacking):
-            raise StoreError(
-                f"{len(lacking):,} of {len(wanted):,} tensors of {self.store.folder} are missing or damaged: "
-                "materialize this dataset again"
-            )
-        codes = rows["key"].combine_chunks().dictionary_encode()
-        self._seen = before if before[1] == memo.states_of(self.store.index_folder) else None
-        return Places(
-            pc.index_in(self.keys, value_set=codes.dictionary).to_numpy(),
-            np.searchsorted(codes.indices.to_numpy(), np.arange(len(codes.dictionary) + 1)),
-            pa.table(
-                {
-                    "tensor": rows["tensor"].combine_chunks().dictionary_encode(),
-                    "shard": rows["shard"].combine_chunks().dictionary_encode(),
-                    "checksum": rows["checksum"].combine_chunks(),
-                }
-            ),
-        )
-
-    def _rows_of(self, wanted: pa.Array) -> tuple[pa.Table, pa.Array]:
-        """The index's rows of these keys, one copy of each, by key and tensor; and the keys that have none."""
-        columns = ("tensor", "shard", "status", "checksum", "written_at")
-        stored = index.stored_rows(self.store.look_up(wanted, columns))
-        order, is_newest = index.copies(stored)
-        rows = stored.take(pa.array(order[is_newest]))
-        return rows, wanted.filter(pc.invert(pc.is_in(wanted, value_set=pc.unique(rows["key"]))))
+    def _keys(self) -> Iterator[pa.ChunkedArray]:
+        """All keys, some at a time."""
+        places = self.places
+        for start in range(0, len(places.group), AT_ONCE):
+            yield places.keys.take(pa.array(places.group[start : start + AT_ONCE]))
 
     def _read(self, positions: Sequence[int]) -> Tensors:
         count = len(positions)
@@ -141,7 +102,7 @@ class TensorReader:
             packed[self._extents.tensors[code]] = self._prepare(rows[of_name], owners[of_name], count, pieces)
         for shard, wanted in pieces.items():
             self._fill(shard, wanted)
-        self._extents.is_checked[rows] = True
+        self._extents.note_checked(rows)
         stacks = packing.unpack_batch(packed)
         samples: list[dict[str, torch.Tensor]] = [{} for _ in range(count)]
         for name, (tensors, _) in stacks.items():
@@ -174,7 +135,7 @@ class TensorReader:
         for code in distinct:
             own = np.flatnonzero(forms == code) if len(distinct) > 1 else np.arange(len(rows))
             form = extents.forms[code]
-            whole = allocate(len(own), form.shape, form.dtype)
+            whole = allocate(len(own), form.shape, form.torch_dtype)
             places = bytes_of(whole)
             numbers = rows[own]
             for place, tensor, row, owner, shard, offset, is_checked in zip(
@@ -184,7 +145,7 @@ class TensorReader:
                 owners[own].tolist(),
                 extents.shard_codes[numbers].tolist(),
                 extents.offset[numbers].tolist(),
-                extents.is_checked[numbers].tolist(),
+                extents.are_checked(numbers).tolist(),
                 strict=True,
             ):
                 tensors[owner] = tensor
@@ -200,9 +161,7 @@ class TensorReader:
 
     def _name(self, row: int) -> str:
         """A row of `places`, for messages."""
-        group = int(np.searchsorted(self.places.starts, row, side="right")) - 1
-        key = self.keys[int(np.flatnonzero(self.places.group == group)[0])].as_py()
-        return f"{self._extents.tensors[self._extents.tensor_codes[row]]} of {key}"
+        return f"{self._extents.tensors[self._extents.tensor_codes[row]]} of {self.places.key_of(row)}"
 
     def _damage_error(self, shard: str, details: str) -> StoreError:
         return StoreError(
@@ -211,7 +170,7 @@ class TensorReader:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"store": self.store, "keys": self.keys, "places": self.places, "_seen": self._seen}
+        return {"store": self.store, "places": self.places}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)  # each process opens the shards itself

@@ -130,7 +130,9 @@ class TensorStore:
             for sample in samples
             for name, tensor in sample.tensors.items()
         }
-        shard, facts = self.place(shards.pack(tensors, header))
+        data = shards.pack(tensors, header)
+        shard, facts = self.place(data)
+        offsets = shards.offsets(data)
         rows = []
         for full_name, tensor in tensors.items():
             key, name = full_name.split(".", 1)
@@ -144,6 +146,7 @@ class TensorStore:
                     "text": texts[key],
                     "checksum": checksum(tensor),
                     "num_bytes": tensor.numel() * tensor.element_size(),
+                    "offset": offsets[full_name],
                     **facts,
                 }
             )

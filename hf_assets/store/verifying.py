@@ -105,7 +105,7 @@ def _damaged_opened(place: Blobs, root: Location) -> list[str]:
         return []
     damaged = []
     for kind, expected in known.facts["hashes"].items():
-        name = f"{OPENED}/{known.facts['folder']}/{kind}.arrow"
+        name = f"{OPENED}/{known.facts['folder']}/{kind}"
         if place.stat(name) is not None and fingerprint.checksum(place.get(name)) != expected:
             damaged.append(f"{name}: altered")
     if damaged:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from torch.utils.data import Dataset
 
+from hf_assets import fingerprint
 from hf_assets.errors import DatasetError, StoreError
 from hf_assets.hub import api
 
@@ -92,6 +93,11 @@ class ExportedSet(Dataset[dict[str, Any]]):
 
     def __repr__(self) -> str:
         return f"ExportedSet({len(self):,} samples in {len(self.files):,} files)"
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of its samples and their order."""
+        return fingerprint.of_table(self.table, ["latent_key"])
 
     @cached_property
     def buckets(self) -> dict[tuple[int, ...], list[int]]:

@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 from torch.utils.data import Dataset
 
-from hf_assets import fingerprint
 from hf_assets.config.training_part import Part
 from hf_assets.errors import ConfigError, StoreError
 from hf_assets.training.exported_set import ExportedSet
@@ -99,7 +98,7 @@ class Mixture(Dataset[dict[str, Any]]):
                 self.parts[name],
                 end - len(training_set),
                 training_set.shape_codes,
-                fingerprint.of_table(training_set.table, ["latent_key"]),
+                training_set.content,
             )
             for (name, training_set), end in zip(self.sets.items(), ends, strict=True)
         }

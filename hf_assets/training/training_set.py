@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from torch.utils.data import Dataset
@@ -19,14 +18,12 @@ from hf_assets.blobs.location import parse
 from hf_assets.errors import StoreError
 from hf_assets.folder import table as table_path
 from hf_assets.store import layout, memo
-from hf_assets.store.memo import Rest
 from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.training import opened
 from hf_assets.training.collating import Samples
 from hf_assets.training.facts import Column
 from hf_assets.training.opened import Opened
 
-EMPTY_KEY = "empty_caption_key"
 NO_EMPTY_CAPTION = (
     "the empty caption has no embed, which takes the place of captions that are left out: materialize text_embeds and "
     "training_set again, or set caption_dropout_probability to 0"
@@ -69,12 +66,10 @@ class TrainingSet(Dataset[dict[str, Any]]):
         known = (name for name in FACTS if name in table.column_names)  # earlier tables lack some
         self._facts = {name: Column(table[name]) for name in (*known, *more)}
         self._captions, self._media_hashes = Column(table["captions"]), Column(table["media_hash"])
-        self.latents = TensorReader(opened.stores.latents, table["latent_key"], opened.latents)
-        self.embeds = TensorReader(opened.stores.embeds, _embed_keys(table), opened.embeds)
+        self.latents = TensorReader(opened.stores.latents, opened.latents)
+        self.embeds = TensorReader(opened.stores.embeds, opened.embeds)
         self._keys = Column(table["embed_keys"])
-        self._num_embeds = len(pc.list_flatten(table["embed_keys"]))
-        self._empty_embed = _empty_at(table)  # counted from there
-        self.first_embed = _starts_of(table["embed_keys"])
+        self.first_embed = opened.first_embed
 
     @classmethod
     def open(cls, folder: str | Location) -> Self:
@@ -91,16 +86,9 @@ class TrainingSet(Dataset[dict[str, Any]]):
             stores = layout.from_metadata(pq.read_schema(files.parquet(path)), root.absolute())
         except (OSError, KeyError, TypeError, pa.ArrowException):
             raise _refusal(root) from None
-        if (known := opened.load(root, stores)) is not None:
-            return cls(known)
-        state, table = memo.state_of(path), files.read_table(path)
-        if table is None or state is None:
+        found = opened.load(root, stores) or opened.make(root, path, stores)
+        if found is None:
             raise _refusal(root)
-        stores = layout.from_metadata(table.schema, root.absolute())
-        latents = TensorReader(stores.latents, table["latent_key"])
-        embeds = TensorReader(stores.embeds, _embed_keys(table))
-        found = Opened(table, stores, latents.places, embeds.places, *_shapes(table))
-        opened.save(root, Rest(root, {path.name: state}), found, latents, embeds)
         return cls(found)
 
     @property
@@ -192,7 +180,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
     @property
     def has_empty_caption(self) -> bool:
         """Whether the empty caption has an embed for every sample."""
-        return self._empty_embed is not None and not np.isnan(self._empty_embed).any()
+        return self._opened.has_empty
 
     def empty_caption(self, index: int = 0) -> dict[str, torch.Tensor]:
         """The embed of the empty caption, as classifier-free guidance needs it: the tensors of the text side.
@@ -212,11 +200,17 @@ class TrainingSet(Dataset[dict[str, Any]]):
         """Whether there are embeds: not where `model.text` is false."""
         return len(self.embeds) > 0
 
+    @property
+    def content(self) -> str:
+        """Hash of its samples and their order."""
+        return self._opened.content
+
     def _empty_at(self, position: int) -> int:
         """Which of `embeds` is the empty caption's of a sample."""
-        if self._empty_embed is None or np.isnan(self._empty_embed[position]):
+        found = int(self._opened.empty[position])
+        if found < 0:
             raise StoreError(NO_EMPTY_CAPTION)
-        return self._num_embeds + int(self._empty_embed[position])
+        return self._opened.num_embeds + found
 
     def _is_left_out(self, position: int, draw: int, probability: float) -> bool:
         """Whether the empty caption takes the place of a sample's own in this draw."""
@@ -224,58 +218,15 @@ class TrainingSet(Dataset[dict[str, Any]]):
         return random.Random(seed).random() < probability
 
     def __getstate__(self) -> dict[str, Any]:
-        """Of what lies in files, a worker is given their path: it maps them itself."""
-        path = self._opened.path
-        return {"opened": self._opened if path is None else (path, self._opened.stores), "epoch": self._epoch}
+        """A worker is given the path of the files: it maps them itself."""
+        return {"opened": (self._opened.path, self._opened.stores), "epoch": self._epoch}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        given = state["opened"]
-        self._take(given if isinstance(given, Opened) else opened.read(*given))
+        self._take(opened.read(*state["opened"]))
         self._epoch = state["epoch"]
-
-
-def _embed_keys(table: pa.Table) -> pa.ChunkedArray:
-    """The keys of all captions, row after row, and then those of the empty one."""
-    keys = pc.list_flatten(table["embed_keys"])
-    if EMPTY_KEY not in table.column_names:
-        return keys
-    return pa.chunked_array([*keys.chunks, _empty_keys(table).dictionary.cast(keys.type)], keys.type)
-
-
-def _empty_at(table: pa.Table) -> np.ndarray | None:
-    """Of each row, which of `_empty_keys` is its own; NaN: none is. None: no row has one."""
-    if EMPTY_KEY not in table.column_names or table[EMPTY_KEY].null_count == len(table):
-        return None
-    numbers: np.ndarray = _empty_keys(table).indices.to_numpy(zero_copy_only=False)
-    return numbers
-
-
-def _empty_keys(table: pa.Table) -> pa.DictionaryArray:
-    column = table[EMPTY_KEY].unify_dictionaries()
-    if not column.num_chunks:
-        return pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.string()))
-    return column.combine_chunks() if column.num_chunks > 1 else column.chunk(0)
 
 
 def _refusal(root: Location) -> StoreError:
     memo.forget(root, "training_set")
     path = table_path(root, "training_set")
     return StoreError(f"{path} is missing or damaged: materialize the training_set of this dataset")
-
-
-def _starts_of(lists: pa.ChunkedArray) -> np.ndarray:
-    """Where each list's values start among all values."""
-    if lists.num_chunks == 1 and not lists.null_count:  # mapped: nothing is copied
-        offsets: np.ndarray = lists.chunk(0).offsets.to_numpy()
-        return offsets[:-1] - offsets[0] if len(offsets) and offsets[0] else offsets[:-1]
-    counts = pc.list_value_length(lists).to_numpy()
-    starts: np.ndarray = np.cumsum(counts) - counts
-    return starts
-
-
-def _shapes(table: pa.Table) -> tuple[list[tuple[int, ...]], np.ndarray]:
-    """The distinct shapes, and which of them each sample has; without a Python object per row."""
-    shapes = table["latent_shape"].combine_chunks()
-    names = pc.binary_join(pc.cast(shapes, pa.list_(pa.string())), "x").dictionary_encode()
-    distinct = [tuple(int(edge) for edge in name.split("x")) for name in names.dictionary.to_pylist()]
-    return distinct, names.indices.to_numpy()

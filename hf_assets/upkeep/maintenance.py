@@ -1,7 +1,8 @@
 """Look after what is stored: read it against its checksums, and remove what nothing names any more."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -145,21 +146,30 @@ def _collect_tables(root: Location, keep: int, grace: timedelta, *, delete: bool
     strays = [name for name in old if name in written and gc.is_older(written[name], before)]
     for part in folder.WRITTEN:
         strays += gc.leftovers(place, part, before)
-    now_open = memo.load(root, folder.OPENED)
-    kept = f"{folder.OPENED}/{now_open.facts['folder']}/" if now_open is not None else None
-    for name, found in written.items():
-        if name.startswith(f"{folder.OPENED}/") and not (kept and name.startswith(kept)) and gc.is_older(found, before):
-            strays.append(name)
     if current := _files_of(root):  # without a raw_dataset table nobody knows which files are in use
         older = min(before, place.now() - gc.IN_HANDS)
         in_use = {WHOLE_FILES, *current, *generations.named_files(root, keep)}
         for name in (*_remembered_of_others(written, in_use), *_orphaned_previews(root, written, keep)):
             if gc.is_older(written[name], older):
                 strays.append(name)
-    num_bytes = sum(blob.num_bytes for name in strays if (blob := place.stat(name)) is not None)
-    freed = sum(map(place.delete, strays)) if delete else None
-    names = tuple(str(root / name) for name in strays)
+    found = [(root, name) for name in strays]
+    found += [(memory, name) for memory in folder.memories(root) for name in _closed(memory, before)]
+    num_bytes = sum(blob.num_bytes for at, name in found if (blob := blobs.at(at).stat(name)) is not None)
+    freed = sum(blobs.at(at).delete(name) for at, name in found) if delete else None
+    names = tuple(str(at / name) for at, name in found)
     return GarbageReport(str(root), stray_files=names, stray_bytes=num_bytes, freed_bytes=freed)
+
+
+def _closed(memory: Path, before: datetime) -> Iterator[str]:
+    """Files of training sets that were opened, and aren't what the next to open them takes."""
+    place = blobs.at(memory)
+    known = memo.load(memory, folder.OPENED)
+    kept = f"{folder.OPENED}/{known.facts['folder']}/" if known is not None else ""
+    older = min(before, place.now() - gc.IN_HANDS)
+    for blob in place.list(folder.OPENED, recursive=True):
+        being_made = blob.name.startswith(f"{folder.OPENED}/{folder.MAKING}")
+        if not (kept and blob.name.startswith(kept)) and gc.is_older(blob, older if being_made else before):
+            yield blob.name
 
 
 def _remembered_of_others(names: Iterable[str], in_use: set[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from hf_assets.store.index import stored_keys
+from hf_assets.store.index import commit, part_names, read_part, stored_keys
 from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import Sample, TensorStore
 
@@ -27,6 +27,15 @@ def filled(folder: Path, *shards: str) -> TensorStore:
     for keys in shards:
         store.write([sample(key) for key in keys], HEADER)
     return store
+
+
+def without_offsets(store: TensorStore) -> None:
+    """Leave an index as earlier releases wrote it: it doesn't say where in a shard a tensor lies."""
+    for name in part_names(store.index_blobs):
+        rows = read_part(store.index_blobs, name)
+        assert rows is not None
+        store.index_blobs.delete(name)
+        commit(store.index_blobs, rows.drop_columns(["offset"]))
 
 
 def keys_of(store: TensorStore) -> str:

@@ -12,11 +12,11 @@ import torch
 
 from hf_assets import fingerprint
 from hf_assets.errors import StoreError
-from hf_assets.store import gc, packing
+from hf_assets.store import gc, packing, shards
 from hf_assets.store.local_shards import OPEN_FILES
 from hf_assets.store.tensor_reader import TensorReader
 from hf_assets.store.tensors import Sample, TensorStore
-from hf_assets_tests.store.samples import HEADER, column, filled, sample
+from hf_assets_tests.store.samples import HEADER, column, filled, sample, without_offsets
 
 
 def test_a_reader_has_a_place_for_each_key_also_repeated_ones(tmp_path: Path) -> None:
@@ -60,6 +60,18 @@ def test_a_reader_can_be_sent_to_another_process(tmp_path: Path) -> None:
     assert torch.equal(reader[0]["latents"], pickle.loads(pickle.dumps(reader))[0]["latents"])
 
 
+def test_no_header_is_read_where_the_index_says_what_a_shard_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(tmp_path, "abcd")
+    gc.sweep(store, gc.survey(store, column("a"), timedelta(0)), timedelta(0))  # copies a into a new shard
+    store.write([sample("b")], HEADER)
+    monkeypatch.setattr(shards, "read_header", lambda *args: pytest.fail("a header was read"))
+    reader = TensorReader(tmp_path, column("ab"))
+    for position, key in enumerate("ab"):
+        assert torch.equal(reader[position]["latents"], sample(key).tensors["latents"])
+
+
 def test_a_shard_that_was_replaced_since_is_found_again(tmp_path: Path) -> None:
     store = filled(tmp_path, "abcd")
     reader = TensorReader(tmp_path, column("ab"))
@@ -70,7 +82,7 @@ def test_a_shard_that_was_replaced_since_is_found_again(tmp_path: Path) -> None:
     reader = TensorReader(tmp_path, column("a"))
     store.write([sample("a"), sample("x")], HEADER)
     OPEN_FILES.close_below(tmp_path)
-    store.shard_path(reader.places.rows["shard"][0].as_py()).unlink()
+    store.shard_path(reader.places.shards[0]).unlink()
     assert torch.equal(reader[0]["latents"], sample("a").tensors["latents"])
 
 
@@ -102,7 +114,8 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
     assert _own_memory_kb() - before < 32 << 10
 
 
-def test_a_batch_is_what_its_samples_are_one_by_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("says_offsets", [True, False], ids=["an index of now", "of an earlier release"])
+def test_a_batch_is_what_its_samples_are_one_by_one(says_offsets: bool, tmp_path: Path) -> None:
     """Of several shards, shapes and types, with padding and without, in any order and repeated."""
     store = TensorStore(tmp_path)
     padded = torch.zeros(600, 4).index_fill(0, torch.tensor([0, 1, 300]), 2.0)
@@ -115,7 +128,10 @@ def test_a_batch_is_what_its_samples_are_one_by_one(tmp_path: Path) -> None:
     }
     for keys in ("ab", "cde"):
         store.write([Sample(key, packing.pack(written[key]).tensors) for key in keys], HEADER)
+    if not says_offsets:
+        without_offsets(store)
     reader = TensorReader(tmp_path, column("abcde"))
+    assert reader.places.are_known == says_offsets
     for keys in ("abcde", "badab", "ab", "ced", "a"):
         samples, wholes = reader.read(["abcde".index(key) for key in keys])
         for key, found in zip(keys, samples, strict=True):
