@@ -53,7 +53,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
                         functools.partial(remaking.tables, captions),
                         functools.partial(remaking.tables, buckets),
                         functools.partial(remaking.tables, vae_latents),
-                        text_embeds.tables,
+                        text_embeds,
                     )
                 )
                 report = full_report.Report(recipe, remaking)

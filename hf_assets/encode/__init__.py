@@ -2,7 +2,8 @@
 
 In the order of the graph: `choosing` (filters, captions), `bucketing.assign` (probes media by `probe`, then computes
 shapes), `latents.encode`, `embeds.encode`. Each gives an `outcome.Outcome`: the table of its asset and what it counted.
-What a table takes over from the last run is in `taken_over`.
+What a table takes over from the last run is in `taken_over`; `trainable` joins the rows of the training set, `embedded`
+gives their captions the embeds.
 
 What is missing is cut into units (`unit`), which a worker runs as an assembly line (`worker`, with `pipes`, `batches`,
 `transfers`, `tally`, `shard_writer`); `line` says what a stage must be able to do there, `latent_stage` and

@@ -134,6 +134,48 @@ class SpilledRows:
         return self.folder / f"{part}.arrow"
 
 
+class RowsInOrder:
+    """Rows that are written to the disk (`add`), then read in the same order, in the same tables."""
+
+    def __init__(self, path: Path, arrow: pa.Schema) -> None:
+        """
+        Args:
+            path: of a file of this table alone; its maker removes it.
+        """
+        self.path, self.schema = path, arrow
+        self.num_rows = 0
+        self._writer = pa.ipc.new_stream(str(path), arrow)
+
+    def add(self, rows: pa.Table) -> None:
+        """Write some rows.
+
+        Raises:
+            StoreError: there is no room for them.
+        """
+        self.num_rows += len(rows)
+        batch, *more = rows.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema=self.schema)]
+        assert not more, "chunks were combined"
+        with files.explain_refusals(self.path):
+            self._writer.write_batch(batch)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """All rows, in the tables in which they were added, of which there is at least one. Nothing is added after
+        that.
+        """
+        self.close()
+        with pa.OSFile(str(self.path)) as file, pa.ipc.open_stream(file) as stream:
+            is_empty = True
+            for batch in stream:
+                is_empty = False
+                yield pa.Table.from_batches([batch])
+            if is_empty:
+                yield self.schema.empty_table()
+
+    def close(self) -> None:
+        """Nothing is added any more."""
+        self._writer.close()
+
+
 PartOf = Callable[[pa.ChunkedArray], np.ndarray]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hf_assets import files
-from hf_assets.encode import lookup, trainable
+from hf_assets.encode import embedded, lookup
 from hf_assets.store import spilling
 from hf_assets_tests.contract.world import World
 
@@ -18,7 +18,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch, num_rows: int) -> None:
         (files, "READ_ROWS"),
         (spilling, "WRITTEN_ROWS"),
         (lookup, "LOOKED_UP_ROWS"),
-        (trainable, "FEW_CAPTIONS"),
+        (embedded, "FEW_CAPTIONS"),
     ):
         assert hasattr(module, name)
         monkeypatch.setattr(module, name, num_rows)
