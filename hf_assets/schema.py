@@ -107,17 +107,21 @@ AUDIO_BUCKETS = pa.schema(
     ]
 )
 
+# Of a sample's tensors, as they are stored.
+NUM_BYTES = pa.field("num_bytes", pa.int64())
+
 VAE_LATENTS = pa.schema(
     [
         ROW,
         pa.field("latent_key", pa.string()),
         pa.field("latent_shape", pa.list_(pa.int32())),
         pa.field("shard", pa.string()),
+        NUM_BYTES,
     ]
 )
 
 TEXT_EMBEDS = pa.schema(
-    [pa.field("caption", CAPTION), pa.field("embed_key", pa.string()), pa.field("shard", pa.string())]
+    [pa.field("caption", CAPTION), pa.field("embed_key", pa.string()), pa.field("shard", pa.string()), NUM_BYTES]
 )
 
 TRAINING_SET = pa.schema(

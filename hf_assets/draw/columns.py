@@ -27,6 +27,7 @@ MEANING = {
     "latent_key": "Name of the latent: the hash of all that it depends on.",
     "latent_shape": "Shape of the latent, without the batch axis.",
     "shard": "The file in the store that holds the tensors.",
+    "num_bytes": "Of the sample's tensors, as they are stored.",
     "caption": "The text that is embedded.",
     "embed_key": "Name of the embed: the hash of all that it depends on.",
     "embed_keys": "Names of the embeds of the row's captions, in their order.",

@@ -128,7 +128,7 @@ def assign(
 
     for number in before.remaking.kept if before else ():
         assert before is not None
-        found, left_out = (before.remaking.kept_rows(path, number) for path in paths)
+        found, left_out = (before.remaking.old_rows(path, number) for path in paths)
         num_wanted += before.remaking.num_rows(before.captions, number)
         decoded.update(decoders.counts(found))
         show(found, aligning.only(before.remaking.rows_of(before.raw_dataset, number, PLACE), found), left_out)

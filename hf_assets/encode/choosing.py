@@ -37,7 +37,7 @@ def filtered(
     with Remaking(of_rows_alone, [raw_dataset], paths) as remaking:
         kept, dropped = map(remaking.draft, paths)
         for number in remaking.kept:
-            without = remaking.kept_rows(paths[1], number)
+            without = remaking.old_rows(paths[1], number)
             show(_judged(remaking.rows_of(raw_dataset, number, PLACE), without), without)
             if seen.is_open:
                 seen.add(remaking.rows_of(raw_dataset, number))
@@ -69,7 +69,7 @@ def captions(recipe: Recipe, filtered: TableFile, basis: str, show: Callable[[pa
     with Remaking(basis, [filtered], paths) as remaking:
         table, dropped = map(remaking.draft, paths)
         for number in remaking.kept:
-            show(*(remaking.kept_rows(path, number) for path in paths))
+            show(*(remaking.old_rows(path, number) for path in paths))
         for rows in remaking.tables(filtered):
             captioned, without = captions_stage.extract(rows, recipe.captions)
             table.add(captioned)

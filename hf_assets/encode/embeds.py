@@ -1,7 +1,6 @@
 """Encode the captions whose embeds the store lacks."""
 
 import functools
-import itertools
 import json
 from collections.abc import Callable, Iterator
 
@@ -39,7 +38,7 @@ ANSWERS = b"hf_assets.answers"
 # Of a table's metadata: how many captions the rows have, by piece.
 NUM_CAPTIONS = b"hf_assets.num_captions"
 # Of what the table has, where that changes no embed.
-TABLE_VERSION = "2"
+TABLE_VERSION = "3"
 
 
 def inputs(recipe: Recipe) -> tuple[str, ...]:
@@ -107,16 +106,20 @@ def encode(
 
     num_texts = 0
     num_captions = _known_counts(before)
+    old = _OldTexts(store, encoder, before)
     empty: list[int] = []  # numbers of the empty caption, of which each key's first counts
     with store.in_use(root, say), Lookup(store, encoder, of_texts=True) as asked:
         for piece, some in _by_piece(rows()):
             num_captions[piece] = num_captions.get(piece, 0) + len(pc.list_flatten(some["captions"]))
-            keyed = with_keys(some, encoder)
-            numbers = pa.array(np.arange(num_texts, num_texts + len(keyed)))
-            empty += numbers.filter(_is_empty(keyed)).to_pylist()
-            num_texts += len(keyed)
-            second = fingerprint.packed_second_of_strings(keyed["caption"])
-            asked.add(pa.chunked_array([numbers]), keyed["embed_key"], second)
+            texts = _to_encode(some)
+            texts = texts.append_column(schema.ROW, pa.array(np.arange(num_texts, num_texts + len(texts))))
+            num_texts += len(texts)
+            is_old, stored = old.find(texts, piece)
+            asked.add_known(texts["row"].filter(is_old), _as_found(stored), num_texts - 1)
+            texts = texts.filter(pc.invert(is_old))
+            empty += texts["row"].filter(_is_empty(texts)).to_pylist()
+            keyed = _with_key(texts, encoder)
+            asked.add(keyed["row"], keyed["embed_key"], fingerprint.packed_second_of_strings(keyed["caption"]))
         found = asked.look_up()
         if len(found.missing):
             many = count_text(len(found.missing), "caption")
@@ -128,25 +131,27 @@ def encode(
                 )
             with hold_device(say) as engine:  # while this run waited, another may have encoded some of them
                 found = asked.look_up()
-                stage = EmbedStage(recipe, encoder, _counted(rows(), encoder, found, before))
+                stage = EmbedStage(recipe, encoder, _counted(rows(), encoder, found, before, old))
                 for texts in _slabs(rows(), encoder, found.missing):
                     units = units_of(jobs_of(texts), num_workers=engine.num_workers)
                     totals = totals.then(run_units(engine, stage, units, "encoding captions", say))
             found = asked.look_up()
         draft = before.remaking.draft if before else functools.partial(DraftTable, by_row=True)
         table = draft(folder.table(root, STAGE), identity=("caption", "embed_key"))
-        claim, known = generations.Claim(root, STAGE), taken_over.known(before, found)
-        for some in before.rows(["caption", "embed_key"]) if before else ():
+        claim, once = generations.Claim(root, STAGE), _Once(taken_over.known(before, found))
+        for some in before.pieces(["caption", "embed_key"]) if before else ():
+            once.first(some["embed_key"])
             claim.add(some["embed_key"])
             show(some)
         for piece, texts, stored in _side_by_side(_numbered(rows()), found.rows()):
-            some = _stored_texts(texts, stored.filter(pc.invert(pc.is_in(stored["key"], value_set=known))))
+            some = _stored_texts(texts, stored.filter(once.first(stored["key"])))
             table.add(some, number=piece)
             claim.add(stored["key"])
             show(some)
         claim.publish()
-        named = taken_over.stored(before, store, encoder, found)
+        named = taken_over.stored(before, found)
         table.note({NUM_CAPTIONS: json.dumps(num_captions)})
+        table.note({taken_over.KEYED_BY: _keyed_by(encoder)})
         table.note({ANSWERS: fingerprint.of_value([encoder.fingerprint, read, _hexes(found.failed)])})
         _say_if_empty_failed(found.failed, empty, say)
         failed = _failed_rows(rows, encoder, found.failed)
@@ -170,6 +175,43 @@ def encode(
         **({} if record.relative_error is None else {"relative_error": record.relative_error}),
     }
     return Encoded(outcome, facts, fingerprint.unpack(found.least), sum(num_captions.values()))
+
+
+def _keyed_by(encoder: encoders.Encoder) -> str:
+    """Hash of all that decides which key a text has."""
+    return fingerprint.of_value([keys.VERSION, encoder.fingerprint])
+
+
+class _OldTexts:
+    """The texts of the last run's table, of which it is known what the store has."""
+
+    def __init__(self, store: TensorStore, encoder: encoders.Encoder, before: TakenOver | None) -> None:
+        self._store = store
+        self._before = before if before is not None and before.keyed_by() == _keyed_by(encoder) else None
+
+    def find(self, texts: pa.Table, piece: int) -> tuple[pa.ChunkedArray, pa.Table]:
+        """Which of some texts stood in the same piece, and these rows of the table, which are taken over."""
+        before = self._before
+        old = before.replaced(piece, self._store) if before else None
+        if before is None or old is None or captions_stage.companions(old) != captions_stage.companions(texts):
+            return pa.chunked_array([pa.repeat(False, len(texts))]), schema.TEXT_EMBEDS.empty_table()
+        known = captions_stage.identities(old).combine_chunks()
+        at = pc.index_in(captions_stage.identities(texts), value_set=known)
+        return pc.is_valid(at), before.name_again(piece, old, at.drop_null())
+
+
+class _Once:
+    """Keys that come several times, of which only the first is wanted."""
+
+    def __init__(self, several: pa.Array) -> None:
+        self._several = self._left = several
+
+    def first(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Which of some keys didn't come before. Each comes once among them."""
+        is_wanted = pc.or_(pc.invert(pc.is_in(keys, value_set=self._several)), pc.is_in(keys, value_set=self._left))
+        if len(self._left):
+            self._left = self._left.filter(pc.invert(pc.is_in(self._left, value_set=keys.combine_chunks())))
+        return is_wanted
 
 
 def _hexes(failed: pa.Table) -> list[str]:
@@ -242,14 +284,31 @@ def _slabs(rows: Iterator[pa.Table], encoder: encoders.Encoder, missing: np.ndar
         yield pa.concat_tables(waiting)
 
 
-def _counted(rows: Iterator[pa.Table], encoder: encoders.Encoder, found: Found, before: TakenOver | None) -> pa.Table:
+def _counted(
+    rows: Iterator[pa.Table], encoder: encoders.Encoder, found: Found, before: TakenOver | None, old: _OldTexts
+) -> pa.Table:
     """The captions whose tokens are counted."""
     least = fingerprint.unpack(found.wanted_least)
     least = (before.least_with(least, lookup.NUM_LEAST) if before else least).combine_chunks()
-    known = before.rows(["caption", "embed_key"]) if before else iter(())
-    keyed = itertools.chain(known, (with_keys(some, encoder).select(["caption", "embed_key"]) for some in rows))
-    chosen = [some.filter(pc.is_in(some["embed_key"], value_set=least)) for some in keyed]
-    return token_counts.chosen(pa.concat_tables(chosen))
+    columns = ["caption", "embed_key"]
+
+    def keyed() -> Iterator[pa.Table]:
+        yield from before.pieces(columns) if before else ()
+        for piece, some in _by_piece(rows):
+            texts = _to_encode(some)
+            is_old, stored = old.find(texts, piece)
+            yield stored.select(columns)
+            yield _with_key(texts.filter(pc.invert(is_old)), encoder).select(columns)
+
+    return token_counts.chosen(
+        pa.concat_tables([some.filter(pc.is_in(some["embed_key"], value_set=least)) for some in keyed()])
+    )
+
+
+def _as_found(stored: pa.Table) -> pa.Table:
+    """Rows of the table of embeds as `Lookup` has them."""
+    shapes = pa.nulls(len(stored), lookup.STORED.field("shape").type)
+    return stored.rename_columns({"embed_key": lookup.KEY}).append_column("shape", shapes)
 
 
 def _is_empty(texts: pa.Table) -> pa.Array:
@@ -285,5 +344,5 @@ def _stored_texts(texts: pa.Table, stored: pa.Table) -> pa.Table:
     own = {field.name: field for field in (schema.LYRICS, schema.DURATION)}
     made = pa.schema([*schema.TEXT_EMBEDS, *(own[name] for name in captions_stage.companions(texts))])
     chosen = texts.take(pc.index_in(stored["row"], value_set=texts["row"].combine_chunks()))
-    columns = {"embed_key": stored["key"], "shard": stored["shard"]}
+    columns = {"embed_key": stored["key"], "shard": stored["shard"], "num_bytes": stored["num_bytes"]}
     return pa.table([columns[name] if name in columns else chosen[name] for name in made.names], schema=made)

@@ -33,20 +33,24 @@ from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
 from hf_assets.stages import aligning, keys
 from hf_assets.stages.aligning import Tables, side_by_side
-from hf_assets.store import generations
+from hf_assets.store import generations, pieces
 from hf_assets.store.draft import DraftTable
 from hf_assets.store.tensors import TensorStore
 
 STAGE = "vae_latents"
 # Bump when a change to this module changes a latent.
 VERSION = 1
+# Of what the table has, where that changes no latent.
+TABLE_VERSION = "2"
 # Of the keys that come first, so many are enough for what is shown and checked.
 SHOWN_KEYS = 1024
 
 
 def version(recipe: Recipe) -> str:
-    """Of everything here that changes a latent, or which samples have one: this module, the decoder, the VAE side."""
-    return f"{key_version(recipe)}.{medium_of(recipe).probed_by}"
+    """Of everything here that changes a latent, or which samples have one: this module, the decoder, the VAE side; and
+    of the table.
+    """
+    return f"{key_version(recipe)}.{medium_of(recipe).probed_by}.{TABLE_VERSION}"
 
 
 def key_version(recipe: Recipe) -> str:
@@ -104,7 +108,7 @@ def encode(
         for rows in buckets():
             num_rows += len(rows)
             volume += float(medium.volume(rows).sum())
-            asked.add(rows["row"], latent_keys(recipe, rows, encoder))
+            _ask(asked, rows["row"], latent_keys(recipe, rows, encoder), before)
         found = asked.look_up()
         if len(found.missing):
             say(f"{count_text(len(found.missing), 'latent')} to encode with the VAE of {encoder.pipeline.name}")
@@ -130,14 +134,14 @@ def encode(
         draft = before.remaking.draft if before else functools.partial(DraftTable, by_row=True)
         table = draft(folder.table(root, STAGE), identity=("row", "latent_key", "latent_shape"))
         claim = generations.Claim(root, STAGE)
-        for known in before.keys() if before else ():
-            claim.add(known)
+        for known in before.pieces(["latent_key"]) if before else ():
+            claim.add(known["latent_key"])
         for rows in found.rows():
             claim.add(rows["key"])
-            columns = [rows[name] for name in ("row", "key", "shape", "shard")]
+            columns = [rows[name] for name in ("row", "key", "shape", "shard", "num_bytes")]
             table.add(pa.table(columns, schema=schema.VAE_LATENTS))
         claim.publish()
-        stored, least = taken_over.stored(before, store, encoder, found), fingerprint.unpack(found.least)
+        stored, least = taken_over.stored(before, found), fingerprint.unpack(found.least)
         least = before.least_with(least, SHOWN_KEYS) if before else least
     if totals.rate:
         rates.note(encoder, totals.rate, volume / num_rows)
@@ -160,6 +164,20 @@ def encode(
         **totals.facts,
     }
     return Encoded(outcome, facts, least, num_rows)
+
+
+def _ask(asked: Lookup, rows: pa.ChunkedArray, latents: pa.ChunkedArray, before: TakenOver | None) -> None:
+    """Ask for the latents of some rows, but for those that the last run's table has in the same piece."""
+    for number, some in pieces.cut(pa.table({"row": rows, lookup.KEY: latents})):
+        old = before.replaced(number, asked.store) if before else None
+        if before and old is not None:
+            at = pc.index_in(some[lookup.KEY], value_set=old["latent_key"].combine_chunks())
+            is_old = pc.is_valid(at)
+            again = before.name_again(number, old, at.drop_null())
+            again = again.rename_columns({"latent_key": lookup.KEY, "latent_shape": "shape"})
+            asked.add_known(some["row"].filter(is_old), again, some["row"][-1].as_py())
+            some = some.filter(pc.invert(is_old))
+        asked.add(some["row"], some[lookup.KEY])
 
 
 def _slabs(buckets: Tables, raw_dataset: Tables, missing: np.ndarray) -> Iterator[tuple[pa.Table, pa.Table]]:

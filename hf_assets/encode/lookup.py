@@ -19,10 +19,11 @@ from hf_assets import fingerprint, schema
 from hf_assets.blobs import State, listings
 from hf_assets.encode import encoders
 from hf_assets.encode.encoders import Encoder
+from hf_assets.stages.aligning import Cursor
 from hf_assets.store import index, memo, spilling
 from hf_assets.store.memo import Rest
 from hf_assets.store.runs import OpenIndex
-from hf_assets.store.spilling import SpilledRows
+from hf_assets.store.spilling import RowsInOrder, SpilledRows
 from hf_assets.store.tensors import TensorStore
 
 # So many keys are looked up at once, and so many missing samples are handed to the engine at once.
@@ -35,12 +36,7 @@ ASKED = pa.schema([schema.ROW, pa.field(KEY, fingerprint.PACKED)])
 ASKED_OF_TEXTS = ASKED.append(pa.field(encoders.SECOND_HASH, fingerprint.PACKED))
 NOTHING_MORE = pa.schema([])
 STORED = pa.schema(
-    [
-        *ASKED,
-        pa.field("shape", index.INDEX.field("shape").type),
-        pa.field("shard", pa.string()),
-        pa.field("num_bytes", pa.int64()),
-    ]
+    [*ASKED, pa.field("shape", index.INDEX.field("shape").type), pa.field("shard", pa.string()), schema.NUM_BYTES]
 )
 FAILED = pa.schema(
     [
@@ -56,6 +52,8 @@ class Found(NamedTuple):
 
     Attributes:
         stored: the rows whose key is stored (`STORED`), by their place.
+        known: those of which that had been known (`Lookup.add_known`).
+        ends: of each table of `known`, the last row up to which they are all of it.
         missing: (N,) int64, ascending: the first row of each key that is to be encoded.
         failed: the rows whose key is known to fail (`FAILED`).
         num_keys: different ones that are stored.
@@ -67,6 +65,8 @@ class Found(NamedTuple):
     """
 
     stored: SpilledRows
+    known: RowsInOrder
+    ends: Sequence[int]
     missing: np.ndarray
     failed: pa.Table
     num_keys: int
@@ -78,24 +78,25 @@ class Found(NamedTuple):
     opened: OpenIndex
 
     def rows(self) -> Iterator[pa.Table]:
-        """The rows whose key is stored, in order: `row`, `key` and `shard` as texts, `shape`, and `num_bytes` of the
-        key's tensors. At least one table.
-        """
-        for part in self.stored.pieces(LOOKED_UP_ROWS):
-            part = part.sort_by("row")
-            yield pa.table(
-                {
-                    "row": part["row"],
-                    KEY: fingerprint.unpack(part[KEY]),
-                    "shape": part["shape"],
-                    "shard": part["shard"],
-                    "num_bytes": part["num_bytes"],
-                }
-            )
+        """The rows whose key is stored, in order, as `STORED` with keys as texts. At least one table."""
+        stored = Cursor(self.looked_up())
+        for known, end in zip(self.known.tables(), self.ends, strict=False):  # it has a table where there is no row
+            yield pa.concat_tables([stored.until(end), _unpacked(known)]).sort_by("row")
+        yield from stored.rest()
+
+    def looked_up(self) -> Iterator[pa.Table]:
+        """Those of `rows` that weren't known."""
+        return (_unpacked(part.sort_by("row")) for part in self.stored.pieces(LOOKED_UP_ROWS))
+
+
+def _unpacked(rows: pa.Table) -> pa.Table:
+    return rows.set_column(rows.schema.get_field_index(KEY), KEY, fingerprint.unpack(rows[KEY]))
 
 
 class Lookup(contextlib.AbstractContextManager["Lookup"]):
-    """Ask for all rows' keys (`add`), then look them up, as often as the store may have changed."""
+    """Ask for all rows' keys (`add`), then look them up, as often as the store may have changed; but for rows of which
+    it is known what the store has (`add_known`).
+    """
 
     def __init__(
         self, store: TensorStore, encoder: Encoder, more: pa.Schema = NOTHING_MORE, *, of_texts: bool = False
@@ -113,6 +114,8 @@ class Lookup(contextlib.AbstractContextManager["Lookup"]):
         self._folder = TemporaryDirectory(prefix="hf-assets-keys-")
         arrow = pa.schema([*(ASKED_OF_TEXTS if self._of_texts else ASKED), *self._more])
         self._asked = SpilledRows(Path(self._folder.name) / "asked", arrow, KEY)
+        self._known = RowsInOrder(Path(self._folder.name) / "known", STORED)
+        self._ends: list[int] = []
         return self
 
     def add(
@@ -132,6 +135,17 @@ class Lookup(contextlib.AbstractContextManager["Lookup"]):
         self._asked.add(pa.table(columns, schema=self._asked.schema))
         if len(rows):
             self._num_rows = rows[-1].as_py() + 1
+
+    def add_known(self, rows: pa.ChunkedArray, stored: pa.Table, end: int) -> None:
+        """
+        Args:
+            rows: numbers, ascending from one call to the next.
+            stored: of each, what `STORED` says, its key as text.
+            end: the last row up to which all rows have been added, of either sort.
+        """
+        columns = [rows, fingerprint.pack(stored[KEY]), *(stored[name] for name in STORED.names[2:])]
+        self._known.add(pa.table(columns, schema=STORED))
+        self._ends.append(end)
 
     def parts(self) -> Iterator[pa.Table]:
         """All rows, by the first bits of their keys. Nothing is added after that."""
@@ -173,12 +187,26 @@ class Lookup(contextlib.AbstractContextManager["Lookup"]):
         rows = np.sort(np.concatenate(missing))
         known = pa.concat_tables(failed).sort_by("row")
         rests = _rests(self.store, shards, before, len(known)) if before[1] == after else None
-        return Found(stored, rows, known, num_keys, num_bytes, least.keys, wanted.keys, rests, present, opened)
+        return Found(
+            stored,
+            self._known,
+            self._ends,
+            rows,
+            known,
+            num_keys,
+            num_bytes,
+            least.keys,
+            wanted.keys,
+            rests,
+            present,
+            opened,
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._asked.close()
+        self._known.close()
         self._folder.cleanup()
 
 

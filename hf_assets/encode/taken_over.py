@@ -1,20 +1,21 @@
 """What the table of an encoding stage takes over from the last run: rows whose tensors are stored, as they were then.
 
 Their keys aren't looked up again where the shards that the last table names, and what says so, are as they were: the
-memo of that table shows it.
+memo of that table shows it. So a piece is taken over that follows from the same rows as then; and of a piece that
+doesn't, each row that has the same key still.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import folder
+from hf_assets import folder, schema
 from hf_assets.blobs import Location
-from hf_assets.encode import encoders
-from hf_assets.encode.encoders import Encoder
 from hf_assets.encode.lookup import KEY, Found
 from hf_assets.store import memo
 from hf_assets.store.memo import Memo, Rest
@@ -24,6 +25,9 @@ from hf_assets.store.tensors import TensorStore
 
 # Of a table's metadata: how many different keys it names, and the bytes of their tensors.
 STORED = b"hf_assets.stored"
+# Of a table's metadata: hash of what made keys of what its rows say.
+KEYED_BY = b"hf_assets.keyed_by"
+_NOTHING = pa.schema([pa.field(KEY, pa.string()), schema.NUM_BYTES]).empty_table()
 
 
 class Stored(NamedTuple):
@@ -51,6 +55,7 @@ class TakenOver:
     Attributes:
         remaking: of the table.
         path: where it lies.
+        is_any: whether there are any.
     """
 
     def __init__(
@@ -73,17 +78,67 @@ class TakenOver:
         self.path, self._column = folder.table(root, stage), column
         self._memo = _whole_memo(root, stage)
         self.remaking = Remaking(basis, inputs, [self.path], takes_over=self._memo is not None, in_a_row=in_a_row)
+        # By piece, which of its rows have the same key still.
+        self._again: dict[int, npt.NDArray[np.bool_]] = {}
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.remaking.kept or self._again)
+
+    def keyed_by(self) -> str | None:
+        """`KEYED_BY` of the last table."""
+        noted = self.remaking.metadata(self.path).get(KEYED_BY) if self.remaking.replaced_numbers(self.path) else None
+        return None if noted is None else noted.decode()
+
+    def replaced(self, number: int, store: TensorStore) -> pa.Table | None:
+        """The rows of a piece that isn't taken over as a whole, if it is known of them what this store has."""
+        is_here = self._memo is not None and any(rest.folder == store.folder for rest in self._memo.rests)
+        if not is_here or number not in self.remaking.replaced_numbers(self.path):
+            return None
+        found = self.remaking.old_rows(self.path, number)
+        return found if schema.NUM_BYTES.name in found.column_names else None  # an earlier release wrote it
+
+    def name_again(self, number: int, old: pa.Table, at: pa.ChunkedArray) -> pa.Table:
+        """Take over some rows of a piece.
+
+        Args:
+            old: the piece, as it is.
+            at: their positions, which may come several times.
+
+        Returns:
+            These rows.
+        """
+        is_again = np.zeros(len(old), bool)
+        is_again[at.to_numpy()] = True
+        if is_again.any():
+            self._again[number] = is_again
+        return old.take(at)
+
+    def pieces(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """The rows of the pieces that are taken over as a whole."""
+        return (self.remaking.old_rows(self.path, number, columns) for number in self.remaking.kept)
 
     def rows(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """The rows that are taken over."""
-        return (self.remaking.kept_rows(self.path, number, columns) for number in self.remaking.kept)
+        """All rows that are taken over."""
+        yield from self.pieces(columns)
+        for number, is_again in self._again.items():
+            yield self.remaking.old_rows(self.path, number, columns).filter(pa.array(is_again))
 
     def keys(self) -> Iterator[pa.ChunkedArray]:
         """The keys of the rows that are taken over."""
         return (rows[self._column] for rows in self.rows([self._column]))
 
+    def _left(self) -> Iterator[pa.Table]:
+        """The rows that are not taken over: their keys and bytes."""
+        for number in self.remaking.replaced_numbers(self.path):
+            rows = self.remaking.old_rows(self.path, number, [self._column, "num_bytes"])
+            is_again = self._again.get(number)
+            yield (rows if is_again is None else rows.filter(pa.array(~is_again))).rename_columns([KEY, "num_bytes"])
+
     def known(self, keys: pa.Array) -> pa.Array:
         """Those of some keys that a row names which is taken over, each once."""
+        if not len(keys):
+            return keys
         named = (rows.filter(pc.is_in(rows, value_set=keys)) for rows in self.keys())
         return _joined(named)
 
@@ -95,18 +150,17 @@ class TakenOver:
             found = pa.chunked_array([distinct.take(pc.select_k_unstable(distinct, count, [("", "ascending")]))])
         return found
 
-    def with_found(self, store: TensorStore, encoder: Encoder, found: Found) -> Stored:
+    def with_found(self, found: Found) -> Stored:
         """What the whole table names: what is taken over, and what was found of the other rows."""
         num_keys, num_bytes = json.loads(self.remaking.metadata(self.path)[STORED])
-        old = _joined(rows[self._column] for rows in self.remaking.replaced(self.path) or ())
-        rows = pa.concat_tables([rows.select([KEY, "num_bytes"]) for rows in found.rows()])
-        new = pc.unique(rows[KEY])
-        gone, come = _without(old, new), _without(new, old)
-        known = self.known(pa.concat_arrays([gone, come]))
+        gone, come = _distinct(self._left()), _distinct(found.looked_up())
+        gone, come = _without(gone, come[KEY]), _without(come, gone[KEY])
+        known = self.known(pc.unique(pa.chunked_array([*gone[KEY].chunks, *come[KEY].chunks], pa.string())))
         gone, come = _without(gone, known), _without(come, known)
-        at = pc.index_in(come, value_set=rows[KEY].combine_chunks())
-        num_bytes += (pc.sum(rows["num_bytes"].take(at)).as_py() or 0) - _num_bytes(store, encoder, gone, found)
-        return Stored(num_keys + len(come) - len(gone), num_bytes, self._rests(found))
+        for sign, keys in ((-1, gone), (1, come)):
+            num_keys += sign * len(keys)
+            num_bytes += sign * (pc.sum(keys["num_bytes"]).as_py() or 0)
+        return Stored(num_keys, num_bytes, self._rests(found))
 
     def _rests(self, found: Found) -> tuple[Rest, ...] | None:
         assert self._memo is not None, "what is taken over was whole"
@@ -121,15 +175,15 @@ class TakenOver:
 
 def known(before: TakenOver | None, found: Found) -> pa.Array:
     """The keys that were found and that a row which is taken over has already."""
-    if before is None or not before.remaking.kept:
+    if before is None or not before.is_any:
         return pa.array([], pa.string())
-    return before.known(_joined(rows[KEY] for rows in found.rows()))
+    return before.known(_joined(rows[KEY] for rows in found.looked_up()))
 
 
-def stored(before: TakenOver | None, store: TensorStore, encoder: Encoder, found: Found) -> Stored:
+def stored(before: TakenOver | None, found: Found) -> Stored:
     """What a table names, of which some rows may be taken over, and the others were found."""
-    if before is not None and before.remaking.kept:
-        return before.with_found(store, encoder, found)
+    if before is not None and before.is_any:
+        return before.with_found(found)
     return Stored(found.num_keys, found.num_bytes, found.rests)
 
 
@@ -141,14 +195,17 @@ def _whole_memo(root: Location, stage: str) -> Memo | None:
     return found if not found.facts["quarantined"] and found.is_intact(root) else None
 
 
-def _joined(columns: Iterator[pa.ChunkedArray]) -> pa.ChunkedArray:
+def _joined(columns: Iterator[pa.ChunkedArray]) -> pa.Array:
     return pc.unique(pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string()))
 
 
-def _without(keys: pa.Array, others: pa.Array) -> pa.Array:
-    return keys.filter(pc.invert(pc.is_in(keys, value_set=others)))
+def _distinct(rows: Iterator[pa.Table]) -> pa.Table:
+    """Keys and their bytes, each once."""
+    found = pa.concat_tables([_NOTHING, *(some.select(_NOTHING.column_names) for some in rows)])
+    codes = found[KEY].combine_chunks().dictionary_encode().indices.to_numpy()
+    return found.take(pa.array(np.unique(codes, return_index=True)[1]))
 
 
-def _num_bytes(store: TensorStore, encoder: Encoder, keys: pa.Array, found: Found) -> int:
-    asked = pa.table({KEY: pa.chunked_array([keys])})
-    return encoders.look_up(store, encoder, KEY, asked, found.present, found.opened).stored_bytes if len(keys) else 0
+def _without(keys: pa.Table, others: pa.Array | pa.ChunkedArray) -> pa.Table:
+    values = others.combine_chunks() if isinstance(others, pa.ChunkedArray) else others
+    return keys.filter(pc.invert(pc.is_in(keys[KEY], value_set=values)))

@@ -140,7 +140,7 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
         if over is None:
             return
         for number in [one for one in over.kept if one not in known]:
-            yield number, _unpacked(_keys_of(over.kept_rows(over.outputs[0], number)))
+            yield number, _unpacked(_keys_of(over.old_rows(over.outputs[0], number)))
 
     def num_media(self) -> int:
         """How many different media these rows have."""

@@ -30,7 +30,7 @@ ORIGINS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
 }
 SAME = {"filtered": "raw_dataset", "captions": "filtered", "vae_latents": "buckets", "training_set": "buckets"}
 # Where tensors lie, and how audio is cut, follows from no column.
-OWN = {"shard"}
+OWN = {"shard", "num_bytes"}
 
 
 def of(recipe: Recipe, asset: str, columns: Iterable[str]) -> dg.TableColumnLineage | None:

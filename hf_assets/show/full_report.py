@@ -89,7 +89,7 @@ class Report:
         else:
             self._of_piece[number] = self._facts_of_kept(number)
         if (lacking := COUNTED - self._words.num_samples) > 0:
-            captions = samples if number is None else self._remaking.kept_rows(self._path, number, ["captions"])
+            captions = samples if number is None else self._remaking.old_rows(self._path, number, ["captions"])
             self._words.add(captions["captions"].slice(0, lacking).to_pylist())
         self._gallery.add(samples)
 
@@ -97,7 +97,7 @@ class Report:
         known = self._known.get(self._remaking.kept_piece(self._path, number).hash)
         if known is None:
             known = Facts()
-            known.add(self._remaking.kept_rows(self._path, number, [*LEAST.names, "captions"]))
+            known.add(self._remaking.old_rows(self._path, number, [*LEAST.names, "captions"]))
         return known
 
     def settle(self, made: Sequence[Piece]) -> Facts:

@@ -373,7 +373,7 @@ class SamplesSheet:
         pictured = samples.filter(pc.is_in(samples["row"], value_set=self._pictured))
         if number is not None:  # few of them, if any, are read
             wanted = self._samples.candidates(pictured)["row"].combine_chunks()
-            pictured = self._remaking.kept_rows(self._remaking.outputs[0], number if len(wanted) else -1, columns)
+            pictured = self._remaking.old_rows(self._remaking.outputs[0], number if len(wanted) else -1, columns)
             pictured = pictured.filter(pc.is_in(pictured["row"], value_set=wanted))
         self._samples.add(pictured.select(columns))
 

@@ -38,6 +38,11 @@ class Cursor:
             self._waiting = following
         return pa.concat_tables(taken)
 
+    def rest(self) -> Iterator[pa.Table]:
+        """All that is left, in tables of which there is at least one."""
+        yield self._waiting
+        yield from self._tables
+
 
 def side_by_side(first: Iterator[pa.Table], *others: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, ...]]:
     """Each of the first tables, with the rows of the others up to its last row. What comes after that is left out."""

@@ -96,8 +96,8 @@ class Remaking(contextlib.AbstractContextManager["Remaking"]):
         for number in set((rows.to_numpy() // fingerprint.HASHED_ROWS).tolist()):
             self.keys.pop(number, None)
 
-    def kept_rows(self, path: Location, number: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """A piece that is taken over, of one of the asset's tables."""
+    def old_rows(self, path: Location, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """A piece of one of the asset's tables as it is."""
         return self._old[path].read(number, columns)
 
     def rows_of(self, one: TableFile, number: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -113,7 +113,7 @@ class Remaking(contextlib.AbstractContextManager["Remaking"]):
         return pieces.pieces[number].num_rows
 
     def kept_piece(self, path: Location, number: int) -> Piece:
-        """As `kept_rows`, what is known of the piece."""
+        """What is known of a piece of one of the asset's tables as it is."""
         return self._old[path].pieces[number]
 
     def in_order(
@@ -132,16 +132,22 @@ class Remaking(contextlib.AbstractContextManager["Remaking"]):
         number = next(waiting, None)
         for rows in made:
             while number is not None and len(rows) and number < rows["row"][0].as_py() // fingerprint.HASHED_ROWS:
-                yield number, self.kept_rows(path, number, columns)
+                yield number, self.old_rows(path, number, columns)
                 number = next(waiting, None)
             yield None, rows
         while number is not None:
-            yield number, self.kept_rows(path, number, columns)
+            yield number, self.old_rows(path, number, columns)
             number = next(waiting, None)
 
     def metadata(self, path: Location) -> Mapping[bytes, bytes]:
         """What one of the asset's tables, as it is, says of itself."""
         return self._old[path].metadata
+
+    def replaced_numbers(self, path: Location) -> list[int]:
+        """The pieces of one of the asset's tables as it is that are not taken over, ascending; none where what it holds
+        isn't known.
+        """
+        return sorted(set(self._old[path].pieces) - set(self.kept)) if path in self._old else []
 
     def replaced(self, path: Location, but: Sequence[str] = ()) -> Iterator[pa.Table] | None:
         """The rows of one of the asset's tables as it is, but for those that are taken over; None: there is none.
@@ -153,7 +159,7 @@ class Remaking(contextlib.AbstractContextManager["Remaking"]):
             return files.read_tables(path)
         old = self._old[path]
         columns = [name for name in old.schema.names if name not in but]
-        numbers = sorted(set(old.pieces) - set(self.kept))
+        numbers = self.replaced_numbers(path)
         return (old.read(number, columns) for number in numbers or [-1])
 
     def __exit__(

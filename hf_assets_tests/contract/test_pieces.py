@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +12,7 @@ import pytest
 
 from hf_assets import files, fingerprint, folder
 from hf_assets.config import loading
+from hf_assets.encode.lookup import Lookup
 from hf_assets.store import generations
 from hf_assets.store.remaking import Remaking
 from hf_assets.store.table_file import TableFile
@@ -114,4 +116,41 @@ def test_a_generation_that_is_lost_names_all_again_and_pieces_may_have_no_captio
     table = files.read_table(newest)
     assert table is not None
     assert set(table["key"].to_pylist()) == keys
+    world.check()
+
+
+def test_what_the_rows_of_a_remade_piece_had_is_not_looked_up_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "HASHED_ROWS", 4)
+    captions = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
+    rows = [world.rows[number] for number in world.table("training_set")["row"].to_pylist()[:4] * 2]
+    rows = [row.but(caption=text) for row, text in zip(rows, captions, strict=True)]
+    world.push(rows)
+    world.materialize()
+    asked: dict[str, int] = {}
+    real = Lookup.add
+
+    def add(self: Lookup, rows: pa.ChunkedArray, *more: Any) -> None:
+        asked[self.store.folder.name] = asked.get(self.store.folder.name, 0) + len(rows)
+        real(self, rows, *more)
+
+    monkeypatch.setattr(Lookup, "add", add)
+    world.entry["where"] = "caption != 'two' AND caption != 'six'"
+    world.materialize()
+    assert asked == {"photos": 0, "text": 1}  # the empty caption, which each piece has and the first one names
+    world.check()
+
+
+def test_a_caption_that_moves_to_another_piece_stands_in_the_table_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "HASHED_ROWS", 4)
+    captions = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
+    media = [world.rows[number] for number in world.table("training_set")["row"].to_pylist()[:4] * 2]
+    for row, text in ((0, "one"), (0, "five"), (7, "two"), (1, "three"), (4, "one"), (0, "one")):
+        captions[row] = text
+        world.push([one.but(caption=text) for one, text in zip(media, captions, strict=True)])
+        world.materialize()
+        assert world.table("text_embeds")["caption"].to_pylist() == ["", *dict.fromkeys(captions)]
     world.check()

@@ -24,7 +24,7 @@ def test_a_row_lacks_neither_latent_nor_embed_and_keeps_only_captions_that_have_
         for row in (4, 1, 3)
     ]
     buckets = pa.Table.from_pylist(rows, schema=schema.BUCKETS)
-    latents = pa.table([[3, 4, 1], ["l3", "l4", "l1"], [[4, 1, 1]] * 3, ["s"] * 3], schema=schema.VAE_LATENTS)
+    latents = pa.table([[3, 4, 1], ["l3", "l4", "l1"], [[4, 1, 1]] * 3, ["s"] * 3, [4] * 3], schema=schema.VAE_LATENTS)
     embedded = texts((1, "a", "ea"), (1, "b", "eb"), (2, "b", "eb"), (4, "a", "ea"))
     table = join(captions, embedded, buckets, latents, "jpg")
     assert table.schema.field("captions").type == pa.list_(pa.large_string())
