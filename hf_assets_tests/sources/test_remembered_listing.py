@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Folder:
         (self.root / "data").mkdir(parents=True)
         self.asked = 0
         self.format: Format | None = None
-        for name in ("README.md", "data/train.csv"):
+        for name in ("README.md", "data/train.csv", "data/train.parquet"):
             self.write(name)
 
     def write(self, name: str, text: str = "x") -> None:
@@ -33,6 +34,10 @@ class Folder:
     def age(self, name: str) -> None:
         status = (self.root / name).stat()
         os.utime(self.root / name, ns=(status.st_atime_ns, status.st_mtime_ns - AGO_NS))
+
+    def lead_nowhere(self, name: str) -> None:
+        (self.root / name).unlink()
+        (self.root / name).symlink_to("nowhere")
 
     def split(self, **more: object) -> SplitFiles:
         def ask() -> SplitFiles:
@@ -46,8 +51,6 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     # a file's ctime can't be set back, so the clock is set forth
-    import time
-
     now = time.time_ns()
     monkeypatch.setattr("hf_assets.sources.places.remembered_listing.time.time_ns", lambda: now + AGO_NS)
     return Folder(tmp_path)
@@ -67,6 +70,8 @@ def test_it_is_asked_once(folder: Folder, format: Format | None) -> None:
 CHANGES: dict[str, Callable[[Folder], object]] = {
     "README.md": lambda folder: folder.write("README.md", "y"),
     "a file of rows": lambda folder: folder.write("data/train.csv", "more"),
+    "a Parquet file more": lambda folder: folder.write("data/other.parquet"),
+    "a Parquet file is a link to nothing": lambda folder: folder.lead_nowhere("data/train.parquet"),
     "a file more": lambda folder: folder.write("data/other.csv"),
     "a hidden file": lambda folder: folder.write(".huggingface.yaml"),
     "a file fewer": lambda folder: (folder.root / "README.md").unlink(),
@@ -83,6 +88,15 @@ def test_it_is_asked_again_where_something_changed(change: Callable[[Folder], ob
     change(folder)
     folder.split()
     assert folder.asked == 2
+
+
+def test_a_parquet_file_in_place_of_another_is_no_other_split(folder: Folder) -> None:
+    folder.split()
+    folder.write("data/train.parquet", "more")
+    folder.split()
+    os.utime(folder.root / "data/train.parquet", ns=(2 * AGO_NS + time.time_ns(),) * 2)  # as if written just now
+    folder.split()
+    assert folder.asked == 1
 
 
 def test_a_folder_that_was_written_just_now_is_asked_each_time(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

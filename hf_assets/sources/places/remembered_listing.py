@@ -1,12 +1,14 @@
 """What `datasets` found out about a local folder, remembered: it takes two seconds to be imported.
 
 Which files a split has follows from what lies in the folder (names, README.md, archives) and from the release of
-`datasets`. So it is asked again only where any file there has another size, time or inode, or was written just now.
+`datasets`. So it is asked again only where any file there has another size, time or inode, or was written just now. Of
+Parquet files it looks at the names alone: one that is exchanged for another of its name changes no split.
 """
 
 import importlib.metadata
 import json
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from hf_assets.hub.hashes import SETTLED_AFTER_NS
 from hf_assets.sources import data_files
 from hf_assets.sources.data_files import SplitFiles
 from hf_assets.sources.formats.conversion import Format
-from hf_assets.sources.spec import Part, SourceSpec
+from hf_assets.sources.spec import PARQUET, Part, SourceSpec
 
 # A folder of more files isn't remembered: to look at each takes as long as to ask.
 MAX_FILES = 20_000
@@ -68,7 +70,12 @@ def _state_of(root: Path) -> str | None:
                 status = os.stat(path)
             except OSError:  # a link that leads nowhere
                 status = os.lstat(path)
-            if len(states) == MAX_FILES or max(status.st_mtime_ns, status.st_ctime_ns) > latest:
+            if len(states) == MAX_FILES:
+                return None
+            if name.lower().endswith(f".{PARQUET}") and stat.S_ISREG(status.st_mode):
+                states.append([os.path.relpath(path, root)])
+                continue
+            if max(status.st_mtime_ns, status.st_ctime_ns) > latest:
                 return None
             times = status.st_mtime_ns, status.st_ctime_ns
             states.append([os.path.relpath(path, root), status.st_size, *times, status.st_ino])
