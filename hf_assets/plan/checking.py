@@ -65,6 +65,10 @@ def check(recipe: Recipe, *, tokens: bool = False) -> Iterator[str]:
         read = rows.read(source, snapshot, wanted, columns, lambda line: None, recipe.key_of_column)
         table = read.table
         yield f"rows: {len(table):,}; columns {', '.join((recipe.media_column, *recipe.required_columns))} found"
+        if read.missing[0]:
+            num_missing, example = read.missing
+            named = f"{_count(num_missing, 'row')} {'names' if num_missing == 1 else 'name'}"
+            yield f'  {named} media that aren\'t there, such as "{example[:SHOWN_CHARACTERS]}"'
         judged = filtering.judge(table, recipe.filter)
         kept, dropped = filtering.kept(judged), filtering.dropped(judged)
         if recipe.filter != filtering.FilterRules():

@@ -107,28 +107,31 @@ class Tables:
         if format is None or format.kind == PARQUET:
             return tuple(listed), parts
         if format.kind == TARS:
-            beside = _metadata_of(repository, format)
-            return tuple(_joined(format, file, beside) for file in listed), parts
+            beside, is_alone = _metadata_of(repository, format), _is_alone(repository)
+            return tuple(_joined(format, file, beside, is_alone=is_alone) for file in listed), parts
         if format.kind not in FOLDERS:
             return tuple(_read_by(format, file) for file in listed), parts
         if not parts:
-            return tuple(self._folder(listed, siblings, format)), ()
+            return tuple(self._folder(listed, siblings, format, repository)), ()
         tables: list[DataFile] = []
         counted: list[Part] = []
         start = 0
         for part in parts:
-            made = list(self._folder(listed[start : start + part.num_files], siblings, format))
+            made = list(self._folder(listed[start : start + part.num_files], siblings, format, repository))
             tables += made
             counted.append(part._replace(num_files=len(made)))
             start += part.num_files
         return tuple(tables), tuple(counted)
 
-    def _folder(self, listed: list[DataFile], siblings: list[str], format: Format) -> Iterable[DataFile]:
+    def _folder(
+        self, listed: list[DataFile], siblings: list[str], format: Format, repository: Repository
+    ) -> Iterable[DataFile]:
         """Its metadata, else a table made of the listing; and its archives."""
         metadata = [file for file in listed if is_metadata(file.path, format)]
         archives = [file for file in listed if is_archive(file.path)]
         if metadata and archives and not any(is_of_folder(file.path, format) for file in listed):
-            yield from (_joined(format, file, metadata) for file in archives)
+            is_alone = _is_alone(repository)
+            yield from (_joined(format, file, metadata, is_alone=is_alone) for file in archives)
             return
         if metadata and not format.settings.get("drop_metadata"):
             yield from (_read_by(format, file) for file in metadata)
@@ -165,7 +168,8 @@ class Tables:
             is_joined = by.kind in FOLDERS and is_archive(file.path) and member_texts.CAPTIONS not in by.settings
             if by.kind == TARS or is_joined:
                 beside = _nearest_beside(file, _metadata_of(repository, by))
-            conversion.convert(repository.fetch(file), file.path, by, path, [repository.fetch(one) for one in beside])
+            tables, is_whole = [repository.fetch(one) for one in beside], bool(beside) and _is_alone(repository)
+            conversion.convert(repository.fetch(file), file.path, by, path, tables, is_whole=is_whole)
         return path
 
 
@@ -174,11 +178,24 @@ def _metadata_of(repository: Repository, format: Format) -> list[DataFile]:
     return list(repository.entries([path for path in repository.list() if is_metadata(path, format)]))
 
 
-def _joined(format: Format, file: DataFile, metadata: list[DataFile]) -> DataFile:
+def _is_alone(repository: Repository) -> bool:
+    """Whether all media of a repository are in one archive, so that what metadata name must be in it."""
+    num_archives = 0
+    for path in repository.list():
+        is_packed = is_archive(path) or ".tar" in PurePosixPath(path.lower()).suffixes
+        num_archives += is_packed
+        if num_archives > 1 or (not is_packed and is_media(path)):
+            return False
+    return num_archives == 1
+
+
+def _joined(format: Format, file: DataFile, metadata: list[DataFile], *, is_alone: bool) -> DataFile:
     """An archive of media, whose rows are those of metadata beside it as well."""
     made = _read_by(format, file)
     beside = [one.content_hash for one in _nearest_beside(file, metadata)]
-    return made._replace(hash=fingerprint.of_value([made.hash, beside])) if beside else made
+    if not beside:
+        return made
+    return made._replace(hash=fingerprint.of_value([made.hash, beside, *(["alone"] if is_alone else [])]))
 
 
 def _nearest_beside(archive: DataFile, metadata: list[DataFile]) -> list[DataFile]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from hf_assets import fingerprint, schema
 from hf_assets.errors import DatasetError
 from hf_assets.media import signatures
-from hf_assets.sources import unicode_names
+from hf_assets.sources import texts_beside, unicode_names
 from hf_assets.sources.formats.parquet import Columns
 from hf_assets.sources.near_names import NearNames
 from hf_assets.sources.source import Source
@@ -55,9 +55,15 @@ def hashes_of(source: Source, snapshot: Snapshot, beside: str, names: pa.Array) 
 
 
 class Named:
-    """What the rows of a split name, and whether it is there, gathered table by table."""
+    """What the rows of a split name, and whether it is there, gathered table by table.
+
+    Attributes:
+        num_missing: rows that name what isn't there.
+        example: what the first of them names.
+    """
 
     def __init__(self) -> None:
+        self.num_missing, self.example = 0, ""
         self._is_any_there = False
         self._names_all = True
         self._first_name: str | None = None
@@ -74,7 +80,14 @@ class Named:
         self._is_any_there |= hashes.null_count < len(hashes)
         for piece in self._pieces.add(pa.table([hashes], schema=_HASHES)):
             self._hash.add(piece)
+        start = 0
         for file, part in zip(files, parts, strict=True):
+            if part.media_paths is not None:
+                is_missing = pc.and_(pc.is_null(hashes.slice(start, part.num_rows)), pc.is_valid(part.media_paths))
+                if num_missing := pc.sum(is_missing).as_py() or 0:
+                    self.example = self.example or part.media_paths.filter(is_missing)[0].as_py()
+                    self.num_missing += num_missing
+            start += part.num_rows
             if part.media_paths is None:
                 self._names_all = False
             elif self._first_name is None:
@@ -97,7 +110,8 @@ class Named:
         if self._first_name is not None and self._names_all:
             if what := signatures.describe_text(self._first_name):
                 raise DatasetError(f'column "{column}" of dataset "{snapshot.repository}" holds {what}')
-            hint = NearNames(source.paths(snapshot)).hint(self._first_name, self._beside)
+            paths = list(source.paths(snapshot))
+            hint = NearNames(paths).hint(self._first_name, self._beside) or texts_beside.archive_hint(paths)
             raise DatasetError(
                 f'column "{column}" names files such as "{self._first_name[:200]}", and none of them is in dataset '
                 f'"{snapshot.repository}"{hint or ": name the column that holds the media, or add the files"}'

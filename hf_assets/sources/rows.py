@@ -51,6 +51,7 @@ class Rows(NamedTuple):
         computed: rows whose columns were read now.
         rests: the files in which the columns are kept.
         faults: rows that aren't in the table, since they can't be read (`schema.QUARANTINE`); their `row` is -1.
+        missing: rows that name a file which isn't there, and what the first of them names.
     """
 
     table: pa.Table
@@ -59,6 +60,7 @@ class Rows(NamedTuple):
     bytes_read: int
     rests: tuple[Rest, ...] | None
     faults: pa.Table
+    missing: tuple[int, str] = (0, "")
 
 
 def read(
@@ -72,7 +74,7 @@ def read(
     """All of a split's rows at once, for who has few (`Scan`)."""
     scan = Scan(source, snapshot, wanted, memory, say, key_of)
     table = pa.concat_tables(scan.tables())
-    return Rows(table, scan.version, scan.computed, scan.bytes_read, scan.rests, scan.faults)
+    return Rows(table, scan.version, scan.computed, scan.bytes_read, scan.rests, scan.faults, scan.missing)
 
 
 class Scan:
@@ -84,6 +86,7 @@ class Scan:
     Attributes:
         computed: rows whose columns were read now.
         faults: rows that aren't in the tables, since they can't be read (`schema.QUARANTINE`); their `row` is -1.
+        missing: rows that name a file which isn't there, and what the first of them names; once all tables were taken.
     """
 
     def __init__(
@@ -123,6 +126,7 @@ class Scan:
                 raise DatasetError(self._with_key(path, mistake))
         self._metadata = {SNAPSHOT: json.dumps(snapshot)}
         self._named: list[str] = [""]
+        self.missing = 0, ""
 
     @property
     def bytes_read(self) -> int:
@@ -172,7 +176,11 @@ class Scan:
                     row += len(some)
                     num_tables += 1
             file += num_files
-        self._named = [named.settle(self.wanted.media, self.snapshot, self.source), *paths.hash()]
+        self.missing = named.num_missing, named.example
+        try:
+            self._named = [named.settle(self.wanted.media, self.snapshot, self.source), *paths.hash()]
+        except DatasetError as error:
+            raise DatasetError(self._with_key(self.wanted.media, str(error))) from None
         if not num_tables:
             first = self._table(range(min(len(self.counts), 1)), named_media.Named(), unpacked)
             yield self._numbered(first.slice(0, 0), 0)
@@ -230,7 +238,8 @@ class Scan:
             try:
                 columns = self._read_file(file)
             except MissingColumnError as error:
-                said = self._json_hint(file) or texts_beside.hint(self.source, self.snapshot, file)
+                is_media = error.column == self.wanted.media
+                said = self._json_hint(file) or texts_beside.hint(self.source, self.snapshot, file, is_media=is_media)
                 raise DatasetError(self._with_key(error.column, f"{error}{said}")) from None
             _save(columns, kept)
             self._read_now[kept.name] = columns.bytes_read
@@ -282,7 +291,7 @@ class Scan:
                 return columns
             # it was turned into Parquet, as far as it could be read; and all of it was read
             found = faults.loads(pq.ParquetFile(handle).metadata.metadata)
-            return columns._replace(faults=found, bytes_read=file.num_bytes)
+            return columns._replace(faults=[*found, *columns.faults], bytes_read=file.num_bytes)
 
 
 def _faults(snapshot: Snapshot, columns: list[Columns]) -> pa.Table:

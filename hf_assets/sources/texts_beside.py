@@ -1,12 +1,15 @@
 """What to say where a column of captions isn't there, and texts or a table lie beside media: how they are read."""
 
+import contextlib
 import zipfile
+from collections.abc import Iterable
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hf_assets.errors import DatasetError
 from hf_assets.sources import listing
-from hf_assets.sources.formats import member_texts, text_files
+from hf_assets.sources.formats import csv_text, member_texts, text_files
 from hf_assets.sources.source import Source
 from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, DataFile, Snapshot
 
@@ -14,14 +17,23 @@ from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, DataFile, Snapshot
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 # Captions of a folder that lie in such texts.
 TEXT_FILES = ("textfile", "whole_textfile")
+TARS = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz")
 NUM_EXAMPLES, SHOWN_CHARACTERS = 3, 80
 
 
-def hint(source: Source, snapshot: Snapshot, file: DataFile) -> str:
-    """Words to put behind a message about a file's columns; none where neither texts nor tables lie beside media."""
+def hint(source: Source, snapshot: Snapshot, file: DataFile, *, is_media: bool = False) -> str:
+    """Words to put behind a message about a file's columns; none where neither texts nor tables lie beside media.
+
+    Args:
+        is_media: the column that is missing is that of media.
+    """
     rules = source.spec.folder
     if rules is not None and rules.captions in TEXT_FILES:
         return ""  # they are read
+    if is_media and not listing.is_archive(file.path) and file.content != listing.LISTED:
+        with contextlib.suppress(DatasetError, OSError, pa.ArrowException):
+            if found := _of_table(source, snapshot, file):
+                return found
     is_listed = file.content == listing.LISTED
     try:
         texts = _of_archive(source, snapshot, file) if listing.is_archive(file.path) else _loose(source, snapshot)
@@ -34,6 +46,30 @@ def hint(source: Source, snapshot: Snapshot, file: DataFile) -> str:
     if not tables:
         return ""
     return f"; \"{tables[0]}\" isn't read: set data_files to it, and image_column to its column of the media's names"
+
+
+def archive_hint(paths: Iterable[str]) -> str:
+    """What to say of a table that names files which aren't there, where there are archives; else nothing."""
+    archives = sorted(path for path in paths if listing.is_archive(path) or path.lower().endswith(TARS))
+    if not archives:
+        return ""
+    return (
+        f'; a table that says of the members of "{archives[0]}" what they are is called metadata.csv or '
+        "metadata.jsonl, and names them in its column file_name"
+    )
+
+
+def _of_table(source: Source, snapshot: Snapshot, file: DataFile) -> str:
+    """Of a table that has a column of names, but none called as media are."""
+    with source.open_ranges(snapshot, file) as handle:
+        names = pq.ParquetFile(pa.PythonFile(handle, mode="r")).schema_arrow.names
+    named = next((name for name in names if name.lower() in (*csv_text.FILE_NAMES, *csv_text.PATH_NAMES)), None)
+    paths = list(source.paths(snapshot))
+    if named is None:
+        return ""
+    if any(map(listing.is_media, paths)):
+        return f'; set image_column to "{named}", if it names the media'
+    return archive_hint(paths)
 
 
 def _loose(source: Source, snapshot: Snapshot) -> list[str]:

@@ -366,8 +366,8 @@ def _flatten(values: pa.ChunkedArray, key: str, column: str) -> _Texts:
     while schema.is_list(values.type):
         at = at[schema.list_parents(values)]
         values = pc.list_flatten(values)
-    if pa.types.is_null(values.type):
-        values = values.cast(schema.CAPTION)
+    if pa.types.is_null(values.type) or 0 < values.null_count == len(values):  # as a CSV's column of empty cells
+        values = pa.chunked_array([pa.nulls(len(values), schema.CAPTION)])
     _must_be_text(values.type, key, column)
     return _clean(at, _readable(values.cast(schema.CAPTION)))
 
@@ -381,9 +381,10 @@ def _clean(at: npt.NDArray[np.int64], values: pa.ChunkedArray) -> _Texts:
 
 def _must_be_text(kind: pa.DataType, key: str, column: str) -> None:
     if not _is_text(kind):
-        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
         # A class has a name, and 007 in a CSV file was read as 7: there is no text that is surely meant.
-        remedy = ", or write it as text (of CSV and JSON, README.md can say dtype: string)" if is_number else ""
+        remedy = "" if pa.types.is_nested(kind) else ", or write it as text"
+        remedy += " (of CSV and JSON, README.md can say dtype: string)" if is_number else ""
         if pa.types.is_struct(kind) and (fields := _text_fields(kind)):
             remedy = f', such as "{column}.{fields[0]}"'
         raise DatasetError(f'{key} "{column}" holds {kind}, not text: name a text column{remedy}')

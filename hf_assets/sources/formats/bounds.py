@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ import pyarrow as pa
 from hf_assets.errors import DatasetError
 from hf_assets.sources import unicode_names
 from hf_assets.sources.formats import zips
+from hf_assets.sources.formats.faults import Fault
 
 # A member of an archive is held some times at once: as bytes, as a row, as a page, and compressed.
 MAX_MEMBER_BYTES = 256 << 20
@@ -101,6 +103,8 @@ COMPRESSED = {
     b"\x28\xb5\x2f\xfd": lambda path: pa.input_stream(str(path), compression="zstd"),
     b"\x04\x22\x4d\x18": lambda path: pa.input_stream(str(path), compression="lz4"),
 }
+# What a compressed file raises that is cut or damaged.
+DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)
 # In JSON, opening and closing brackets count 1 and -1; everything else but quotes is deleted first.
 QUOTE = ord('"')
 OTHERS = bytes(set(range(256)) - set(b'[]{}"'))
@@ -134,7 +138,7 @@ def check(local: Path, path: str, kind: str, settings: Mapping[str, Any]) -> Non
     elif not start.startswith(b"PAR1"):
         if kind.endswith("folder"):  # the table of its captions
             kind = "json" if ".json" in path else "csv"
-        with unpacked(local, start) as stream:
+        with contextlib.suppress(*DAMAGED), unpacked(local, start) as stream:  # `unpack_lines` reads what it can
             _check_text(stream, path, kind, settings, local.stat().st_size)
 
 
@@ -223,6 +227,44 @@ def _check_zip(local: Path, path: str, text: tuple[str, Mapping[str, Any]] | Non
                     _check_text(stream, path, *text, member.compress_size)
 
 
+def is_compressed(start: bytes) -> bool:
+    """Whether a file that begins so is compressed, in a way that is known."""
+    return start.startswith(tuple(COMPRESSED))
+
+
+def unpack_lines(local: Path, target: Path) -> list[Fault]:
+    """Copy what a file of lines holds, unpacked; of one that ends early, the lines in front.
+
+    Returns:
+        The line in which it ends, or is damaged.
+
+    Raises:
+        OSError, EOFError: nothing of it can be unpacked.
+    """
+    num_lines = num_bytes = end = 0
+    with unpacked(local, start_of(local)) as stream, target.open("wb") as copy:
+        try:
+            for block in blocks(stream):
+                copy.write(block)
+                if b"\n" in block:
+                    num_lines, end = num_lines + block.count(b"\n"), num_bytes + block.rfind(b"\n") + 1
+                num_bytes += len(block)
+        except DAMAGED as error:
+            if not num_bytes:
+                raise
+            copy.truncate(end or num_bytes)  # an array in one line is read as far as it goes
+            why = f"the file ends, or is damaged, in or behind this line ({error}): fetch it again"
+            return [Fault(f"line {num_lines + 1:,}", "truncated", why)]
+    return []
+
+
+def blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    """What can be read, also of a compressed file in front of where it is damaged."""
+    read = getattr(stream, "read1", stream.read)
+    while block := read(BLOCK_BYTES):
+        yield block
+
+
 @contextmanager
 def unpacked(local: Path, start: bytes) -> Iterator[IO[bytes]]:
     """What a file holds, unpacked where it is compressed.
@@ -241,7 +283,7 @@ def _check_text(stream: IO[bytes], path: str, kind: str, settings: Mapping[str, 
     is_whole = kind == "xml" or settings.get("field") is not None or settings.get("sample_by", "line") != "line"
     total = line = lines = 0
     window: deque[tuple[int, int]] = deque([(0, 0)])
-    while block := stream.read(BLOCK_BYTES):
+    for block in blocks(stream):
         if not total and kind == "csv" and max(map(block.partition(b"\n")[0].count, b",;\t|")) > MAX_COLUMNS:
             raise DatasetError(f'"{path}" has more than {MAX_COLUMNS:,d} columns, which is not read')
         if kind == "json" and settings.get("field") is None:

@@ -25,12 +25,33 @@ import pyarrow.parquet as pq
 
 from hf_assets import files, fingerprint
 from hf_assets.errors import DatasetError, HfAssetsError
-from hf_assets.sources.formats import archive_metadata, bad_rows, bounds, csv_text, faults, member_texts, tars
+from hf_assets.sources.formats import (
+    archive_metadata,
+    bad_rows,
+    bounds,
+    csv_text,
+    faults,
+    folder_paths,
+    foreign,
+    json_rows,
+    member_texts,
+    tars,
+    whole_parquet,
+)
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.spec import ALL_MEDIA_SUFFIXES, MEDIA_SUFFIXES
 
 # Bump where a change here changes the rows of a kind of file; 1 where it isn't named.
-VERSIONS = {"csv": 4, "json": 3, "text": 2, "webdataset": 6, "imagefolder": 5, "audiofolder": 5, "videofolder": 5}
+VERSIONS = {
+    "csv": 5,
+    "json": 4,
+    "text": 3,
+    "webdataset": 7,
+    "imagefolder": 6,
+    "audiofolder": 6,
+    "videofolder": 6,
+    "arrow": 2,
+}
 
 # Builders of `datasets` of which each file is turned by itself. Pickled data frames are not among them.
 CONVERTED = ("arrow", "csv", "json", "lance", "text", "webdataset", "xml")
@@ -96,13 +117,16 @@ class Format(NamedTuple):
         return fingerprint.of_value([content, self, "".join(suffixes), version])
 
 
-def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequence[Path] = ()) -> None:
+def convert(
+    local: Path, path: str, format: Format, target: Path, metadata: Sequence[Path] = (), *, is_whole: bool = False
+) -> None:
     """Write the rows of a file as Parquet, few in memory at a time.
 
     Args:
         local: where the file lies.
         path: its path in the repository.
         metadata: of an archive of media: tables beside it that name its members.
+        is_whole: what these name is in no other archive.
 
     Raises:
         DatasetError: the file isn't what its name says.
@@ -115,12 +139,19 @@ def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequ
         plain = Path(folder) / f"{name}{_ending(path).lower()}"
         plain.symlink_to(local.resolve())
         with unreadable(path, format.kind, folder):
+            if plain.suffix != ".zip":  # of which more is said
+                foreign.require(local, path, format.kind)
             bounds.check(local, path, format.kind, format.settings)
             if format.kind == "webdataset":
-                _convert_tar(plain, path, format, target, metadata)
+                _convert_tar(plain, path, format, target, metadata, is_whole=is_whole)
                 return
-            plain = _unpacked(plain, format)
-            plain, format, found = _with_words(plain, path, format)
+            found: list[Fault] = []
+            plain = _unpacked(plain, format, found)
+            plain, format, more = _with_words(plain, path, format)
+            found += more
+            if format.kind == "json":
+                _convert_json(plain, path, format, target, found)
+                return
             try:
                 _require_utf_8(plain, format)
                 if format.kind == "csv":
@@ -128,20 +159,45 @@ def convert(local: Path, path: str, format: Format, target: Path, metadata: Sequ
                 join = None
                 listed = _listed_inside(plain, path, format, found)
                 if metadata and listed is None:
-                    format = format._replace(settings={"drop_labels": True, **format.settings})
                     with zipfile.ZipFile(plain) as members:
-                        join = archive_metadata.joiner(members.namelist(), metadata, found)
+                        join = _beside(members.namelist(), metadata, found, path, format, is_whole=is_whole)
+                    settings = {"drop_labels": True, **format.settings}
+                    format = format._replace(settings=settings, features=format.features if join is None else None)
                 lost: list[Fault] = []  # of an archive, known when it was read
                 read = functools.partial(_batches, plain, path, format, lost)
                 if listed is not None:
                     read = functools.partial(_named_members, plain, format, listed, lost)
-                write(read if join is None else lambda: map(join, read()), target, found, lost)
-            except Exception as error:
+                write(read if join is None else lambda: join.add(read(), lost), target, found, lost)
+            except Exception:
                 more, mended, format = _without_bad_members(plain, path, format)
-                if not more and mended == plain:
+                if not more and format.kind != "csv":
                     raise
-                plain = _with_settled_types(mended, None if more or format.kind == "csv" else error)
-                write(lambda: _batches(plain, path, format, []), target, [*found, *more])
+                write(lambda: _batches(mended, path, format, []), target, [*found, *more])
+
+
+def _convert_json(plain: Path, path: str, format: Format, target: Path, found: list[Fault]) -> None:
+    settings = format.settings
+    features: Any = None
+    if format.features is not None:
+        import datasets
+
+        features = datasets.Features.from_dict(format.features)
+
+    def batches(lines: Path, settings: dict[str, Any]) -> Iterator[pa.Table]:
+        for table in json_rows.tables(lines, settings):
+            yield table if features is None else json_rows.as_said(table, features, _with_classes(features))
+
+    lines, bad = json_rows.in_lines(plain, path, settings, plain.with_name("lines.jsonl"))
+    found += bad
+    if lines != plain:  # which is UTF-8
+        settings = {}
+    try:
+        if "encoding" not in settings:
+            faults.require_utf_8(lines)
+        write(lambda: batches(lines, settings), target, found)
+    except (pa.ArrowException, ValueError):
+        mended, bad = json_rows.settled(lines, path, plain.parent)
+        write(lambda: batches(mended, {}), target, [*found, *bad])
 
 
 def _ending(path: str) -> str:
@@ -150,36 +206,41 @@ def _ending(path: str) -> str:
     return "".join(suffixes[-2:] if suffixes and suffixes[-1].lower() in COMPRESSED else suffixes[-1:])
 
 
-def _unpacked(plain: Path, format: Format) -> Path:
-    """A text that is compressed as a text that isn't: so it is read, and mended, as any other."""
-    if format.kind not in TEXTS or len(plain.suffixes) < 2 or "compression" in format.settings:
+def _unpacked(plain: Path, format: Format, found: list[Fault]) -> Path:
+    """A text that is compressed as a text that isn't: so it is read, and mended, as any other.
+
+    Args:
+        found: is given the line in which it ends early.
+    """
+    start = bounds.start_of(plain)
+    is_packed = len(plain.suffixes) > 1 or bounds.is_compressed(start)
+    if format.kind not in TEXTS or not is_packed or "compression" in format.settings:
         return plain
-    copy = plain.with_suffix("")
-    with bounds.unpacked(plain, bounds.start_of(plain)) as stream, copy.open("wb") as target:
-        shutil.copyfileobj(stream, target, 1 << 20)
+    copy = plain.with_name(f"unpacked{plain.suffixes[0]}")
+    found += bounds.unpack_lines(plain, copy)
     return copy
 
 
 def _require_utf_8(plain: Path, format: Format) -> None:
-    """Builders of `datasets` that read JSON take any bytes for text.
-
-    Raises:
-        UnicodeDecodeError: there is something else.
     """
-    is_text = format.kind in TEXTS or (format.kind in FOLDERS and plain.suffix.lower() == ".jsonl")
-    if is_text and len(plain.suffixes) == 1 and "encoding" not in format.settings:
+    Raises:
+        UnicodeDecodeError: a text isn't UTF-8.
+    """
+    if format.kind in TEXTS and len(plain.suffixes) == 1 and "encoding" not in format.settings:
         faults.require_utf_8(plain)
-        if format.kind == "json" and ("field" in format.settings or faults.is_array(plain)):
-            faults.require_characters(plain)
 
 
-def _convert_tar(plain: Path, path: str, format: Format, target: Path, beside: Sequence[Path]) -> None:
+def _convert_tar(
+    plain: Path, path: str, format: Format, target: Path, beside: Sequence[Path], *, is_whole: bool
+) -> None:
     archive = tars.Archive(plain, path)
-    join, lost = None, list[Fault]()
+    join: _Beside | None = None
+    bad: list[Fault] = []  # of metadata
+    lost: list[Fault] = []  # by them, known when it was read
     if (found := tars.bare(plain)) is not None:
         names, inside = found
         archive.ignored = [one.name for one in inside]
-        join = archive_metadata.joiner(names, inside or beside, lost) if inside or beside else None
+        join = _beside(names, inside or beside, bad, path, format, is_whole=is_whole or bool(inside))
     features = None
     if format.features is not None:
         import datasets
@@ -188,26 +249,73 @@ def _convert_tar(plain: Path, path: str, format: Format, target: Path, beside: S
         features = said.arrow_schema.with_metadata(_with_classes(said))
 
     def batches() -> Iterator[pa.Table]:
-        for table in tars.tables(archive):
-            if join is not None:
-                table = join(table)
+        lost.clear()
+        read = tars.tables(archive)
+        for table in read if join is None else join.add(read, lost):
             if features is not None:
                 table = _fit(table.select([name for name in table.column_names if name in features.names]), features)
             yield table
 
     try:
-        write(batches, target, lost, archive.faults)
+        write(batches, target, bad, lost, archive.faults)
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # JSON of samples far from one another has no common type
         archive.as_text = tars.undecided([table.schema for table in batches()])
         if not archive.as_text:
             raise
-        write(batches, target, lost, archive.faults)
+        write(batches, target, bad, lost, archive.faults)
     if archive.is_scattered and not archive.faults and not archive.is_grouped:
         grouped = plain.with_name("grouped.tar")
         with bounds.unpacked(plain, bounds.start_of(plain)) as stream, grouped.open("wb") as copy:
             shutil.copyfileobj(stream, copy, 1 << 20)
         archive.local, archive.is_grouped = grouped, True
-        write(batches, target, lost, archive.faults)
+        write(batches, target, bad, lost, archive.faults)
+
+
+class _Beside(NamedTuple):
+    """What adds the columns of metadata beside an archive, or in a tar, to its rows.
+
+    Attributes:
+        features: types that README.md says, of `names`.
+        is_whole: what metadata name and the archive lacks isn't in another archive.
+    """
+
+    join: archive_metadata.Joiner
+    features: Any
+    names: list[str]
+    is_whole: bool
+
+    def add(self, read: Iterator[pa.Table], lost: list[Fault]) -> Iterator[pa.Table]:
+        """
+        Args:
+            lost: is given what metadata name and isn't there.
+        """
+        for part in read:
+            table = self.join(part)
+            yield table if self.features is None else _with_types(table, self.features, self.names)
+        if self.is_whole:
+            lost += self.join.missing()
+
+
+def _beside(
+    members: Sequence[str], metadata: Sequence[Path], found: list[Fault], path: str, format: Format, *, is_whole: bool
+) -> _Beside | None:
+    """None where there are no metadata, or the archive has its own."""
+    join = archive_metadata.joiner(members, metadata, found, _texts(format), path) if metadata else None
+    if join is None or format.features is None or format.kind not in FOLDERS:
+        return None if join is None else _Beside(join, None, [], is_whole)
+    import datasets
+
+    features = datasets.Features.from_dict(format.features)
+    return _Beside(join, features, [name for name in features if name != FOLDERS[format.kind]], is_whole)
+
+
+def _with_types(table: pa.Table, features: Any, names: Sequence[str]) -> pa.Table:
+    """A table of which some columns, where they are there, have the types that README.md says."""
+    for name in names:
+        if name in table.column_names:
+            kind = features.arrow_schema.field(name).type
+            table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
+    return table.replace_schema_metadata(_with_classes(features))
 
 
 def _with_words(plain: Path, path: str, format: Format) -> tuple[Path, Format, list[Fault]]:
@@ -224,23 +332,28 @@ def _with_words(plain: Path, path: str, format: Format) -> tuple[Path, Format, l
         else:
             plain = copy
     if format.kind == "csv" and len(plain.suffixes) == 1:
-        settings = csv_text.settings_of(plain, format.settings)
+        settings = csv_text.settings_of(plain, format.settings, _texts(format))
         if format.features is not None:  # README.md says what they are
             settings = {name: value for name, value in settings.items() if name != "converters"}
         return plain, format._replace(settings=settings), []
     found: list[Fault] = []
-    if (
-        ending == ".csv"
-        or (ending == ".jsonl" and not _names_files(plain))
-        or (ending == ".parquet" and csv_text.lacks_file_name(pq.read_schema(plain)))
-    ):
+    if ending in (".csv", ".jsonl", ".parquet"):
         copy = plain.with_name("metadata.parquet" if plain.suffix != ".parquet" else "metadata_1.parquet")
         if ending == ".csv":
-            csv_text.metadata_table(plain, copy, found)
+            csv_text.metadata_table(plain, copy, found, _texts(format))
+            table = pq.read_table(copy)
         elif ending == ".jsonl":
-            pq.write_table(csv_text.with_file_name(faults.read_lines(plain, found, path)), copy)
+            table = csv_text.with_file_name(json_rows.read(plain, path, found))
         else:
-            pq.write_table(csv_text.with_file_name(pq.read_table(plain)), copy)
+            table = whole_parquet.read(plain, path, found)
+            is_named = not csv_text.lacks_file_name(table.schema)
+            table = csv_text.with_file_name(table)
+        if not len(table):
+            raise DatasetError(f'"{path}" has no rows: fill it, or remove it')
+        table = folder_paths.only_below(table, path, found)
+        if ending == ".parquet" and is_named and not found:
+            return plain, format, found
+        pq.write_table(table, copy)
         plain.unlink()
         copy = copy.replace(copy.with_name(plain.with_suffix(".parquet").name))
         names = {"metadata_filenames": [copy.name]} if "metadata_filenames" in format.settings else {}
@@ -248,19 +361,10 @@ def _with_words(plain: Path, path: str, format: Format) -> tuple[Path, Format, l
     return plain, format, found
 
 
-def _names_files(metadata: Path) -> bool:
-    """Whether the first line of a folder's metadata has a field that names files; broken ones are left to others."""
-    with metadata.open("rb") as lines:
-        first = lines.readline()
-    return any("file_name" in key for key in _keys(first)) or not _keys(first)
-
-
-def _keys(line: bytes) -> list[str]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return []
-    return list(value) if isinstance(value, dict) else []
+def _texts(format: Format) -> set[str]:
+    """The columns that README.md calls text."""
+    said = {name: one.get("dtype") for name, one in (format.features or {}).items() if isinstance(one, dict)}
+    return {name for name, kind in said.items() if kind in ("string", "large_string")}
 
 
 def _without_bad_members(plain: Path, path: str, format: Format) -> tuple[list[Fault], Path, Format]:
@@ -272,17 +376,8 @@ def _without_bad_members(plain: Path, path: str, format: Format) -> tuple[list[F
         return bad_rows.of_lance(plain, path, target), target, format
     if len(plain.suffixes) != 1:  # compressed
         return [], plain, format
-    if format.kind == "json" and ("field" in format.settings or faults.is_array(plain)):
-        found = faults.without_bad_elements(plain, path, target, format.settings.get("field"))
-        settings = {name: value for name, value in format.settings.items() if name != "field"}
-        return found, target, format._replace(settings=settings)
-    if format.kind in ("json", "text"):
+    if format.kind == "text":
         return faults.without_bad_lines(plain, path, format.kind, target), target, format
-    if format.kind in FOLDERS and plain.suffix.lower() == ".jsonl":
-        found = faults.without_bad_lines(plain, path, "json", target)
-        folder = plain.parent / "mended"
-        folder.mkdir()
-        return found, target.replace(folder / plain.name), format  # by its name it is known as metadata
     if format.kind == "csv":
         settings = {
             name: value for name, value in format.settings.items() if name in ("chunksize", "na_values", "converters")
@@ -291,24 +386,6 @@ def _without_bad_members(plain: Path, path: str, format: Format) -> tuple[list[F
             settings["keep_default_na"] = False
         return csv_text.without_bad_rows(plain, format.settings, target), target, format._replace(settings=settings)
     return [], plain, format
-
-
-def _with_settled_types(lines: Path, error: Exception | None) -> Path:
-    """A copy of JSON Lines in which no field changes its type; any other file as it is.
-
-    Args:
-        error: why it isn't read, where nothing else was changed.
-
-    Raises:
-        Exception: `error`, of a file that is read no better for being copied.
-    """
-    if lines.suffix.lower() not in (".json", ".jsonl"):
-        if error is not None:
-            raise error
-        return lines
-    copy = lines.with_name(f"settled_{lines.name}")
-    faults.settle_types(lines, copy)
-    return copy.replace(lines)
 
 
 def write(batches: Callable[[], Iterator[pa.Table]], target: Path, *found: list[Fault]) -> None:
@@ -485,7 +562,8 @@ def _listed_inside(plain: Path, path: str, format: Format, found: list[Fault]) -
     if not is_read or "filters" in format.settings:
         return None
     with zipfile.ZipFile(plain) as archive:
-        return archive_metadata.inside(archive, path, format.settings.get("metadata_filenames") or METADATA, found)
+        named = format.settings.get("metadata_filenames") or METADATA
+        return archive_metadata.inside(archive, path, named, found, _texts(format))
 
 
 def _named_members(plain: Path, format: Format, listed: pa.Table, lost: list[Fault]) -> Iterator[pa.Table]:
@@ -501,10 +579,8 @@ def _named_members(plain: Path, format: Format, listed: pa.Table, lost: list[Fau
     features = None if format.features is None else datasets.Features.from_dict(format.features)
     names = [column if name == archive_metadata.NAME else name for name in listed.column_names]
     listed = listed.rename_columns(names)
-    for name, feature in () if features is None else features.items():
-        if name in names and name != column:
-            kind = datasets.Features({name: feature}).arrow_schema.field(name).type
-            listed = listed.set_column(names.index(name), name, listed[name].cast(kind))
+    if features is not None:
+        listed = _with_types(listed, features, [name for name in features if name != column])
     with zipfile.ZipFile(plain) as archive:
         for part in _few_bytes(listed, [column], archive):
             yield _with_paths(part, [column], plain, archive, lost).replace_schema_metadata(_with_classes(features))

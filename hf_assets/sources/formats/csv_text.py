@@ -7,7 +7,7 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,17 @@ SAID_SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n")
 ESCAPES = "surrogateescape"
 
 
-def settings_of(local: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """A CSV's settings, with its separator, and those by which words stay words; the user's own go first."""
+def settings_of(local: Path, settings: dict[str, Any], texts: Set[str] = frozenset()) -> dict[str, Any]:
+    """A CSV's settings, with its separator, and those by which words stay words; the user's own go first.
+
+    Args:
+        texts: the columns that README.md calls text.
+    """
     settings = {**settings, **separator_of(local, settings)}
     if {"na_values", "keep_default_na", "na_filter"} & settings.keys():
         return settings
     try:
-        words, mixed = _words(local, settings)
+        words, mixed = _words(local, settings, texts)
     except ValueError:  # its rows can't be read as they are: that is dealt with when they are
         return settings
     if mixed and "converters" not in settings:
@@ -106,9 +110,14 @@ def _shape(head: str, sep: str) -> tuple[bool, int]:
     return False, 0
 
 
-def _words(local: Path, settings: dict[str, Any]) -> tuple[dict[str, list[str]] | None, list[str]]:
+def _words(
+    local: Path, settings: dict[str, Any], known: Set[str] = frozenset()
+) -> tuple[dict[str, list[str]] | None, list[str]]:
     """What is a missing value in each column: in columns of numbers what pandas knows, in others an empty cell; None
     where no column has one of these words. And the columns that are numbers in some chunks of rows, and text in others.
+
+    Args:
+        known: columns that are text, whatever is in them.
     """
     from pandas._libs.parsers import STR_NA_VALUES
 
@@ -125,7 +134,10 @@ def _words(local: Path, settings: dict[str, Any]) -> tuple[dict[str, list[str]] 
             others = values[~is_missing]
             if not len(others) or (name in texts and not _are_numbers(others[:1])):
                 continue
-            (numbers if _are_numbers(others) else texts).add(name)
+            is_number = _are_numbers(others)
+            (numbers if is_number else texts).add(name)
+            if is_number and name in known:
+                texts.add(name)
     mixed = sorted(numbers & texts)
     if not has_word:
         return None, mixed
@@ -169,7 +181,11 @@ def without_bad_rows(local: Path, settings: dict[str, Any], target: Path) -> lis
         local = without_open_quotes(local, settings.get("quotechar", '"'), target.with_suffix(".quotes"), found)
     if settings.keys() <= PLAIN_SETTINGS:
         with contextlib.suppress(csv.Error):  # a cell of more characters than Python's reader takes
-            return [*found, *_copy_good_rows(local, settings, target)]
+            bad, num_good = _copy_good_rows(local, settings, target)
+            found += bad
+            if found and not num_good:
+                raise ValueError(f"none of its {len(found):,} rows can be read: {found[0].message}")
+            return found
 
     def note(cells: list[str]) -> None:
         shown = "" if not cells else f" ({cells[0].encode(errors='replace').decode()[:60]})"
@@ -187,8 +203,10 @@ def without_bad_rows(local: Path, settings: dict[str, Any], target: Path) -> lis
     return found
 
 
-def _copy_good_rows(local: Path, settings: dict[str, Any], target: Path) -> list[Fault]:
+def _copy_good_rows(local: Path, settings: dict[str, Any], target: Path) -> tuple[list[Fault], int]:
+    """The rows that can't be read, and how many can."""
     found: list[Fault] = []
+    num_good = 0
     sep, quote = settings.get("delimiter") or settings.get("sep") or ",", settings.get("quotechar") or '"'
     encoding = settings.get("encoding") or "utf-8-sig"
     with (
@@ -198,7 +216,8 @@ def _copy_good_rows(local: Path, settings: dict[str, Any], target: Path) -> list
         rows = (cells for cells in csv.reader(text, delimiter=sep, quotechar=quote) if cells)
         writer = csv.writer(copy, lineterminator="\n")
         header = next(rows, [])
-        writer.writerow(header)
+        # a name that isn't UTF-8 is none that a config can give
+        writer.writerow(name.encode(errors="replace").decode() for name in header)
         for number, cells in enumerate(rows, start=1):
             message = ""
             while len(cells) > len(header) and not cells[-1]:  # a comma behind each row
@@ -211,7 +230,8 @@ def _copy_good_rows(local: Path, settings: dict[str, Any], target: Path) -> list
                 found.append(Fault(f"row {number:,}", "undecodable", message))
             else:
                 writer.writerow(cells)
-    return found
+                num_good += 1
+    return found, num_good
 
 
 def without_open_quotes(local: Path, quote: str, target: Path, found: list[Fault]) -> Path:
@@ -238,11 +258,12 @@ def without_open_quotes(local: Path, quote: str, target: Path, found: list[Fault
     return target
 
 
-def metadata_table(local: Path, target: Path, found: list[Fault]) -> None:
+def metadata_table(local: Path, target: Path, found: list[Fault], texts: Set[str] = frozenset()) -> None:
     """A folder's metadata in CSV as Parquet, with words as words.
 
     Args:
         found: is given the rows that can't be read.
+        texts: the columns that README.md calls text.
     """
     import pyarrow.parquet as pq
 
@@ -250,18 +271,18 @@ def metadata_table(local: Path, target: Path, found: list[Fault]) -> None:
     try:
         faults.require_utf_8(local)
         require_header(local, separator)
-        table = _metadata(local, separator)
+        table = _metadata(local, separator, texts)
     except ValueError:
         mended = target.with_suffix(".mended")
         found += without_bad_rows(local, separator, mended)
-        table = _metadata(mended, {})
+        table = _metadata(mended, {}, texts)
     pq.write_table(with_file_name(table), target)
 
 
-def _metadata(local: Path, separator: dict[str, Any]) -> pa.Table:
+def _metadata(local: Path, separator: dict[str, Any], texts: Set[str]) -> pa.Table:
     import pandas
 
-    words, mixed = _words(local, separator)
+    words, mixed = _words(local, separator, texts)
     options: dict[str, Any] = {**separator, **({"keep_default_na": False, "na_values": words} if words else {})}
     if mixed:
         options["converters"] = dict.fromkeys(mixed, str)

@@ -6,14 +6,13 @@ its own, and that is read in its place.
 
 import codecs
 import json
+import math
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.json
 
 from hf_assets.errors import DatasetError
 
@@ -91,36 +90,47 @@ def without_bad_lines(local: Path, path: str, kind: str, target: Path) -> list[F
     return found
 
 
-def read_lines(local: Path, found: list[Fault], path: str = "") -> pa.Table:
-    """A file of JSON Lines as a table, without what can't be read.
-
-    Args:
-        found: is given the lines that can't.
-        path: in the repository, for messages.
-    """
-    try:
-        require_utf_8(local)
-        return pyarrow.json.read_json(local)
-    except (pa.ArrowInvalid, ValueError):
-        with tempfile.TemporaryDirectory() as folder:
-            good, plain = Path(folder) / "good.jsonl", Path(folder) / "plain.jsonl"
-            found += without_bad_lines(local, path or local.name, "json", good)
-            settle_types(good, plain)
-            return pyarrow.json.read_json(plain)
-
-
 def settle_types(local: Path, target: Path) -> None:
-    """Copy JSON Lines so that each field has one type in all of them: values that have none in common are JSON text."""
+    """Copy JSON Lines so that each field has one type in all of them (`settled`)."""
     with local.open("rb") as lines:
-        values = [json.loads(line) for line in lines if line.strip()]
+        values = [loads_written(line) for line in lines if line.strip()]
     with target.open("w", encoding="utf-8") as copy:
         copy.writelines(json.dumps(value, ensure_ascii=False) + "\n" for value in settled(values))
 
 
-def settled(values: list[Any]) -> list[Any]:
-    """Values of which those that don't agree about a type are JSON text, at the depth where they differ.
+class Written(float):
+    """A number of JSON with a point or an exponent, as it is written."""
 
-    A text among lists of texts is a list of one.
+    text: str
+
+    def __new__(cls, text: str) -> "Written":
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+
+def loads_written(text: bytes | str) -> Any:
+    """JSON whose numbers are `Written`.
+
+    Raises:
+        ValueError: it is none, or an object has a field twice.
+    """
+    return json.loads(text, parse_float=Written, object_pairs_hook=_distinct)
+
+
+def written(value: object) -> str:
+    """JSON text of a value, with numbers as they were written."""
+    if isinstance(value, dict):
+        fields = (f"{json.dumps(key, ensure_ascii=False)}: {written(one)}" for key, one in value.items())
+        return f"{{{', '.join(fields)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    return value.text if isinstance(value, Written) else json.dumps(value, ensure_ascii=False)
+
+
+def settled(values: list[Any]) -> list[Any]:
+    """Values of one type: at the depth where they differ, what stands among lists is a list of one, and among texts and
+    other values, texts stay, numbers are as they are written, and all else is JSON text.
     """
     there = [value for value in values if value is not None]
     if there and all(isinstance(value, dict) for value in there):
@@ -134,15 +144,16 @@ def settled(values: list[Any]) -> list[Any]:
         return values
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         pass
-    if all(isinstance(value, str) or _are_texts(value) for value in there):
-        return [[value] if isinstance(value, str) else value for value in values]
-    return [
-        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values
-    ]
+    if any(isinstance(value, list) for value in there):
+        lists = [value if value is None or isinstance(value, list) else [value] for value in values]
+        items = iter(settled([item for one in lists if one is not None for item in one]))
+        return [None if one is None else [next(items) for _ in one] for one in lists]
+    return [_as_text(value) for value in values]
 
 
-def _are_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+def _as_text(value: Any) -> str | None:
+    is_missing = value is None or (isinstance(value, float) and math.isnan(value))  # as pandas writes it
+    return None if is_missing else value if isinstance(value, str) else written(value)
 
 
 def is_array(local: Path) -> bool:
@@ -151,25 +162,17 @@ def is_array(local: Path) -> bool:
         return file.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
 
 
-def require_characters(local: Path) -> None:
-    """`datasets` drops halves of surrogate pairs from an array's texts.
-
-    Raises:
-        ValueError: a text has one.
-    """
-    data = local.read_bytes()
-    if _HALF.search(data) and has_surrogate(json.loads(data.removeprefix(codecs.BOM_UTF8))):
-        raise ValueError("a text in it has half of a surrogate pair, which is no character")
-
-
-def without_bad_elements(local: Path, path: str, target: Path, field: str | None = None) -> list[Fault]:
-    """Copy the objects of a JSON array that can be read, each to a line.
+def without_bad_elements(
+    local: Path, path: str, target: Path, field: str | None = None, text_column: str = ""
+) -> list[Fault]:
+    """Copy the objects of a JSON array that can be read, or of a file that is one behind another, each to a line.
 
     Behind one that can't, the next is taken to begin where an object ends and another begins.
 
     Args:
         path: in the repository, for messages.
         field: in which the array lies; None: the file is the array.
+        text_column: of an array of texts alone, the column that they make.
 
     Returns:
         The elements that can't; none where the file isn't such an array.
@@ -184,10 +187,12 @@ def without_bad_elements(local: Path, path: str, target: Path, field: str | None
             raise DatasetError(f'"{path}" has no array called "{field}": correct field in README.md, or mend the file')
         text = text[begin.end() - 1 :]
     found: list[Fault] = []
-    decoder, position, number, num_good = json.JSONDecoder(), 1, 0, 0
+    decoder, number, num_good = json.JSONDecoder(object_pairs_hook=_distinct), 0, 0
+    position = int(text.startswith("["))
     with target.open("w", encoding="utf-8") as copy:
+        are_texts = bool(text_column) and _TEXTS.match(text) is not None
         while (position := _GAP.match(text, position).end()) < len(text) and text[position] != "]":  # type: ignore[union-attr]
-            number += 1
+            number, start = number + 1, position
             try:
                 value, position = decoder.raw_decode(text, position)
             except (ValueError, RecursionError) as error:
@@ -195,11 +200,14 @@ def without_bad_elements(local: Path, path: str, target: Path, field: str | None
                 behind = _BETWEEN.search(text, position)
                 position = len(text) if behind is None else behind.end() - 1
             else:
+                value = {text_column: value} if are_texts and isinstance(value, str) else value
                 reason = _value_fault(value) or ""
             if reason:
                 found.append(Fault(f"element {number:,}", "undecodable", reason.encode(errors="replace").decode()))
                 continue
-            copy.write(json.dumps(value, ensure_ascii=False) + "\n")
+            # as it is written, since a number may be more than Python makes of it; a text has no end of a line in it
+            line = json.dumps(value, ensure_ascii=False) if are_texts else _ENDS.sub(" ", text[start:position])
+            copy.write(line + "\n")
             num_good += 1
     if found and not num_good:
         raise DatasetError(
@@ -209,12 +217,10 @@ def without_bad_elements(local: Path, path: str, target: Path, field: str | None
     return found
 
 
-# Half of a pair, escaped; or what looks like one behind an escaped backslash.
-_HALF = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
-)
 # Between elements; and where one object, or a line, ends and the next object begins.
 _GAP, _BETWEEN = re.compile(r"[\s,]*"), re.compile(r"(?:\}\s*,|,[ \t]*\r?\n)\s*\{")
+# How an array of texts begins; and ends of lines, which stand between values.
+_TEXTS, _ENDS = re.compile(r'\[\s*"'), re.compile(r"[\r\n]")
 
 
 def wide_encoding(head: bytes) -> str | None:

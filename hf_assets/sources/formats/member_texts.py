@@ -51,16 +51,15 @@ def examples(archive: zipfile.ZipFile, media: tuple[str, ...], num: int) -> Iter
 def _text(archive: zipfile.ZipFile, name: str | None, lost: list[Fault]) -> str:
     if name is None:
         return ""
-    num_bytes = archive.getinfo(name).file_size
     try:
-        data = b"" if num_bytes > text_files.MAX_TEXT_BYTES else archive.read(name)
+        with archive.open(name) as member:
+            data = member.read(text_files.MAX_TEXT_BYTES + 1)
     except BAD_MEMBER as error:
         lost.append(Fault(name, "undecodable", f"it can't be read: {error}; fetch the archive again"))
         return ""
-    text = text_files.text_of(data)
-    if num_bytes and not text:
-        lost.append(text_files.fault_of(name, num_bytes))
-    return text
+    if (fault := text_files.fault_of(name, data)) is not None:
+        lost.append(fault)
+    return text_files.text_of(data)
 
 
 def _is_hidden(name: str) -> bool:

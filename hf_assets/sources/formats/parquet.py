@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from hf_assets import json_text, schema
 from hf_assets.errors import DatasetError, MissingColumnError
 from hf_assets.media.memory import Memory
-from hf_assets.sources.formats import arrays, bad_rows, parquet_pages
+from hf_assets.sources.formats import arrays, bad_rows, foreign, parquet_pages
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.formats.media_columns import Choice, chosen
 from hf_assets.sources.spec import LISTED_PATH
@@ -326,13 +326,26 @@ def _open(file: "Path | CountedFile", name: str, **options: Any) -> pq.ParquetFi
     Raises:
         DatasetError: it is none.
     """
-    with _parquet_errors(name):
-        parquet = pq.ParquetFile(file if isinstance(file, Path) else pa.PythonFile(file, mode="r"), **options)
+    try:
+        with _parquet_errors(name):
+            parquet = pq.ParquetFile(file if isinstance(file, Path) else pa.PythonFile(file, mode="r"), **options)
+    except DatasetError:
+        if (what := foreign.what_is(_start_of(file), "parquet")) is not None:
+            raise DatasetError(f'"{name}" is {what}') from None
+        raise
     if isinstance(file, CountedFile):
         groups = map(parquet.metadata.row_group, range(parquet.num_row_groups))
         columns = (group.column(index) for group in groups for index in range(group.num_columns))
         file.watch = parquet_pages.Watch([parquet_pages.chunk_of(column) for column in columns], name)
     return parquet
+
+
+def _start_of(file: "Path | CountedFile") -> bytes:
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return opened.read(foreign.HEAD_BYTES)
+    file.seek(0)
+    return file.read(foreign.HEAD_BYTES)
 
 
 def _look_through(path: Path, columns: Sequence[Any], name: str) -> None:
@@ -439,6 +452,8 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 def _top_level(column: str, names: list[str], file: str) -> str:
     """The top-level column that a dotted path leads into."""
     head = column if column in names else column.split(".")[0]
+    if not names:
+        raise DatasetError(f'"{file}" has no rows: fill it, or remove it')
     if head not in names:
         where = "" if file == LISTED_PATH else f' ("{file}")'
         raise MissingColumnError(f'column "{head}" is not in the dataset{where}: {_nearest(head, names)}', head)

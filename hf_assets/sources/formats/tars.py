@@ -15,13 +15,14 @@ from typing import Any
 import pyarrow as pa
 
 from hf_assets.errors import DatasetError
+from hf_assets.media import signatures
 from hf_assets.sources import unicode_names
-from hf_assets.sources.formats import faults
+from hf_assets.sources.formats import faults, foreign
 from hf_assets.sources.formats.faults import Fault, has_surrogate
 from hf_assets.sources.unicode_names import composed
 
 # Members that are text; a mark in front of it that says how it is written is none of it.
-TEXT_FIELDS = ("txt", "text", "transcript")
+TEXT_FIELDS = ("txt", "text", "transcript", "caption", "captions", "prompt", "lyrics")
 KEY, URL = "__key__", "__url__"
 # Columns of one archive; the time to make a table of them grows faster than their number.
 MAX_FIELDS = 1000
@@ -108,8 +109,7 @@ class Archive:
                 if has_surrogate(sample[field]):
                     raise ValueError("a text in it has half of a surrogate pair, which is no character")
             except Exception as error:  # by third parties' decoders: nearly anything
-                line = (str(error).splitlines() or [type(error).__name__])[0]
-                fault = fault or Fault(key, "undecodable", f'"{key}.{field}" can\'t be read: {line[:200]}')
+                fault = fault or Fault(key, "undecodable", f'"{key}.{field}" can\'t be read: {_words(error)}')
         if sample:
             before = seen.get(composed(sample[KEY]), set())
             self.is_scattered |= bool(before) and before.isdisjoint(sample.keys() - {KEY})
@@ -251,12 +251,21 @@ def undecided(schemas: list[pa.Schema]) -> set[str]:
     return found
 
 
+def _words(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 at byte {error.start:,} (0x{error.object[error.start]:02x}): save it as UTF-8"
+    return signatures.words(error)[:200]
+
+
 def _decoded(field: str, data: bytes) -> Any:
     from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
     ending = field.rsplit(".", 1)[-1]
-    if ending in TEXT_FIELDS:
-        return data.decode(faults.wide_encoding(data[: faults.HEAD_BYTES]) or "utf-8-sig")
+    if ending in (*TEXT_FIELDS, "json"):
+        if (pointer := foreign.pointer_of(data[: foreign.HEAD_BYTES])) is not None:
+            raise ValueError(f"it is {pointer}")
+        text = data.decode(faults.wide_encoding(data[: faults.HEAD_BYTES]) or "utf-8-sig")
+        return faults.loads_written(text) if ending == "json" else text
     decoder = WebDataset.DECODERS.get(ending)
     return data if decoder is None else decoder(data)
 

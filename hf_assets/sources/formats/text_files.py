@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from hf_assets.sources import unicode_names
-from hf_assets.sources.formats import faults
+from hf_assets.sources.formats import faults, foreign
 from hf_assets.sources.formats.faults import Fault
 
 # Endings of files of captions, in capitals or not, in the order in which they are taken.
@@ -37,21 +37,31 @@ def by_key(names: Iterable[str], suffixes: tuple[str, ...] = TEXT_SUFFIXES) -> d
 
 
 def text_of(data: bytes) -> str:
-    """What a file says; nothing where it isn't text, or too large (`fault_of` says so)."""
+    """What a file says; nothing where it can't be read (`fault_of` says why)."""
+    return "" if _why_not(data) else _decoded(data)
+
+
+def fault_of(name: str, data: bytes) -> Fault | None:
+    """Why a file can't be read; None where it can."""
+    why = _why_not(data)
+    return None if why is None else Fault(name, why[0], f'"{name}" {why[1]}')
+
+
+def _why_not(data: bytes) -> tuple[str, str] | None:
+    """The reason, and what to say of the file."""
     if len(data) > MAX_TEXT_BYTES:
-        return ""
-    encoding = faults.wide_encoding(data[: faults.HEAD_BYTES]) or "utf-8-sig"
+        return "too_large", f"has more than the {MAX_TEXT_BYTES:,d} bytes of captions"
+    if (pointer := foreign.pointer_of(data[: foreign.HEAD_BYTES])) is not None:
+        return "undecodable", f"is {pointer}"
     try:
-        return data.decode(encoding)
+        _decoded(data)
     except UnicodeDecodeError:
-        return ""
+        return "undecodable", "is not UTF-8 text: save it as UTF-8"
+    return None
 
 
-def fault_of(name: str, num_bytes: int) -> Fault:
-    """Why a file that isn't empty says nothing."""
-    if num_bytes > MAX_TEXT_BYTES:
-        return Fault(name, "too_large", f'"{name}" has more than the {MAX_TEXT_BYTES:,d} bytes of captions')
-    return Fault(name, "undecodable", f'"{name}" is not UTF-8 text: save it as UTF-8')
+def _decoded(data: bytes) -> str:
+    return data.decode(faults.wide_encoding(data[: faults.HEAD_BYTES]) or "utf-8-sig")
 
 
 def lines(text: str) -> list[str]:

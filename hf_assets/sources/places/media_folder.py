@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 from hf_assets import files, fingerprint, near_paths
 from hf_assets.errors import DatasetError
 from hf_assets.sources import listing, unicode_names
-from hf_assets.sources.formats import csv_text, faults, parquet, text_files
+from hf_assets.sources.formats import csv_text, faults, foreign, text_files, whole_parquet
 from hf_assets.sources.formats.faults import Fault
 from hf_assets.sources.formats.text_files import LYRICS_SUFFIXES, TEXT_SUFFIXES
 from hf_assets.sources.places.local_repository import LocalFiles, media_below
 from hf_assets.sources.spec import LISTED_PATH, MEDIA_SUFFIXES, CaptionTable, DataFile, FolderRules, Snapshot
 
 # Bump when a change to this module changes a row.
-VERSION = 3
+VERSION = 4
 
 LYRICS = "lyrics"
 # Captions that lie in files beside media.
@@ -174,19 +174,20 @@ def _lines(paths: list[Path | None]) -> pa.Array:
 
 def text(path: Path | None) -> str:
     """What a file says; nothing where there is none, or it isn't text, or too large (`_faults` says so)."""
-    if path is None or path.stat().st_size > text_files.MAX_TEXT_BYTES:
-        return ""
-    return text_files.text_of(path.read_bytes())
+    return "" if path is None else text_files.text_of(_data_of(path))
+
+
+def _data_of(path: Path) -> bytes:
+    """What a file holds, as far as it tells whether it is too large."""
+    with path.open("rb") as file:
+        return file.read(text_files.MAX_TEXT_BYTES + 1)
 
 
 def _faults(root: Path, beside: list[Path]) -> list[Fault]:
-    """The files of captions and lyrics that aren't text in UTF-8."""
-    found = []
-    for path in beside:
-        if path.suffix.lower() in (*TEXT_SUFFIXES, *LYRICS_SUFFIXES) and path.stat().st_size and not text(path):
-            name = os.path.relpath(path, root)
-            found.append(text_files.fault_of(name, path.stat().st_size))
-    return found
+    """Why files of captions and lyrics can't be read."""
+    texts = [path for path in beside if path.suffix.lower() in (*TEXT_SUFFIXES, *LYRICS_SUFFIXES)]
+    found = (text_files.fault_of(os.path.relpath(path, root), _data_of(path)) for path in texts)
+    return [one for one in found if one is not None]
 
 
 def _columns_of_table(root: Path, paths: list[str], rules: CaptionTable, faulty: list[Fault]) -> dict[str, Any]:
@@ -257,9 +258,13 @@ def first_rows(path: Path) -> pa.Table | None:
 
 
 def _read(path: Path, rules: CaptionTable, found: list[Fault]) -> pa.Table:
+    foreign.require(path, str(path), rules.kind)
+    bad: list[Fault] = []
     try:
         if rules.kind == "parquet":
-            return parquet.read_table(path)
+            table = whole_parquet.read(path, str(path), bad)
+            found += [one._replace(member=f"{path.name}#{one.member}") for one in bad]
+            return table
         with tempfile.TemporaryDirectory() as folder:
             plain = path
             by: dict[str, Any] = {"sep": "\t" if path.suffix.lower() == ".tsv" else ","}
@@ -267,7 +272,6 @@ def _read(path: Path, rules: CaptionTable, found: list[Fault]) -> pa.Table:
                 plain = Path(folder) / path.name
                 faults.in_utf_8(path, plain, encoding)
             by |= csv_text.separator_of(plain, by)
-            bad: list[Fault] = []
             plain = csv_text.without_open_quotes(plain, '"', Path(folder) / "closed.csv", bad)
             try:
                 table = _read_csv(plain, rules, **by)
