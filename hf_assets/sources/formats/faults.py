@@ -278,7 +278,7 @@ def _json_fault(line: bytes) -> str | None:
     if (fault := _text_fault(line)) is not None:
         return fault
     try:
-        value = json.loads(line.removeprefix(codecs.BOM_UTF8), object_pairs_hook=_distinct)
+        value = json.loads(line.removeprefix(codecs.BOM_UTF8).rstrip(), object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         return f"it is no JSON: {error}"
     return _value_fault(value)
