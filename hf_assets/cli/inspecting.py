@@ -55,7 +55,8 @@ def plan(
     Nothing is computed and no media is downloaded: the revision is resolved
     and the columns of new files are read, as a run does. Each dataset is
     planned as if it ran alone, and each latent and caption is counted once,
-    however many rows share it.
+    however many rows share it. The empty caption, which trainers put in the
+    place of left-out ones, is one of the captions.
 
     Of the training set: samples added, with changed bytes under the same name,
     recaptioned, re-cropped, and removed, by the reason for which they are left
