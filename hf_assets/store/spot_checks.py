@@ -44,7 +44,10 @@ def first_of(tables: Iterable[pa.Table], column: str) -> pa.Array:
     """The first few different keys of a column."""
     found = pa.array([], pa.string())
     for table in tables:
-        found = first(pc.unique(pa.chunked_array([found, *table[column].chunks], pa.string())))
+        keys = table[column]
+        if len(found) == MAX_SAMPLES:
+            keys = keys.filter(pc.less(keys, pc.max(found)))
+        found = first(pc.unique(pa.chunked_array([found, *keys.chunks], pa.string())))
     return found
 
 

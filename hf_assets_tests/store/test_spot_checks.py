@@ -85,3 +85,11 @@ def test_a_header_of_an_absurd_length_is_damage_and_no_lack_of_memory(tmp_path: 
     (one,) = sampled(store, "a")
     assert one.values is None
     assert one.wrong
+
+
+@pytest.mark.parametrize("num_rows", [1, 7, 1000])
+def test_the_first_keys_are_found_however_rows_come_in_tables(num_rows: int) -> None:
+    keys = [f"{37 * number % 100:03}" for number in range(250)]  # each twice or more
+    tables = [pa.table({"key": keys[start : start + num_rows]}) for start in range(0, len(keys), num_rows)]
+    found = spot_checks.first_of(tables, "key")
+    assert sorted(found.to_pylist()) == [f"{number:03}" for number in range(spot_checks.MAX_SAMPLES)]
