@@ -121,7 +121,7 @@ def _animation_facts(data: bytes) -> VideoFacts:
         raise MediaError(
             "too_large", f"{found.width:,d} x {found.height:,d} pixels are more than {MAX_FRAME_PIXELS:,d}"
         )
-    fps = round((found.num_frames - 1) / found.last_s, 3) if found.last_s > 0 else None
+    fps = round((found.num_frames - 1) / found.last_s, 3) or None if found.last_s > 0 else None
     duration_s = None if fps is None else found.num_frames / fps
     return VideoFacts(found.width, found.height, found.num_frames, fps, duration_s, 0, found.codec, found.decoding)
 
@@ -440,7 +440,7 @@ def _from(start: int | None, times: list[int | None]) -> list[int | None]:
 def _mean_rate(times: list[int], stream: Any) -> float | None:
     """Frames per second, from the times of the packets; what the header says only where there are none."""
     if len(times) > 1 and max(times) > min(times):
-        return round(float((len(times) - 1) / ((max(times) - min(times)) * stream.time_base)), 3)
+        return round(float((len(times) - 1) / ((max(times) - min(times)) * stream.time_base)), 3) or None
     return float(stream.guessed_rate) if stream.guessed_rate else None
 
 

@@ -245,6 +245,18 @@ def test_what_is_transparent_in_an_animation_is_white(image_format: str, options
         assert np.abs(frame - (pattern(3, number) * (128 / 255) + 127)).max() <= levels
 
 
+@pytest.mark.parametrize("make", ["WebP", "Matroska"])
+def test_frames_hours_apart_have_no_rate(make: str) -> None:
+    hours_ms = 16_000_000
+    data = bytearray(animation("WEBP", lossless=True))
+    at = data.index(b"ANMF") + 8 + 12
+    data[at : at + 3] = hours_ms.to_bytes(3, "little")
+    if make == "Matroska":
+        data = bytearray(clip(num_frames=2, container="matroska", times=(0, hours_ms)))
+    facts = video.probe(bytes(data))
+    assert (facts.fps, facts.duration_s, facts.num_frames) == (None, None, 2 if make == "Matroska" else 5)
+
+
 def test_an_animated_webp_whose_header_says_that_it_is_still_is_a_clip() -> None:
     data = bytearray(animation("WEBP", lossless=True))
     assert data[12:16] == b"VP8X"
