@@ -84,8 +84,7 @@ class SinceLast:
 
     def _num_new_latents(self) -> int:
         """Samples whose latent no sample of the last training set has: keys are hashes, of which half is enough."""
-        keys = np.concatenate(self._new_keys)
-        wanted = np.unique(keys)
+        wanted, counts = np.unique(np.concatenate(self._new_keys), return_counts=True)
         if not len(wanted):
             return 0
         is_known = np.zeros(len(wanted), bool)
@@ -93,7 +92,7 @@ class SinceLast:
             before = np.sort(changes.first_halves(fingerprint.pack(table[KEY])))
             at = np.minimum(np.searchsorted(wanted, before), len(wanted) - 1)
             is_known[at[wanted[at] == before]] = True
-        return int(np.count_nonzero(~is_known[np.searchsorted(wanted, keys)]))
+        return int(counts[~is_known].sum())
 
 
 def _number(count: int) -> str:
