@@ -1,5 +1,6 @@
 """Of tables that are made piece by piece, a piece is taken over where all that it follows from is as it was."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from hf_assets import files, fingerprint, folder
+from hf_assets.blobs import ObjectPath
 from hf_assets.store.draft import DraftTable
 from hf_assets.store.pieces import open_pieces
 from hf_assets.store.remaking import Remaking
@@ -152,3 +154,36 @@ def test_in_a_row_each_piece_follows_from_all_before_it(tmp_path: Path) -> None:
     words = source(tmp_path, ROWS)
     shout(tmp_path, words, in_a_row=True)
     assert shout(tmp_path, source(tmp_path, changed(5)), in_a_row=True) == [4, 5, 6, 7, 8, 9]
+
+
+def test_pieces_are_taken_over_in_a_bucket(address: str) -> None:
+    root = ObjectPath(address) / "remade"
+    assert shout(root, source(root, ROWS)) == list(range(10))
+    assert shout(root, source(root, changed(5))) == [4, 5, 6, 7]
+    table = files.read_table(folder.table(root, "shouted"))
+    assert table is not None
+    assert table["word"].to_pylist()[3:6] == ["WORD 4", "ANOTHER", "WORD 6"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_edits_and_damage_end_where_a_build_from_scratch_does(seed: int, tmp_path: Path) -> None:
+    draw, words = random.Random(seed), [f"word {number}" for number in range(13)]
+    for step in range(6):
+        kind = draw.choice(["in front", "at the end", "gone", "edited", "none left", "one left", "mixed"])
+        at = draw.randrange(len(words)) if words else 0
+        words = {
+            "in front": ["new", *words],
+            "at the end": [*words, "new", "newer"],
+            "gone": words[:at] + words[at + 1 :],
+            "edited": [*words[:at], f"edit {step}", *words[at + 1 :]],
+            "none left": [],
+            "one left": words[:1],
+            "mixed": draw.sample(words, len(words)),
+        }[kind]
+        for path in draw.sample([folder.table(tmp_path, "shouted"), folder.dropped(tmp_path, "shouted")], step % 3):
+            damage(path)
+        rows = pa.table({"row": pa.array(range(len(words)), pa.int64()), "word": pa.array(words, pa.string())})
+        fresh = tmp_path / f"fresh {step}"
+        for root in (tmp_path, fresh):
+            shout(root, source(root, rows), forget=tuple(range(min(len(words), 1))))
+        assert made(tmp_path) == made(fresh)
