@@ -102,12 +102,15 @@ class ImageMedium:
         return {"latents": encode(batch)}
 
     def thumbnail(self, data: bytes) -> "Image.Image | None":
-        picture = image.decode(data)
-        if self.rules.composite is None:
-            return picture
-        size = pa.FixedSizeListArray.from_arrays(pa.array(picture.size, pa.int32()), type=schema.SIZE)
-        left, top, width, height = composites.cells(pa.chunked_array([size]), self.rules.composite)[0].tolist()
-        return picture.crop((left, top, left + width, top + height)) if width and height else None
+        picture = image.decode_small(data, None if self.rules.composite is None else self._cell_of)
+        return picture if all(picture.size) else None
+
+    def _cell_of(self, whole: tuple[int, int]) -> list[int]:
+        """Of a composite of this size, the part that is encoded."""
+        assert self.rules.composite is not None, "other images are encoded whole"
+        size = pa.FixedSizeListArray.from_arrays(pa.array(whole, pa.int32()), type=schema.SIZE)
+        cell: list[int] = composites.cells(pa.chunked_array([size]), self.rules.composite)[0].tolist()
+        return cell
 
     def check(self, buckets: pa.Table, pipeline: Pipeline) -> None:
         check_sizes(pc.unique(buckets["bucket"]).to_pylist(), spatial_multiple(pipeline))

@@ -70,6 +70,8 @@ TILE_EDGES = (322, 323)
 # 16,384 x 16,384, whatever a pixel takes. A header that claims more is taken for a
 # decompression bomb. Pillow itself refuses a WebP above 179 megapixels, before we can ask.
 MAX_PIXELS = 2**28
+# What is only looked at needs no more on its shorter edge.
+SMALL_PX = 512
 
 # EXIF's orientations of images that aren't stored upright; anything unknown is upright.
 ORIENTATIONS = range(2, 9)
@@ -154,6 +156,29 @@ def decode(data: bytes) -> Image.Image:
     data = opened.mended or data
     with memory.DECODING.hold(_num_bytes(opened, data)):
         return Image.fromarray(_decode(opened, data))
+
+
+def decode_small(data: bytes, cell_of: Callable[[tuple[int, int]], Sequence[int]] | None = None) -> Image.Image:
+    """`decode` to look at: of a large image something smaller, of which no edge is below `SMALL_PX`.
+
+    Args:
+        cell_of: of an image of this size, (left, top, width, height) of the part that is wanted.
+
+    Raises:
+        MediaError: as `decode`.
+    """
+    opened = _open(data)
+    data = opened.mended or data
+    with memory.DECODING.hold(_num_bytes(opened, data)):
+        if cell_of is None and min(opened.size) > SMALL_PX:
+            _scale(opened, [edge * SMALL_PX // min(opened.size) for edge in opened.size])
+        picture = Image.fromarray(_decode(opened, data))
+        del opened
+        if cell_of is not None:
+            left, top, width, height = cell_of(picture.size)
+            picture = picture.crop((left, top, left + width, top + height))
+        factor = min(picture.size) // SMALL_PX
+        return picture.reduce(factor) if factor > 1 else picture
 
 
 def _decode(opened: _Opened, data: bytes) -> np.ndarray:

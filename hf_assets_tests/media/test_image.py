@@ -612,6 +612,19 @@ def test_a_jpeg_decoded_fast_is_still_of_the_size_that_its_geometry_was_made_for
         to_pixels(data, (80, 60), (0, 0), (80, 60), (640, 481), is_fast=True)
 
 
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("cell", [None, (160, 0, 320, 480)])
+def test_what_is_only_looked_at_is_small_before_another_may_be_decoded(image_format, cell, monkeypatch):
+    monkeypatch.setattr(module, "SMALL_PX", 100)
+    data = encoded(smooth(), image_format, quality=92)
+    small = module.decode_small(data, None if cell is None else lambda size: cell)
+    whole = decode(data) if cell is None else decode(data).crop((160, 0, 480, 480))
+    assert 100 <= min(small.size) < 200
+    assert abs(small.width / small.height - whole.width / whole.height) < 0.01
+    wanted = np.asarray(whole.resize(small.size, Image.Resampling.BOX)).astype(int)
+    assert np.abs(np.asarray(small) - wanted).max() <= 6
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_jpeg_with_restart_markers_that_is_cut_between_them_is_no_picture(mode):
     pixels = np.random.default_rng(0).integers(0, 256, (101, 133, 3), np.uint8)
