@@ -77,8 +77,7 @@ class Embedded(contextlib.AbstractContextManager["Embedded"]):
         """The embed's key of each caption that has one, by the caption's number through all rows, ascending: of those
         that stand in the row's own piece, and of the others.
         """
-        first = next(self._embeds(-1))
-        read = captions_stage.companions(first)
+        read = captions_stage.companions(self._piece(-1))
         near = RowsInOrder(self._place / "near", _ANSWERS)
         asked = SpilledRows(self._place / "asked", pa.schema([_LINE, _TEXT]), "text")
         few: pa.Array | None = pa.array([], schema.CAPTION)
@@ -90,7 +89,7 @@ class Embedded(contextlib.AbstractContextManager["Embedded"]):
             if schema.DURATION.name in read:  # a clip that isn't encoded has none
                 lines = lines.filter(pc.is_valid(lines[schema.DURATION.name]))
             for number, some in pieces.cut(lines):
-                there = pa.concat_tables(self._embeds(number))
+                there = self._piece(number)
                 at = pc.index_in(captions_stage.identities(some), value_set=_joined(captions_stage.identities(there)))
                 is_there = pc.is_valid(at)
                 keys = fingerprint.pack(there["embed_key"].take(at.drop_null()))
@@ -124,12 +123,11 @@ class Embedded(contextlib.AbstractContextManager["Embedded"]):
                 break
         return pa.concat_tables(found)
 
-    def _embeds(self, number: int) -> Iterator[pa.Table]:
+    def _piece(self, number: int) -> pa.Table:
         """The embeds that stand in one piece; of a table without pieces, none."""
         if self._pieces is not None:
-            yield self._pieces.read(number)
-        else:
-            yield next(self._text_embeds.tables()).slice(0, 0)
+            return self._pieces.read(number)
+        return next(self._text_embeds.tables()).slice(0, 0)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
