@@ -1,5 +1,6 @@
 """All benchmarks: `make bench`. Figures of one run may be compared with each other, those of two machines not."""
 
+import argparse
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ BENCHMARKS = (
     ("benchmarks.rows",),
     ("benchmarks.mixing",),
     ("benchmarks.reading",),
+    ("benchmarks.opening", "--rows", "1000000"),
     ("benchmarks.decoding",),
     ("benchmarks.side_by_side",),
     ("benchmarks.video",),
@@ -20,6 +22,7 @@ BENCHMARKS = (
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for command in BENCHMARKS:
         print(f"== {' '.join(command)}", flush=True)
         subprocess.run([sys.executable, "-m", *command], check=True)

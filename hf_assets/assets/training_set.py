@@ -61,7 +61,7 @@ def build(recipe: Recipe) -> dg.AssetsDefinition:
                 table = rows.write(remaking, captions, report.add, seen.add)
                 table.describe({**layout.to_metadata(stores, root), **made_with.to_metadata(recipe)})
                 record_generation(recipe, rows.keys, table.version, table.pieces)
-                view = seen.view(report.settle(table.pieces).sizes, rows.num_media())
+                view = seen.view(report.settle(table.pieces).sizes, rows.num_media)
                 report.write(table.version)
             files = [generations.newest(root), full_report.path(recipe)]
             if "contact_sheet" in view.texts:

@@ -33,7 +33,7 @@ from hf_assets.sources.rows import snapshot_of
 from hf_assets.sources.source import Source
 from hf_assets.stages import aligning, keys
 from hf_assets.stages.aligning import Tables, side_by_side
-from hf_assets.store import generations, pieces
+from hf_assets.store import generations, pieces, spot_checks
 from hf_assets.store.draft import DraftTable
 from hf_assets.store.tensors import TensorStore
 
@@ -146,7 +146,7 @@ def encode(
     if totals.rate:
         rates.note(encoder, totals.rate, volume / num_rows)
     record = encoders.record(encoder, table.path, totals.rate, device_seconds=totals.device_seconds_each)
-    table.note({encoders.RECORD: json.dumps(record), **stored.noted})
+    table.note({encoders.RECORD: json.dumps(record), **stored.noted, **spot_checks.noted(least)})
     failed = failed_rows(found.failed, STAGE, raw_dataset)
     outcome = Outcome(
         table,

@@ -28,6 +28,8 @@ from hf_assets.store.table_file import TableFile
 
 # The keys that rows name, with the number of the piece in which the rows lie.
 _NAMED = pa.schema([pa.field("piece", pa.int64()), pa.field("key", fingerprint.PACKED)])
+# Of the table's metadata: how many different media its samples have.
+NUM_MEDIA = b"hf_assets.num_media"
 # What is read of rows that are taken over.
 KEPT_COLUMNS = ("row", "file", "media_hash")
 
@@ -37,6 +39,7 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
 
     Attributes:
         num_incomplete: captioned rows that have not.
+        num_media: different ones, of all rows that were written.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
         self._medium, self._has_text = medium_of(recipe), recipe.model.pipeline.has_text
         self._raw_dataset, self._captions, self._buckets = raw_dataset, captions, buckets
         self._latents, self._text_embeds = vae_latents, text_embeds
-        self.num_incomplete = 0
+        self.num_incomplete = self.num_media = 0
         self._taken_over: Remaking | None = None
 
     def __enter__(self) -> Self:
@@ -108,6 +111,8 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
             for one in show:
                 one(some, number)
         table.complete()
+        self.num_media = self._media.count()
+        table.note({NUM_MEDIA: str(self.num_media)})
         return table
 
     def _count(self, num_captioned: int, table: pa.Table) -> None:
@@ -141,10 +146,6 @@ class TrainingRows(contextlib.AbstractContextManager["TrainingRows"]):
             return
         for number in [one for one in over.kept if one not in known]:
             yield number, _unpacked(_keys_of(over.old_rows(over.outputs[0], number)))
-
-    def num_media(self) -> int:
-        """How many different media these rows have."""
-        return self._media.count()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

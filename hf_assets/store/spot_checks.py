@@ -1,5 +1,6 @@
 """A few stored tensors, read without torch and checked against their checksums: what a check of a store may cost."""
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from hf_assets.store.tensors import TensorStore, shard_name
 # The checks of a store read at most so much of it.
 MAX_SAMPLES = 32
 MAX_BYTES = 64 << 20
+# Of a table's metadata: the first few of the keys that it names (`first`).
+FIRST = b"hf_assets.first_keys"
 # safetensors' names of the types whose values can be infinite or undefined.
 FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 EIGHT_BITS = {"F8_E4M3": (0x7F, 0x7F), "F8_E5M2": (0x7C, 0x7C)}  # NaN or infinite where (byte & mask) >= this
@@ -49,6 +52,11 @@ def first_of(tables: Iterable[pa.Table], column: str) -> pa.Array:
             keys = keys.filter(pc.less(keys, pc.max(found)))
         found = first(pc.unique(pa.chunked_array([found, *keys.chunks], pa.string())))
     return found
+
+
+def noted(keys: pa.Array | pa.ChunkedArray) -> dict[bytes, str]:
+    """For the metadata of the table that names these keys."""
+    return {FIRST: json.dumps(first(pc.unique(keys)).to_pylist())}
 
 
 def sample(store: TensorStore, keys: pa.Array) -> Iterator[Tensor]:

@@ -1,6 +1,7 @@
 """What comes of the checks of a dataset. None reads media, and of a store only samples."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -9,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_assets import draw, fingerprint
+from hf_assets import draw, files, fingerprint
 from hf_assets.config.recipe import Recipe
-from hf_assets.encode import lookup, quarantine
+from hf_assets.encode import lookup, quarantine, trainable
 from hf_assets.previews import decoded
 from hf_assets.previews.token_counts import Counted, Cuts
 from hf_assets.stages import joining
@@ -63,7 +64,11 @@ def vae_latents(recipe: Recipe, pipeline: str | None) -> list[CheckResult]:
     Args:
         pipeline: class of the model's pipeline, if it is known.
     """
-    least = spot_checks.first_of(_tables(recipe, "vae_latents", "latent_key"), "latent_key")
+    table = TableFile(recipe.folders.metadata, "vae_latents", f"{recipe.id}/vae_latents")
+    if (noted := _noted(table, spot_checks.FIRST)) is not None:
+        least = pa.array(json.loads(noted), pa.string())
+    else:  # an earlier release wrote it, or it is damaged
+        least = spot_checks.first_of(table.tables(["latent_key"]), "latent_key")
     sampled = list(spot_checks.sample(TensorStore(recipe.folders.latents), least))
     return [_finite("latents", sampled), _value_range(recipe, sampled, pipeline), _decode_back(recipe, least)]
 
@@ -97,19 +102,31 @@ def _cut_captions(recipe: Recipe, cuts: Cuts) -> CheckResult:
 
 def training_set(recipe: Recipe) -> list[CheckResult]:
     """Whether all that it names is stored, how many media are there twice, and how many samples failed."""
-    num_rows = 0
+    table = TableFile(recipe.folders.metadata, "training_set", f"{recipe.id}/training_set")
     is_known = _is_whole(recipe)
+    if is_known and (num_media := _noted(table, trainable.NUM_MEDIA)) is not None:
+        num_rows = table.num_rows()
+        found = [_coverage(num_rows, {}), _duplicates(recipe, num_rows, int(num_media))]
+        return [*found, error_budget(recipe, num_rows)]
+    num_rows = 0
     columns = () if is_known else ("latent_key", "embed_keys", "empty_caption_key")
     with TemporaryDirectory(prefix="hf-assets-check-") as name, DistinctTexts() as media:
-        named = [SpilledRows(Path(name) / side, _NAMED, "key") for side in ("latents", "embeds")]
-        for table in _tables(recipe, "training_set", "media_hash", *columns):
-            num_rows += len(table)
-            media.add_hashes(table["media_hash"])
-            sides = () if is_known else (table["latent_key"], joining.embed_keys_of(table))
-            for side, keys in zip(named, sides, strict=not is_known):
-                side.add(pa.table([fingerprint.pack(keys)], schema=_NAMED))
-        checks = [_coverage(recipe, num_rows, *named), _duplicates(recipe, num_rows, media.count())]
-    return [*checks, error_budget(recipe, num_rows)]
+        named = {side: SpilledRows(Path(name) / side, _NAMED, "key") for side in ("latents", "embeds")}
+        for rows in table.tables(["media_hash", *columns]):
+            num_rows += len(rows)
+            media.add_hashes(rows["media_hash"])
+            if not is_known:
+                named["latents"].add(pa.table([fingerprint.pack(rows["latent_key"])], schema=_NAMED))
+                named["embeds"].add(pa.table([fingerprint.pack(joining.embed_keys_of(rows))], schema=_NAMED))
+        stores = {"latents": recipe.folders.latents, "embeds": recipe.folders.embeds}
+        lacking = {} if is_known else {side: _num_lacking(TensorStore(stores[side]), named[side]) for side in stores}
+        found = [_coverage(num_rows, lacking), _duplicates(recipe, num_rows, media.count())]
+    return [*found, error_budget(recipe, num_rows)]
+
+
+def _noted(table: TableFile, key: bytes) -> bytes | None:
+    """What a table says of itself; None where it doesn't, or isn't whole: then who reads its rows says so."""
+    return files.metadata_of(table.path).get(key) if files.is_whole_file(table.path) else None
 
 
 def _is_whole(recipe: Recipe) -> bool:
@@ -184,21 +201,26 @@ def _decode_back(recipe: Recipe, least: pa.Array) -> CheckResult:
 _NAMED = pa.schema([pa.field("key", fingerprint.PACKED)])
 
 
-def _coverage(recipe: Recipe, num_rows: int, latents: SpilledRows, embeds: SpilledRows) -> CheckResult:
-    sides = (("latents", recipe.folders.latents, latents), ("embeds", recipe.folders.embeds, embeds))
-    facts: dict[str, int | float] = {"samples": num_rows}
-    missing = []
-    for name, location, named in sides:
-        store, num_wanted, num_lacking = TensorStore(location), 0, 0
-        present, opened = store.present(), store.open_index()
-        for piece in named.pieces(lookup.LOOKED_UP_ROWS):
-            wanted = pc.unique(piece["key"])
-            stored = index.stored_keys(store.look_up(wanted, ("status",), present, opened))
-            num_wanted += len(wanted)
-            num_lacking += len(wanted) - (pc.sum(pc.is_in(wanted, value_set=stored)).as_py() or 0)
-        facts[f"missing_{name}"] = num_lacking
-        if num_lacking:
-            missing.append(f"{num_lacking:,} of {num_wanted:,} {name}")
+def _num_lacking(store: TensorStore, named: SpilledRows) -> tuple[int, int]:
+    """How many of the keys that are named are not stored, and how many there are."""
+    num_wanted = num_lacking = 0
+    present, opened = store.present(), store.open_index()
+    for piece in named.pieces(lookup.LOOKED_UP_ROWS):
+        wanted = pc.unique(piece["key"])
+        stored = index.stored_keys(store.look_up(wanted, ("status",), present, opened))
+        num_wanted += len(wanted)
+        num_lacking += len(wanted) - (pc.sum(pc.is_in(wanted, value_set=stored)).as_py() or 0)
+    return num_lacking, num_wanted
+
+
+def _coverage(num_rows: int, lacking: Mapping[str, tuple[int, int]]) -> CheckResult:
+    """
+    Args:
+        lacking: of each side, how many tensors are not stored, of how many; nothing where it is known that all are.
+    """
+    facts: dict[str, int | float] = {"samples": num_rows, "missing_latents": 0, "missing_embeds": 0}
+    facts |= {f"missing_{name}": num_lacking for name, (num_lacking, _) in lacking.items()}
+    missing = [f"{num:,} of {num_wanted:,} {name}" for name, (num, num_wanted) in lacking.items() if num]
     if missing:
         message = f"{' and '.join(missing)} are not stored, or damaged: materialize the group again"
     else:
