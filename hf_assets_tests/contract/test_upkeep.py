@@ -231,7 +231,7 @@ def test_a_failed_sample_is_tried_again_when_asked_and_only_once(world: World, m
     assert counts.metadata["vae_latents"]["bytes_read"] == 0
     assert times(world) == first
 
-    assert "marked; materialize" in command(world, "quarantine", "--retry").out
+    assert "marked: the next run tries these again" in command(world, "quarantine", "--retry").out
     counts = world.materialize()
     assert counts.metadata["vae_latents"]["bytes_read"] == len(BROKEN[1].image or b"")
     again = times(world)

@@ -163,6 +163,7 @@ def nulls() -> io.BytesIO:
 def main(folder: Path) -> None:
     for name, attack in attacks(folder).items():
         outcome = "read"
+        pa.default_memory_pool().release_unused()  # what the last one left counts once
         try:
             attack()
         except HfAssetsError as error:

@@ -140,7 +140,12 @@ def test_two_columns_of_one_name_are_refused() -> None:
         columns_of(stream.getvalue(), WantedColumns("image", ("caption",)))
 
 
-@pytest.mark.parametrize("data", [b"", b"PAR1", noise(100), parquet({"image": [b"x"], "caption": ["a"]})[:-20]])
+def test_a_file_of_nothing_is_called_empty() -> None:
+    with pytest.raises(DatasetError, match=r"^\"file\" is empty: fetch it again, or remove it$"):
+        columns_of(b"", WantedColumns("image", ("caption",)))
+
+
+@pytest.mark.parametrize("data", [b"PAR1", noise(100), parquet({"image": [b"x"], "caption": ["a"]})[:-20]])
 def test_what_is_no_parquet_is_refused(data: bytes) -> None:
     with pytest.raises(DatasetError, match=r"^\"file\" can't be read as Parquet \(.+\): mend the file"):
         columns_of(data, WantedColumns("image", ("caption",)))
