@@ -25,6 +25,7 @@ from hf_assets_tests.contract.edits import (
     insert_in_front,
     tighten_filter,
 )
+from hf_assets_tests.contract.image_rows import Row
 from hf_assets_tests.contract.pieces import make_small, tables_of
 from hf_assets_tests.contract.world import STAGES, World
 
@@ -119,15 +120,24 @@ def test_a_generation_that_is_lost_names_all_again_and_pieces_may_have_no_captio
     world.check()
 
 
+CAPTIONS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+
+
+def media_of_two_pieces(world: World) -> list[Row]:
+    """Of four rows each."""
+    return [world.rows[number] for number in world.table("training_set")["row"].to_pylist()[:4] * 2]
+
+
+def push_captions(world: World, media: Sequence[Row], captions: Sequence[str]) -> None:
+    world.push([row.but(caption=text) for row, text in zip(media, captions, strict=True)])
+    world.materialize()
+
+
 def test_what_the_rows_of_a_remade_piece_had_is_not_looked_up_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fingerprint, "HASHED_ROWS", 4)
-    captions = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
-    rows = [world.rows[number] for number in world.table("training_set")["row"].to_pylist()[:4] * 2]
-    rows = [row.but(caption=text) for row, text in zip(rows, captions, strict=True)]
-    world.push(rows)
-    world.materialize()
+    push_captions(world, media_of_two_pieces(world), CAPTIONS)
     asked: dict[str, int] = {}
     real = Lookup.add
 
@@ -146,11 +156,9 @@ def test_a_caption_that_moves_to_another_piece_stands_in_the_table_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fingerprint, "HASHED_ROWS", 4)
-    captions = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
-    media = [world.rows[number] for number in world.table("training_set")["row"].to_pylist()[:4] * 2]
+    captions, media = list(CAPTIONS), media_of_two_pieces(world)
     for row, text in ((0, "one"), (0, "five"), (7, "two"), (1, "three"), (4, "one"), (0, "one")):
         captions[row] = text
-        world.push([one.but(caption=text) for one, text in zip(media, captions, strict=True)])
-        world.materialize()
+        push_captions(world, media, captions)
         assert world.table("text_embeds")["caption"].to_pylist() == ["", *dict.fromkeys(captions)]
     world.check()
